@@ -1,0 +1,1 @@
+"""Files that come with the package: fitted color bins, trained networks, sample photographs."""

@@ -1,0 +1,78 @@
+"""The one table of backends: what each can take, and whether it runs here. Tests and bench walk over it.
+
+A backend counts as available when a probe has *run* on it, not when it is installed; success and failure are both
+remembered, with the reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to run the operations.
+
+    Attributes
+    ----------
+    name : str
+        What users pass as ``backend=``.
+    module : str
+        Module with functions of the same names and argument orders as the reference.
+    devices : tuple of str
+        Devices whose arrays it takes: "cpu", "cuda".
+    probe : callable
+        Imports what it needs and runs something; raises with the reason if it cannot.
+    hint : str
+        The next step for someone who lacks it.
+    """
+
+    name: str
+    module: str
+    devices: tuple[str, ...]
+    probe: Callable[[], object]
+    hint: str
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.devices) - {"cpu", "cuda"}:
+            raise ValueError(f"devices: expected 'cpu' and 'cuda', got {sorted(unknown)}")
+
+
+def _probe_numba() -> None:
+    from . import _jit
+
+    _jit.probe()
+
+
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend
+    for backend in (
+        Backend(
+            name="numba",
+            module="fastcolor.kernels.numba_cpu",
+            devices=("cpu",),
+            probe=_probe_numba,
+            hint="pip install 'numba>=0.60'",
+        ),
+    )
+}
+
+
+@lru_cache(maxsize=None)
+def unavailable_because(name: str) -> BaseException | None:
+    """None if the backend runs here, else the exception that its probe raised."""
+    try:
+        BACKENDS[name].probe()
+    except Exception as error:
+        return error
+    return None
+
+
+@lru_cache(maxsize=None)
+def load(name: str) -> ModuleType:
+    """Import the module of a backend."""
+    return importlib.import_module(BACKENDS[name].module)

@@ -1,0 +1,216 @@
+"""The per-pixel operations: encode, annealed mean, confidence, decode, merge. All in float64, arrays of any layout."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .bins import ColorBins
+from .cells import Int, cell_of
+from .color import Float, as_unit, rgb_to_yuv, to_uint8, yuv_to_rgb
+from .constants import DEFAULT_LAM, DEFAULT_TEMPERATURE
+
+
+def encode(
+    rgb: ArrayLike, bins: ColorBins, *, lam: float = DEFAULT_LAM, channel_axis: int = -1
+) -> tuple[Float, Int, Float]:
+    """``luma = Y(rgb)``, ``label = table[cell(rgb)]``, ``weight = class_weights(prior, lam)[label]``.
+
+    ColorUNet, section 3.1 and 3.2: what a training step needs to know of a color image.
+
+    Parameters
+    ----------
+    rgb : array_like, 3 on `channel_axis`
+        uint8 in 0..255 or floats in [0, 1].
+    bins : ColorBins
+    lam : float
+        λ of the class rebalancing.
+    channel_axis : int
+
+    Returns
+    -------
+    luma, labels, weights : ndarrays, shape of `rgb` without its channel axis
+
+    Examples
+    --------
+    >>> bins = ColorBins(np.zeros((3, 3), np.uint8), np.zeros((1, 2), np.float32), np.ones(1))
+    >>> luma, labels, weights = encode(np.full((1, 1, 3), 255, np.uint8), bins)
+    >>> float(luma.round(6)[0, 0]), int(labels[0, 0]), float(weights[0, 0])
+    (1.0, 0, 1.0)
+    """
+    rgb = np.moveaxis(np.asarray(rgb), channel_axis, -1)
+    luma = rgb_to_yuv(rgb)[..., 0]
+    labels = bins.table[cell_of(rgb, bins.cells)].astype(np.int64)
+    return luma, labels, bins.weights(lam)[labels]
+
+
+def softmax(logits: ArrayLike, *, temperature: float = 1.0, axis: int = -3) -> Float:
+    """``exp((x - max x) / T) / sum exp((x - max x) / T)``; one at the mode and zero elsewhere if T = 0.
+
+    The annealed distribution f_T of Zhang et al. 2016, equation 5, on logits: there is no epsilon. A pixel with a NaN
+    or +inf logit, or with -inf in every bin, is NaN in every bin. Ties at T = 0 go to the lowest bin.
+
+    Examples
+    --------
+    >>> softmax([0.0, 0.0, -np.inf], axis=0)
+    array([0.5, 0.5, 0. ])
+    >>> softmax([1.0, 3.0, 3.0], temperature=0.0, axis=0)
+    array([0., 1., 0.])
+    """
+    x = np.asarray(logits, dtype=np.float64)
+    peak = x.max(axis=axis, keepdims=True, initial=-np.inf)
+    valid = np.isfinite(peak)  # max propagates NaN
+    shifted = np.where(valid, x - np.where(valid, peak, 0.0), 0.0)
+    if temperature == 0:
+        bins = np.arange(x.shape[axis]).reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
+        f = (bins == np.argmax(shifted, axis=axis, keepdims=True)).astype(np.float64)
+    else:
+        e = np.exp(shifted / temperature)
+        f = e / e.sum(axis=axis, keepdims=True)
+    return np.where(valid, f, np.nan)
+
+
+def annealed_mean(
+    logits: ArrayLike, bins: ColorBins, *, temperature: float = DEFAULT_TEMPERATURE, axis: int = -3
+) -> Float:
+    """``chroma = sum_b softmax(x / T)_b c_b``, the mode's color if T = 0 (Zhang et al. 2016, equation 5).
+
+    Parameters
+    ----------
+    logits : array_like, n on `axis`
+        Unnormalised log-probabilities; -inf is a bin of probability zero.
+    bins : ColorBins
+    temperature : float
+        T >= 0.
+    axis : int
+
+    Returns
+    -------
+    chroma : ndarray
+        (U, V) on `axis` in place of the n logits.
+
+    Examples
+    --------
+    >>> bins = ColorBins(np.zeros((3, 3), np.uint8), np.array([[0, 0], [0.4, 0.2]], np.float32), np.full(2, 0.5))
+    >>> annealed_mean([0.0, 0.0], bins, axis=0).round(6)
+    array([0.2, 0.1])
+    """
+    f = np.moveaxis(softmax(logits, temperature=temperature, axis=axis), axis, -1)
+    chroma = (f[..., None] * bins.colors.astype(np.float64)).sum(axis=-2)
+    return np.moveaxis(chroma, -1, axis)
+
+
+def confidence(logits: ArrayLike, *, axis: int = -3) -> tuple[Float, Float]:
+    """``top = max_b softmax(x)_b`` and ``ratio = top / second`` (ColorUNet, Figure 7), at T = 1.
+
+    The ratio is ``exp(x_top - x_second)``: inf where the second probability is zero or there is only one bin.
+
+    Examples
+    --------
+    >>> top, ratio = confidence(np.log([0.6, 0.3, 0.1]), axis=0)
+    >>> float(top.round(6)), float(ratio.round(6))
+    (0.6, 2.0)
+    """
+    p = softmax(logits, axis=axis)
+    x = np.moveaxis(np.asarray(logits, dtype=np.float64), axis, 0)
+    top = p.max(axis=axis)
+    if len(x) == 1:
+        return top, np.where(np.isnan(top), np.nan, np.inf)
+    second, first = np.partition(x, len(x) - 2, axis=0)[-2:]
+    with np.errstate(invalid="ignore", over="ignore"):
+        return top, np.where(np.isnan(top), np.nan, np.exp(first - second))
+
+
+def decode(
+    logits: ArrayLike,
+    luma: ArrayLike,
+    bins: ColorBins,
+    *,
+    temperature: float = DEFAULT_TEMPERATURE,
+    axis: int = -3,
+    channel_axis: int = -1,
+    confidence: bool = False,
+) -> NDArray[np.uint8] | tuple[NDArray[np.uint8], Float, Float]:
+    """``rgb = floor(255 clip(rgb(Y, annealed_mean(x))) + 0.5)``; NaN pixels are black.
+
+    Parameters
+    ----------
+    logits : array_like, n on `axis`
+    luma : array_like, shape of `logits` without `axis`
+        uint8 in 0..255 or floats in [0, 1].
+    bins : ColorBins
+    temperature, axis : see :func:`annealed_mean`
+    channel_axis : int
+        Where the output has R, G, B.
+    confidence : bool
+        Return ``(rgb, top, ratio)``.
+
+    Examples
+    --------
+    >>> bins = ColorBins(np.zeros((3, 3), np.uint8), np.array([[0, 0.2]], np.float32), np.ones(1))
+    >>> decode(np.zeros((1, 1, 1)), np.full((1, 1), 0.5), bins)
+    array([[[186,  98, 128]]], dtype=uint8)
+    """
+    chroma = np.moveaxis(annealed_mean(logits, bins, temperature=temperature, axis=axis), axis, -1)
+    rgb = np.moveaxis(join(as_unit(luma), chroma), -1, channel_axis)
+    if not confidence:
+        return rgb
+    return rgb, *_confidence(logits, axis=axis)
+
+
+_confidence = confidence
+
+
+def join(luma: ArrayLike, chroma: ArrayLike) -> NDArray[np.uint8]:
+    """``to_uint8(yuv_to_rgb(Y, U, V))`` for luma (...) and chroma (..., 2); a NaN in either is black.
+
+    Examples
+    --------
+    >>> join(0.5, [np.nan, 0.0])
+    array([0, 0, 0], dtype=uint8)
+    """
+    yuv = np.concatenate([np.asarray(luma, dtype=np.float64)[..., None], chroma], axis=-1)
+    broken = np.isnan(yuv).any(axis=-1, keepdims=True)
+    return to_uint8(yuv_to_rgb(np.where(broken, np.nan, yuv)))
+
+
+def upsample(chroma: ArrayLike, height: int, width: int) -> Float:
+    """Bilinear, half-pixel centers: samples at ``(i + 0.5) h / H - 0.5``, clamped; (2, h, w) -> (2, H, W).
+
+    Examples
+    --------
+    >>> upsample(np.array([[[0.0, 1.0]]]), 1, 4).tolist()
+    [[[0.0, 0.25, 0.75, 1.0]]]
+    """
+    rows = _lerp(np.asarray(chroma, dtype=np.float64), height, axis=-2)
+    return _lerp(rows, width, axis=-1)
+
+
+def _lerp(values: Float, size: int, axis: int) -> Float:
+    have = values.shape[axis]
+    position = np.clip((np.arange(size) + 0.5) * have / size - 0.5, 0, have - 1)
+    low = np.minimum(position.astype(np.int64), have - 1)
+    high = np.minimum(low + 1, have - 1)
+    t = (position - low).reshape([-1 if k == axis % values.ndim else 1 for k in range(values.ndim)])
+    # (1 - t) a + t b rather than a + t (b - a): a NaN or inf neighbour of weight zero still counts, in every backend.
+    return (1 - t) * np.take(values, low, axis) + t * np.take(values, high, axis)
+
+
+def merge(chroma: ArrayLike, luma: ArrayLike) -> NDArray[np.uint8]:
+    """``rgb = join(luma, upsample(chroma))``: low-resolution chroma on a full-resolution luma, (H, W, 3) uint8.
+
+    The luma of the result equals the input's wherever the color lies inside the RGB cube. NaN is black.
+
+    Parameters
+    ----------
+    chroma : array_like, shape (2, h, w)
+    luma : array_like, shape (H, W)
+        uint8 in 0..255 or floats in [0, 1]; a grayscale image is its own luma.
+
+    Examples
+    --------
+    >>> merge(np.zeros((2, 1, 1)), np.array([[0, 99]], np.uint8)).tolist()
+    [[[0, 0, 0], [99, 99, 99]]]
+    """
+    luma = as_unit(luma)
+    return join(luma, np.moveaxis(upsample(chroma, *luma.shape), 0, -1))
