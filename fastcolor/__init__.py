@@ -1,1 +1,61 @@
-"""x"""
+"""Colorization as classification: color bins, class rebalancing, annealed-mean decoding, temporal smoothing, ColorUNet.
+
+``import fastcolor`` needs NumPy only; torch, numba, matplotlib and Pillow are loaded when something first needs them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import reference
+from ._dispatch import BackendStatus, backends
+from .bins import ColorBins
+from .errors import BackendUnavailableError, ImageError, MissingExtraError, WeightsError
+from .moments import ChromaMoments
+from .ops import annealed_mean, confidence, decode, encode, histogram, merge
+from .smoother import TemporalSmoother
+
+if TYPE_CHECKING:
+    from .kernels._threads import get_num_threads, set_num_threads
+
+__version__ = "0.1.0"
+
+# Names whose modules import something heavy: loaded on first use.
+_LAZY = {
+    "get_num_threads": "fastcolor.kernels._threads",
+    "set_num_threads": "fastcolor.kernels._threads",
+}
+
+__all__ = [
+    "BackendStatus",
+    "BackendUnavailableError",
+    "ChromaMoments",
+    "ColorBins",
+    "ImageError",
+    "MissingExtraError",
+    "TemporalSmoother",
+    "WeightsError",
+    "annealed_mean",
+    "backends",
+    "confidence",
+    "decode",
+    "encode",
+    "get_num_threads",
+    "histogram",
+    "merge",
+    "reference",
+    "set_num_threads",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'fastcolor' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,128 @@
+"""Checks of arguments. Each message says: the argument, what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+from typing import Any
+
+from . import _array
+
+RGB_DTYPES = ("uint8", "float32", "float64")
+LUMA_DTYPES = ("uint8", "float32", "float64")
+LOGIT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+CHROMA_DTYPES = ("float16", "bfloat16", "float32", "float64")
+LABEL_DTYPES = ("uint8", "int32", "int64")
+RINGS = ("float32", "float16", "uint8")
+MAX_CELLS = 1024
+
+
+def arrays(**named: Any) -> None:
+    """All arguments are arrays of one library on one device."""
+    first_name, first = next(iter(named.items()))
+    for name, value in named.items():
+        if _array.kind(value) is None:
+            raise TypeError(
+                f"{name}: expected a NumPy array, a torch tensor or a CuPy array, got {_type(value)}; "
+                "numpy.asarray(...) makes one"
+            )
+        if _array.kind(value) != _array.kind(first):
+            raise TypeError(
+                f"{name}: expected the same kind of array as {first_name} ({_array.kind(first)}), got {_type(value)}; "
+                "convert one of them"
+            )
+        if _array.device(value) != _array.device(first):
+            raise ValueError(
+                f"{name}: expected device {_array.device(first)!r} like {first_name}, got {_array.device(value)!r}; "
+                "arrays are never moved unasked"
+            )
+
+
+def dtype(name: str, array: Any, accepted: tuple[str, ...]) -> None:
+    got = _array.dtype_name(array)
+    if got not in accepted:
+        hint = "uint8 means 0..255, floats mean 0..1" if "uint8" in accepted else "cast it first"
+        raise TypeError(f"{name}: expected dtype {', '.join(accepted)}, got {got}; {hint}")
+
+
+def axis(name: str, value: Any, ndim: int) -> int:
+    if not isinstance(value, numbers.Integral) or not -ndim <= value < ndim:
+        raise ValueError(f"{name}: expected an axis of an array with {ndim} dimensions, got {value!r}")
+    return int(value) % ndim
+
+
+def size_on_axis(name: str, array: Any, position: int, axis_name: str, size: int) -> int:
+    """The axis (made positive) of `array` that must have `size` elements; the hint finds the axis that has them."""
+    where = axis(axis_name, position, array.ndim)
+    if array.shape[where] != size:
+        fits = [k - array.ndim for k, s in enumerate(array.shape) if s == size]
+        hint = f"; is this {axis_name}={fits[-1]}?" if fits else ""
+        raise ValueError(
+            f"{name}: expected size {size} on {axis_name} {position}, got shape {tuple(array.shape)}{hint}"
+        )
+    return where
+
+
+def ndim(name: str, array: Any, minimum: int, maximum: int | None = None) -> None:
+    if array.ndim < minimum or (maximum is not None and array.ndim > maximum):
+        wanted = f"{minimum}" if maximum == minimum else f"at least {minimum}"
+        raise ValueError(f"{name}: expected {wanted} dimensions, got shape {tuple(array.shape)}")
+
+
+def shape(name: str, array: Any, expected: tuple[int, ...], hint: str) -> None:
+    if tuple(array.shape) != tuple(expected):
+        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(array.shape)}; {hint}")
+
+
+def real(name: str, value: Any, low: float, high: float = math.inf, hint: str = "") -> float:
+    """A finite number in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a number, got {_type(value)}")
+    if not math.isfinite(value) or not low <= value <= high:
+        wanted = f"a finite number >= {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
+        raise ValueError(f"{name}: expected {wanted}, got {value!r}{hint and '; ' + hint}")
+    return float(value)
+
+
+def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an integer, got {_type(value)}")
+    if value < low or (high is not None and value > high):
+        wanted = f">= {low}" if high is None else f"in {low}..{high}"
+        raise ValueError(f"{name}: expected an integer {wanted}, got {value}")
+    return int(value)
+
+
+def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, options))}, got {value!r}")
+
+
+def color_bins(value: Any) -> None:
+    if not all(hasattr(value, field) for field in ("table", "colors", "prior", "weights")):
+        raise TypeError(f"bins: expected fastcolor.ColorBins, got {_type(value)}; ColorBins.default() is one")
+
+
+def output(name: str, array: Any, like: Any, expected: tuple[int, ...], dtype_: str) -> None:
+    """An `out` array: kind, device, shape and dtype are those of the result, and it can be written."""
+    arrays(**{"input": like, name: array})
+    shape(name, array, expected, "it must have the shape of the result")
+    if _array.dtype_name(array) != dtype_:
+        raise TypeError(f"{name}: expected dtype {dtype_}, got {_array.dtype_name(array)}; it must match the result")
+    if _array.kind(array) == "numpy" and not array.flags.writeable:
+        raise ValueError(f"{name}: expected a writable array, got a read-only one; pass a copy")
+
+
+def no_gradient(name: str, array: Any, function: str) -> None:
+    """torch only: refuse to cut a graph silently."""
+    if _array.kind(array) == "torch" and array.requires_grad and sys.modules["torch"].is_grad_enabled():
+        raise ValueError(
+            f"{name}: expected a tensor without gradient, got requires_grad=True, and {function} has no gradient; "
+            f"pass {name}.detach() or call it under torch.no_grad()"
+        )
+
+
+def _type(value: Any) -> str:
+    cls = type(value)
+    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"

@@ -1,0 +1,207 @@
+"""``ColorBins``: fit them on images, save and load them, or take the default ones."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+
+from . import _array, _validate
+from ._files import atomic_path
+from .moments import AUTO_CELLS, ChromaMoments
+from .reference import bins as _reference
+from .reference.constants import DEFAULT_BINS, DEFAULT_CELLS, MAX_BINS
+
+METHODS = ("frequent", "kmeans")
+CENTERS = ("mean", "midpoint")
+
+
+@dataclass(frozen=True, eq=False)
+class ColorBins(_reference.ColorBins):
+    """``label = table[cell_u, cell_v]``, ``chroma = colors[label]``: n color bins over K x K cells of the UV rectangle.
+
+    Attributes
+    ----------
+    table : ndarray, shape (K, K), uint8
+        Label of each cell; U on the first axis, V on the second.
+    colors : ndarray, shape (n, 2), float32
+        Chroma (U, V) of each bin, in [-.436, .436] x [-.615, .615].
+    prior : ndarray, shape (n,), float64
+        Share of the training pixels in each bin; sums to 1.
+    moments : ChromaMoments or None
+        What the bins were fitted from; kept in files, so that parts can be merged.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the arrays do not fit together.
+
+    References
+    ----------
+    ColorUNet (arXiv:1811.03120), section 3.1 and Figure 1.
+
+    Examples
+    --------
+    >>> bins = ColorBins.default()
+    >>> bins.n, bins.colors.shape, round(float(bins.prior.sum()), 6)
+    (32, (32, 2), 1.0)
+    """
+
+    moments: ChromaMoments | None = None
+
+    def __post_init__(self) -> None:
+        set_field = lambda name, value, dtype: object.__setattr__(self, name, np.ascontiguousarray(value, dtype=dtype))  # noqa: E731
+        set_field("table", self.table, np.uint8)
+        set_field("colors", self.colors, np.float32)
+        set_field("prior", self.prior, np.float64)
+        _check(self)
+        for array in (self.table, self.colors, self.prior):
+            array.flags.writeable = False  # kernels cache what they derive from it
+
+    @classmethod
+    def fit(
+        cls,
+        images: Iterable[Any] | Any,
+        n: int = DEFAULT_BINS,
+        cells: int | str = DEFAULT_CELLS,
+        method: str = "frequent",
+        centers: str = "mean",
+    ) -> ColorBins:
+        """Partition the K x K cells of the images' chroma into n bins.
+
+        Parameters
+        ----------
+        images : array, path, or an iterable of them
+            uint8 RGB arrays (..., 3) of any kind on the CPU, or paths of image files.
+        n : int
+            Number of bins, 1..255.
+        cells : int or "auto"
+            K, odd to keep gray in the middle of a cell; "auto" chooses the odd K in 9..33 with the least
+            quantization error on every third image when fitted on the others.
+        method : {"frequent", "kmeans"}
+            ``frequent`` (the paper): the n most frequent cells, every other cell joins the nearest of them.
+            ``kmeans``: weighted Lloyd iterations over the cells; wants fine cells, 65 say.
+        centers : {"mean", "midpoint"}
+            Bin color: mean chroma of the pixels with that label, or the midpoint of its cell.
+
+        Raises
+        ------
+        ValueError
+            No image, fewer occupied cells than bins, or an option out of range.
+        TypeError
+            An array that is not uint8.
+
+        Examples
+        --------
+        >>> photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        >>> ColorBins.fit(photo, n=8).n
+        8
+        """
+        check_fit_options(n, cells, method, centers)
+        moments = ChromaMoments(AUTO_CELLS if cells == "auto" else [int(cells)])
+        for image in _each(images):
+            moments.add(_pixels(image))
+        return cls.from_moments(moments, n, method, centers)
+
+    @classmethod
+    def from_moments(cls, moments: ChromaMoments, n: int, method: str = "frequent", centers: str = "mean") -> ColorBins:
+        """The bins of moments counted before; with several K the one of least held-out error."""
+        if not moments.pixels:
+            raise ValueError("images: expected at least one image with a pixel, got none")
+        sizes = tuple(moments.sizes)
+        if len(sizes) > 1:
+            errors = moments.errors(n, method, centers)
+            sizes = (min(errors, key=errors.__getitem__),) if errors else sizes
+        fitted = moments.fit(sizes[0], n, method, centers)
+        return cls(fitted.table, fitted.colors, fitted.prior, moments)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ColorBins:
+        """Read an npz file that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is damaged, or not a file of color bins.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            moments = ChromaMoments.from_arrays(arrays) if "images" in arrays else None
+            return cls(arrays["table"], arrays["colors"], arrays["prior"], moments)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{os.fspath(path)}: no such file; `fastcolor fit` writes one") from None
+        except (zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError, OSError, AttributeError) as error:
+            raise ValueError(
+                f"{os.fspath(path)}: expected an npz file of color bins (table, colors, prior), got {error}; "
+                "`fastcolor fit` writes one"
+            ) from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an npz file, whole or not at all."""
+        arrays = {"table": self.table, "colors": self.colors, "prior": self.prior}
+        if self.moments is not None:
+            arrays |= self.moments.to_arrays()
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def default(cls) -> ColorBins:
+        """The bins of the bundled networks, fitted on 9,219 landscape photographs."""
+        return _default()
+
+
+@lru_cache(maxsize=1)
+def _default() -> ColorBins:
+    with as_file(files("fastcolor.data") / "bins-landscapes.npz") as path:
+        return ColorBins.load(path)
+
+
+def check_fit_options(n: int, cells: int | str, method: str, centers: str) -> None:
+    """Raise before the first image is read, not after the last."""
+    _validate.integer("n", n, 1, MAX_BINS)
+    if cells != "auto":
+        _validate.integer("cells", cells, 1, _validate.MAX_CELLS)
+    _validate.choice("method", method, METHODS)
+    _validate.choice("centers", centers, CENTERS)
+
+
+def _check(bins: ColorBins) -> None:
+    n, k = len(bins.colors), len(bins.table)
+    if not 1 <= n <= MAX_BINS or bins.colors.shape != (n, 2):
+        raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {bins.colors.shape}")
+    if bins.table.shape != (k, k) or not 1 <= k <= _validate.MAX_CELLS:
+        raise ValueError(f"table: expected shape (K, K) with K in 1..{_validate.MAX_CELLS}, got {bins.table.shape}")
+    if bins.table.max() >= n:
+        raise ValueError(f"table: expected labels below n = {n}, got {bins.table.max()}")
+    if bins.prior.shape != (n,) or not (bins.prior >= 0).all() or abs(bins.prior.sum() - 1) > 1e-6:
+        raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {bins.prior}")
+    if not np.isfinite(bins.colors).all():
+        raise ValueError("colors: expected finite chroma, got NaN or inf")
+
+
+def _each(images: Any) -> Iterable[Any]:
+    one = isinstance(images, (str, os.PathLike)) or _array.kind(images) is not None
+    return [images] if one else images
+
+
+def _pixels(image: Any) -> np.ndarray:
+    """RGB uint8 (..., 3) of an array or of a file."""
+    if isinstance(image, (str, os.PathLike)):
+        from PIL import Image
+
+        with Image.open(image) as opened:
+            return np.asarray(opened.convert("RGB"))
+    _validate.arrays(images=image)
+    _validate.dtype("images", image, ("uint8",))
+    _validate.ndim("images", image, 1)
+    _validate.size_on_axis("images", image, -1, "axis", 3)
+    return _array.as_numpy(image)

@@ -1,0 +1,22 @@
+"""The exceptions of the package that are not plain ValueError or TypeError."""
+
+from __future__ import annotations
+
+
+class BackendUnavailableError(RuntimeError):
+    """A backend that was asked for by name, or by the device of an array, cannot run here; says why and what to do."""
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed; names the extra that brings it."""
+
+    def __init__(self, what: str, needs: str, extra: str) -> None:
+        super().__init__(f"{what} needs {needs}, which is not installed; pip install 'fastcolor[{extra}]'", name=needs)
+
+
+class WeightsError(ValueError):
+    """Network weights or their configuration are missing, damaged or do not fit together; names the file."""
+
+
+class ImageError(ValueError):
+    """An image file cannot be read or written; names the file."""

@@ -1,0 +1,136 @@
+"""Temporal smoothing of the probabilities before decoding, frame by frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _array, _validate
+from ._array import as_numpy
+from ._dispatch import choose
+from .ops import _check_logits, _float32_or_uint8, _result
+from .reference.bins import ColorBins
+from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
+
+
+class TemporalSmoother:
+    """``rgb_t = decode(log p̂_t)`` with ``p̂_t = sum_{i=0..window} softmax(x_{t-i}) exp(-α i)``.
+
+    Computed by the recursion ``s_t = p_t + e^-α s_{t-1} - e^{-α (window + 1)} p_{t-window-1}`` over a ring of past
+    frames, in one pass over a frame: the cost does not grow with the window, the memory is
+    ``n H W (4 + (window + 1) sizeof(ring))`` bytes.
+
+    Parameters
+    ----------
+    bins : ColorBins
+    alpha : float
+        Decay a frame, >= 0.
+    window : int
+        Number of past frames that count, >= 0.
+    temperature : float
+        T >= 0 of the annealed mean of p̂.
+    ring : {"float32", "float16", "uint8"}
+        Storage of past probabilities; uint8 costs up to 3 levels of RGB and takes a quarter of the memory.
+    backend : str
+
+    References
+    ----------
+    ColorUNet (arXiv:1811.03120), section 3.5: window 20, α = 0.2.
+
+    Examples
+    --------
+    >>> import numpy as np, fastcolor
+    >>> bins = fastcolor.ColorBins.default()
+    >>> smoother = fastcolor.TemporalSmoother(bins)
+    >>> for frame in range(3):
+    ...     rgb = smoother.step(np.zeros((bins.n, 4, 6), np.float32), np.full((4, 6), 128, np.uint8))
+    >>> rgb.shape, smoother.probabilities.shape
+    ((4, 6, 3), (32, 4, 6))
+    """
+
+    def __init__(
+        self,
+        bins: ColorBins,
+        *,
+        alpha: float = DEFAULT_ALPHA,
+        window: int = DEFAULT_WINDOW,
+        temperature: float = DEFAULT_TEMPERATURE,
+        ring: str = "float32",
+        backend: str = "auto",
+    ) -> None:
+        _validate.color_bins(bins)
+        _validate.choice("ring", ring, _validate.RINGS)
+        self.bins, self.backend, self.ring = bins, backend, ring
+        self.alpha = _validate.real("alpha", alpha, 0.0)
+        self.window = _validate.integer("window", window, 0)
+        self.temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+        self._kernel: Any = None
+        self._like: Any = None  # an empty array that remembers kind and device
+        self._shape: tuple[int, ...] | None = None
+        if backend != "auto":
+            choose(backend, "cpu")
+
+    def reset(self) -> None:
+        """Forget all past frames, for instance at a scene cut. The next frame may have another shape."""
+        self._kernel = self._like = self._shape = None
+
+    def step(self, logits: Any, luma: Any, *, out: Any = None) -> Any:
+        """Add a frame and decode it with all that is remembered.
+
+        Parameters
+        ----------
+        logits : array, shape (n, H, W)
+            float16, bfloat16, float32 or float64 (rounded to float32).
+        luma : array, shape (H, W)
+            uint8 in 0..255, or float32 or float64 in [0, 1].
+        out : array, shape (H, W, 3), uint8, optional
+            Written and returned.
+
+        Returns
+        -------
+        array, shape (H, W, 3), uint8
+            0 where this frame's logits or luma are invalid; such a pixel adds nothing to later frames.
+
+        Raises
+        ------
+        ValueError
+            If the shape, kind or device differs from the frames before: call :meth:`reset` first.
+        """
+        _check_logits(logits, -3, self.bins)
+        _validate.ndim("logits", logits, 3, 3)
+        _validate.arrays(logits=logits, luma=luma)
+        _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
+        _validate.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
+        self._start(logits)
+        out = _result("out", out, logits, (*luma.shape, 3), "uint8")
+        if self._kernel is not None:
+            self._kernel.step(as_numpy(logits), _float32_or_uint8(luma), out=as_numpy(out))
+        return out
+
+    def _start(self, logits: Any) -> None:
+        if self._shape is not None:
+            _validate.shape("logits", logits, self._shape, "frames must not change their shape; reset() starts anew")
+            _validate.arrays(**{"the frames before": self._like, "logits": logits})
+            return
+        module = choose(self.backend, _array.device(logits))
+        self._shape = tuple(logits.shape)
+        self._like = _array.empty(logits, (0,), "float32")
+        if 0 not in self._shape:
+            self._kernel = module.TemporalSmoother(
+                self.bins, alpha=self.alpha, window=self.window, temperature=self.temperature, ring=self.ring
+            )
+
+    @property
+    def probabilities(self) -> Any:
+        """``p̂ / sum_b p̂``, shape (n, H, W), float32; NaN where no frame had a valid pixel.
+
+        Raises
+        ------
+        RuntimeError
+            Before the first frame.
+        """
+        if self._shape is None:
+            raise RuntimeError("probabilities: expected at least one step() before; no frame has been seen")
+        out = _array.empty(self._like, self._shape, "float32")
+        if self._kernel is not None:
+            as_numpy(out)[...] = self._kernel.probabilities
+        return out
