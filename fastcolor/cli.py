@@ -1,4 +1,4 @@
-"""``fastcolor <command>``: one module a command in ``fastcolor.commands``, loaded only when it runs or shows its help."""
+"""``fastcolor <command>``: a module a command in ``fastcolor.commands``, loaded when it runs or shows its help."""
 
 from __future__ import annotations
 
