@@ -47,7 +47,7 @@ def dtype(name: str, array: Any, accepted: tuple[str, ...]) -> None:
 
 
 def axis(name: str, value: Any, ndim: int) -> int:
-    if not isinstance(value, numbers.Integral) or not -ndim <= value < ndim:
+    if not isinstance(value, numbers.Integral) or not -ndim <= int(value) < ndim:
         raise ValueError(f"{name}: expected an axis of an array with {ndim} dimensions, got {value!r}")
     return int(value) % ndim
 
@@ -79,19 +79,21 @@ def real(name: str, value: Any, low: float, high: float = math.inf, hint: str = 
     """A finite number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: expected a number, got {_type(value)}")
-    if not math.isfinite(value) or not low <= value <= high:
+    number = float(value)
+    if not math.isfinite(number) or not low <= number <= high:
         wanted = f"a finite number >= {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}{hint and '; ' + hint}")
-    return float(value)
+    return number
 
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an integer, got {_type(value)}")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         wanted = f">= {low}" if high is None else f"in {low}..{high}"
-        raise ValueError(f"{name}: expected an integer {wanted}, got {value}")
-    return int(value)
+        raise ValueError(f"{name}: expected an integer {wanted}, got {number}")
+    return number
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> None:

@@ -56,10 +56,9 @@ class ColorBins(_reference.ColorBins):
     moments: ChromaMoments | None = None
 
     def __post_init__(self) -> None:
-        set_field = lambda name, value, dtype: object.__setattr__(self, name, np.ascontiguousarray(value, dtype=dtype))  # noqa: E731
-        set_field("table", self.table, np.uint8)
-        set_field("colors", self.colors, np.float32)
-        set_field("prior", self.prior, np.float64)
+        _check_labels(np.asarray(self.table), len(self.colors))  # before the cast to uint8 could wrap them
+        for name, dtype in (("table", np.uint8), ("colors", np.float32), ("prior", np.float64)):
+            object.__setattr__(self, name, np.array(getattr(self, name), dtype=dtype, order="C"))
         _check(self)
         for array in (self.table, self.colors, self.prior):
             array.flags.writeable = False  # kernels cache what they derive from it
@@ -147,7 +146,7 @@ class ColorBins(_reference.ColorBins):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an npz file, whole or not at all."""
-        arrays = {"table": self.table, "colors": self.colors, "prior": self.prior}
+        arrays: dict[str, Any] = {"table": self.table, "colors": self.colors, "prior": self.prior}
         if self.moments is not None:
             arrays |= self.moments.to_arrays()
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -174,14 +173,19 @@ def check_fit_options(n: int, cells: int | str, method: str, centers: str) -> No
     _validate.choice("centers", centers, CENTERS)
 
 
+def _check_labels(table: np.ndarray, n: int) -> None:
+    if table.dtype.kind not in "iu":
+        raise TypeError(f"table: expected integer labels, got dtype {table.dtype}")
+    if table.size and not 0 <= int(table.min()) <= int(table.max()) < n:
+        raise ValueError(f"table: expected labels in 0..{n - 1}, got {table.min()}..{table.max()}")
+
+
 def _check(bins: ColorBins) -> None:
     n, k = len(bins.colors), len(bins.table)
     if not 1 <= n <= MAX_BINS or bins.colors.shape != (n, 2):
         raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {bins.colors.shape}")
     if bins.table.shape != (k, k) or not 1 <= k <= _validate.MAX_CELLS:
         raise ValueError(f"table: expected shape (K, K) with K in 1..{_validate.MAX_CELLS}, got {bins.table.shape}")
-    if bins.table.max() >= n:
-        raise ValueError(f"table: expected labels below n = {n}, got {bins.table.max()}")
     if bins.prior.shape != (n,) or not (bins.prior >= 0).all() or abs(bins.prior.sum() - 1) > 1e-6:
         raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {bins.prior}")
     if not np.isfinite(bins.colors).all():
