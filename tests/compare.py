@@ -1,0 +1,276 @@
+"""Comparators: is a fast result right, given the float64 reference on the *same rounded input*?
+
+Every tolerance is derived here, beside its number, from the arithmetic that it allows: float32 with round to nearest
+(unit roundoff u), the maximum subtracted first, float64 nowhere needed. Nothing is tuned to what a kernel happens to give,
+and a comparator that finds a difference says at which pixel and how far beyond the bound it lies.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastcolor import reference
+from fastcolor.reference.color import as_unit
+from fastcolor.reference.constants import LUMA, U_MAX, U_SCALE, V_MAX, V_SCALE
+
+Float = NDArray[np.float64]
+
+u = 2.0**-24  # unit roundoff of float32: half the distance from 1 to the next number
+SMALLEST_NORMAL = 2.0**-126
+LARGEST = float(np.finfo(np.float32).max)
+
+# Relative error that a kernel's own float32 exp may have, next to that of its argument. 2 u is what a good libm gives;
+# a polynomial of its own may be less good, and then its bound is derived with it and stands here in a line of its own.
+EXP_ERROR = 2 * u
+
+# The argument of exp, (x - max) / T, is three float32 roundings of factors (difference, 1 / T, product): 3 u |y|, and
+# one more for changing the base to 2. A relative error of e^y is an absolute one of y.
+ARGUMENT_ERROR = 4 * u
+
+# Y = .299 R + .587 G + .114 B: three constants and three products rounded, two sums: at most 5 roundings on each path.
+LUMA_ERROR = 5 * u
+
+# B - Y and R - Y: 5 u from Y, 1 u of the difference; as a share of the rectangle (1.772 and 1.402 wide) at most
+# 6 u / 1.402 = 4.3 u; offset, division and the product with K round three times a number <= 1. In all 8 u = 4 eps.
+CELL_ERROR = 8 * u
+
+# Half an ulp of the result, relative to it, and half of the smallest subnormal.
+HALF_ULP = {"float32": (2.0**-24, 2.0**-150), "float16": (2.0**-11, 2.0**-25), "bfloat16": (2.0**-8, 2.0**-134)}
+
+
+def as_float64(array: Any) -> Float:
+    """Any array of any library, exactly, as float64 NumPy."""
+    if "torch" in sys.modules and isinstance(array, sys.modules["torch"].Tensor):
+        return array.detach().cpu().double().numpy()
+    return np.asarray(array).astype(np.float64)
+
+
+def as_seen(logits: Any) -> Float:
+    """Logits as every kernel sees them: float64 is rounded to float32 first (that is in the contract)."""
+    with np.errstate(over="ignore"):
+        return as_float64(logits).astype(np.float32).astype(np.float64)
+
+
+def _fail(what: str, bad: NDArray[np.bool_], actual: ArrayLike, expected: ArrayLike, bound: ArrayLike) -> None:
+    if not bad.any():
+        return
+    where = tuple(int(i) for i in np.argwhere(bad)[0])
+    values = [np.broadcast_to(v, bad.shape)[where] for v in (actual, expected, bound)]
+    raise AssertionError(
+        f"{what}: {int(bad.sum())} of {bad.size} differ; first at {where}: got {values[0]!r}, expected {values[1]!r} "
+        f"within {values[2]!r}"
+    )
+
+
+def _assert_shape(what: str, actual: NDArray[Any], expected: tuple[int, ...]) -> None:
+    assert actual.shape == expected, f"{what}: shape {actual.shape}, expected {expected}"
+
+
+def assert_close(what: str, actual: ArrayLike, expected: ArrayLike, bound: ArrayLike) -> None:
+    """``|actual - expected| <= bound``, NaN exactly where NaN is expected, infinities equal."""
+    actual, expected = as_float64(actual), as_float64(expected)
+    _assert_shape(what, actual, expected.shape)
+    with np.errstate(invalid="ignore"):
+        same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+        close = np.abs(actual - expected) <= bound
+    _fail(what, ~(same | close), actual, expected, bound)
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+def assert_labels_match(labels: Any, rgb: Any, bins: reference.ColorBins) -> None:
+    """Labels of `rgb` (..., 3). uint8: equal. Floats: equal, or the label of the cell across an edge within CELL_ERROR."""
+    labels, rgb = as_float64(labels), np.asarray(rgb)
+    _assert_shape("labels", labels, rgb.shape[:-1])
+    if rgb.dtype == np.uint8:
+        expected = bins.table[reference.cell_of(rgb, bins.cells)]
+        _fail("labels", labels != expected, labels, expected, 0)
+        return
+    allowed = np.zeros(labels.shape, dtype=bool)
+    for du in (-1, 1):
+        for dv in (-1, 1):
+            allowed |= labels == bins.table[_nudged_cell(rgb, bins.cells, du, dv)]
+    _fail("labels", ~allowed, labels, bins.table[reference.cell_of(rgb, bins.cells)], "a rounding of a cell edge")
+
+
+def _nudged_cell(rgb: ArrayLike, cells: int, du: int, dv: int) -> tuple[NDArray[np.int64], ...]:
+    """Cell of the float64 chroma moved by CELL_ERROR of the rectangle, for inputs within [0, 1] or outside."""
+    rgb = np.asarray(rgb, dtype=np.float64)
+    slack = CELL_ERROR * np.maximum(1.0, np.nan_to_num(np.abs(rgb)).max(axis=-1, initial=0.0))[..., None]
+    top = np.array([U_MAX, V_MAX])
+    with np.errstate(invalid="ignore"):
+        share = (reference.rgb_to_yuv(rgb)[..., 1:] + top) / (2 * top) + slack * (du, dv)
+    share = np.nan_to_num(share, nan=0.5, posinf=1.0, neginf=0.0)  # NaN lies in the middle cell, by contract
+    index = np.clip(np.floor(share * cells), 0, cells - 1).astype(np.int64)
+    return index[..., 0], index[..., 1]
+
+
+def assert_luma_close(luma: Any, rgb: Any) -> None:
+    """float32 luma of `rgb` (..., 3)."""
+    unit = as_unit(np.asarray(rgb))
+    bound = LUMA_ERROR * (np.abs(unit) * LUMA).sum(axis=-1) + SMALLEST_NORMAL
+    assert_close("luma", luma, reference.rgb_to_yuv(unit)[..., 0], bound)
+
+
+def assert_encoded(result: tuple[Any, Any, Any], rgb: Any, bins: reference.ColorBins, lam: float) -> None:
+    """All three results of `encode` for `rgb` (..., 3). A weight is exactly that of the label beside it, in float32."""
+    luma, labels, weights = result
+    assert_luma_close(luma, rgb)
+    assert_labels_match(labels, rgb, bins)
+    expected = bins.weights(lam)[as_float64(labels).astype(np.int64)].astype(np.float32)
+    assert_close("weights", weights, expected, 0.0)
+
+
+# --- the annealed mean ------------------------------------------------------------------------------------------------
+
+
+def _weights(logits: Float, temperature: float, exp_error: float) -> tuple[Float, Float]:
+    """``e^y`` with y = (x - max) / T, bins last, and the relative error that float32 may make in each."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        y = (logits - logits.max(axis=-1, keepdims=True)) / temperature
+    w = np.exp(y)
+    relative = np.expm1(ARGUMENT_ERROR * np.minimum(np.abs(y), 200.0)) + exp_error  # e^-200 is 0 in float32 either way
+    return w, relative
+
+
+def sum_error(terms: Float) -> Float:
+    """Absolute rounding error of a float32 sum of `terms` >= 0 on the last axis, in any order.
+
+    Adding a term rounds by at most u times the sum, and by at most the term. The errors of n additions add up to their
+    sum at worst, and to 6 sqrt(n) u times the sum with a probability of 1 - 1e-7 (N. Higham, T. Mary, "A new approach to
+    probabilistic rounding error analysis", SIAM J. Sci. Comput. 2019, theorem 2.4).
+    """
+    total = terms.sum(axis=-1, keepdims=True)
+    worst = np.minimum(terms, u * total).sum(axis=-1)
+    return np.minimum(worst, 6 * math.sqrt(terms.shape[-1]) * u * total[..., 0])
+
+
+def chroma_bound(logits: Float, bins: reference.ColorBins, temperature: float, exp_error: float = EXP_ERROR) -> Float:
+    """How far a float32 annealed mean of `logits` (..., n) may lie from the float64 one: (..., 2).
+
+    With ``c = sum w_b c_b / W`` and computed weights ``w_b (1 + r_b)``, the error is ``sum w_b r_b (c_b - c) / W'``. The
+    two sums round on their own, and so do each product and the quotient.
+    """
+    colors = bins.colors.astype(np.float64)
+    if temperature == 0:
+        return np.zeros((*logits.shape[:-1], 2))  # a color is picked, nothing is computed
+    w, relative = _weights(logits, temperature, exp_error)
+    total = w.sum(axis=-1)
+    least = total * (1 - relative.max(axis=-1))
+    bound = np.empty((*logits.shape[:-1], 2))
+    for k in range(2):
+        terms = w * np.abs(colors[:, k])
+        c = (w * colors[:, k]).sum(axis=-1) / total
+        spread = (w * relative * np.abs(colors[:, k] - c[..., None])).sum(axis=-1)
+        rounding = sum_error(terms) + np.abs(c) * sum_error(w) + 2 * u * terms.sum(axis=-1)
+        bound[..., k] = (spread + rounding) / least
+    return bound + bins.n * SMALLEST_NORMAL  # weights below it may be flushed to zero
+
+
+def assert_chroma_close(
+    actual: Any,
+    logits: Any,
+    bins: reference.ColorBins,
+    *,
+    temperature: float,
+    axis: int = -3,
+    exp_error: float = EXP_ERROR,
+) -> None:
+    """Chroma on `axis`, of any float dtype, against the reference on the same rounded logits."""
+    seen = np.moveaxis(as_seen(logits), axis, -1)
+    expected = reference.annealed_mean(seen, bins, temperature=temperature, axis=-1)
+    half_ulp, smallest = HALF_ULP[str(actual.dtype).removeprefix("torch.")]
+    bound = chroma_bound(seen, bins, temperature, exp_error)
+    bound = bound + half_ulp * (np.abs(expected) + bound) + smallest
+    assert_close("chroma", np.moveaxis(as_float64(actual), axis, -1), expected, bound)
+
+
+# --- RGB --------------------------------------------------------------------------------------------------------------
+
+
+def assert_rgb_close(rgb: Any, luma: Any, chroma: Float, chroma_error: Float) -> None:
+    """uint8 `rgb` (..., 3) of `luma` (...) and the float64 `chroma` (..., 2), which is known within `chroma_error`.
+
+    Each channel is ``floor(v)`` with ``v = 255 clip(Y + a U + b V) + 0.5``. A result may differ from it only where v lies
+    within its own error of an integer, and then by one level. The error of v: the chroma's, through a and b, plus at
+    most 8 roundings of each summand (1 / 255, constants, products, sums), plus 1 u of v itself (the sum with 0.5).
+    """
+    rgb, y = as_float64(rgb), as_unit(np.asarray(luma)).astype(np.float64)
+    if np.asarray(luma).dtype != np.uint8:
+        y = y.astype(np.float32).astype(np.float64)
+    _assert_shape("rgb", rgb, (*y.shape, 3))
+    value = 255.0 * reference.yuv_to_rgb(np.concatenate([y[..., None], chroma], axis=-1)) + 0.5
+    blue, red = 1 / U_SCALE, 1 / V_SCALE
+    mix = np.array([[0.0, red], [LUMA[2] / LUMA[1] * blue, LUMA[0] / LUMA[1] * red], [blue, 0.0]])  # |a|, |b| of R, G, B
+    with np.errstate(invalid="ignore"):
+        error = chroma_error @ mix.T + 8 * u * (np.abs(y)[..., None] + np.abs(chroma) @ mix.T)
+        error = 255.0 * error + u * value
+        low, high = np.floor(np.maximum(value - error, 0.5)), np.floor(np.minimum(value + error, 255.5))
+    broken = np.isnan(value).any(axis=-1, keepdims=True)
+    low, high = np.where(broken, 0.0, low), np.where(broken, 0.0, high)
+    assert (high - low <= 1).all(), "the bound itself allows more than one level: that proves nothing"
+    _fail("rgb", (rgb < low) | (rgb > high), rgb, np.where(broken, 0.0, np.floor(value)), high - low)
+
+
+def assert_decoded(
+    rgb: Any,
+    logits: Any,
+    luma: Any,
+    bins: reference.ColorBins,
+    *,
+    temperature: float,
+    axis: int = -3,
+    channel_axis: int = -1,
+    exp_error: float = EXP_ERROR,
+) -> None:
+    """The RGB of `decode` against the reference on the same rounded logits."""
+    seen = np.moveaxis(as_seen(logits), axis, -1)
+    chroma = reference.annealed_mean(seen, bins, temperature=temperature, axis=-1)
+    error = chroma_bound(seen, bins, temperature, exp_error)
+    assert_rgb_close(np.moveaxis(np.asarray(rgb), channel_axis, -1), luma, chroma, error)
+
+
+def assert_merged(rgb: Any, chroma: Any, luma: Any) -> None:
+    """The RGB of `merge`. Each lerp rounds a weight (2 u), a product and a sum, twice: 8 u of the values between."""
+    seen = as_seen(chroma)
+    size = np.asarray(luma).shape
+    expected = np.moveaxis(reference.upsample(seen, *size), 0, -1)
+    error = 8 * u * np.moveaxis(reference.upsample(np.abs(seen), *size), 0, -1)
+    assert_rgb_close(rgb, luma, expected, error)
+
+
+# --- confidence -------------------------------------------------------------------------------------------------------
+
+
+def assert_confidence_close(
+    top: Any, ratio: Any, logits: Any, *, axis: int = -3, exp_error: float = EXP_ERROR
+) -> None:
+    """``top = 1 / sum e^y`` and ``ratio = e^(x_top - x_second)`` in float32.
+
+    The error of the sum is that of its weights, each by its share, and its own roundings; all within the contract's 1e-5.
+    A ratio beyond 2^126 may be inf: the second probability is then below the smallest normal float32, which may count
+    as zero.
+    """
+    seen = np.moveaxis(as_seen(logits), axis, -1)
+    expected_top, expected_ratio = reference.confidence(seen, axis=-1)
+    w, relative = _weights(seen, 1.0, exp_error)
+    share = (w * relative).sum(axis=-1) / w.sum(axis=-1)
+    bound = (share / (1 - share) + sum_error(w) / w.sum(axis=-1) + 2 * u) * expected_top
+    assert np.nan_to_num(bound).max(initial=0.0) < 1e-5, "the derived bound exceeds the contract's 1e-5"
+    assert_close("top", top, expected_top, bound)
+
+    actual = as_float64(ratio)
+    _assert_shape("ratio", actual, expected_ratio.shape)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        slack = np.expm1(ARGUMENT_ERROR * np.log(expected_ratio)) + exp_error + 2 * u
+        bound = slack * expected_ratio
+        beyond = (expected_ratio * (1 + slack) > 2.0**126) & (actual >= 2.0**126 * (1 - 1e-4))
+        same = (actual == expected_ratio) | (np.isnan(actual) & np.isnan(expected_ratio))
+        close = np.abs(actual - expected_ratio) <= bound
+    _fail("ratio", ~(same | close | beyond), actual, expected_ratio, bound)

@@ -1,0 +1,221 @@
+"""The comparators reject what they must: a float32 model of a kernel passes, each planted error in it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import compare
+import numpy as np
+import pytest
+import strategies
+
+from fastcolor import reference
+from fastcolor.reference.constants import LUMA, U_SCALE, V_SCALE
+
+F = np.float32
+BINS = strategies.make_bins(np.random.default_rng(7), 32, 17)
+T = 0.38
+SHAPE = (33, 47)
+
+
+def model_chroma(logits: Any, temperature: float = T, bug: str = "") -> Any:
+    """What a correct float32 kernel computes, (n, H, W) -> (2, H, W), with one planted bug."""
+    x = logits.astype(F)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if bug != "no max subtraction":
+            x = x - x.max(axis=0)
+        x = x / F(temperature)
+        if bug == "temperature twice":
+            x = x / F(temperature)
+        w = np.exp(x)
+        colors = BINS.colors[::-1] if bug == "wrong bin order" else BINS.colors
+        if bug == "off-by-one bin":
+            colors = np.roll(BINS.colors, 1, axis=0)
+        chroma = np.einsum("bhw,bc->chw", w, colors).astype(F) / w.sum(axis=0)
+    if bug == "missing last row":
+        chroma[:, -1] = 0
+    if bug == "stale buffer":
+        chroma[:, 16:20] = chroma[:, 0:4]
+    if bug == "swapped axes":
+        chroma = np.ascontiguousarray(chroma.swapaxes(1, 2)).reshape(chroma.shape)
+    return chroma[::-1] if bug == "swapped U and V" else chroma
+
+
+def model_rgb(luma: Any, chroma: Any, bug: str = "") -> Any:
+    """What a correct float32 kernel makes of luma and chroma, (H, W, 3) uint8."""
+    u, v = chroma
+    red, blue = luma + v / F(V_SCALE), luma + u / F(U_SCALE)
+    green = (luma - F(LUMA[0]) * red - F(LUMA[2]) * blue) / F(LUMA[1])
+    levels = F(255) * np.clip(np.stack([red, green, blue], axis=-1), 0, 1)
+    if bug == "half to even":
+        return np.rint(levels).astype(np.uint8)
+    if bug == "truncated":
+        return levels.astype(np.uint8)
+    rgb = np.floor(levels + F(0.5)).astype(np.uint8)
+    if bug == "one level off":
+        rgb = np.where(rgb == 255, 254, rgb + 1).astype(np.uint8)
+    return rgb[..., ::-1] if bug == "BGR" else rgb
+
+
+CHROMA_BUGS = (
+    "no max subtraction", "wrong bin order", "off-by-one bin", "missing last row", "stale buffer", "swapped axes",
+    "temperature twice", "swapped U and V",
+)  # fmt: skip
+RGB_BUGS = ("truncated", "one level off", "BGR")
+
+
+def wide_logits(seed: int = 0) -> Any:
+    """Standard deviation 10: what a network gives where it is sure; without max subtraction some pixels overflow."""
+    return strategies.make_logits(np.random.default_rng(seed), "normal10", BINS.n, SHAPE)
+
+
+@pytest.mark.parametrize("kind", strategies.LOGITS)
+@pytest.mark.parametrize("temperature", [0.05, 0.38, 1.0, 4.0])
+def test_chroma_accepts_float32_arithmetic(kind: str, temperature: float) -> None:
+    logits = strategies.make_logits(np.random.default_rng(1), kind, BINS.n, SHAPE)
+    with np.errstate(invalid="ignore"):
+        chroma = model_chroma(logits, temperature)
+    chroma[:, ~np.isfinite(logits.max(axis=0))] = np.nan
+    compare.assert_chroma_close(chroma, logits, BINS, temperature=temperature)
+
+
+@pytest.mark.parametrize("bug", CHROMA_BUGS)
+def test_chroma_rejects(bug: str) -> None:
+    logits = wide_logits()
+    with pytest.raises(AssertionError, match="chroma: "):
+        compare.assert_chroma_close(model_chroma(logits, bug=bug), logits, BINS, temperature=T)
+
+
+def test_chroma_rejects_a_single_pixel_beyond_the_bound() -> None:
+    logits = wide_logits()
+    chroma = model_chroma(logits)
+    chroma[0, 5, 6] += 2e-5
+    with pytest.raises(AssertionError, match=r"1 of 3102 differ; first at \(5, 6, 0\)"):
+        compare.assert_chroma_close(chroma, logits, BINS, temperature=T)
+
+
+def test_chroma_rejects_nan_and_its_absence() -> None:
+    logits = wide_logits()
+    chroma = model_chroma(logits)
+    chroma[:, 2, 3] = np.nan
+    with pytest.raises(AssertionError, match="chroma: 2 of"):
+        compare.assert_chroma_close(chroma, logits, BINS, temperature=T)
+    broken = logits.copy()
+    broken[4, 1, 1] = np.nan
+    with pytest.raises(AssertionError, match="chroma: 2 of"):
+        compare.assert_chroma_close(model_chroma(logits), broken, BINS, temperature=T)
+
+
+@pytest.mark.parametrize("bug", CHROMA_BUGS)
+def test_decoded_rejects_a_bug_in_the_chroma(bug: str) -> None:
+    logits, luma = wide_logits(), np.random.default_rng(2).random(SHAPE, dtype=F)
+    with np.errstate(invalid="ignore"):
+        rgb = model_rgb(luma, model_chroma(logits, bug=bug))
+    compare.assert_decoded(model_rgb(luma, model_chroma(logits)), logits, luma, BINS, temperature=T)
+    with pytest.raises(AssertionError, match="rgb: "):
+        compare.assert_decoded(rgb, logits, luma, BINS, temperature=T)
+
+
+@pytest.mark.parametrize("bug", RGB_BUGS)
+def test_decoded_rejects_a_bug_in_the_rounding(bug: str) -> None:
+    logits, luma = wide_logits(), np.random.default_rng(2).random(SHAPE, dtype=F)
+    with pytest.raises(AssertionError, match="rgb: "):
+        compare.assert_decoded(model_rgb(luma, model_chroma(logits), bug), logits, luma, BINS, temperature=T)
+
+
+def test_half_to_even_differs_only_where_both_round_up() -> None:
+    """``255 y`` is an exact tie for one float32 y only, 127.5, whose even neighbour is the upper one.
+
+    So half-to-even in place of ``floor(x + 0.5)`` cannot be told apart here; test_reference does it in float64.
+    """
+    near = ((np.arange(255) + 0.5) / 255).astype(F)
+    candidates = np.concatenate([near, np.nextafter(near, F(0)), np.nextafter(near, F(1))]).astype(np.float64)
+    ties = candidates[(255 * candidates) % 1 == 0.5]
+    assert ties.tolist() == [0.5]
+    assert model_rgb(F(0.5), np.zeros(2, F), "half to even").tolist() == model_rgb(F(0.5), np.zeros(2, F)).tolist()
+
+
+def test_chroma_rejects_an_epsilon_under_the_logarithm() -> None:
+    """``log(p + 1e-8)``, as in the ColorUNet authors' code, lifts improbable bins: worst at high temperatures."""
+    logits = wide_logits()
+    compare.assert_chroma_close(model_chroma(logits, 4.0), logits, BINS, temperature=4.0)
+    bent = np.log(reference.softmax(logits) + 1e-8)
+    with pytest.raises(AssertionError, match="chroma: "):
+        compare.assert_chroma_close(model_chroma(bent, 4.0), logits, BINS, temperature=4.0)
+
+
+def test_encoded_rejects() -> None:
+    rgb = strategies.make_rgb(np.random.default_rng(3), "uniform", SHAPE)
+    luma, labels, weights = (part.astype(d) for part, d in zip(reference.encode(rgb, BINS), (F, np.uint8, F), strict=True))
+    compare.assert_encoded((luma, labels, weights), rgb, BINS, 0.2)
+    off_by_one = labels.copy()
+    off_by_one[7, 7] = (off_by_one[7, 7] + 1) % BINS.n
+    stale = luma.copy()
+    stale[-1] = 0
+    planted = {
+        "labels": [
+            (luma, off_by_one, weights),
+            (luma, np.ascontiguousarray(labels.T).reshape(labels.shape), weights),
+            (luma, reference.encode(rgb[..., ::-1], BINS)[1], weights),
+        ],
+        "luma": [(stale, labels, weights), (luma * F(1 + 1e-6), labels, weights), (luma.T, labels, weights)],
+        "weights": [(luma, labels, np.roll(weights, 1)), (luma, labels, BINS.weights(0.5)[labels].astype(F))],
+    }
+    for what, results in planted.items():
+        for result in results:
+            with pytest.raises(AssertionError, match=f"{what}: "):
+                compare.assert_encoded(result, rgb, BINS, 0.2)
+
+
+def test_float_labels_may_cross_an_edge_only_beside_it() -> None:
+    bins = reference.ColorBins(np.arange(4, dtype=np.uint8).reshape(2, 2), np.zeros((4, 2), F), np.full(4, 0.25))
+    on_edge = np.array([[0.3, 0.3, 0.3]])  # K = 2: gray is the corner of all four cells
+    for label in range(4):
+        compare.assert_labels_match(np.array([label]), on_edge, bins)
+    beside = on_edge + [[0.0, 0.0, 1e-5]]  # a little blue: U is positive, V a little negative
+    compare.assert_labels_match(np.array([2]), beside, bins)
+    for label in (0, 1, 3):
+        with pytest.raises(AssertionError, match="labels: 1 of 1"):
+            compare.assert_labels_match(np.array([label]), beside, bins)
+
+
+def test_labels_of_uint8_have_no_tolerance() -> None:
+    bins = reference.ColorBins(np.arange(4, dtype=np.uint8).reshape(2, 2), np.zeros((4, 2), F), np.full(4, 0.25))
+    gray = np.full((1, 3), 77, np.uint8)
+    compare.assert_labels_match(np.array([3]), gray, bins)
+    with pytest.raises(AssertionError, match="labels: 1 of 1"):
+        compare.assert_labels_match(np.array([2]), gray, bins)
+
+
+def test_merged_rejects() -> None:
+    rng = np.random.default_rng(4)
+    chroma, luma = rng.uniform(-0.3, 0.3, (2, 5, 7)).astype(F), rng.random((31, 40), dtype=F)
+    right = reference.merge(chroma, luma)
+    compare.assert_merged(right, chroma, luma)
+    corners = (np.arange(31) * 4 / 30).round().astype(int), (np.arange(40) * 6 / 39).round().astype(int)
+    aligned = reference.join(luma, np.moveaxis(chroma[:, corners[0][:, None], corners[1]], 0, -1))
+    for wrong in (aligned, reference.merge(chroma[::-1], luma), np.roll(right, 1, axis=0), right[..., ::-1]):
+        with pytest.raises(AssertionError, match="rgb: "):
+            compare.assert_merged(wrong, chroma, luma)
+
+
+def test_confidence_rejects() -> None:
+    logits = strategies.make_logits(np.random.default_rng(5), "normal3", BINS.n, SHAPE)
+    top, ratio = (part.astype(F) for part in reference.confidence(logits))
+    compare.assert_confidence_close(top, ratio, logits)
+    annealed, annealed_ratio = reference.confidence(logits / T)
+    third = np.exp(np.sort(logits, axis=0)[-1] - np.sort(logits, axis=0)[-3])
+    for wrong_top, wrong_ratio in (
+        (annealed, ratio), (top, annealed_ratio), (top, third), (top, 1 / ratio), (top * F(1 + 1e-5), ratio),
+        (top, ratio * F(1 + 3e-5)), (np.roll(top, 1, 0), ratio), (top, np.full_like(ratio, np.inf)),
+    ):  # fmt: skip
+        with pytest.raises(AssertionError, match="(top|ratio): "):
+            compare.assert_confidence_close(wrong_top, wrong_ratio, logits)
+
+
+def test_confidence_rejects_a_lost_tie() -> None:
+    logits = np.array([2.0, 1.0, 2.0])[:, None, None]
+    top, ratio = reference.confidence(logits)
+    assert ratio == 1.0
+    with pytest.raises(AssertionError, match="ratio: "):
+        compare.assert_confidence_close(top, np.exp(ratio), logits)  # the second must be the other 2, not the 1
