@@ -77,12 +77,13 @@ class ColorBins(_reference.ColorBins):
         Parameters
         ----------
         images : array, path, or an iterable of them
-            uint8 RGB arrays (..., 3) of any kind on the CPU, or paths of image files.
+            uint8 RGB arrays (..., 3) of any kind on the CPU, or paths of image files. All count alike, whatever their
+            order; a grayscale file counts as neutral pixels.
         n : int
             Number of bins, 1..255.
         cells : int or "auto"
-            K, odd to keep gray in the middle of a cell; "auto" chooses the odd K in 9..33 with the least
-            quantization error on every third image when fitted on the others.
+            K, odd to keep gray in the middle of a cell; "auto" chooses the K with the least quantization error on
+            one image in three when fitted on the others: of the odd K in 9..33, or of 33, 49, 65, 97, 129 for kmeans.
         method : {"frequent", "kmeans"}
             ``frequent`` (the paper): the n most frequent cells, every other cell joins the nearest of them.
             ``kmeans``: weighted Lloyd iterations over the cells; wants fine cells, 65 say.
@@ -95,6 +96,8 @@ class ColorBins(_reference.ColorBins):
             No image, fewer occupied cells than bins, or an option out of range.
         TypeError
             An array that is not uint8.
+        ImageError, OSError
+            A file that cannot be read.
 
         Examples
         --------
@@ -103,21 +106,50 @@ class ColorBins(_reference.ColorBins):
         8
         """
         check_fit_options(n, cells, method, centers)
-        moments = ChromaMoments(AUTO_CELLS if cells == "auto" else [int(cells)])
+        moments = ChromaMoments(sizes_to_count(cells, method))
         for image in _each(images):
             moments.add(_pixels(image))
-        return cls.from_moments(moments, n, method, centers)
+        return cls.from_moments(moments, n, cells, method, centers)
 
     @classmethod
-    def from_moments(cls, moments: ChromaMoments, n: int, method: str = "frequent", centers: str = "mean") -> ColorBins:
-        """The bins of moments counted before; with several K the one of least held-out error."""
+    def from_moments(
+        cls,
+        moments: ChromaMoments,
+        n: int = DEFAULT_BINS,
+        cells: int | str = "auto",
+        method: str = "frequent",
+        centers: str = "mean",
+    ) -> ColorBins:
+        """The bins of moments counted before: what :meth:`fit` gives on the same images.
+
+        Parameters
+        ----------
+        moments : ChromaMoments
+        n, method, centers : see :meth:`fit`
+        cells : int or "auto"
+            One of the K that were counted; "auto" is that of the least held-out error.
+
+        Raises
+        ------
+        ValueError
+            Nothing was counted, or not with these cells; fewer occupied cells than bins.
+
+        Examples
+        --------
+        >>> moments = ChromaMoments([9, 17])
+        >>> moments.add(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        >>> ColorBins.from_moments(moments, n=8, cells=9).cells
+        9
+        """
+        check_fit_options(n, cells, method, centers)
         if not moments.pixels:
             raise ValueError("images: expected at least one image with a pixel, got none")
-        sizes = tuple(moments.sizes)
-        if len(sizes) > 1:
-            errors = moments.errors(n, method, centers)
-            sizes = (min(errors, key=errors.__getitem__),) if errors else sizes
-        fitted = moments.fit(sizes[0], n, method, centers)
+        if cells == "auto":
+            cells = _least_error(moments, n, method, centers)
+        if cells not in moments.sizes:
+            counted = ", ".join(map(str, moments.sizes))
+            raise ValueError(f"cells: expected one that was counted ({counted}), got {cells}; count the images again")
+        fitted = moments.fit(int(cells), n, method, centers)
         return cls(fitted.table, fitted.colors, fitted.prior, moments)
 
     @classmethod
@@ -164,6 +196,11 @@ def _default() -> ColorBins:
         return ColorBins.load(path)
 
 
+def sizes_to_count(cells: int | str, method: str) -> tuple[int, ...]:
+    """The K that fitting with `cells` and `method` needs moments of."""
+    return AUTO_CELLS[method] if cells == "auto" else (int(cells),)
+
+
 def check_fit_options(n: int, cells: int | str, method: str, centers: str) -> None:
     """Raise before the first image is read, not after the last."""
     _validate.integer("n", n, 1, MAX_BINS)
@@ -178,6 +215,13 @@ def _check_labels(table: np.ndarray, n: int) -> None:
         raise TypeError(f"table: expected integer labels, got dtype {table.dtype}")
     if table.size and not 0 <= int(table.min()) <= int(table.max()) < n:
         raise ValueError(f"table: expected labels in 0..{n - 1}, got {table.min()}..{table.max()}")
+
+
+def _least_error(moments: ChromaMoments, n: int, method: str, centers: str) -> int:
+    if len(moments.sizes) == 1:
+        return moments.sizes[0]
+    errors = moments.errors(n, method, centers)
+    return min(errors, key=errors.__getitem__) if errors else moments.sizes[-1]
 
 
 def _check(bins: ColorBins) -> None:
@@ -200,10 +244,10 @@ def _each(images: Any) -> Iterable[Any]:
 def _pixels(image: Any) -> np.ndarray:
     """RGB uint8 (..., 3) of an array or of a file."""
     if isinstance(image, (str, os.PathLike)):
-        from PIL import Image
+        from .images import read_photo
 
-        with Image.open(image) as opened:
-            return np.asarray(opened.convert("RGB"))
+        photo = read_photo(image)
+        return np.zeros((*photo.luma.shape, 3), np.uint8) if photo.rgb is None else photo.rgb  # all grays are alike
     _validate.arrays(images=image)
     _validate.dtype("images", image, ("uint8",))
     _validate.ndim("images", image, 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,30 +12,20 @@ from numpy.typing import NDArray
 from ._dispatch import choose
 from .reference.bins import ColorBins, fit_bins, quantization_error
 
-AUTO_CELLS = tuple(range(9, 34, 2))  # what `cells="auto"` chooses from; odd, see reference.cells
-KMEANS_CELLS = 65
+# What `cells="auto"` chooses from; odd, see reference.cells. K-means wants cells finer than its bins.
+AUTO_CELLS = {"frequent": tuple(range(9, 34, 2)), "kmeans": (33, 49, 65, 97, 129)}
+
 _PARTS = 2  # fitted on, held out
-_HOLD_OUT = 3  # every third image is held out when cells are chosen
+_HOLD_OUT = 3  # one image in three is held out when cells are chosen
+_CHUNK = 1 << 17  # pixels whose squared numerators surely add up exactly in float64: 2^17 * 225930^2 < 2^53
+_HALF = 1 << 62  # the squares of many images outgrow int64: files hold them as two
 
 
-@dataclass
-class _Cells:
-    """Counts (2, K, K) and sums (2, K, K, 2) of the images fitted on and of those held out."""
-
-    counts: NDArray[np.int64]
-    sums: NDArray[np.int64]
-
-    @classmethod
-    def zeros(cls, cells: int) -> _Cells:
-        shape = (_PARTS, cells, cells)
-        return cls(np.zeros(shape, np.int64), np.zeros((*shape, 2), np.int64))
-
-
-@dataclass
 class ChromaMoments:
     """``counts``, ``sums`` and ``squares`` of the chroma of many images, for one or several K.
 
-    Sums are exact integers: moments counted in parts and added give the same bins as those of the whole.
+    All are exact integers, and whether an image is held out when K is chosen depends on the image alone: moments
+    counted in parts, in any order, and added are equal to those of the whole.
 
     Parameters
     ----------
@@ -45,7 +35,11 @@ class ChromaMoments:
     Attributes
     ----------
     images : int
-        Number of images seen.
+        Number of images counted.
+    counts, sums : dict of ndarrays, int64
+        For each K pixels (2, K, K) and chroma numerators (2, K, K, 2) of the images fitted on and of those held out.
+    squares : ndarray, shape (2, 2), Python integers
+        Squared numerators of both.
 
     Examples
     --------
@@ -55,89 +49,121 @@ class ChromaMoments:
     8
     """
 
-    sizes: Iterable[int]
-    images: int = 0
-    squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((_PARTS, 2)))
-
-    def __post_init__(self) -> None:
-        self.sizes = tuple(self.sizes)
-        self._cells = {k: _Cells.zeros(k) for k in self.sizes}
+    def __init__(self, sizes: Iterable[int]) -> None:
+        self.sizes = tuple(sorted({int(k) for k in sizes}))
+        self.images = 0
+        self.counts = {k: np.zeros((_PARTS, k, k), np.int64) for k in self.sizes}
+        self.sums = {k: np.zeros((_PARTS, k, k, 2), np.int64) for k in self.sizes}
+        self.squares = np.zeros((_PARTS, 2), dtype=object)
 
     @property
     def pixels(self) -> int:
-        """Number of pixels seen."""
-        first = next(iter(self._cells.values()), None)
-        return 0 if first is None else int(first.counts.sum())
+        """Number of pixels counted."""
+        return int(self.counts[self.sizes[0]].sum()) if self.sizes else 0
 
     def add(self, rgb: NDArray[np.uint8]) -> None:
-        """Count an image (..., 3), uint8. Every third one is held out from the choice of K."""
-        part = int(self.images % _HOLD_OUT == _HOLD_OUT - 1)
+        """Count an image (..., 3), uint8."""
         kernels = choose("auto", "cpu")
-        for k, cells in self._cells.items():
-            counts, sums, squares = kernels.chroma_moments(rgb, k)
-            cells.counts[part] += counts
-            cells.sums[part] += sums
-        self.squares[part] += squares
+        pixels = np.reshape(rgb, (-1, 3))
+        chunks = [pixels[start : start + _CHUNK] for start in range(0, len(pixels), _CHUNK)]
         self.images += 1
+        part = None
+        for k in self.sizes if chunks else ():
+            counts, sums, squares = map(sum, zip(*(kernels.chroma_moments(c, k) for c in chunks), strict=True))
+            part = _part(counts, sums) if part is None else part
+            self.counts[k][part] += counts
+            self.sums[k][part] += sums
+        if part is not None:
+            self.squares[part] += [int(s) for s in squares]
 
-    def __add__(self, other: ChromaMoments) -> ChromaMoments:
-        """The moments of both sets of images.
+    def __iadd__(self, other: ChromaMoments) -> ChromaMoments:
+        """Add the moments of other images.
 
         Raises
         ------
         ValueError
             If they were counted for different K.
         """
-        if self._cells.keys() != other._cells.keys():
+        if self.sizes != other.sizes:
             raise ValueError(
-                f"moments: expected the same numbers of cells to merge, got {self.sizes} and {other.sizes}; "
-                "count both with the same --cells"
+                f"moments: expected the same numbers of cells to merge, got {_list(self.sizes)} and "
+                f"{_list(other.sizes)}; count both with the same --cells"
             )
-        both = ChromaMoments(self.sizes, self.images + other.images, self.squares + other.squares)
-        for k, cells in both._cells.items():
-            cells.counts += self._cells[k].counts + other._cells[k].counts
-            cells.sums += self._cells[k].sums + other._cells[k].sums
+        self.images += other.images
+        self.squares += other.squares
+        for k in self.sizes:
+            self.counts[k] += other.counts[k]
+            self.sums[k] += other.sums[k]
+        return self
+
+    def __add__(self, other: ChromaMoments) -> ChromaMoments:
+        """The moments of both sets of images."""
+        both = ChromaMoments(self.sizes)
+        both += self
+        both += other
         return both
 
     def fit(self, cells: int, n: int, method: str, centers: str) -> ColorBins:
         """Bins of all images, with K = `cells`."""
-        return self._fit(cells, n, method, centers, parts=slice(None))
-
-    def _fit(self, cells: int, n: int, method: str, centers: str, parts: slice) -> ColorBins:
-        moments = self._cells[cells]
-        counts, sums = moments.counts[parts].sum(axis=0), moments.sums[parts].sum(axis=0)
-        return fit_bins(counts, sums, n, method=method, centers=centers)
+        return self._fit(cells, n, method, centers, slice(None))
 
     def errors(self, n: int, method: str, centers: str) -> dict[int, float]:
-        """``{K: RMS chroma error of the held-out images with bins fitted on the others}``.
+        """``{K: RMS chroma error of the held-out images with bins fitted on the others}``, in UV units.
 
-        K that cannot hold n bins are left out. With fewer than three images, none is held out and the error is that of the images fitted on.
+        K whose cells cannot give n bins are left out. So few images that none is held out, or all are, are measured
+        by the bins fitted on them all.
         """
-        held = 1 if self.images >= _HOLD_OUT else 0
+        fitted, held = slice(0, 1), slice(1, 2)
+        if not all(self.counts[self.sizes[0]].sum(axis=(1, 2))):
+            fitted = held = slice(None)
         result = {}
-        for k, cells in self._cells.items():
-            try:
-                bins = self._fit(k, n, method, centers, parts=slice(0, 1))
-            except ValueError:
-                continue
-            result[k] = quantization_error(bins, cells.counts[held], cells.sums[held], self.squares[held])
+        for k in self.sizes:
+            if (self.counts[k][fitted].sum(axis=0) > 0).sum() >= n:
+                bins = self._fit(k, n, method, centers, fitted)
+                moments = (self.counts[k][held], self.sums[k][held], self.squares[held].astype(np.float64))
+                result[k] = quantization_error(bins, *(m.sum(axis=0) for m in moments))
         return result
+
+    def _fit(self, cells: int, n: int, method: str, centers: str, parts: slice) -> ColorBins:
+        counts, sums = self.counts[cells][parts].sum(axis=0), self.sums[cells][parts].sum(axis=0)
+        return fit_bins(counts, sums, n, method=method, centers=centers)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Arrays that :meth:`from_arrays` understands; for an npz file."""
-        arrays: dict[str, NDArray[Any]] = {"images": np.int64(self.images)[...], "squares": self.squares}
-        for k, cells in self._cells.items():
-            arrays[f"counts_{k}"], arrays[f"sums_{k}"] = cells.counts, cells.sums
+        arrays: dict[str, NDArray[Any]] = {"images": np.asarray(self.images, np.int64)}
+        arrays["squares"] = np.array([[divmod(s, _HALF) for s in part] for part in self.squares], np.int64)
+        for k in self.sizes:
+            arrays[f"counts_{k}"], arrays[f"sums_{k}"] = self.counts[k], self.sums[k]
         return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ChromaMoments:
         """The inverse of :meth:`to_arrays`; raises ValueError or KeyError if something does not fit."""
-        sizes = sorted(int(name.removeprefix("counts_")) for name in arrays if name.startswith("counts_"))
-        moments = cls(sizes, int(arrays["images"]), np.asarray(arrays["squares"], np.float64).reshape(_PARTS, 2))
-        for k, cells in moments._cells.items():
-            for target, name in ((cells.counts, f"counts_{k}"), (cells.sums, f"sums_{k}")):
-                if arrays[name].shape != target.shape or arrays[name].dtype != np.int64:
-                    raise ValueError(f"{name}: expected int64 of shape {target.shape}, got {arrays[name].shape}")
-                target[...] = arrays[name]
+        moments = cls(int(name.removeprefix("counts_")) for name in arrays if name.startswith("counts_"))
+        moments.images = int(_checked(arrays, "images", ()))
+        halves = _checked(arrays, "squares", (_PARTS, 2, 2)).astype(object)
+        moments.squares = halves[..., 0] * _HALF + halves[..., 1]
+        for k in moments.sizes:
+            moments.counts[k] = _checked(arrays, f"counts_{k}", (_PARTS, k, k)).copy()
+            moments.sums[k] = _checked(arrays, f"sums_{k}", (_PARTS, k, k, 2)).copy()
         return moments
+
+
+def _part(counts: NDArray[np.int64], sums: NDArray[np.int64]) -> int:
+    """1 (held out) for one image in three, by a hash of what is the same for every K and every order of pixels.
+
+    An image, its mirror image and its copy thus fall into the same part.
+    """
+    total = np.array([counts.sum(), *sums.sum(axis=(0, 1))], dtype="<i8")
+    return int(zlib.crc32(total.tobytes()) % _HOLD_OUT == 0)
+
+
+def _checked(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.int64:
+        raise ValueError(f"{name}: expected int64 of shape {shape}, got {array.dtype} of shape {array.shape}")
+    return array
+
+
+def _list(sizes: tuple[int, ...]) -> str:
+    return f"K = {', '.join(map(str, sizes))}"

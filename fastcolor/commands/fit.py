@@ -1,0 +1,143 @@
+"""``fastcolor fit``: count the colors of photographs, fit bins on the counts, merge counts of many machines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..bins import CENTERS, METHODS, ColorBins, check_fit_options, sizes_to_count
+from ..counting import Counted, count_files, find_images
+from ..errors import ImageError
+from ..moments import ChromaMoments
+from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS
+
+_CELLS = {"frequent": DEFAULT_CELLS, "kmeans": 65}  # K-means wants cells that are finer than its bins
+_SHOWN = 10  # names of skipped files
+_EPILOG = """
+A large data set can be counted in parts: each file of bins holds the counts that it was fitted from, and
+  fastcolor fit --merge part1.npz part2.npz -o bins.npz
+gives, bit for bit, the bins of all photographs counted at once. Count the parts with the same --cells.
+Files that cannot be read and grayscale files are skipped and listed; that is an error only if no file is left.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``fastcolor fit``."""
+    parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "places", nargs="*", metavar="DIR", help="folder of photographs, at any depth, or an image file"
+    )
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="BINS.npz", help="file to write")
+    parser.add_argument("--n", type=int, default=DEFAULT_BINS, help="number of bins, 1..255 (default: %(default)s)")
+    parser.add_argument(
+        "--cells",
+        type=_cells,
+        metavar="K|auto",
+        help="cells along U and V, odd; auto: least error on held-out images (default: "
+        + ", ".join(f"{k} for {method}" for method, k in _CELLS.items())
+        + "; with --merge auto among the K counted)",
+    )
+    parser.add_argument("--method", choices=METHODS, default="frequent", help="default: %(default)s")
+    parser.add_argument("--centers", choices=CENTERS, default="mean", help="color of a bin (default: %(default)s)")
+    parser.add_argument("--merge", nargs="+", default=[], metavar="PART.npz", help="add the counts in files of bins")
+    parser.add_argument("--plot", type=Path, metavar="PLOT.png", help="also draw colors, frequencies and weights")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit, write, report."""
+    cells = args.cells or ("auto" if args.merge else _CELLS[args.method])
+    check_fit_options(args.n, cells, args.method, args.centers)
+    _check_outputs(args)
+    parts = _load_parts(args.merge)
+    if not args.places and not parts:
+        raise ValueError("DIR: expected a folder of photographs or --merge, got neither")
+    counted = Counted(ChromaMoments(parts[0].sizes if parts else sizes_to_count(cells, args.method)))
+    if args.places:
+        counted = _count(args.places, counted.moments.sizes)
+    for part in parts:
+        counted.moments += part
+    bins = _fit(counted.moments, cells, args)
+    bins.save(args.output)
+    print(f"{args.output}: {bins.n} bins of {bins.cells} x {bins.cells} cells")
+    if args.plot:
+        from ..figures import plot_bins
+
+        plot_bins(bins, args.plot)
+        print(f"{args.plot}: plot of the bins")
+    return 0
+
+
+def _fit(moments: ChromaMoments, cells: int | str, args: argparse.Namespace) -> ColorBins:
+    print(f"counted {moments.images:,} images, {moments.pixels:,} pixels")
+    bins = ColorBins.from_moments(moments, args.n, cells, args.method, args.centers)
+    errors = moments.errors(args.n, args.method, args.centers)
+    if len(errors) > 1:
+        for k, error in errors.items():
+            print(f"  K = {k:3d}: held-out error {error:.5f}{'  <- chosen' if k == bins.cells else ''}")
+    elif errors:
+        print(f"  held-out error {errors[bins.cells]:.5f} (RMS distance in UV; one image in three, bins of the others)")
+    return bins
+
+
+def _count(places: Sequence[str], sizes: tuple[int, ...]) -> Counted:
+    from tqdm import tqdm
+
+    paths = find_images(places)
+    with tqdm(total=len(paths), unit=" images", disable=None) as bar:
+        counted = count_files(paths, sizes, bar.update)
+    _report("cannot be read", counted.unreadable)
+    _report("grayscale", [str(path) for path in counted.gray])
+    if not counted.moments.images:
+        raise ImageError(f"{', '.join(places)}: none of {len(paths)} image files can be used")
+    return counted
+
+
+def _report(why: str, skipped: list[str]) -> None:
+    """To stderr: a broken file among thousands is no reason to fail, but is not passed over in silence."""
+    if skipped:
+        print(f"skipped {len(skipped)}, {why}:", file=sys.stderr)
+        print(*(f"  {line}" for line in skipped[:_SHOWN]), sep="\n", file=sys.stderr)
+    if len(skipped) > _SHOWN:
+        print(f"  and {len(skipped) - _SHOWN} more", file=sys.stderr)
+
+
+def _load_parts(paths: Sequence[str]) -> list[ChromaMoments]:
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise ValueError("--merge: expected each file once, got one twice; its images would count double")
+    parts = []
+    for path in paths:
+        moments = ColorBins.load(path).moments
+        if moments is None:
+            raise ValueError(f"{path}: bins without counts, so there is nothing to merge; fit them again")
+        parts.append(moments)
+    return parts
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Everything that can be known to fail at the end is said before hours of counting."""
+    for path in filter(None, (args.output, args.plot)):
+        if path.is_dir():
+            raise IsADirectoryError(f"{path}: expected the name of a file to write, got a folder")
+        if path.exists() and not args.force:
+            raise FileExistsError(f"{path}: exists; --force replaces it")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(f"{path}: the folder {path.parent} cannot be written")
+    if args.plot:
+        from ..figures import check_plot
+
+        check_plot(args.plot)
+
+
+def _cells(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or auto, got {text!r}") from None
