@@ -1,0 +1,74 @@
+"""What a training run writes down: `log.csv`, TensorBoard events where it is installed, and sample pictures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+FIELDS = ("step", "epoch", "rate", "train_loss", "validation_loss", "images_per_second", "seconds")
+
+
+class RunLog:
+    """Rows of :data:`FIELDS`, appended to `log.csv` and to TensorBoard.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    step : int
+        Where the run stands: rows after it, of a run that was killed and is resumed, are dropped.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.folder = folder
+        self.path = folder / "log.csv"
+        kept = [row for row in read_log(self.path) if int(row["step"]) <= step] if step else []
+        with open(self.path, "w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows(kept)
+        self.board = _tensorboard(folder, step)
+
+    def write(self, **row: float) -> None:
+        """One row; fields that are missing stay empty."""
+        with open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, FIELDS).writerow(row)
+        if self.board is not None:
+            for name in FIELDS[2:-1]:
+                if name in row:
+                    self.board.add_scalar(name, row[name], int(row["step"]))
+            self.board.flush()
+
+    def picture(self, step: int, rgb: NDArray[np.uint8]) -> None:
+        """Keep (H, W, 3) as `samples/step-<step>.jpg`."""
+        folder = self.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(rgb).save(folder / f"step-{step:07d}.jpg", quality=90, subsampling=0)
+        if self.board is not None:
+            self.board.add_image("samples", rgb, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush and close the TensorBoard file."""
+        if self.board is not None:
+            self.board.close()
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """The rows of a `log.csv`; none if there is no such file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _tensorboard(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
