@@ -17,12 +17,14 @@ from .ops import annealed_mean, confidence, decode, encode, histogram, merge
 from .smoother import TemporalSmoother
 
 if TYPE_CHECKING:
+    from .colorizer import colorize
     from .kernels._threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
 # Names whose modules import something heavy: loaded on first use.
 _LAZY = {
+    "colorize": "fastcolor.colorizer",
     "get_num_threads": "fastcolor.kernels._threads",
     "set_num_threads": "fastcolor.kernels._threads",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "WeightsError",
     "annealed_mean",
     "backends",
+    "colorize",
     "confidence",
     "decode",
     "encode",

@@ -10,6 +10,7 @@ from importlib import import_module
 # Command -> (one line of help). The module fastcolor.commands.<command> has add_arguments(parser) and run(args) -> int.
 COMMANDS = {
     "colorize": "colorize grayscale photographs",
+    "demo": "colorize the bundled photographs into one picture",
     "fit": "fit color bins on a folder of photographs",
     "prepare": "make a training set of a folder of photographs",
     "train": "train a ColorUNet",

@@ -1,0 +1,212 @@
+"""``fastcolor colorize INPUT... -o OUT``: photographs, folders of them, globs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from .._targets import Job, check_new, plan
+from ..colorizer import DEFAULT_MODEL, Colorizer, Prediction
+from ..figures import confidence_map, contact_sheet
+from ..images import DEFAULT_QUALITY, Photo, check_writable_format, gray_of, read_photo, write_photo
+from ..ops import merge
+
+BATCH = 8  # photographs in one pass of the network
+WAITING_PIXELS = 16_000_000  # kept in memory while a batch fills
+SHEET_ROWS, SHEET_WIDTH = 50, 480  # of the picture of --compare
+
+Picture = NDArray[np.uint8]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="photograph, folder (subfolders included), 'glob'")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        help="a file (.jpg .png .tif .webp) for one photograph, else a folder, made if missing: results keep names",
+    )
+    parser.add_argument("--model", help=f"bundled name or folder of a model (default: {DEFAULT_MODEL})")
+    parser.add_argument("--temperature", type=float, help="of the annealed mean, small is vivid (default: the model's)")
+    parser.add_argument("--size", type=int, help="longer side that the network sees, in pixels (default: the model's)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: CUDA if there is any)")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help=f"one picture of gray, colorized and, if it had color, original, for the first {SHEET_ROWS} photographs",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=Path,
+        metavar="FILE",
+        help="how sure the network is where; a folder for several photographs",
+    )
+    parser.add_argument(
+        "--quality", type=int, default=DEFAULT_QUALITY, help="1..100, JPEG and WebP (default: %(default)s)"
+    )
+    parser.add_argument("--max-pixels", type=int, help="refuse larger photographs (default: Pillow's 89 million)")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
+
+
+def run(args: argparse.Namespace) -> int:
+    _check_options(args)
+    jobs = plan(args.inputs, args.out)
+    work = _Work(args, _confidence_targets(jobs, args.out, args.confidence))
+    work.check_outputs(jobs)
+    colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size, device=args.device)
+    # disable=None: no bar where nobody watches
+    jobs_bar = tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 else True)
+    for batch in _batches(work.read(jobs_bar, colorizer)):
+        predictions = colorizer.predict(np.stack([item.small for item in batch]), with_confidence=bool(work.maps))
+        for item, prediction in zip(batch, predictions, strict=True):
+            work.finish(item, prediction)
+    work.write_sheet()
+    return work.report(len(jobs))
+
+
+class _Item(NamedTuple):
+    """A photograph that waits for its batch."""
+
+    job: Job
+    photo: Photo
+    small: NDArray[np.float32]  # luma as the network sees it
+
+
+@dataclass
+class _Work:
+    """What is to be written, and what has gone wrong so far."""
+
+    args: argparse.Namespace
+    maps: dict[Path, Path]  # result -> picture of its confidence
+    sheet: list[list[tuple[str, Picture]]] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+
+    def check_outputs(self, jobs: Sequence[Job]) -> None:
+        """What fails at once, before torch is loaded."""
+        if self.args.compare:
+            check_writable_format(self.args.compare)
+            check_new(self.args.compare, self.args.force)
+        if len(jobs) == 1:
+            for path in (jobs[0].target, *self.maps.values()):
+                check_new(path, self.args.force)
+
+    def read(self, jobs: Iterable[Job], colorizer: Colorizer) -> Iterator[_Item]:
+        for job in jobs:
+            photo = None
+            with self._collected():
+                check_new(job.target, self.args.force)
+                photo = read_photo(job.source)
+            if photo:
+                yield _Item(job, photo, colorizer.reduce(photo.luma))
+
+    def finish(self, item: _Item, prediction: Prediction) -> None:
+        """Merge and write one photograph and what goes with it."""
+        job, photo, _ = item
+        with self._collected():
+            rgb = merge(prediction.chroma, photo.luma)
+            options = {"metadata": photo.metadata, "quality": self.args.quality}
+            write_photo(job.target, rgb, alpha=photo.alpha, **options)
+            if prediction.top is not None:
+                path = self.maps[job.target]
+                check_new(path, self.args.force)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_photo(
+                    path, _enlarged(confidence_map(prediction.top), photo.luma.shape), quality=self.args.quality
+                )
+            if self.args.compare and len(self.sheet) < SHEET_ROWS:
+                self.sheet.append(_row(job.source.name, photo, rgb))
+
+    def write_sheet(self) -> None:
+        if self.sheet:
+            width = min(SHEET_WIDTH, max(picture.shape[1] for row in self.sheet for _, picture in row))
+            write_photo(self.args.compare, contact_sheet(self.sheet, width=max(width, 64)), quality=self.args.quality)
+
+    def report(self, total: int) -> int:
+        """The exit status; a single photograph's error is raised."""
+        if self.failures and total == 1:
+            raise self.failures[0]
+        done = total - len(self.failures)
+        print(f"colorized {done} of {total} photograph{'s' * (total > 1)} into {self.args.out}")
+        for error in self.failures:
+            print(f"fastcolor: error: {error}", file=sys.stderr)
+        return 1 if self.failures else 0
+
+    @contextmanager
+    def _collected(self) -> Iterator[None]:
+        """One photograph's error is kept for the end; the others go on."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            self.failures.append(error)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    if not 1 <= args.quality <= 100:
+        raise ValueError(f"--quality: expected 1..100, got {args.quality}")
+    if args.max_pixels is not None:
+        if args.max_pixels < 1:
+            raise ValueError(f"--max-pixels: expected at least 1, got {args.max_pixels}")
+        Image.MAX_IMAGE_PIXELS = args.max_pixels
+
+
+def _confidence_targets(jobs: Sequence[Job], out: str, confidence: Path | None) -> dict[Path, Path]:
+    """The map of one result is the file `confidence`; those of several have their names, in the folder `confidence`."""
+    if confidence is None:
+        return {}
+    if len(jobs) == 1 and not confidence.is_dir():
+        check_writable_format(confidence)
+        maps = {jobs[0].target: confidence}
+    else:
+        if confidence.is_file():
+            raise NotADirectoryError(f"{confidence}: expected a folder for the maps of several photographs, got a file")
+        maps = {job.target: confidence / _below(job.target, Path(out)) for job in jobs}
+    if clash := {path.resolve() for path in maps.values()} & {job.target.resolve() for job in jobs}:
+        raise ValueError(f"--confidence: expected other names than the results', got {min(clash)} twice")
+    return maps
+
+
+def _below(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
+
+
+def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """Items whose small images have one shape, at most BATCH together, with a bound on what waits."""
+    waiting: dict[tuple[int, ...], list[_Item]] = {}
+    for item in items:
+        group = waiting.setdefault(item.small.shape, [])
+        group.append(item)
+        if len(group) == BATCH:
+            yield waiting.pop(item.small.shape)
+        elif sum(i.photo.luma.size for g in waiting.values() for i in g) > WAITING_PIXELS:
+            yield from waiting.values()
+            waiting = {}
+    yield from waiting.values()
+
+
+def _enlarged(picture: Picture, shape: tuple[int, ...]) -> Picture:
+    return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
+
+
+def _row(name: str, photo: Photo, rgb: Picture) -> list[tuple[str, Picture]]:
+    """Thumbnails, so that the sheet of many photographs fits into memory."""
+    pictures = [(f"{name}: gray", gray_of(photo.luma)), ("colorized", rgb)]
+    if photo.rgb is not None:
+        pictures.append(("original", photo.rgb))
+    return [(caption, _thumbnail(picture)) for caption, picture in pictures]
+
+
+def _thumbnail(picture: Picture) -> Picture:
+    image = Image.fromarray(picture)
+    image.thumbnail((SHEET_WIDTH, 4 * SHEET_WIDTH), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return np.asarray(image)

@@ -1,0 +1,46 @@
+"""``fastcolor demo``: the bundled photographs as one picture: gray input, colorized, original, confidence."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..colorizer import DEFAULT_MODEL, Colorizer
+from ..figures import confidence_map, contact_sheet
+from ..images import Photo, check_writable_format, gray_of, read_photo, write_photo
+from ..ops import merge
+
+WIDTH = 480  # of a column
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--out", type=Path, default=Path("demo.png"), help="overwritten (default: %(default)s)")
+    parser.add_argument("--model", help=f"bundled name or folder of a model (default: {DEFAULT_MODEL})")
+    parser.add_argument("--temperature", type=float, help="of the annealed mean, small is vivid (default: the model's)")
+    parser.add_argument("--size", type=int, help="longer side that the network sees, in pixels (default: the model's)")
+
+
+def run(args: argparse.Namespace) -> int:
+    check_writable_format(args.out)
+    colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size)
+    with as_file(files("fastcolor.data") / "samples") as folder:
+        rows = [_row(read_photo(path), colorizer) for path in sorted(folder.glob("*.jpg"))]
+    write_photo(args.out, contact_sheet(rows, width=WIDTH))
+    print(f"wrote {args.out}: gray input, colorized, original, confidence of {len(rows)} photographs")
+    return 0
+
+
+def _row(photo: Photo, colorizer: Colorizer) -> list[tuple[str, NDArray[np.uint8]]]:
+    (prediction,) = colorizer.predict(colorizer.reduce(photo.luma)[None], with_confidence=True)
+    assert photo.rgb is not None  # the samples are in color
+    assert prediction.top is not None
+    return [
+        ("gray input", gray_of(photo.luma)),
+        ("colorized", merge(prediction.chroma, photo.luma)),
+        ("original", photo.rgb),
+        ("confidence: dark is unsure, yellow is sure", confidence_map(prediction.top)),
+    ]
