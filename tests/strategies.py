@@ -177,3 +177,40 @@ def make_bins(rng: np.random.Generator, n: int, cells: int) -> ColorBins:
 @st.composite
 def bins(draw: st.DrawFn) -> ColorBins:
     return make_bins(draw(generators), draw(bin_counts), draw(cell_counts))
+
+
+# --- arrays of either library -----------------------------------------------------------------------------------------
+
+KINDS = ("numpy", "torch")
+TORCH_LAYOUTS = ("contiguous", "transposed", "bins_last", "sliced", "broadcast", "offset")
+
+
+def layouts_of(kind: str) -> st.SearchStrategy[str]:
+    """torch has no negative strides and no read-only tensors."""
+    return st.sampled_from(LAYOUTS if kind == "numpy" else TORCH_LAYOUTS)
+
+
+def as_kind(array: Array, kind: str, dtype: str, layout: str = "contiguous") -> Any:
+    """`array` cast to `dtype` as a NumPy array or a torch tensor of the given layout."""
+    if kind == "numpy":
+        with np.errstate(over="ignore"):
+            return lay_out(array.astype(dtype), layout)
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, dtype))
+    if layout == "broadcast":
+        return tensor[..., :1].expand(tensor.shape) if tensor.numel() else tensor
+    # NumPy has no bfloat16: its bits are laid out as integers of the same size.
+    bits = tensor.view(torch.int16) if dtype == "bfloat16" else tensor
+    return torch.from_numpy(lay_out(bits.numpy(), layout)).view(tensor.dtype)
+
+
+def memory_of(array: Any) -> bytes:
+    """The bytes of the whole buffer that an array is a view of."""
+    if isinstance(array, np.ndarray):
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        return array.tobytes()
+    import torch
+
+    return torch.empty(0, dtype=torch.uint8).set_(array.untyped_storage()).numpy().tobytes()
