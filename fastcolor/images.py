@@ -11,7 +11,7 @@ import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,14 +69,17 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: " + ("a folder, not an image file" if path.is_dir() else "no such file"))
+    # An open file, not a path: of a path, Pillow maps uncompressed TIFF into memory and then misreads rotated ones.
+    with open(path, "rb") as file:
+        return _read(file, path)
+
+
+def _read(file: BinaryIO, path: Path) -> Photo:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
-        with image:
-            return _photo(image)
-    except PermissionError:
-        raise
+            image = Image.open(file, formats=FORMATS)
+        return _photo(image)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -250,7 +253,8 @@ def _through_gray_profile(luma: NDArray[np.uint8], profile: bytes) -> NDArray[np
 
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     try:
-        curve = ImageCms.profileToProfile(ramp, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB")
+        source, srgb, exact = io.BytesIO(profile), ImageCms.createProfile("sRGB"), ImageCms.Flags.NOOPTIMIZE
+        curve = ImageCms.profileToProfile(ramp, source, srgb, outputMode="RGB", flags=exact)
     except (ImageCms.PyCMSError, OSError):
         return luma
     return luma if curve is None else np.asarray(curve)[0, :, 0][luma]
