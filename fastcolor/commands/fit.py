@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     bins.save(args.output)
     print(f"{args.output}: {bins.n} bins of {bins.cells} x {bins.cells} cells")
     if args.plot:
-        from ..figures import plot_bins
+        from ..plots import plot_bins
 
         plot_bins(bins, args.plot)
         print(f"{args.plot}: plot of the bins")
@@ -129,7 +129,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
         if not os.access(path.parent, os.W_OK):
             raise PermissionError(f"{path}: the folder {path.parent} cannot be written")
     if args.plot:
-        from ..figures import check_plot
+        from ..plots import check_plot
 
         check_plot(args.plot)
 
