@@ -1,0 +1,227 @@
+"""What runs here and what does not, with the next step for each: as plain data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ._dispatch import backends
+
+_DEVELOPER_EXTRAS = {"bench", "test"}  # nobody who colorizes misses them
+# What the kernels gain from: 16 lanes in one or two registers, fused multiply-add, half precision in hardware.
+_CPU_FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512bf16", "neon", "fullfp16", "bf16")
+_ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "CUDA_VISIBLE_DEVICES")
+Report = dict[str, Any]
+
+
+def diagnose() -> Report:
+    """Everything worth knowing for a bug report, as JSON-able data; ``works`` says whether the CPU path does.
+
+    Examples
+    --------
+    >>> report = diagnose()
+    >>> report["works"], sorted(report)[:3]
+    (True, ['backends', 'cpu', 'cuda'])
+    """
+    works, check = _check_cpu_path()
+    packages = _packages()
+    torch = _torch()
+    cupy = _cupy_builds()
+    cache = _kernel_cache()
+    return {
+        "works": works,
+        "check": check,
+        "fastcolor": {"version": _version("fastcolor"), "folder": str(Path(__file__).parent)},
+        "python": {"version": platform.python_version(), "executable": sys.executable, "platform": platform.platform()},
+        "packages": packages,
+        "cpu": _cpu(),
+        "threads": _threads(torch),
+        "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        "kernel_cache": cache,
+        "backends": {
+            name: {"devices": list(status.devices), "available": status.available, "reason": status.reason}
+            for name, status in backends().items()
+        },
+        "cuda": {"torch": torch.get("cuda"), "devices": torch.get("devices", []), "cupy": cupy},
+        "data": _data(),
+        "problems": [
+            *([] if works else [check]),
+            *_cache_problems(cache),
+            *_torch_problems(torch, packages),
+            *cuda_problems(cupy, torch.get("cuda")),
+        ],
+    }
+
+
+def cuda_problems(cupy_builds: Iterable[str], torch_cuda: str | None) -> list[str]:
+    """Builds of CuPy that get in each other's way or need another CUDA than torch, each with the fix.
+
+    Parameters
+    ----------
+    cupy_builds : iterable of str
+        Installed distributions: "cupy", "cupy-cuda12x", ...
+    torch_cuda : str or None
+        ``torch.version.cuda``.
+
+    Examples
+    --------
+    >>> cuda_problems(["cupy-cuda12x"], "13.0")
+    ['cupy-cuda12x beside torch for CUDA 13.0; pip uninstall cupy-cuda12x, then pip install cupy-cuda13x']
+    """
+    builds = sorted(cupy_builds)
+    wanted = f"cupy-cuda{torch_cuda.partition('.')[0]}x" if torch_cuda else None
+    if len(builds) > 1:
+        keep = wanted or builds[-1]
+        return [
+            f"{' and '.join(builds)} share one folder and break each other; "
+            f"pip uninstall {' '.join(builds)}, then pip install {keep}"
+        ]
+    return [
+        f"{build} beside torch for CUDA {torch_cuda}; pip uninstall {build}, then pip install {wanted}"
+        for build in builds
+        if wanted and build.startswith("cupy-cuda") and build != wanted
+    ]
+
+
+def _check_cpu_path() -> tuple[bool, str]:
+    """Run encode and decode on a small image against the reference: installed is not the same as working."""
+    from . import reference
+    from .bins import ColorBins
+    from .ops import decode, encode
+
+    started = perf_counter()
+    try:
+        bins = ColorBins.default()
+        image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        luma, labels, _ = encode(image, bins)
+        logits = np.where(labels == np.arange(bins.n)[:, None, None], 9, 0).astype(np.float32)
+        rgb = decode(logits, luma, bins).astype(int)
+        wrong = int((labels != reference.encode(image, bins)[1]).sum())
+        wrong += int((abs(rgb - reference.decode(logits, luma, bins)) > 1).sum())
+    except Exception as error:
+        return False, f"the CPU path does not run: {type(error).__name__}: {error}"
+    if wrong:
+        return False, f"the CPU path gives {wrong} wrong values; please report this with the text above"
+    return True, f"encode and decode agree with the reference ({perf_counter() - started:.2f} s)"
+
+
+def _packages() -> dict[str, dict[str, str | None]]:
+    """Version of each requirement of fastcolor, and the extra that brings it."""
+    packages: dict[str, dict[str, str | None]] = {}
+    for requirement in _requirements():
+        match = re.match(r"([\w.-]+)\s*([^;\[]*)", requirement)
+        extra = re.search(r"extra == ['\"](.+?)['\"]", requirement)
+        name = match[1] if match else requirement
+        if name != "fastcolor" and (extra is None or extra[1] not in _DEVELOPER_EXTRAS) and name not in packages:
+            needs = f"{name}{match[2].strip()}" if match else None
+            packages[name] = {"version": _version(name), "needs": needs, "extra": extra and extra[1]}
+    return packages
+
+
+def _requirements() -> list[str]:
+    try:
+        return metadata.requires("fastcolor") or []
+    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+        return []
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> dict[str, Any]:
+    try:
+        from llvmlite import binding
+
+        has, llvm_name = binding.get_host_cpu_features(), binding.get_host_cpu_name()
+    except Exception as error:  # the check of the CPU path says what follows from it
+        has, llvm_name = {}, f"{type(error).__name__}: {error}"
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "model": _cpu_model(),
+        "llvm_name": llvm_name,
+        "features": [name for name in _CPU_FEATURES if has.get(name)],
+        "cores": os.cpu_count(),
+        "usable": usable,
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        match = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        match = None
+    return match[1] if match else platform.processor() or platform.machine()
+
+
+def _threads(torch: Report) -> dict[str, int]:
+    from .kernels._threads import get_num_threads
+
+    return {"fastcolor": get_num_threads()} | ({"torch": torch["threads"]} if "threads" in torch else {})
+
+
+def _torch() -> Report:
+    """What only torch itself can tell; empty if it is not installed."""
+    if _version("torch") is None:
+        return {}
+    try:
+        import torch
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"cuda": torch.version.cuda, "devices": devices, "threads": torch.get_num_threads()}
+
+
+def _torch_problems(torch: Report, packages: dict[str, dict[str, str | None]]) -> list[str]:
+    problems = []
+    if "error" in torch:
+        problems.append(f"torch is installed but cannot be imported ({torch['error']}); install it again")
+    elif torch and packages.get("safetensors", {"version": ""})["version"] is None:
+        problems.append("torch without safetensors cannot load a network; pip install 'fastcolor[torch]'")
+    return problems
+
+
+def _cupy_builds() -> list[str]:
+    names = {(dist.metadata["Name"] or "").lower() for dist in metadata.distributions()}
+    return sorted(name for name in names if re.fullmatch(r"cupy(-cuda\w+|-rocm.*)?", name))
+
+
+def _kernel_cache() -> dict[str, str | None]:
+    try:
+        from .kernels._jit import cache_folder
+
+        folder, reason = cache_folder(), None
+    except Exception as error:
+        folder, reason = None, f"{type(error).__name__}: {error}"
+    return {"folder": None if folder is None else str(folder), "reason": reason}
+
+
+def _cache_problems(cache: dict[str, str | None]) -> list[str]:
+    if cache["folder"] is not None:
+        return []
+    return ["no folder for compiled kernels can be written, so each process compiles them anew; set NUMBA_CACHE_DIR"]
+
+
+def _data() -> dict[str, str]:
+    from .bins import ColorBins
+
+    try:
+        bins = ColorBins.default()
+        described = f"{bins.n} bins of {bins.cells} x {bins.cells} cells"
+    except (OSError, ValueError) as error:
+        described = f"damaged: {error}"
+    models = sorted(path.parent.name for path in Path(str(files("fastcolor.data"))).glob("models/*/config.json"))
+    return {"bins": described, "models": ", ".join(models) or "none"}
