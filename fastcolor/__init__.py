@@ -19,14 +19,19 @@ from .smoother import TemporalSmoother
 if TYPE_CHECKING:
     from .colorizer import colorize
     from .kernels._threads import get_num_threads, set_num_threads
+    from .loss import weighted_cross_entropy
+    from .unet import ColorUNet, UNetConfig
 
 __version__ = "0.1.0"
 
 # Names whose modules import something heavy: loaded on first use.
 _LAZY = {
+    "ColorUNet": "fastcolor.unet",
+    "UNetConfig": "fastcolor.unet",
     "colorize": "fastcolor.colorizer",
     "get_num_threads": "fastcolor.kernels._threads",
     "set_num_threads": "fastcolor.kernels._threads",
+    "weighted_cross_entropy": "fastcolor.loss",
 }
 
 __all__ = [
@@ -34,9 +39,11 @@ __all__ = [
     "BackendUnavailableError",
     "ChromaMoments",
     "ColorBins",
+    "ColorUNet",
     "ImageError",
     "MissingExtraError",
     "TemporalSmoother",
+    "UNetConfig",
     "WeightsError",
     "annealed_mean",
     "backends",
@@ -49,6 +56,7 @@ __all__ = [
     "merge",
     "reference",
     "set_num_threads",
+    "weighted_cross_entropy",
 ]
 
 
