@@ -1,0 +1,60 @@
+"""Merge: low-resolution chroma, upsampled bilinearly, joined with full-resolution luma, row after row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._jit import jit
+from ._numba_decode import write_rgb
+from ._simd import LANES, fma, load, splat
+
+
+@jit(inline=True)
+def _sample(position, have, want):
+    """Low index, and weight of the next sample, of output `position`: half-pixel centers, clamped."""
+    at = (position + 0.5) * have / want - 0.5
+    at = min(max(at, 0.0), have - 1.0)
+    low = int(at)
+    return low, np.float32(at - low)
+
+
+@jit
+def merge_rows(first, last, chroma, luma, luma_unit, width, height, rgb):
+    """Rows [first, last) of an image of `width` >= 16 pixels; `luma` and `rgb` are flat, `chroma` is (2, h, w)."""
+    low_height, low_width = chroma.shape[1], chroma.shape[2]
+    left = np.empty(width, np.int64)
+    weight = np.empty(width, np.float32)
+    for x in range(width):
+        left[x], weight[x] = _sample(x, low_width, width)
+    lines = np.empty((2, 2, width), np.float32)  # (line above, line below) x (U, V), stretched to the full width
+    flat = lines.reshape(-1)
+    held = np.full(2, -1, np.int64)  # which low-resolution row each of the two lines holds
+    for y in range(first, last):
+        above, t = _sample(y, low_height, height)
+        below = min(above + 1, low_height - 1)
+        upper = above % 2
+        for row in (above, below):
+            slot = row % 2
+            if held[slot] != row:
+                _stretch(chroma, row, left, weight, lines[slot])
+                held[slot] = row
+        lower = below % 2
+        a, b = splat(np.float32(1) - t), splat(t)
+        for position in range(0, width, LANES):
+            x = min(position, width - LANES)
+            u = fma(load(flat, 2 * lower * width + x), b, load(flat, 2 * upper * width + x) * a)
+            v = fma(load(flat, (2 * lower + 1) * width + x), b, load(flat, (2 * upper + 1) * width + x) * a)
+            pixel = y * width + x
+            write_rgb(load(luma, pixel) * splat(luma_unit), u, v, rgb, pixel, 0, 0)
+
+
+@jit
+def _stretch(chroma, row, left, weight, line):
+    """Interpolate one low-resolution row to the full width."""
+    end = chroma.shape[2] - 1
+    for channel in range(2):
+        source = chroma[channel, row]
+        for x in range(left.size):
+            low = left[x]
+            w = weight[x]
+            line[channel, x] = source[low] * (np.float32(1) - w) + source[min(low + 1, end)] * w

@@ -1,0 +1,201 @@
+"""Sums over the bins of a block of pixels: what decode, annealed mean and confidence share.
+
+A block is `size` pixels (a multiple of 16) of n planes, with five rows of sums: total weight, weighted U, weighted V
+at temperature T; top probability and its ratio to the second at T = 1.
+
+Rungs, decode of 32 float32 planes: max pass, then exp pass, plane by plane -> no max pass (sums of exp2 directly,
+redone with the maximum subtracted if any leaves [2^-90, 2^100]) -> eight planes at a time, so that the sums are loaded
+and stored four times instead of 32 and the memory sees eight streams.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._jit import jit
+from ._numba_math import HIGHEST, LOG2E, LOWEST, exp2_scaled
+from ._simd import LANES, fma, greater, lesser, load, load_one, load_transposed, outside, splat, store, where_greater
+
+TOTAL, SUM_U, SUM_V, TOP, RATIO, SECOND = range(6)
+ROWS = 6
+GROUP = 8
+
+_SMALL, _LARGE = np.float32(2.0**-90), np.float32(2.0**100)
+_INF, _NAN = np.float32(np.inf), np.float32(np.nan)
+_LOG2E = np.float32(LOG2E)
+
+
+@jit
+def sum_chroma(x, start, stride, count, size, n, scale, colors, sums):
+    """Rows TOTAL, SUM_U, SUM_V without subtracting the maximum; False if a sum is out of range or NaN.
+
+    `x` is flat: bin b of pixel i lies at ``start + b * stride + i``, for i < `count`; the last vector overlaps.
+    """
+    width = sums.shape[1]
+    flat = sums.reshape(-1)
+    factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
+    good = True
+    for first in range(0, n, GROUP):
+        planes = min(GROUP, n - first)
+        for i in range(0, size, LANES):
+            at = start + first * stride + min(i, count - LANES)
+            if first == 0:
+                total, u, v = splat(0.0), splat(0.0), splat(0.0)
+            else:
+                total, u, v = load(flat, i), load(flat, width + i), load(flat, 2 * width + i)
+            if planes == GROUP:
+                for k in range(GROUP):
+                    e = exp2_scaled(load(x, at + k * stride), factor, low, high)
+                    total = total + e
+                    u = fma(e, splat(colors[first + k, 0]), u)
+                    v = fma(e, splat(colors[first + k, 1]), v)
+            else:
+                for k in range(planes):
+                    e = exp2_scaled(load(x, at + k * stride), factor, low, high)
+                    total = total + e
+                    u = fma(e, splat(colors[first + k, 0]), u)
+                    v = fma(e, splat(colors[first + k, 1]), v)
+            store(flat, i, total)
+            store(flat, width + i, u)
+            store(flat, 2 * width + i, v)
+            if first + GROUP >= n and outside(splat(_SMALL), total, splat(_LARGE)):
+                good = False
+    return good
+
+
+@jit
+def sum_confidence(x, start, stride, count, size, n, sums):
+    """Rows TOP and RATIO without subtracting the maximum; False if a sum is out of range or NaN."""
+    width = sums.shape[1]
+    flat = sums.reshape(-1)
+    factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
+    good = True
+    for first in range(0, n, GROUP):
+        planes = min(GROUP, n - first)
+        for i in range(0, size, LANES):
+            at = start + first * stride + min(i, count - LANES)
+            if first == 0:
+                total, top, second = splat(0.0), splat(-_INF), splat(-_INF)
+            else:
+                total = load(flat, TOP * width + i)
+                top, second = load(flat, RATIO * width + i), load(flat, SECOND * width + i)
+            if planes == GROUP:
+                for k in range(GROUP):
+                    value = load(x, at + k * stride)
+                    second = greater(second, lesser(top, value))
+                    top = greater(top, value)
+                    total = total + exp2_scaled(value, factor, low, high)
+            else:
+                for k in range(planes):
+                    value = load(x, at + k * stride)
+                    second = greater(second, lesser(top, value))
+                    top = greater(top, value)
+                    total = total + exp2_scaled(value, factor, low, high)
+            if first + GROUP >= n:
+                if outside(splat(_SMALL), total, splat(_LARGE)):
+                    good = False
+                store(flat, TOP * width + i, exp2_scaled(top, factor, low, high) / total)
+                store(flat, RATIO * width + i, _ratio(top, second))
+            else:
+                store(flat, TOP * width + i, total)
+                store(flat, RATIO * width + i, top)
+                store(flat, SECOND * width + i, second)
+    return good
+
+
+@jit(inline=True)
+def _ratio(top, second):
+    """``exp(top - second)``, as a square so that it overflows to inf where it must."""
+    half = np.float32(0.5) * _LOG2E
+    root = exp2_scaled(top - second, splat(half), splat(LOWEST / half), splat(HIGHEST / half))
+    return root * root
+
+
+@jit
+def sum_carefully(x, start, stride, count, size, n, scale, colors, sums):
+    """All rows with the maximum subtracted first, vector by vector: NaN, infinities and any range are right."""
+    width = sums.shape[1]
+    flat = sums.reshape(-1)
+    factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
+    unit, unit_low, unit_high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
+    for i in range(0, size, LANES):
+        at = start + min(i, count - LANES)
+        top, second = splat(-_INF), splat(-_INF)
+        for b in range(n):
+            value = load(x, at + b * stride)
+            second = greater(second, lesser(top, value))
+            top = greater(top, value)
+        total, u, v, mass = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+        for b in range(n):
+            value = load(x, at + b * stride) - top  # NaN for a NaN logit, for inf - inf, and where all are -inf
+            mass = mass + exp2_scaled(value, unit, unit_low, unit_high)
+            e = exp2_scaled(value, factor, low, high)
+            total = total + e
+            u = fma(e, splat(colors[b, 0]), u)
+            v = fma(e, splat(colors[b, 1]), v)
+        store(flat, i, total)
+        store(flat, width + i, u)
+        store(flat, 2 * width + i, v)
+        store(flat, TOP * width + i, splat(1.0) / mass)
+        store(flat, RATIO * width + i, _ratio(top, second) + (mass - mass))
+
+
+@jit
+def take_mode(x, start, stride, count, size, n, colors, sums):
+    """Rows TOTAL, SUM_U, SUM_V at temperature zero: the color of the largest logit, ties to the lowest bin."""
+    width = sums.shape[1]
+    flat = sums.reshape(-1)
+    for i in range(0, size, LANES):
+        at = start + min(i, count - LANES)
+        top, total, u, v = splat(-_INF), splat(1.0), splat(0.0), splat(0.0)
+        for b in range(n):
+            value = load(x, at + b * stride)
+            u = where_greater(value, top, splat(colors[b, 0]), u)
+            v = where_greater(value, top, splat(colors[b, 1]), v)
+            total = where_greater(splat(_INF), value, total, splat(_NAN))  # NaN and +inf spoil the pixel
+            top = greater(value, top)
+        total = where_greater(top, splat(-_INF), total, splat(_NAN))
+        store(flat, i, total)
+        store(flat, width + i, u + (total - total))
+        store(flat, 2 * width + i, v + (total - total))
+
+
+@jit
+def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want_top, sums):
+    """Fill the rows that are wanted; `scale` is log2(e) / T, or inf for the mode."""
+    mode = scale == _INF
+    factor = _LOG2E if mode else scale
+    steepest = max(factor if want_color else _LOG2E, _LOG2E if want_top else factor)
+    good = _in_range(x, start + min(0, count - LANES), stride, n, steepest)
+    if good and want_color and not mode:
+        good = sum_chroma(x, start, stride, count, size, n, factor, colors, sums)
+    if good and want_top:
+        good = sum_confidence(x, start, stride, count, size, n, sums)
+    if not good:
+        sum_carefully(x, start, stride, count, size, n, factor, colors, sums)
+    if mode and want_color:
+        take_mode(x, start, stride, count, size, n, colors, sums)
+
+
+@jit(inline=True)
+def _in_range(x, start, stride, n, scale):
+    """False if the block's first vector alone shows that sums without the maximum would be out of range."""
+    top = splat(-_INF)
+    for b in range(n):
+        top = greater(load(x, start + b * stride), top)
+    return not outside(splat(np.float32(-89) / scale), top, splat(np.float32(99) / scale))
+
+
+@jit
+def transpose_block(x, first, count, size, n, tile):
+    """Copy `size` pixels of channels-last logits, (count, n) flattened, into `tile`: n planes of `size` pixels."""
+    flat = tile.reshape(-1)
+    for i in range(0, size, LANES):
+        pixel = min(first + i, count - LANES)
+        for part in range(0, n - n % LANES, LANES):
+            columns = load_transposed(x, pixel * n + part, n)
+            for b in range(LANES):
+                store(flat, (part + b) * size + i, columns[b])
+        for b in range(n - n % LANES, n):
+            for lane in range(LANES):
+                flat[b * size + i + lane] = load_one(x, (pixel + lane) * n + b)

@@ -1,0 +1,72 @@
+"""Threads for serial kernels: cut a range of blocks over a small pool. The kernels release the GIL.
+
+Numba's own threading layers were measured and left out: omp changes torch's thread count and stalls for milliseconds
+when a core is busy, workqueue costs 100 us a call, and tbb is one more dependency.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+# Below this many pixels, handing work over costs more than a second thread brings.
+PARALLEL_PIXELS = 1 << 18
+
+_lock = threading.Lock()
+_threads: int | None = None
+_pool: tuple[int, int, ThreadPoolExecutor] | None = None  # process id, workers, pool
+
+
+def get_num_threads() -> int:
+    """Number of threads that large images are cut over: what was set, else the CPUs this process may use."""
+    if _threads is not None:
+        return _threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_num_threads(threads: int) -> None:
+    """Set the number of threads of this process; 1 runs everything in the calling thread."""
+    global _threads
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"threads: expected an int, got {type(threads).__name__}")
+    if threads < 1:
+        raise ValueError(f"threads: expected at least 1, got {threads}")
+    _threads = threads
+
+
+def run_blocks(kernel: Callable[..., Any], blocks: int, pixels: int, *args: Any) -> list[Any]:
+    """``[kernel(lo, hi, *args)]`` over consecutive parts [lo, hi) of range(blocks): one part if `pixels` is small."""
+    parts = min(get_num_threads(), blocks) if pixels >= PARALLEL_PIXELS else 1
+    if parts <= 1:
+        return [kernel(0, blocks, *args)]
+    cuts = [blocks * part // parts for part in range(parts + 1)]
+    pool = _workers(parts - 1)
+    futures = [pool.submit(kernel, lo, hi, *args) for lo, hi in zip(cuts[1:-1], cuts[2:])]
+    try:
+        first = kernel(cuts[0], cuts[1], *args)
+    finally:
+        # Whatever happens here, no worker may still write into the caller's memory after we return.
+        results = [future.result() for future in futures]
+    return [first, *results]
+
+
+def _workers(count: int) -> ThreadPoolExecutor:
+    """The pool of this process, made on first use; a forked child makes its own: threads do not survive a fork."""
+    global _pool
+    with _lock:
+        if _pool is None or _pool[0] != os.getpid() or _pool[1] < count:
+            _pool = (os.getpid(), count, ThreadPoolExecutor(count, thread_name_prefix="fastcolor"))
+        return _pool[2]
+
+
+def _after_fork() -> None:
+    """A lock held by another thread at the fork would never be released in the child."""
+    global _lock, _pool
+    _lock, _pool = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
