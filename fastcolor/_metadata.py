@@ -6,6 +6,8 @@ from typing import Any
 
 from PIL import Image
 
+from ._profiles import color_space
+
 # EXIF tags that say something about the photograph; the others describe how the old file was stored.
 _KEPT_TAGS = frozenset(
     {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
@@ -26,11 +28,6 @@ def portable_metadata(image: Image.Image, size: tuple[int, int]) -> dict[str, An
     if dpi and len(dpi) == 2 and all(1 < float(d) <= 65_535 for d in dpi):  # 1: no unit
         kept["dpi"] = tuple(float(d) for d in dpi)
     return kept
-
-
-def color_space(profile: bytes) -> str:
-    """``"RGB"``, ``"GRAY"``, ``"CMYK"``, ...: the header of an ICC profile says what its numbers are."""
-    return profile[16:20].decode("ascii", "replace").strip()
 
 
 def _exif(image: Image.Image, size: tuple[int, int]) -> bytes:

@@ -6,9 +6,10 @@ orientation or bit depths.
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ._files import atomic_path
-from ._metadata import color_space, portable_metadata
+from ._metadata import portable_metadata
+from ._profiles import as_rgb, through_gray_profile
 from .errors import ImageError
 from .reference.constants import LUMA
 
@@ -114,6 +116,17 @@ def as_photo(image: Any) -> Photo:
     return Photo(image) if image.ndim == 2 else _from_rgb(image)
 
 
+@contextmanager
+def pixel_limit(pixels: int | None) -> Iterator[None]:
+    """``PIL.Image.MAX_IMAGE_PIXELS = pixels`` for a while; None leaves it as it is."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = before if pixels is None else pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def luma_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """``Y = (.299 R + .587 G + .114 B) / 255``: (H, W, 3) uint8 -> (H, W) float32 in [0, 1].
 
@@ -207,8 +220,8 @@ def _photo(image: Image.Image) -> Photo:
     alpha = np.array(upright.getchannel("A")) if "A" in upright.getbands() and upright.mode != "LAB" else None
     if upright.mode in ("1", "L", "LA"):
         luma = np.array(upright.getchannel(0).convert("L"))
-        return Photo(_through_gray_profile(luma, profile), None, alpha, metadata)
-    return _from_rgb(np.array(_as_rgb(upright, profile)), alpha, metadata)
+        return Photo(through_gray_profile(luma, profile), None, alpha, metadata)
+    return _from_rgb(np.array(as_rgb(upright, profile)), alpha, metadata)
 
 
 def _from_rgb(
@@ -229,32 +242,3 @@ def _deep_luma(image: Image.Image) -> NDArray[np.float32]:
     if not (low >= 0 and high <= top):
         raise ImageError(f"expected values in 0..{top} of a gray image of mode {image.mode}, got {low:g}..{high:g}")
     return (values / np.float32(top)).astype(np.float32)
-
-
-def _as_rgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """8-bit RGB; CMYK with a profile and Lab through color management."""
-    if image.mode != "LAB" and (image.mode, color_space(profile)) != ("CMYK", "CMYK"):
-        return image.convert("RGB")
-    from PIL import ImageCms
-
-    try:
-        source: Any = ImageCms.createProfile("LAB") if image.mode == "LAB" else io.BytesIO(profile)
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        return converted or image.convert("RGB")
-    except (ImageCms.PyCMSError, OSError):  # a broken profile: Pillow's plain formula
-        return image.convert("RGB")
-
-
-def _through_gray_profile(luma: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
-    """Gray values as sRGB shows them: a gray profile is one curve, so 256 values tell it all."""
-    if color_space(profile) != "GRAY":
-        return luma
-    from PIL import ImageCms
-
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-    try:
-        source, srgb, exact = io.BytesIO(profile), ImageCms.createProfile("sRGB"), ImageCms.Flags.NOOPTIMIZE
-        curve = ImageCms.profileToProfile(ramp, source, srgb, outputMode="RGB", flags=exact)
-    except (ImageCms.PyCMSError, OSError):
-        return luma
-    return luma if curve is None else np.asarray(curve)[0, :, 0][luma]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from .._targets import Job, check_new, plan
 from ..colorizer import DEFAULT_MODEL, Colorizer, Prediction
 from ..figures import confidence_map, contact_sheet
-from ..images import DEFAULT_QUALITY, Photo, check_writable_format, gray_of, read_photo, write_photo
+from ..images import DEFAULT_QUALITY, Photo, check_writable_format, gray_of, pixel_limit, read_photo, write_photo
 from ..ops import merge
 
 BATCH = 8  # photographs in one pass of the network
@@ -66,11 +66,12 @@ def run(args: argparse.Namespace) -> int:
     work.check_outputs(jobs)
     colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size, device=args.device)
     # disable=None: no bar where nobody watches
-    jobs_bar = tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 else True)
-    for batch in _batches(work.read(jobs_bar, colorizer)):
-        predictions = colorizer.predict(np.stack([item.small for item in batch]), with_confidence=bool(work.maps))
-        for item, prediction in zip(batch, predictions, strict=True):
-            work.finish(item, prediction)
+    watched = tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 else True)
+    with pixel_limit(args.max_pixels):
+        for batch in _batches(work.read(watched, colorizer)):
+            predictions = colorizer.predict(np.stack([item.small for item in batch]), with_confidence=bool(work.maps))
+            for item, prediction in zip(batch, predictions, strict=True):
+                work.finish(item, prediction)
     work.write_sheet()
     return work.report(len(jobs))
 
@@ -154,10 +155,8 @@ class _Work:
 def _check_options(args: argparse.Namespace) -> None:
     if not 1 <= args.quality <= 100:
         raise ValueError(f"--quality: expected 1..100, got {args.quality}")
-    if args.max_pixels is not None:
-        if args.max_pixels < 1:
-            raise ValueError(f"--max-pixels: expected at least 1, got {args.max_pixels}")
-        Image.MAX_IMAGE_PIXELS = args.max_pixels
+    if args.max_pixels is not None and args.max_pixels < 1:
+        raise ValueError(f"--max-pixels: expected at least 1, got {args.max_pixels}")
 
 
 def _confidence_targets(jobs: Sequence[Job], out: str, confidence: Path | None) -> dict[Path, Path]:
