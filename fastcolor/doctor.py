@@ -31,7 +31,7 @@ def diagnose() -> Report:
     --------
     >>> report = diagnose()
     >>> report["works"], sorted(report)[:3]
-    (True, ['backends', 'cpu', 'cuda'])
+    (True, ['backends', 'check', 'cpu'])
     """
     works, check = _check_cpu_path()
     packages = _packages()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from .bins import ColorBins
+from .images import read_photo, write_photo
+from .ops import annealed_mean, encode, merge
 
 Picture = NDArray[np.uint8]
 
@@ -95,6 +102,75 @@ def confidence_map(top: ArrayLike) -> Picture:
     return np.where(np.isnan(values)[..., None], 0, np.floor(rgb + 0.5)).astype(np.uint8)
 
 
+def quantization_figure(
+    photo: NDArray[np.uint8],
+    bins: ColorBins,
+    temperatures: Sequence[float] = (0.0, 0.38, 1.0),
+    *,
+    width: int = 320,
+    reach: float = 0.05,
+) -> Picture:
+    """A photograph, its luma, its colors in n bins, and the annealed mean of uncertain colors at some temperatures.
+
+    No network is needed: the probabilities of a pixel are the shares of the bins in the square around it, as if a
+    network knew what colors there are but not exactly where.
+
+    Parameters
+    ----------
+    photo : ndarray, shape (H, W, 3), uint8
+    bins : ColorBins
+    temperatures : sequence of float
+        T >= 0, one picture each.
+    width : int
+        Width of each picture in pixels.
+    reach : float
+        Half the side of the square, relative to the width.
+
+    Returns
+    -------
+    ndarray, shape (H', W', 3), uint8
+
+    References
+    ----------
+    Zhang et al. 2016 (arXiv:1603.08511), Figure 3: low temperatures are vivid, T = 1 is pale.
+
+    Examples
+    --------
+    >>> photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    >>> quantization_figure(photo, ColorBins.default(), width=100).shape[1]
+    332
+    """
+    picture = _picture(photo)
+    small = np.asarray(picture.resize((width, max(1, round(picture.height * width / picture.width)))))
+    luma, labels, _ = encode(small, bins)
+    quantized = merge(np.moveaxis(bins.colors[labels], -1, 0), luma)
+    around = max(1, round(reach * width))
+    with np.errstate(divide="ignore"):
+        logits = np.log(_shares(labels, bins.n, around))  # -inf where a bin does not occur
+    means = [merge(annealed_mean(logits, bins, temperature=t), luma) for t in temperatures]
+    first = [("photograph", small), ("luma", np.floor(255 * luma + 0.5).astype(np.uint8))]
+    second = [(_temperature_caption(t), image) for t, image in zip(temperatures, means, strict=True)]
+    side = 2 * around + 1
+    title = f"Second row: each pixel knows only how frequent the bins are in the {side} x {side} pixels around it."
+    return contact_sheet([[*first, (f"its colors in {bins.n} bins", quantized)], second], width=width, title=title)
+
+
+def _shares(labels: NDArray[np.uint8], n: int, reach: int) -> NDArray[np.float32]:
+    """How many pixels of each label lie within `reach` rows and columns of each pixel: (H, W) -> (n, H, W)."""
+    counts = (labels == np.arange(n)[:, None, None]).astype(np.int32)
+    for axis in (1, 2):
+        size = counts.shape[axis]
+        before = np.concatenate([np.zeros_like(counts.take([0], axis)), counts.cumsum(axis, dtype=np.int32)], axis)
+        i = np.arange(size)
+        counts = before.take(np.minimum(i + reach + 1, size), axis) - before.take(np.maximum(i - reach, 0), axis)
+    return counts.astype(np.float32)
+
+
+def _temperature_caption(temperature: float) -> str:
+    note = {0: " (the mode)", 1: " (the mean)"}.get(temperature, "")
+    return f"annealed mean, T = {temperature:g}{note}"
+
+
 def _captioned(caption: str, image: Picture, width: int) -> Image.Image:
     """The image scaled to `width`, its caption below."""
     picture = _picture(image)
@@ -150,3 +226,20 @@ def _text(text: str, width: int, size: int) -> Image.Image:
 def _ascii(text: str) -> str:
     letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return "".join(letters).encode("ascii", "replace").decode()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``python -m fastcolor.figures PHOTO -o OUT``: :func:`quantization_figure` of a photograph, default bins."""
+    parser = argparse.ArgumentParser(prog="python -m fastcolor.figures", description="What bins do to a photograph.")
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JPEG, PNG, TIFF or WebP")
+    args = parser.parse_args(argv)
+    photo = read_photo(args.photo)
+    if photo.rgb is None:
+        parser.error(f"{args.photo}: expected a color photograph, got a grayscale one")
+    write_photo(args.output, quantization_figure(photo.rgb, ColorBins.default()), quality=88)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
