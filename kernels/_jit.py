@@ -20,6 +20,8 @@ import numba
 import numpy as np
 from fastcolor.reference import constants
 
+_config: Any = numba.config  # its settings are made at run time, unknown to type checkers
+
 
 def jit(function: Callable[..., Any] | None = None, *, inline: bool = False) -> Any:
     """``numba.njit(nogil=True, cache=True)`` with our cache folder; no fast-math, so NaN and infinities hold.
@@ -54,8 +56,8 @@ def cache_folder() -> Path | None:
     user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     temporary = Path(tempfile.gettempdir()) / f"fastcolor-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
     candidates = [here / "__pycache__" / name, Path(user_cache) / "fastcolor" / name, temporary / name]
-    if numba.config.CACHE_DIR:
-        candidates.insert(0, Path(numba.config.CACHE_DIR) / name)
+    if _config.CACHE_DIR:
+        candidates.insert(0, Path(_config.CACHE_DIR) / name)
     return next((folder for folder in candidates if _usable(folder, private=temporary in folder.parents)), None)
 
 
@@ -95,9 +97,9 @@ def _usable(folder: Path, private: bool) -> bool:
 @contextmanager
 def _numba_cache_dir(folder: Path) -> Iterator[None]:
     """Point Numba at `folder` while a function is being decorated; the user's own setting stays as it was."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    before = _config.CACHE_DIR
+    _config.CACHE_DIR = str(folder)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        _config.CACHE_DIR = before

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 # Below this many pixels, handing work over costs more than a second thread brings.
@@ -42,11 +43,11 @@ def run_blocks(kernel: Callable[..., Any], blocks: int, pixels: int, *args: Any)
     parts = min(get_num_threads(), blocks) if pixels >= PARALLEL_PIXELS else 1
     if parts <= 1:
         return [kernel(0, blocks, *args)]
-    cuts = [blocks * part // parts for part in range(parts + 1)]
+    ranges = list(pairwise(blocks * part // parts for part in range(parts + 1)))
     pool = _workers(parts - 1)
-    futures = [pool.submit(kernel, lo, hi, *args) for lo, hi in zip(cuts[1:-1], cuts[2:])]
+    futures = [pool.submit(kernel, lo, hi, *args) for lo, hi in ranges[1:]]
     try:
-        first = kernel(cuts[0], cuts[1], *args)
+        first = kernel(*ranges[0], *args)
     finally:
         # Whatever happens here, no worker may still write into the caller's memory after we return.
         results = [future.result() for future in futures]
