@@ -167,7 +167,7 @@ def _shares(labels: NDArray[np.uint8], n: int, reach: int) -> NDArray[np.float32
 
 
 def _temperature_caption(temperature: float) -> str:
-    note = {0: " (the mode)", 1: " (the mean)"}.get(temperature, "")
+    note = {0.0: " (the mode)", 1.0: " (the mean)"}.get(temperature, "")
     return f"annealed mean, T = {temperature:g}{note}"
 
 

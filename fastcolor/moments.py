@@ -63,18 +63,15 @@ class ChromaMoments:
 
     def add(self, rgb: NDArray[np.uint8]) -> None:
         """Count an image (..., 3), uint8."""
-        kernels = choose("auto", "cpu")
         pixels = np.reshape(rgb, (-1, 3))
-        chunks = [pixels[start : start + _CHUNK] for start in range(0, len(pixels), _CHUNK)]
-        self.images += 1
-        part = None
-        for k in self.sizes if chunks else ():
-            counts, sums, squares = map(sum, zip(*(kernels.chroma_moments(c, k) for c in chunks), strict=True))
-            part = _part(counts, sums) if part is None else part
+        part, squares = 0, [0, 0]
+        for k in self.sizes:
+            counts, sums, squares = _count(pixels, k)
+            part = _part(counts, sums)  # the same for every K
             self.counts[k][part] += counts
             self.sums[k][part] += sums
-        if part is not None:
-            self.squares[part] += [int(s) for s in squares]
+        self.squares[part] += squares
+        self.images += 1
 
     def __iadd__(self, other: ChromaMoments) -> ChromaMoments:
         """Add the moments of other images.
@@ -147,6 +144,18 @@ class ChromaMoments:
             moments.counts[k] = _checked(arrays, f"counts_{k}", (_PARTS, k, k)).copy()
             moments.sums[k] = _checked(arrays, f"sums_{k}", (_PARTS, k, k, 2)).copy()
         return moments
+
+
+def _count(pixels: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int]]:
+    """Counts (K, K), sums (K, K, 2) and squares (2) of the chroma of pixels (N, 3)."""
+    kernels = choose("auto", "cpu")
+    counts, sums, squares = np.zeros((k, k), np.int64), np.zeros((k, k, 2), np.int64), [0, 0]
+    for start in range(0, len(pixels), _CHUNK):
+        more_counts, more_sums, more_squares = kernels.chroma_moments(pixels[start : start + _CHUNK], k)
+        counts += more_counts
+        sums += more_sums
+        squares = [total + int(more) for total, more in zip(squares, more_squares, strict=True)]
+    return counts, sums, squares
 
 
 def _part(counts: NDArray[np.int64], sums: NDArray[np.int64]) -> int:
