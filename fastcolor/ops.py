@@ -64,7 +64,7 @@ def encode(
     >>> import numpy as np, fastcolor
     >>> photo = np.full((2, 2, 3), 128, np.uint8)
     >>> luma, labels, weights = fastcolor.encode(photo, fastcolor.ColorBins.default())
-    >>> labels.shape, labels.dtype, float(luma[0, 0].round(4))
+    >>> labels.shape, labels.dtype, round(float(luma[0, 0]), 4)
     ((2, 2), dtype('uint8'), 0.502)
     """
     _validate.arrays(rgb=rgb)
