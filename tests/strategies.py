@@ -23,7 +23,7 @@ seeds = st.integers(0, 2**32 - 1)
 generators = seeds.map(np.random.default_rng)
 temperatures = st.sampled_from([0.38, 1.0, 0.0, 0.05, 0.1, 0.2, 0.5, 0.7, 2.0, 4.0, 10.0])
 lams = st.sampled_from([0.2, 0.5, 1.0, 0.0, 1e-3])
-cell_counts = st.sampled_from([17, 3, 2, 1, 4, 5, 10, 11, 16, 31, 33, 65, 100, 255, 257])
+cell_counts = st.sampled_from([17, 3, 2, 1, 4, 5, 10, 11, 16, 31, 33, 65, 100, 170, 254, 255])
 bin_counts = st.sampled_from([32, 1, 2, 3, 4, 7, 8, 9, 16, 31, 33, 64, 100, 255])
 
 
