@@ -49,18 +49,20 @@ def lay_out(array: Array, layout: str) -> Array:
     if layout == "contiguous":
         return np.array(array, order="C")  # ascontiguousarray would give a scalar a dimension
     if layout == "transposed":
-        return np.asfortranarray(array)
+        return np.array(array, order="F")
     if layout == "bins_last":  # the third axis from the end adjacent in memory: torch's channels_last
+        if array.ndim == 0:
+            return array.copy()
         axis = max(array.ndim - 3, 0)
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, axis, -1)), -1, axis)
     if layout == "sliced":
         return _in_larger_buffer(array)
     if layout == "reversed":
-        flip = (slice(None, None, -1),) * array.ndim
-        return np.ascontiguousarray(array[flip])[flip]
+        flip = (*(slice(None, None, -1),) * array.ndim, ...)
+        return np.array(array[flip], order="C")[flip]
     if layout == "broadcast":
         axis = array.ndim - 1
-        return np.broadcast_to(array.take([0], axis) if array.size else array, array.shape)
+        return np.broadcast_to(array.take([0], axis) if array.size and array.ndim else array, array.shape)
     if layout == "offset":
         return _at_byte(array, array.itemsize)
     if layout == "unaligned":
@@ -76,7 +78,7 @@ def _in_larger_buffer(array: Array) -> Array:
     """Every second element of a larger buffer whose other elements would be noticed."""
     poison = np.nan if array.dtype.kind == "f" else 199
     buffer = np.full([2 * size + 3 for size in array.shape], poison, array.dtype)
-    view = buffer[tuple(slice(1, 1 + 2 * size, 2) for size in array.shape)]
+    view = buffer[(*(slice(1, 1 + 2 * size, 2) for size in array.shape), ...)]  # ... keeps a scalar an array
     view[...] = array
     return view
 
@@ -206,7 +208,7 @@ def as_kind(array: Array, kind: str, dtype: str, layout: str = "contiguous") -> 
 
     tensor = torch.from_numpy(np.array(array, order="C")).to(getattr(torch, dtype))
     if layout == "broadcast":
-        return tensor[..., :1].expand(tensor.shape) if tensor.numel() else tensor
+        return tensor[..., :1].expand(tensor.shape) if tensor.numel() and tensor.ndim else tensor
     # NumPy has no bfloat16: its bits are laid out as integers of the same size.
     bits = tensor.view(torch.int16) if dtype == "bfloat16" else tensor
     return torch.from_numpy(lay_out(bits.numpy(), layout)).view(tensor.dtype)

@@ -438,7 +438,7 @@ def test_large_images(backend: str) -> None:
 @pytest.mark.parametrize("kind", make.KINDS)
 @pytest.mark.parametrize("planar", [True, False])
 def test_nothing_as_large_as_the_logits_is_allocated(backend: str, kind: str, planar: bool) -> None:
-    """NumPy's allocations, torch's memory being only viewed: less than two of the 32 planes beside the result."""
+    """NumPy's allocations, torch's memory being only viewed: two of the 32 planes beside the result and a copy of it."""
     rng, side = np.random.default_rng(16), 256
     bins = make.make_bins(rng, 32, 17)
     values = rng.standard_normal((32, side, side) if planar else (side, side, 32), dtype=np.float32)
@@ -465,5 +465,5 @@ def test_nothing_as_large_as_the_logits_is_allocated(backend: str, kind: str, pl
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         results = result if isinstance(result, tuple) else (result,)
-        allowed = sum(compare.as_float64(r).size * r.dtype.itemsize for r in results) + 2 * side * side * 4
+        allowed = 2 * sum(compare.as_float64(r).size * r.dtype.itemsize for r in results) + 2 * side * side * 4
         assert peak < allowed, f"{peak} bytes"
