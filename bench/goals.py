@@ -127,6 +127,7 @@ GOALS = (
     Goal("temporal", "the same, malloc tuned", _against("temporal", _STEPS, "tuned"), 2.3),
     Goal("histogram", "x OpenCV (inexact)", _against("histogram", ("OpenCV calcHist",)), 5),
     Goal("histogram", "x best exact peer", _best("histogram"), 10),
+    Goal("histogram", "x numpy on the whole image", _against("histogram", ("numpy",)), 10),
     Goal("merge", "x best peer", _best("merge"), 12),
     Goal("merge", "x best peer, malloc tuned", _best("merge", "tuned"), 4.5),
     Goal("merge", "x torch.compile of the plain formula", _against("merge", _COMPILED), 12),

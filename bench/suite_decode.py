@@ -42,6 +42,8 @@ def decode(setting: Setting) -> Iterator[Case]:
     """Logits and luma to RGB: planar float32 first, then other types, layouts and sizes."""
     side = _side(setting)
     yield _planar(setting, side, "planar float32", main=True)
+    if setting.main_only:
+        return
     yield _half(side)
     yield _channels_last(side)
     yield _planar(setting, 256, "256x256 float32", main=False)

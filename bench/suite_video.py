@@ -86,7 +86,9 @@ def merge(setting: Setting) -> Iterator[Case]:
     unit = inputs.yuv(height, width)[0].copy()
     inputs.yuv.cache_clear()
     for luma, name in ((unit, "float32 luma"), (reference.to_uint8(unit), "uint8 luma")):
-        yield _merge(chroma, luma, name, main=luma.dtype == np.float32)
+        main = luma.dtype == np.float32
+        if main or not setting.main_only:
+            yield _merge(chroma, luma, name, main)
 
 
 def _merge(chroma: np.ndarray, luma: np.ndarray, name: str, main: bool) -> Case:
@@ -118,7 +120,7 @@ def _merge(chroma: np.ndarray, luma: np.ndarray, name: str, main: bool) -> Case:
     if main:
         candidates += [
             Candidate("torch eager", lambda: torch_peer("eager"), ("torch",)),
-            Candidate("scikit-image", lambda: peers_other.merge_skimage(chroma, luma), ("skimage",)),
+            Candidate("scikit-image", lambda: peers_other.merge_skimage(chroma, luma), ("skimage",), slow=True),
         ]
     return Case(
         suite="merge",
