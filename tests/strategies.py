@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-
 from fastcolor.reference import ColorBins
 from fastcolor.reference.constants import U_MAX, V_MAX
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 Array = NDArray[Any]
 MAX_LOGITS = 300_000  # bins x pixels: what the float64 reference does in about ten milliseconds
@@ -36,7 +35,17 @@ def shapes(draw: st.DrawFn, max_pixels: int = 10_000) -> tuple[int, int]:
 
 # --- memory layouts ---------------------------------------------------------------------------------------------------
 
-LAYOUTS = ("contiguous", "transposed", "bins_last", "sliced", "reversed", "broadcast", "offset", "unaligned", "readonly")
+LAYOUTS = (
+    "contiguous",
+    "transposed",
+    "bins_last",
+    "sliced",
+    "reversed",
+    "broadcast",
+    "offset",
+    "unaligned",
+    "readonly",
+)
 layouts = st.sampled_from(LAYOUTS)
 
 

@@ -39,7 +39,11 @@ def test_numpy_only_work_stays_without_torch(tmp_path: Path) -> None:
         "fastcolor.decode(np.zeros((bins.n, 2, 2), np.float32), np.zeros((2, 2), np.float32), bins)\n"
         f"print(*[m for m in {HEAVY} if m in sys.modules])"
     )
-    assert set(run_python(code, tmp_path).split()) <= {"numba", "llvmlite", "scipy"}  # numba looks whether SciPy is there
+    assert set(run_python(code, tmp_path).split()) <= {
+        "numba",
+        "llvmlite",
+        "scipy",
+    }  # numba looks whether SciPy is there
 
 
 def test_every_public_name_is_there_and_listed(tmp_path: Path) -> None:

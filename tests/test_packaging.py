@@ -76,7 +76,11 @@ def test_the_wheel_is_pure_python(wheel: Path) -> None:
 
 def test_the_wheel_holds_what_it_must(names: list[str]) -> None:
     expected = {"fastcolor/py.typed", "fastcolor/cli.py", "fastcolor/data/bins-landscapes.npz"}
-    for folder, package in (("fastcolor", "fastcolor"), ("reference", "fastcolor/reference"), ("kernels", "fastcolor/kernels")):
+    for folder, package in (
+        ("fastcolor", "fastcolor"),
+        ("reference", "fastcolor/reference"),
+        ("kernels", "fastcolor/kernels"),
+    ):
         for path in (ROOT / folder).rglob("*.py"):
             expected.add(f"{package}/{path.relative_to(ROOT / folder).as_posix()}")
     for pattern in ("models/*/*", "samples/*", "*.npz"):
