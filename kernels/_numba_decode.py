@@ -9,7 +9,7 @@ from ._jit import jit
 from ._numba_softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums, transpose_block
 from ._simd import LANES, fma, greater, lesser, load, splat, store, store_rgb, to_int
 
-BLOCK = 2048  # pixels: three rows of sums stay in the L1 cache
+BLOCK = 1024  # pixels: the sums stay in the L1 cache
 TILE = 256  # pixels of channels-last logits that are transposed at a time
 
 # 255 (R - Y), 255 (B - Y), 255 (G - Y) for one unit of V or U, from the exact inverse of the luma equation.

@@ -9,7 +9,19 @@ from __future__ import annotations
 import numpy as np
 
 from ._jit import jit
-from ._simd import bits, fma, from_bits, greater, lesser, splat, splat_int, to_float, where_greater
+from ._simd import (
+    bits,
+    fma,
+    from_bits,
+    greater,
+    has_avx512,
+    lesser,
+    splat,
+    splat_int,
+    times_exp2,
+    to_float,
+    where_greater,
+)
 
 LOG2E = 1.4426950408889634
 LOWEST, HIGHEST = np.float32(-126.0), np.float32(127.0)  # exponents that exp2 clamps to
@@ -27,6 +39,14 @@ def exp2_scaled(x, scale, low, high):
 
     -inf gives 2^-126: beside any sum of at least 2^-90 that is zero.
     """
+    if has_avx512():
+        shifted = fma(x, scale, splat(_MAGIC))
+        n = shifted - splat(_MAGIC)
+        f = fma(x, scale, -n)
+        p = fma(
+            fma(fma(fma(fma(splat(_C5), f, splat(_C4)), f, splat(_C3)), f, splat(_C2)), f, splat(_C1)), f, splat(_C0)
+        )
+        return times_exp2(p, n)
     x = lesser(high, greater(low, x))
     shifted = fma(x, scale, splat(_MAGIC))
     f = fma(x, scale, splat(_MAGIC) - shifted)

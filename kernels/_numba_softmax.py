@@ -14,7 +14,20 @@ import numpy as np
 
 from ._jit import jit
 from ._numba_math import HIGHEST, LOG2E, LOWEST, exp2_scaled
-from ._simd import LANES, fma, greater, lesser, load, load_one, load_transposed, outside, splat, store, where_greater
+from ._simd import (
+    LANES,
+    fma,
+    greater,
+    lesser,
+    load,
+    load_one,
+    load_transposed,
+    outside,
+    prefetch,
+    splat,
+    store,
+    where_greater,
+)
 
 TOTAL, SUM_U, SUM_V, TOP, RATIO, SECOND = range(6)
 ROWS = 6
@@ -25,82 +38,75 @@ _INF, _NAN = np.float32(np.inf), np.float32(np.nan)
 _LOG2E = np.float32(LOG2E)
 
 
-@jit
-def sum_chroma(x, start, stride, count, size, n, scale, colors, sums):
-    """Rows TOTAL, SUM_U, SUM_V without subtracting the maximum; False if a sum is out of range or NaN.
+@jit(inline=True)
+def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, sums):
+    """Fill the wanted rows without subtracting the maximum; False if a sum is out of range or NaN.
 
-    `x` is flat: bin b of pixel i lies at ``start + b * stride + i``, for i < `count`; the last vector overlaps.
+    `x` is flat: bin b of pixel i lies at ``start + b * stride + i``, for i < `count`; the last vector overlaps. Until
+    the last group of planes, the rows TOP, RATIO and SECOND hold the sum at T = 1, the largest and the second logit.
     """
     width = sums.shape[1]
-    flat = sums.reshape(-1)
+    flat, palette = sums.reshape(-1), colors.reshape(-1)
     factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
+    unit, unit_low, unit_high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
     good = True
     for first in range(0, n, GROUP):
         planes = min(GROUP, n - first)
+        final = first + GROUP >= n
+        next_group = start + (0 if final else (first + GROUP) * stride) + (size if final else 0)
         for i in range(0, size, LANES):
             at = start + first * stride + min(i, count - LANES)
-            if first == 0:
-                total, u, v = splat(0.0), splat(0.0), splat(0.0)
-            else:
-                total, u, v = load(flat, i), load(flat, width + i), load(flat, 2 * width + i)
-            if planes == GROUP:
-                for k in range(GROUP):
-                    e = exp2_scaled(load(x, at + k * stride), factor, low, high)
+            ahead = next_group + i
+            total, u, v, mass = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+            top, second = splat(-_INF), splat(-_INF)
+            if first > 0 and want_color:
+                total, u, v = load(flat, i), load(flat, SUM_U * width + i), load(flat, SUM_V * width + i)
+            if first > 0 and want_top:
+                mass, top = load(flat, TOP * width + i), load(flat, RATIO * width + i)
+                second = load(flat, SECOND * width + i)
+            for k in range(planes):
+                prefetch(x, ahead + k * stride)
+                value = load(x, at + k * stride)
+                if want_color:
+                    e = exp2_scaled(value, factor, low, high)
                     total = total + e
-                    u = fma(e, splat(colors[first + k, 0]), u)
-                    v = fma(e, splat(colors[first + k, 1]), v)
-            else:
-                for k in range(planes):
-                    e = exp2_scaled(load(x, at + k * stride), factor, low, high)
-                    total = total + e
-                    u = fma(e, splat(colors[first + k, 0]), u)
-                    v = fma(e, splat(colors[first + k, 1]), v)
-            store(flat, i, total)
-            store(flat, width + i, u)
-            store(flat, 2 * width + i, v)
-            if first + GROUP >= n and outside(splat(_SMALL), total, splat(_LARGE)):
-                good = False
-    return good
-
-
-@jit
-def sum_confidence(x, start, stride, count, size, n, sums):
-    """Rows TOP and RATIO without subtracting the maximum; False if a sum is out of range or NaN."""
-    width = sums.shape[1]
-    flat = sums.reshape(-1)
-    factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
-    good = True
-    for first in range(0, n, GROUP):
-        planes = min(GROUP, n - first)
-        for i in range(0, size, LANES):
-            at = start + first * stride + min(i, count - LANES)
-            if first == 0:
-                total, top, second = splat(0.0), splat(-_INF), splat(-_INF)
-            else:
-                total = load(flat, TOP * width + i)
-                top, second = load(flat, RATIO * width + i), load(flat, SECOND * width + i)
-            if planes == GROUP:
-                for k in range(GROUP):
-                    value = load(x, at + k * stride)
+                    u = fma(e, splat(load_one(palette, 2 * (first + k))), u)
+                    v = fma(e, splat(load_one(palette, 2 * (first + k) + 1)), v)
+                if want_top:
                     second = greater(second, lesser(top, value))
                     top = greater(top, value)
-                    total = total + exp2_scaled(value, factor, low, high)
-            else:
-                for k in range(planes):
-                    value = load(x, at + k * stride)
-                    second = greater(second, lesser(top, value))
-                    top = greater(top, value)
-                    total = total + exp2_scaled(value, factor, low, high)
-            if first + GROUP >= n:
-                if outside(splat(_SMALL), total, splat(_LARGE)):
-                    good = False
-                store(flat, TOP * width + i, exp2_scaled(top, factor, low, high) / total)
-                store(flat, RATIO * width + i, _ratio(top, second))
-            else:
-                store(flat, TOP * width + i, total)
+                    mass = mass + exp2_scaled(value, unit, unit_low, unit_high)
+            if want_color:
+                good = good and not (final and outside(splat(_SMALL), total, splat(_LARGE)))
+                store(flat, i, total)
+                store(flat, SUM_U * width + i, u)
+                store(flat, SUM_V * width + i, v)
+            if want_top:
+                if final:
+                    good = good and not outside(splat(_SMALL), mass, splat(_LARGE))
+                    mass, top, second = exp2_scaled(top, unit, unit_low, unit_high) / mass, _ratio(top, second), second
+                store(flat, TOP * width + i, mass)
                 store(flat, RATIO * width + i, top)
                 store(flat, SECOND * width + i, second)
     return good
+
+
+@jit
+def sum_chroma(x, start, stride, count, size, n, scale, colors, sums):
+    """Rows TOTAL, SUM_U, SUM_V."""
+    return _sum(x, start, stride, count, size, n, scale, colors, True, False, sums)
+
+
+@jit
+def sum_confidence(x, start, stride, count, size, n, scale, colors, sums):
+    """Rows TOP and RATIO."""
+    return _sum(x, start, stride, count, size, n, scale, colors, False, True, sums)
+
+
+@jit
+def sum_both(x, start, stride, count, size, n, scale, colors, sums):
+    """All rows in one pass."""
+    return _sum(x, start, stride, count, size, n, scale, colors, True, True, sums)
 
 
 @jit(inline=True)
@@ -167,10 +173,13 @@ def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want
     factor = _LOG2E if mode else scale
     steepest = max(factor if want_color else _LOG2E, _LOG2E if want_top else factor)
     good = _in_range(x, start + min(0, count - LANES), stride, n, steepest)
-    if good and want_color and not mode:
-        good = sum_chroma(x, start, stride, count, size, n, factor, colors, sums)
-    if good and want_top:
-        good = sum_confidence(x, start, stride, count, size, n, sums)
+    if good:
+        if want_color and want_top:
+            good = sum_both(x, start, stride, count, size, n, factor, colors, sums)
+        elif want_color:
+            good = sum_chroma(x, start, stride, count, size, n, factor, colors, sums)
+        else:
+            good = sum_confidence(x, start, stride, count, size, n, factor, colors, sums)
     if not good:
         sum_carefully(x, start, stride, count, size, n, factor, colors, sums)
     if mode and want_color:

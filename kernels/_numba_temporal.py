@@ -106,7 +106,7 @@ def advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving,
             _store_past(ring, slot + row + i, p)
             if exact:
                 p = _load_past(ring, slot + row + i)
-            s = fma(load(sums, base + row + i), keep, fma(past, splat(0.0) - drop, p))
+            s = fma(load(sums, base + row + i), keep, fma(past, -drop, p))
             store(sums, base + row + i, s)
             store(tile, row + i, log2(s) + broken)
 

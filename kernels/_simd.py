@@ -73,6 +73,17 @@ _register_operator(operator.lshift, None, "shl")
 _register_operator(operator.rshift, None, "ashr")
 
 
+@infer_global(operator.neg)
+class _NegativeTyping(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(F32, F32) if args == (F32,) else None
+
+
+@lower_builtin(operator.neg, Vector)
+def _lower_negative(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.fneg(args[0])
+
+
 def _splat_value(builder: Any, scalar: Any) -> Any:
     vector = builder.insert_element(ir.Constant(_wide(scalar.type), ir.Undefined), scalar, ir.Constant(_INT, 0))
     return builder.shuffle_vector(vector, vector, ir.Constant(_wide(_INT), [0] * LANES))
@@ -193,6 +204,67 @@ def from_bits(typing_context: Any, x: Any) -> Any:
         return builder.bitcast(args[0], _wide(_FLOAT))
 
     return F32(x), codegen
+
+
+def _has(context: Any, feature: str) -> bool:
+    """True if code is being made for a CPU with this feature: Numba's target, not necessarily this machine."""
+    return f"+{feature}" in context.codegen()._tm_features.split(",")
+
+
+@intrinsic
+def has_avx512(typing_context: Any) -> Any:
+    """True, at compile time, where :func:`fraction` and :func:`times_exp2` are one instruction each."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return ir.Constant(_BOOL, int(_has(context, "avx512f") and _has(context, "avx512dq")))
+
+    return types.boolean(), codegen
+
+
+def _avx512(builder: Any, name: str, values: list[Any]) -> Any:
+    """Call ``llvm.x86.avx512.mask.<name>.ps.512`` without a mask and with the current rounding."""
+    vector, half = _wide(_FLOAT), ir.IntType(16)
+    values = [*values, ir.Constant(vector, ir.Undefined), half(-1), _INT(4)]
+    kind = ir.FunctionType(vector, [value.type for value in values])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.mask.{name}.ps.512")
+    return builder.call(function, values)
+
+
+@intrinsic
+def fraction(typing_context: Any, x: Any) -> Any:
+    """``x - floor(x)``, 0 for infinities; only under :func:`has_avx512`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        toward_minus_infinity = 1
+        return _avx512(builder, "reduce", [args[0], _INT(toward_minus_infinity)])
+
+    return F32(x), codegen
+
+
+@intrinsic
+def times_exp2(typing_context: Any, x: Any, power: Any) -> Any:
+    """``x * 2^floor(power)``, rounded to 0 or inf where it must; only under :func:`has_avx512`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _avx512(builder, "scalef", list(args))
+
+    return F32(x, power), codegen
+
+
+@intrinsic
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of ``array[index]``, which need not exist."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        index = context.cast(builder, args[1], sig.args[1], types.intp)
+        pointer = builder.bitcast(_address(context, builder, sig.args[0], args[0], index), _BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _INT, _INT, _INT])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, locality, data = _INT(0), _INT(2), _INT(1)
+        builder.call(function, [pointer, read, locality, data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), codegen
 
 
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
