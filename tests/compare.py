@@ -198,8 +198,8 @@ def assert_rgb_close(rgb: Any, luma: Any, chroma: Float, chroma_error: Float, *,
     """uint8 `rgb` (..., 3) of `luma` (...) and the float64 `chroma` (..., 2), which is known within `chroma_error`.
 
     Each channel is ``floor(v)`` with ``v = 255 clip(Y + a U + b V) + 0.5``. A result may differ from it only where v
-    lies within its own error of an integer, and then by one level. The error of v: the chroma's, through a and b, plus at
-    most 8 roundings of each summand (1 / 255, constants, products, sums), plus 1 u of v itself (the sum with 0.5).
+    lies within its own error of an integer, and then by one level. The error of v: the chroma's, through a and b, plus
+    at most 8 roundings of each summand (1 / 255, constants, products, sums), plus 1 u of v itself (the sum with 0.5).
     More than one level is allowed only where `levels` says so (a uint8 ring).
     """
     rgb, y = as_float64(rgb), as_unit(np.asarray(luma)).astype(np.float64)

@@ -179,8 +179,8 @@ def make_rgb(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> NDA
 class RandomBins(ColorBins):
     """Color bins that a failing test can print on one line."""
 
-    def __repr__(self) -> str:
-        return f"<{self.n} random bins over {self.cells} x {self.cells} cells>"
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(f"<{self.n} random bins over {self.cells} x {self.cells} cells>")
 
 
 def make_bins(rng: np.random.Generator, n: int, cells: int) -> ColorBins:
