@@ -69,7 +69,7 @@ def _planar(setting: Setting, side: int, name: str, main: bool) -> Case:
             ("torch",),
         ),
     ]
-    if main:
+    if main and not setting.main_only:
         whole = peers_numpy.decode(bins, T)
         candidates += [
             Candidate("numpy", lambda: lambda: whole(x, y)),

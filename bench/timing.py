@@ -67,7 +67,7 @@ class Plan(NamedTuple):
 
 
 QUICK = Budget(0.4, 2, 3)
-FULL = {1: Budget(3.5, 4, 12), 2: Budget(1.5, 3, 6)}  # two threads are reported, not gated
+FULL = {1: Budget(2.5, 4, 12), 2: Budget(1.5, 3, 6)}  # two threads are reported, not gated
 BURST, SLOW = 3, 0.1  # timed calls a turn, and the seconds from which on one is enough
 
 
