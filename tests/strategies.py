@@ -103,15 +103,20 @@ def _at_byte(array: Array, offset: int) -> Array:
 
 LOGITS = (
     "normal1", "flat", "normal3", "normal10", "normal0.01", "shifted", "one_peak", "two_peaks", "huge", "masked",
-    "all_masked", "nan", "inf", "mixed",
+    "masked_finite", "all_masked", "nan", "inf", "mixed",
 )  # fmt: skip
 FINITE_LOGITS = LOGITS[: LOGITS.index("masked")]
 logit_kinds = st.sampled_from(LOGITS)
 
 
 def make_logits(rng: np.random.Generator, kind: str, n: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Logits (n, *shape) of a named kind; values are exact in float16, so that every dtype carries the same ones."""
+    """Logits (n, *shape) of a named kind; values are exact in float16, so that every dtype carries the same ones.
+
+    But for ``masked_finite``: masks by large negative numbers are -inf in float16.
+    """
     x = _logits(rng, kind, n, shape)
+    if kind == "masked_finite":
+        return x.astype(np.float32).astype(np.float64)
     return np.clip(x, -60000, 60000, where=np.isfinite(x), out=x).astype(np.float16).astype(np.float64)
 
 
@@ -136,6 +141,11 @@ def _logits(rng: np.random.Generator, kind: str, n: int, shape: tuple[int, ...])
     if kind == "masked":
         x[rng.random(x.shape) < 0.5] = -np.inf
         np.put_along_axis(x, rng.integers(0, n, shape)[None], 1.0, 0)  # every pixel keeps a bin
+        return x
+    if kind == "masked_finite":  # as in `masked_fill(mask, torch.finfo(dtype).min)`
+        x[rng.random(x.shape) < 0.3] = rng.choice([-3.4028234663852886e38, -1e30, -1e20, -1e12, -1e5])
+        if rng.random() < 0.3:
+            np.put_along_axis(x, rng.integers(0, n, shape)[None], rng.choice([1e9, 1e30, 3e38]), 0)
         return x
     if kind == "all_masked":
         x[:, rng.random(shape) < 0.3] = -np.inf
