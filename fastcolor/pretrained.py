@@ -92,7 +92,7 @@ def save_model(model: ColorUNet, folder: str | os.PathLike[str], *, half: bool =
         temporary.write_text(json.dumps(asdict(model.config), indent=1) + "\n")
     ColorBins(model.bins.table, model.bins.colors, model.bins.prior).save(folder / BINS)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    if half:
-        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    if half:  # convolutions only: variances of batch normalisation can leave the range of float16, and weigh nothing
+        tensors = {name: value.half() if value.ndim == 4 else value for name, value in tensors.items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
