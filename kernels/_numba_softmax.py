@@ -39,11 +39,14 @@ _LOG2E = np.float32(LOG2E)
 
 
 @jit(inline=True)
-def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, sums):
+def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums):
     """Fill the wanted rows without subtracting the maximum; False if a sum is out of range or NaN.
 
     `x` is flat: bin b of pixel i lies at ``start + b * stride + i``, for i < `count`; the last vector overlaps. Until
     the last group of planes, the rows TOP, RATIO and SECOND hold the sum at T = 1, the largest and the second logit.
+
+    Meanwhile the next data are fetched: the next group of planes, or, if `x` is a copy that was made of `source`, what
+    the next copy will read: n rows of `size` elements, `apart` from each other, from `upcoming` on.
     """
     width = sums.shape[1]
     flat, palette = sums.reshape(-1), colors.reshape(-1)
@@ -53,7 +56,9 @@ def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, 
     for first in range(0, n, GROUP):
         planes = min(GROUP, n - first)
         final = first + GROUP >= n
-        next_group = start + (0 if final else (first + GROUP) * stride) + (size if final else 0)
+        next_group, spacing = start + (size if final else (first + GROUP) * stride), stride
+        if upcoming >= 0:
+            next_group, spacing = upcoming + first * apart, apart
         for i in range(0, size, LANES):
             at = start + first * stride + min(i, count - LANES)
             ahead = next_group + i
@@ -65,7 +70,7 @@ def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, 
                 mass, top = load(flat, TOP * width + i), load(flat, RATIO * width + i)
                 second = load(flat, SECOND * width + i)
             for k in range(planes):
-                prefetch(x, ahead + k * stride)
+                prefetch(source, ahead + k * spacing)
                 value = load(x, at + k * stride)
                 if want_color:
                     e = exp2_scaled(value, factor, low, high)
@@ -92,21 +97,21 @@ def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, 
 
 
 @jit
-def sum_chroma(x, start, stride, count, size, n, scale, colors, sums):
+def sum_chroma(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
     """Rows TOTAL, SUM_U, SUM_V."""
-    return _sum(x, start, stride, count, size, n, scale, colors, True, False, sums)
+    return _sum(x, start, stride, count, size, n, scale, colors, True, False, source, upcoming, apart, sums)
 
 
 @jit
-def sum_confidence(x, start, stride, count, size, n, scale, colors, sums):
+def sum_confidence(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
     """Rows TOP and RATIO."""
-    return _sum(x, start, stride, count, size, n, scale, colors, False, True, sums)
+    return _sum(x, start, stride, count, size, n, scale, colors, False, True, source, upcoming, apart, sums)
 
 
 @jit
-def sum_both(x, start, stride, count, size, n, scale, colors, sums):
+def sum_both(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
     """All rows in one pass."""
-    return _sum(x, start, stride, count, size, n, scale, colors, True, True, sums)
+    return _sum(x, start, stride, count, size, n, scale, colors, True, True, source, upcoming, apart, sums)
 
 
 @jit(inline=True)
@@ -167,7 +172,7 @@ def take_mode(x, start, stride, count, size, n, colors, sums):
 
 
 @jit
-def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want_top, sums):
+def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums):
     """Fill the rows that are wanted; `scale` is log2(e) / T, or inf for the mode."""
     mode = scale == _INF
     factor = _LOG2E if mode else scale
@@ -175,11 +180,11 @@ def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want
     good = _in_range(x, start + min(0, count - LANES), stride, n, steepest)
     if good:
         if want_color and want_top:
-            good = sum_both(x, start, stride, count, size, n, factor, colors, sums)
+            good = sum_both(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
         elif want_color:
-            good = sum_chroma(x, start, stride, count, size, n, factor, colors, sums)
+            good = sum_chroma(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
         else:
-            good = sum_confidence(x, start, stride, count, size, n, factor, colors, sums)
+            good = sum_confidence(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
     if not good:
         sum_carefully(x, start, stride, count, size, n, factor, colors, sums)
     if mode and want_color:
@@ -196,15 +201,14 @@ def _in_range(x, start, stride, n, scale):
 
 
 @jit
-def transpose_block(x, first, count, size, n, tile):
-    """Copy `size` pixels of channels-last logits, (count, n) flattened, into `tile`: n planes of `size` pixels."""
-    flat = tile.reshape(-1)
+def transpose_block(x, first, count, size, n, stride, tile):
+    """Copy `size` pixels of channels-last logits, (count, n) flattened, into flat `tile`: n planes `stride` apart."""
     for i in range(0, size, LANES):
         pixel = min(first + i, count - LANES)
         for part in range(0, n - n % LANES, LANES):
             columns = load_transposed(x, pixel * n + part, n)
             for b in range(LANES):
-                store(flat, (part + b) * size + i, columns[b])
+                store(tile, (part + b) * stride + i, columns[b])
         for b in range(n - n % LANES, n):
             for lane in range(LANES):
-                flat[b * size + i + lane] = load_one(x, (pixel + lane) * n + b)
+                tile[b * stride + i + lane] = load_one(x, (pixel + lane) * n + b)

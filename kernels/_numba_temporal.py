@@ -130,7 +130,8 @@ def step(first, last, x, n, count, transposed, luma, luma_unit, rgb, colors, sca
     """Blocks [first, last) of a frame: logits (n, count), or (count, n) if `transposed`, flattened, count >= 16."""
     decay, leaving, exact, refresh = rules
     tile = np.empty(n * BLOCK, np.float32)
-    turned = np.empty((n, BLOCK) if transposed else (0, 0), np.float32)
+    stride = BLOCK + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
+    turned = np.empty(n * stride if transposed else 0, np.float32)
     scales = np.empty(BLOCK, np.float32)
     rows = np.empty((ROWS, BLOCK), np.float32)
     nothing = np.empty(0, np.float32)
@@ -144,15 +145,16 @@ def step(first, last, x, n, count, transposed, luma, luma_unit, rgb, colors, sca
         for k in range(length):
             slots[k] = (k * blocks + block) * n * BLOCK
         if transposed:
-            transpose_block(x, start, count, size, n, turned)
-            softmax_block(turned.reshape(-1), 0, size, size, size, n, tile, scales)
+            transpose_block(x, start, count, size, n, stride, turned)
+            softmax_block(turned, 0, stride, size, size, n, tile, scales)
         else:
             softmax_block(x, start, count, count - start, size, n, tile, scales)
+        upcoming, apart = ((start + size) * n, size) if transposed else (start + size, count)
         if refresh and (frame + block) % REFRESH == 0:
             refresh_block(size, n, sums, ring, base, slots, frame, decay)
         slot = slots[frame % length]
         advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving, exact)
-        block_sums(tile, 0, BLOCK, size, size, n, scale, colors, True, False, rows)
+        block_sums(tile, 0, BLOCK, size, size, n, scale, colors, True, False, x, upcoming, apart, rows)
         write_block(
             0, start, count, size, rows, luma, luma_unit, rgb, False, nothing, nothing, nothing, (True, False, False)
         )
