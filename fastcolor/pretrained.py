@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -66,7 +67,8 @@ def load_model(name_or_path: str | os.PathLike[str]) -> ColorUNet:
     except RuntimeError as error:  # torch lists every tensor that is missing, left over or of another shape
         first = str(error).splitlines()[1:2]
         raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {' '.join(first).strip()}") from error
-    return model.eval()
+    # Channels-last weights make the bfloat16 convolutions two to three times faster on the CPU.
+    return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _read_config(path: Path) -> UNetConfig:
