@@ -139,8 +139,8 @@ def sum_carefully(x, start, stride, count, size, n, scale, colors, sums):
         total, u, v, mass = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
         for b in range(n):
             value = load(x, at + b * stride) - top  # NaN for a NaN logit, for inf - inf, and where all are -inf
-            mass = mass + exp2_scaled(value, unit, unit_low, unit_high)
-            e = exp2_scaled(value, factor, low, high)
+            mass = mass + exp2_scaled(greater(unit_low, value), unit, unit_low, unit_high)
+            e = exp2_scaled(greater(low, value), factor, low, high)
             total = total + e
             u = fma(e, splat(colors[b, 0]), u)
             v = fma(e, splat(colors[b, 1]), v)

@@ -66,7 +66,7 @@ def _softmax_carefully(x, start, stride, count, size, n, tile, scales):
             top = greater(load(x, at + b * stride), top)
         total = splat(0.0)
         for b in range(n):
-            e = exp2_scaled(load(x, at + b * stride) - top, factor, low, high)
+            e = exp2_scaled(greater(low, load(x, at + b * stride) - top), factor, low, high)
             store(tile, b * BLOCK + i, e)
             total = total + e
         store(scales, i, splat(1.0) / total)
