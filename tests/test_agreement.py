@@ -287,7 +287,7 @@ def test_temporal_smoother(
             rgb = smoother.step(logits, luma)
         same_kind(rgb, logits, "uint8", (*shape, 3))
         truth.step(logits)
-        # T > 1 lifts what rounding left of an improbable bin, T = 0 decides near ties by it: there only the bound holds.
+        # T > 1 lifts what rounding left of an improbable bin, T = 0 decides ties by it: only the bound holds there
         sharp = 0 < options["temperature"] <= 1 and ring == "float32"
         truth.assert_rgb(np.asarray(rgb), seen_luma, levels=1 if sharp else 255)
         probabilities = smoother.probabilities
