@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from .bins import ColorBins
 from .dataset import KeySampler, PhotoDataset, Sample, find_images
-from .distributed import join_team, leave_team
+from .distributed import join_team, leave_team, own_device
 from .evaluate import sheet
 from .runlog import RunLog
 from .trainer import CHECKPOINT, TrainConfig, Trainer
@@ -68,7 +68,7 @@ def train(
     pictures : int
         Validation photographs in each sample picture.
     """
-    place = torch.device(device)
+    place = own_device(device)
     team = join_team(place)
     try:
         if team.leads:
