@@ -2,7 +2,7 @@
 
 Rungs, 12 MP from 256 x 256, one thread of a Xeon with AVX-512: each low-resolution row is stretched once and a pixel
 costs one vertical lerp, 1400 MP/s -> stretching by gathers, and R, G, B packed into words before one byte shuffle
-instead of three narrowing conversions, 2000.
+instead of three narrowing conversions, 1930 -> luma and result are fetched ahead, 2310.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import numpy as np
 
 from ._jit import jit
 from ._numba_decode import write_rgb
-from ._simd import LANES, fma, gather, load, outside, splat, store, where_nan
+from ._simd import LANES, fma, gather, load, outside, prefetch, splat, store, where_nan
 
+AHEAD = 1024  # pixels from the one computed to the one fetched
 _INF = np.float32(np.inf)
 
 
@@ -57,6 +58,8 @@ def merge_rows(first, last, chroma, luma, luma_unit, width, height, rgb):
             if not ordinary:  # where one of U and V is NaN, the pixel is
                 u, v = where_nan(v, v, u), where_nan(u, u, v)
             pixel = y * width + x
+            prefetch(luma, pixel + AHEAD)
+            prefetch(rgb, 3 * (pixel + AHEAD))
             write_rgb(load(luma, pixel) * splat(luma_unit), u, v, rgb, pixel, 0, 0)
 
 
