@@ -22,14 +22,25 @@ _pool: tuple[int, int, ThreadPoolExecutor] | None = None  # process id, workers,
 
 
 def get_num_threads() -> int:
-    """Number of threads that large images are cut over: what was set, else the CPUs this process may use."""
+    """Number of threads that large images are cut over: what was set, else the CPUs this process may use.
+
+    Examples
+    --------
+    >>> get_num_threads() >= 1
+    True
+    """
     if _threads is not None:
         return _threads
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_num_threads(threads: int) -> None:
-    """Set the number of threads of this process; 1 runs everything in the calling thread."""
+    """Set the number of threads of this process; 1 runs everything in the calling thread.
+
+    Examples
+    --------
+    >>> set_num_threads(get_num_threads())
+    """
     global _threads
     if isinstance(threads, bool) or not isinstance(threads, int):
         raise TypeError(f"threads: expected an int, got {type(threads).__name__}")
