@@ -56,7 +56,7 @@ BACKENDS: dict[str, Backend] = {
             module="fastcolor.kernels.numba_cpu",
             devices=("cpu",),
             probe=_probe_numba,
-            hint="pip install 'numba>=0.60'",
+            hint="pip install 'numba>=0.61'",
         ),
     )
 }
