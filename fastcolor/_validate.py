@@ -15,7 +15,6 @@ LOGIT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 CHROMA_DTYPES = ("float16", "bfloat16", "float32", "float64")
 LABEL_DTYPES = ("uint8", "int32", "int64")
 RINGS = ("float32", "float16", "uint8")
-MAX_CELLS = 1024
 
 
 def arrays(**named: Any) -> None:

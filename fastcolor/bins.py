@@ -16,7 +16,7 @@ from . import _array, _validate
 from ._files import atomic_path
 from .moments import AUTO_CELLS, ChromaMoments
 from .reference import bins as _reference
-from .reference.constants import DEFAULT_BINS, DEFAULT_CELLS, MAX_BINS
+from .reference.constants import DEFAULT_BINS, DEFAULT_CELLS, MAX_BINS, MAX_CELLS
 
 METHODS = ("frequent", "kmeans")
 CENTERS = ("mean", "midpoint")
@@ -205,7 +205,7 @@ def check_fit_options(n: int, cells: int | str, method: str, centers: str) -> No
     """Raise before the first image is read, not after the last."""
     _validate.integer("n", n, 1, MAX_BINS)
     if cells != "auto":
-        _validate.integer("cells", cells, 1, _validate.MAX_CELLS)
+        _validate.integer("cells", cells, 1, MAX_CELLS)
     _validate.choice("method", method, METHODS)
     _validate.choice("centers", centers, CENTERS)
 
@@ -228,8 +228,8 @@ def _check(bins: ColorBins) -> None:
     n, k = len(bins.colors), len(bins.table)
     if not 1 <= n <= MAX_BINS or bins.colors.shape != (n, 2):
         raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {bins.colors.shape}")
-    if bins.table.shape != (k, k) or not 1 <= k <= _validate.MAX_CELLS:
-        raise ValueError(f"table: expected shape (K, K) with K in 1..{_validate.MAX_CELLS}, got {bins.table.shape}")
+    if bins.table.shape != (k, k) or not 1 <= k <= MAX_CELLS:
+        raise ValueError(f"table: expected shape (K, K) with K in 1..{MAX_CELLS}, got {bins.table.shape}")
     if bins.prior.shape != (n,) or not (bins.prior >= 0).all() or abs(bins.prior.sum() - 1) > 1e-6:
         raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {bins.prior}")
     if not np.isfinite(bins.colors).all():

@@ -12,15 +12,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ._files import atomic_path
+
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write to a temporary name, reach the disk, then replace `path`: a kill leaves the old file or the new one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     packed = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    save_file(packed, temporary, metadata={"json": json.dumps(meta)})
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        save_file(packed, temporary, metadata={"json": json.dumps(meta)})
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -46,10 +47,13 @@ def unpack(tensors: dict[str, Tensor], model: nn.Module, average: nn.Module, opt
     """Put back what :func:`pack` collected."""
     model.load_state_dict(_under("model.", tensors))
     average.load_state_dict(_under("average.", tensors))
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
         number, _, key = name.partition(".")
-        moments.setdefault(int(number), {})[key] = value
+        # The fused optimizer walks memory: moments must have the strides of their parameter (channels-last here).
+        like = parameters[int(number)]
+        moments.setdefault(int(number), {})[key] = torch.empty_like(like).copy_(value) if value.ndim else value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(tensors["random"])
 

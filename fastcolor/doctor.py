@@ -33,6 +33,8 @@ def diagnose() -> Report:
     >>> report["works"], sorted(report)[:3]
     (True, ['backends', 'check', 'cpu'])
     """
+    from . import __version__
+
     works, check = _check_cpu_path()
     packages = _packages()
     torch = _torch()
@@ -41,7 +43,7 @@ def diagnose() -> Report:
     return {
         "works": works,
         "check": check,
-        "fastcolor": {"version": _version("fastcolor"), "folder": str(Path(__file__).parent)},
+        "fastcolor": {"version": __version__, "folder": str(Path(__file__).parent)},
         "python": {"version": platform.python_version(), "executable": sys.executable, "platform": platform.platform()},
         "packages": packages,
         "cpu": _cpu(),

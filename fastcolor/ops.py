@@ -12,7 +12,7 @@ from . import _array, _validate
 from ._array import as_numpy
 from ._dispatch import choose
 from .reference.bins import ColorBins
-from .reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE, MAX_BINS
+from .reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE, MAX_BINS, MAX_CELLS
 
 
 def encode(
@@ -64,7 +64,7 @@ def encode(
     >>> import numpy as np, fastcolor
     >>> photo = np.full((2, 2, 3), 128, np.uint8)
     >>> luma, labels, weights = fastcolor.encode(photo, fastcolor.ColorBins.default())
-    >>> labels.shape, labels.dtype, float(luma[0, 0].round(4))
+    >>> labels.shape, labels.dtype, round(float(luma[0, 0]), 4)
     ((2, 2), dtype('uint8'), 0.502)
     """
     _validate.arrays(rgb=rgb)
@@ -91,7 +91,7 @@ def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "a
     rgb : array, 3 on `channel_axis`
         uint8 in 0..255, or float32 or float64 in [0, 1].
     cells : int
-        K, 1..1024. An odd K keeps neutral gray in the middle of a cell.
+        K, 1..255. An odd K keeps neutral gray in the middle of a cell.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "a
     _validate.dtype("rgb", rgb, _validate.RGB_DTYPES)
     _validate.ndim("rgb", rgb, 1)
     axis = _validate.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
-    cells = _validate.integer("cells", cells, 1, _validate.MAX_CELLS)
+    cells = _validate.integer("cells", cells, 1, MAX_CELLS)
     kernels = choose(backend, _array.device(rgb))
     out = _array.empty(rgb, (cells, cells), "int64")
     view = as_numpy(out)

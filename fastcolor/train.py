@@ -94,8 +94,10 @@ def _loop(
     training, validation = _datasets(config, trainer.bins, folder)
     share = {"rank": team.rank, "world": team.world}
     sampler = KeySampler(len(training), config.batch, start=trainer.step, stop=config.steps, seed=config.seed, **share)
-    samples = DataLoader(training, batch_sampler=sampler, num_workers=workers, worker_init_fn=_one_thread)
-    checks = DataLoader(validation, batch_size=max(1, config.batch // team.world))
+    # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
+    common = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _one_thread}
+    samples: DataLoader[Sample] = DataLoader(training, batch_sampler=sampler, **common)
+    checks: DataLoader[Sample] = DataLoader(validation, batch_size=max(1, config.batch // team.world), **common)
     epoch = len(training) // config.batch
     every = validate_every or epoch
     log = RunLog(run, trainer.step) if team.leads else None
@@ -105,12 +107,13 @@ def _loop(
             meter.add(trainer.train_step(Sample(*sample)))
             bar.set_postfix_str(meter.text(), refresh=False)
             leaving = trainer.step == config.steps or (bool(stop) and team.world == 1)
-            if log and (leaving or trainer.step % save_every == 0):
-                trainer.save(run)
             if trainer.step % every == 0 or trainer.step == config.steps:
                 value = trainer.validate(checks)
                 if log:
                     _report(trainer, log, epoch, meter, value, validation.paths[:pictures])
+            # After the row of the log: a kill between the two repeats the row, and loses none.
+            if log and (leaving or trainer.step % save_every == 0):
+                trainer.save(run)
             if leaving:
                 break
     if log:

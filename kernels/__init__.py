@@ -1,1 +1,1 @@
-"""How fast: the fused kernels, one module for each backend, each with the names and argument orders of the reference."""
+"""How fast: the fused kernels, a module a backend, each with the names and argument orders of the reference."""

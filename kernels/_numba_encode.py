@@ -24,7 +24,7 @@ from ._simd import LANES, bits, fma, gather, load, load_rgb, splat, splat_int, s
 BLOCK = 4096  # pixels that one step of a thread's range takes
 
 _MAGIC = np.float32(3 << 22)  # x + 1.5 * 2^23 is x rounded to an integer, which then stands in the low bits
-_LOW_BITS = 0x3FFFFF
+_MAGIC_BITS = 0x4B400000  # subtracted, not masked off: -1, which the remainder below corrects, must stay -1
 _U_R, _U_G, _U_B = (np.float32(c) for c in U_COEFFICIENTS)
 _V_R, _V_G, _V_B = (np.float32(c) for c in V_COEFFICIENTS)
 _Y_R, _Y_G, _Y_B = (np.float32(round(1000 * c)) for c in LUMA)
@@ -54,10 +54,10 @@ def cell_scale(cells: int, top: int) -> tuple[np.float32, np.float32, bool]:
 @jit(inline=True)
 def cell_index(numerator, offset, scale, sure, cells, top):
     """I32 cell of the F32 chroma numerators, in 0..K (K only at the very top edge)."""
-    cell = bits(fma(numerator + splat(offset), splat(scale), splat(_MAGIC))) & splat_int(_LOW_BITS)
+    cell = bits(fma(numerator + splat(offset), splat(scale), splat(_MAGIC))) - splat_int(_MAGIC_BITS)
     if not sure:
         width = splat_int(2 * top)
-        shifted = bits(numerator + splat(_MAGIC + np.float32(top))) & splat_int(_LOW_BITS)
+        shifted = bits(numerator + splat(_MAGIC + np.float32(top))) - splat_int(_MAGIC_BITS)
         rest = shifted * splat_int(cells) - cell * width
         cell = cell + where_greater(rest, width - splat_int(1), splat_int(1), splat_int(0))
         cell = cell - where_greater(splat_int(0), rest, splat_int(1), splat_int(0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 
 
@@ -62,17 +62,18 @@ BACKENDS: dict[str, Backend] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def unavailable_because(name: str) -> BaseException | None:
     """None if the backend runs here, else the exception that its probe raised."""
     try:
         BACKENDS[name].probe()
+        load(name)
     except Exception as error:
         return error
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> ModuleType:
     """Import the module of a backend."""
     return importlib.import_module(BACKENDS[name].module)

@@ -33,3 +33,4 @@ DEFAULT_WINDOW = 20
 DEFAULT_BINS = 32
 DEFAULT_CELLS = 17  # odd: neutral gray lies in the middle of a cell
 MAX_BINS = 255
+MAX_CELLS = 255  # a cell is then two uint8 steps of blue wide, and a cell index fits 16 bits

@@ -314,15 +314,19 @@ class SmoothedTruth:
         self._sum: Float = reference.smooth_window(self._past, self.alpha, self.window)
 
     def assert_probabilities(self, actual: Any) -> None:
-        """Normalised p̂ (n, H, W); NaN where it is zero in every bin; either where that cannot be told."""
+        """Normalised p̂ (n, H, W); NaN where no frame of the window had a valid pixel.
+
+        A valid frame adds at least ``e^(-α window)`` to the sum over the bins: only where that drowns in the error of the
+        recursion may a sum of zero give anything, and a sum above it NaN.
+        """
         total, error = self._sum.sum(axis=-1, keepdims=True), self._error.sum(axis=-1, keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):
             expected = self._sum / total
             bound = (self._error + expected * error) / np.maximum(total - error, 0.0) + 4 * u
         actual = np.moveaxis(as_float64(actual), -3, -1)
-        bound = np.where((total > 0) & (total <= error), 1.0, bound)
-        expected = np.where((total > 0) & (total <= error) & np.isnan(actual), np.nan, expected)
-        assert_close("probabilities", actual, expected, bound)
+        drowned = math.exp(-self.alpha * self.window) < 4 * error
+        either = drowned & (total <= error)
+        assert_close("probabilities", np.where(either, 0, actual), np.where(either, 0, expected), bound)
 
     def assert_rgb(self, rgb: Any, luma: Any, *, levels: float = 1) -> None:
         """RGB (H, W, 3): ``s^(1/T)`` as weights, with s anywhere within its error."""
@@ -349,4 +353,5 @@ class SmoothedTruth:
         least = low.sum(axis=-1)[..., None]
         rounding = (2 * sum_error(w)[..., None] + 2 * u * w.sum(axis=-1)[..., None]) * np.abs(self.bins.colors).max()
         with np.errstate(divide="ignore"):
-            return ((change[..., None] * distance).sum(axis=-2) + rounding) / least
+            # Where the error leaves nothing certain, 10 is as far as any chroma is from any other.
+            return np.minimum(((change[..., None] * distance).sum(axis=-2) + rounding) / least, 10.0)

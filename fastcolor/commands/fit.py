@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit, write, report."""
-    cells = args.cells or ("auto" if args.merge else _CELLS[args.method])
+    cells = args.cells
+    if cells is None:
+        cells = "auto" if args.merge else _CELLS[args.method]
     check_fit_options(args.n, cells, args.method, args.centers)
     _check_outputs(args)
     parts = _load_parts(args.merge)

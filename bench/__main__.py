@@ -1,0 +1,104 @@
+"""Command line: ``python -m bench [suite ...]`` measures, ``python -m bench report [file ...]`` writes the report."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import machine, runner
+from .suites import SUITES
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0, 1 if fastcolor gave a wrong answer or a worker failed, 2 for wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["report"]:
+        return _report(words[1:])
+    args = _parser().parse_args(words)
+    try:
+        path, right = runner.run(
+            args.suites or list(SUITES),
+            threads=args.threads or ([1] if args.quick else [1, 2]),
+            mallocs=args.malloc or (["default"] if args.quick else list(runner.MALLOC)),
+            quick=args.quick,
+            device=args.device,
+            out=args.out,
+            command=_public(words),
+        )
+    except subprocess.CalledProcessError as error:
+        print(f"bench: error: a worker failed with status {error.returncode}; nothing was written", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    print(f"\nwrote {path}" + ("" if right else "; fastcolor gave a WRONG answer"))
+    return 0 if right else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    suites = "\n".join(f"  {name:18} {suite.text}" for name, suite in SUITES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Every operation against its peers, checked against fastcolor.reference before it is timed.",
+        epilog=f"suites:\n{suites}\n\n`python -m bench report` writes bench/report and the table of the README.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("suites", nargs="*", metavar="suite", type=_choice("suite", list(SUITES)), help="default: all")
+    parser.add_argument("--quick", action="store_true", help="small images, few rounds: does it work")
+    parser.add_argument("--threads", type=_integers, metavar="1,2", help="default: 1,2; quick: 1")
+    parser.add_argument("--malloc", type=_mallocs, metavar="default,tuned", help="default: both; quick: default")
+    parser.add_argument("--device", choices=["cpu"], default="cpu")
+    parser.add_argument("--out", type=Path, help="default: bench/results/<suites>--<machine>--<device>.json")
+    return parser
+
+
+def _public(words: Sequence[str]) -> list[str]:
+    """The command as others can repeat it: without the place that the file was written to."""
+    kept, skip = [], False
+    for word in words:
+        if not skip and word != "--out" and not word.startswith("--out="):
+            kept.append(word)
+        skip = word == "--out"
+    return kept
+
+
+def _choice(what: str, allowed: list[str]) -> Callable[[str], str]:
+    def convert(word: str) -> str:
+        if word not in allowed:
+            raise argparse.ArgumentTypeError(f"{what}: expected one of {', '.join(allowed)}, got {word!r}")
+        return word
+
+    return convert
+
+
+def _integers(text: str) -> list[int]:
+    values = [int(word) for word in text.split(",")]
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"threads: expected positive integers, got {text!r}")
+    return values
+
+
+def _mallocs(text: str) -> list[str]:
+    return [_choice("malloc", list(runner.MALLOC))(word) for word in text.split(",")]
+
+
+def _report(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench report", description="Report, chart and README table.")
+    parser.add_argument("files", nargs="*", type=Path, help="default: every JSON file in bench/results")
+    args = parser.parse_args(words)
+    from . import report
+
+    files = args.files or sorted((machine.ROOT / "bench/results").glob("*.json"))
+    if not files:
+        print("bench: error: no JSON file in bench/results; `python -m bench` writes one", file=sys.stderr)
+        return 1
+    for path in report.write(files):
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

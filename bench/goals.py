@@ -1,0 +1,148 @@
+"""The speed goals, and whether the figures of a run reach them: one thread, every ratio from the same run.
+
+Two kinds of ratio. "best peer" is the fastest peer of the run whose answer is as good as ours. Some goals were set
+when the strongest formulation known was a weaker one; they are also held against that one, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+Results = Sequence[dict[str, Any]]
+TIMED = ("ok", "inexact")
+
+
+class Goal(NamedTuple):
+    """What is to be reached, and how the figure comes out of the results.
+
+    Attributes
+    ----------
+    suite, text : str
+    value : callable
+        Results -> figure, or None if the run lacks it.
+    bound : float
+    at_most : bool
+        True if the figure must not exceed the bound.
+    unit : str
+    """
+
+    suite: str
+    text: str
+    value: Callable[[Results], float | None]
+    bound: float
+    at_most: bool = False
+    unit: str = "x"
+
+
+def select(results: Results, suite: str, malloc: str = "default", threads: int = 1, case: str = "") -> Results:
+    """The timed results of a suite's main case, or of the named case."""
+    return [
+        r
+        for r in results
+        if r["suite"] == suite
+        and (r["case"] == case if case else r["main"])
+        and (r["malloc"], r["threads"]) == (malloc, threads)
+        and r["status"] in TIMED
+    ]
+
+
+def ours(rows: Results) -> dict[str, Any] | None:
+    """The candidate of ours that is quoted: the first."""
+    return next((r for r in rows if r["ours"]), None)
+
+
+def best_peer(rows: Results) -> dict[str, Any] | None:
+    """The fastest peer whose answer lies within the tolerance."""
+    peers = [r for r in rows if not r["ours"] and r["status"] == "ok"]
+    return min(peers, key=lambda r: r["median_s"], default=None)
+
+
+def ratio(rows: Results, peer: dict[str, Any] | None) -> float | None:
+    """How many times our median goes into the peer's."""
+    mine = ours(rows)
+    return None if mine is None or peer is None else peer["median_s"] / mine["median_s"]
+
+
+def _best(suite: str, malloc: str = "default") -> Callable[[Results], float | None]:
+    def value(results: Results) -> float | None:
+        rows = select(results, suite, malloc)
+        return ratio(rows, best_peer(rows))
+
+    return value
+
+
+def _against(suite: str, names: Sequence[str], malloc: str = "default") -> Callable[[Results], float | None]:
+    """Against the fastest of the peers with these names."""
+
+    def value(results: Results) -> float | None:
+        rows = select(results, suite, malloc)
+        peers = [r for r in rows if r["candidate"] in names]
+        return ratio(rows, min(peers, key=lambda r: r["median_s"], default=None))
+
+    return value
+
+
+def _floor(suite: str) -> Callable[[Results], float | None]:
+    def value(results: Results) -> float | None:
+        mine = ours(select(results, suite))
+        return None if mine is None else mine["read_floor_share"]
+
+    return value
+
+
+def _mismatches(results: Results) -> float | None:
+    for r in results:
+        if r["case"] == "all 2^24 colors" and r["ours"] and r["check"]:
+            return float(r["check"]["worst"])
+    return None
+
+
+def _seconds(case: str) -> Callable[[Results], float | None]:
+    def value(results: Results) -> float | None:
+        mine = ours(select(results, "startup", case=case))
+        return None if mine is None else mine["median_s"]
+
+    return value
+
+
+_NUMPY = ("numpy", "numpy, blocked")
+_COMPILED = ("torch.compile",)
+_SUMS = ("torch.compile, weighted sums", "torch.compile", "numpy", "torch eager")
+_STEPS = ("torch eager, float32 ring", "torch.compile, float32 ring")
+
+GOALS = (
+    Goal("encode", "x torch.compile", _against("encode", _COMPILED), 2.7),
+    Goal("encode", "x exact numpy", _against("encode", _NUMPY), 6),
+    Goal("encode", "wrong labels among all 2^24 colors", _mismatches, 0, at_most=True, unit=""),
+    Goal("decode", "x best peer", _best("decode"), 11),
+    Goal("decode", "x best peer, malloc tuned", _best("decode", "tuned"), 4),
+    Goal("decode", "x best peer without loops over the planes", _against("decode", _SUMS), 11),
+    Goal("decode", "the same, malloc tuned", _against("decode", _SUMS, "tuned"), 4),
+    Goal("decode", "share of the read floor", _floor("decode"), 0.55, unit=""),
+    Goal("decode_confidence", "x torch topk", _against("decode_confidence", ("torch softmax + topk",)), 25),
+    Goal("temporal", "x best peer", _best("temporal"), 4),
+    Goal("temporal", "x best peer, malloc tuned", _best("temporal", "tuned"), 2.3),
+    Goal("temporal", "x best peer without loops over the planes", _against("temporal", _STEPS), 4),
+    Goal("temporal", "the same, malloc tuned", _against("temporal", _STEPS, "tuned"), 2.3),
+    Goal("histogram", "x OpenCV (inexact)", _against("histogram", ("OpenCV calcHist",)), 5),
+    Goal("histogram", "x best exact peer", _best("histogram"), 10),
+    Goal("merge", "x best peer", _best("merge"), 12),
+    Goal("merge", "x best peer, malloc tuned", _best("merge", "tuned"), 4.5),
+    Goal("merge", "x torch.compile of the plain formula", _against("merge", _COMPILED), 12),
+    Goal("merge", "the same, malloc tuned", _against("merge", _COMPILED, "tuned"), 4.5),
+    Goal("startup", "import fastcolor", _seconds("import"), 0.3, at_most=True, unit="s"),
+    Goal(
+        "startup",
+        "first decode, warm cache, beyond importing torch",
+        _seconds("first decode, torch imported before, warm cache"),
+        0.7,
+        at_most=True,
+        unit="s",
+    ),
+)
+
+
+def reached(goal: Goal, value: float) -> bool:
+    """Compare with the bound."""
+    return value <= goal.bound if goal.at_most else value >= goal.bound

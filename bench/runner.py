@@ -1,0 +1,93 @@
+"""The whole run: a worker process for each allocator setting and thread count, one JSON file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import inputs, machine, schema, startup
+
+# "tuned" keeps freed memory in the process: no page faults on big temporaries, which is half of some ratios.
+MALLOC = {
+    "default": {},
+    "tuned": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000"},
+}
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def run(
+    suites: Sequence[str],
+    *,
+    threads: Sequence[int],
+    mallocs: Sequence[str],
+    quick: bool,
+    device: str,
+    out: Path | None,
+    command: Sequence[str],
+) -> tuple[Path, bool]:
+    """Measure and write; returns the file, and whether all of fastcolor's answers were right."""
+    start = time.perf_counter()
+    described = machine.describe()
+    metadata = _metadata(described, quick, device, command)
+    results: list[dict[str, Any]] = []
+    if "startup" in suites:
+        results += startup.measure(quick)
+    in_workers = [name for name in suites if name != "startup"]
+    for malloc in mallocs if in_workers else ():
+        for count in threads:
+            print(f"\n=== {count} thread{'s' * (count > 1)}, malloc {malloc} ===", flush=True)
+            results += _worker(in_workers, count, malloc, quick)
+    metadata["seconds"] = round(time.perf_counter() - start, 1)
+    path = out or default_path(suites, described, device, quick)
+    schema.write(path, {"metadata": metadata, "results": results})
+    return path, not any(result["ours"] and result["status"] in ("wrong", "error") for result in results)
+
+
+def default_path(suites: Sequence[str], described: dict[str, Any], device: str, quick: bool) -> Path:
+    """``bench/results/<suites>--<machine>--<device>.json``; quick runs stay out of the way of real ones."""
+    from .suites import SUITES
+
+    names = "all" if set(suites) == set(SUITES) else "+".join(suites)
+    folder = machine.ROOT / ("runs" if quick else "bench/results")
+    return folder / f"{'quick-' if quick else ''}{names}--{machine.slug(described)}--{device}.json"
+
+
+def _metadata(described: dict[str, Any], quick: bool, device: str, command: Sequence[str]) -> dict[str, Any]:
+    commit, dirty = machine.commit()
+    return {
+        "schema": schema.VERSION,
+        "date": machine.now(),
+        "command": "python -m bench" + "".join(f" {shlex.quote(word)}" for word in command),
+        "commit": commit,
+        "dirty": dirty,
+        "device": device,
+        "quick": quick,
+        "machine": described,
+        "versions": machine.versions(),
+        "environment": machine.environment(),
+        "input": inputs.DESCRIPTION,
+        "seconds": 0.0,
+    }
+
+
+def _worker(suites: Sequence[str], threads: int, malloc: str, quick: bool) -> list[dict[str, Any]]:
+    variables = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads)) | MALLOC[malloc]
+    variables["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers that could disturb the clock
+    if importlib.util.find_spec("torch") is None:
+        print("torch is not installed: its peers are skipped", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "results.json"
+        command = [sys.executable, "-m", "bench.worker", *suites, "--threads", str(threads), "--malloc", malloc]
+        command += ["--out", str(out), *(["--quick"] if quick else [])]
+        subprocess.run(command, cwd=machine.ROOT, env=variables, check=True)
+        results: list[dict[str, Any]] = json.loads(out.read_text())
+    return results

@@ -1,0 +1,202 @@
+"""A against B in one process: round robin over all candidates of a case, median and spread, first call apart.
+
+Nothing is timed before its answer has been compared with the reference. What fails is reported as WRONG, without a
+time; a known approximation is timed and flagged with the share of values that it gets wrong.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import memory
+from .cases import Candidate, Case, Run, Setting, Verdict
+from .floor import Floor
+
+
+@dataclass
+class Runner:
+    """A function in the round robin, and what its calls took."""
+
+    name: str
+    run: Run
+    estimate: float  # seconds, of the last warm-up call
+    samples: int = 0  # how often it will be called
+    seconds: list[float] = field(default_factory=list)
+    result: Any = None
+
+    def call(self) -> None:
+        start = time.perf_counter()
+        self.result = self.run()
+        self.seconds.append(time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a case may take: `seconds` in all, and how many samples each candidate gets within it."""
+
+    seconds: float
+    least: int
+    most: int
+
+
+QUICK = Budget(0.4, 3, 7)
+FULL = {1: Budget(3.0, 5, 31), 2: Budget(1.5, 5, 15)}  # two threads are reported, not gated
+
+
+def budget(setting: Setting) -> Budget:
+    """The budget of a case under `setting`."""
+    return QUICK if setting.quick else FULL.get(setting.threads, FULL[2])
+
+
+def plan(estimates: Sequence[float], limit: Budget) -> list[int]:
+    """Samples for each candidate: an equal share of the time, at least `least`, at most `most`.
+
+    >>> plan([0.001, 0.5], Budget(2.0, 5, 31))
+    [31, 5]
+    """
+    share = limit.seconds / max(len(estimates), 1)
+    return [min(limit.most, max(limit.least, math.floor(share / max(seconds, 1e-9)))) for seconds in estimates]
+
+
+def takes_part(round_number: int, samples: int, rounds: int) -> bool:
+    """True in `samples` of `rounds` rounds, spread evenly, so that slow and fast candidates see the same machine.
+
+    >>> [takes_part(k, 2, 6) for k in range(6)]
+    [False, False, True, False, False, True]
+    """
+    return (round_number + 1) * samples // rounds > round_number * samples // rounds
+
+
+def interleave(runners: Sequence[Runner], limit: Budget) -> None:
+    """Call all runners in turn, each as often as :func:`plan` says; who goes first changes from round to round."""
+    for runner, samples in zip(runners, plan([runner.estimate for runner in runners], limit), strict=True):
+        runner.samples = samples
+    rounds = max(runner.samples for runner in runners)
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        for k in range(rounds):
+            first = k % len(runners)
+            for runner in (*runners[first:], *runners[:first]):
+                if takes_part(k, runner.samples, rounds):
+                    runner.call()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Median, 20th and 80th percentile.
+
+    >>> quantiles([3.0, 1.0, 2.0])
+    {'median_s': 2.0, 'p20_s': 1.4, 'p80_s': 2.6}
+    """
+    p20, median, p80 = np.percentile(seconds, [20, 50, 80])
+    return {"median_s": float(median), "p20_s": round(float(p20), 12), "p80_s": round(float(p80), 12)}
+
+
+def measure(case: Case, setting: Setting, floor: Floor) -> list[dict[str, Any]]:
+    """Check and time every candidate of a case; one result (see :mod:`bench.schema`) for each."""
+    results, runners = [], []
+    for candidate in case.candidates:
+        result, runner = _prepare(case, candidate, setting)
+        results.append(result)
+        runners.append(runner)
+    ready = [runner for runner in runners if runner is not None]
+    speeds = _floor_runners(floor, case.traffic.read)
+    if ready:
+        interleave([*ready, *(runner for runner, _ in speeds.values())], budget(setting))
+    bandwidth = {key: size / float(np.median(runner.seconds)) for key, (runner, size) in speeds.items() if ready}
+    for result, runner in zip(results, runners, strict=True):
+        if runner is not None:
+            result |= _figures(case, result["share"], runner, bandwidth)
+            if setting.malloc == "default":  # the tuned one keeps what is freed: the peak says nothing there
+                result["peak_bytes"] = memory.peak_of(runner.run)
+    return results
+
+
+def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[str, Any], Runner | None]:
+    """Set up, warm up and check; the runner is None where there is nothing to time."""
+    result = _blank(case, candidate, setting)
+    if missing := [name for name in candidate.needs if importlib.util.find_spec(name) is None]:
+        return result | {"status": "skipped", "note": f"not installed: {', '.join(missing)}"}, None
+    try:
+        run = candidate.make()
+        runner = Runner(candidate.name, run, 0.0)
+        for _ in range(max(case.calls, 2)):
+            runner.call()
+        verdict = (candidate.check or case.check)(runner.result)
+    except Exception as error:  # a peer that fails must not end the run: it is reported with its reason
+        return result | {"status": "error", "note": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"}, None
+    result |= {"check": vars(verdict), "first_call_s": runner.seconds[0], "status": _status(candidate, verdict)}
+    if result["status"] == "wrong":
+        return result, None
+    if result["status"] == "inexact":
+        result["note"] = candidate.inexact
+    runner.estimate, runner.seconds, runner.result = min(runner.seconds[1:]), [], None
+    return result, runner
+
+
+def _status(candidate: Candidate, verdict: Verdict) -> str:
+    if verdict.ok:
+        return "ok"
+    return "inexact" if candidate.inexact else "wrong"
+
+
+def _blank(case: Case, candidate: Candidate, setting: Setting) -> dict[str, Any]:
+    return {
+        "suite": case.suite,
+        "case": case.name,
+        "main": case.main,
+        "candidate": candidate.name,
+        "ours": candidate.ours,
+        "status": "ok",
+        "note": "",
+        "threads": setting.threads,
+        "malloc": setting.malloc,
+        "shape": case.shape,
+        "dtype": case.dtype,
+        "layout": case.layout,
+        "pixels": case.pixels,
+        "share": candidate.share,
+        "read_bytes": case.traffic.read,
+        "write_bytes": case.traffic.write,
+        "check": None,
+        "first_call_s": None,
+    }
+
+
+def _floor_runners(floor: Floor, hot_bytes: int) -> dict[str, tuple[Runner, int]]:
+    hot = min(hot_bytes, floor.buffer.nbytes)
+    made: dict[str, tuple[Callable[[], int], float]] = {
+        "read": (floor.read, 0.05),
+        "copy": (floor.copy, 0.1),
+        "hot": (lambda: floor.read(hot), 1e-3),
+    }
+    return {key: (Runner(key, run, estimate), run()) for key, (run, estimate) in made.items()}
+
+
+def _figures(case: Case, share: float, runner: Runner, bandwidth: dict[str, float]) -> dict[str, Any]:
+    """Times of the whole case (a crop's are scaled up), rates, and shares of the two floors."""
+    times = {key: value / share for key, value in quantiles(runner.seconds).items()}
+    seconds = times["median_s"]
+    moved = case.traffic.read + case.traffic.write
+    return times | {
+        "runs": len(runner.seconds),
+        "mp_per_s": case.pixels / seconds / 1e6,
+        "gb_per_s": moved / seconds / 1e9,
+        "read_gb_per_s": bandwidth["read"] / 1e9,
+        "copy_gb_per_s": bandwidth["copy"] / 1e9,
+        "hot_read_gb_per_s": bandwidth["hot"] / 1e9,
+        "read_floor_share": case.traffic.read / bandwidth["read"] / seconds,
+        "copy_floor_share": moved / bandwidth["copy"] / seconds,
+    }

@@ -1,0 +1,100 @@
+"""One process of the bench: the given suites at one thread count, under the allocator its environment sets.
+
+``python -m bench.worker`` is started by :mod:`bench.runner`, which sets the environment before any library loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fastcolor
+
+from . import suites, timing
+from .cases import Case, Setting
+from .floor import BUFFER_BYTES, QUICK_BUFFER_BYTES, Floor
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run, print a line for each result, write all results to ``--out`` as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.worker")
+    parser.add_argument("suites", nargs="+", choices=[name for name in suites.SUITES if name != "startup"])
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--malloc", required=True)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(argv)
+    setting = Setting(args.threads, args.malloc, args.quick)
+    set_threads(setting.threads)
+    args.out.write_text(json.dumps(run(args.suites, setting)))
+    return 0
+
+
+def set_threads(threads: int) -> None:
+    """The same number for every library; the environment has set those of OpenBLAS and OpenMP."""
+    fastcolor.set_num_threads(threads)
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    if importlib.util.find_spec("cv2") is not None:
+        import cv2
+
+        cv2.setNumThreads(threads)
+
+
+def run(names: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
+    """Results of all cases of all named suites."""
+    floor = Floor(setting.threads, QUICK_BUFFER_BYTES if setting.quick else BUFFER_BYTES)
+    results = []
+    for name in names:
+        for case in suites.cases(name, setting):
+            start = time.perf_counter()
+            measured = timing.measure(_lightened(case) if setting.quick else case, setting, floor)
+            took = time.perf_counter() - start
+            print(f"\n{case.suite}: {case.name}, {case.shape} {case.dtype}  ({took:.1f} s)", flush=True)
+            for result in measured:
+                print("  " + line(result), flush=True)
+            results += measured
+            _forget_compiled()
+    return results
+
+
+def _lightened(case: Case) -> Case:
+    """For quick runs: compiling takes most of the time, so only the main cases keep what torch must compile."""
+    if case.main:
+        return case
+    return replace(case, candidates=tuple(c for c in case.candidates if not c.name.startswith("torch.compile")))
+
+
+def line(result: dict[str, Any]) -> str:
+    """One result for the terminal."""
+    name = f"{result['candidate']:38}"
+    if result["status"] in ("skipped", "error"):
+        return f"{name} {result['status']}: {result['note']}"
+    if result["status"] == "wrong":
+        check = result["check"]
+        return f"{name} WRONG: {check['mismatch']:.3%} outside {check['tolerance']}, at worst {check['worst']:g}"
+    text = f"{name} {result['mp_per_s']:8.1f} MP/s {1e3 * result['median_s']:9.2f} ms"
+    spread = f"[{1e3 * result['p20_s']:.2f}, {1e3 * result['p80_s']:.2f}]"
+    text += f" {spread:>20} {result['read_floor_share']:6.1%} of the read floor"
+    if result["status"] == "inexact":
+        text += f"  inexact: {result['check']['mismatch']:.3%}"
+    return text
+
+
+def _forget_compiled() -> None:
+    """Code that torch compiled for the last case must not count against its limit of recompilations."""
+    if torch := sys.modules.get("torch"):
+        torch._dynamo.reset()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

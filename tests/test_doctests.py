@@ -1,0 +1,61 @@
+"""Every example in a docstring runs, and every public function has one."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+
+import fastcolor
+
+PACKAGES = ("fastcolor", "fastcolor.reference", "fastcolor.kernels")
+
+
+def module_names() -> list[str]:
+    """All modules below the packages, by import name: by path, `reference` would be imported a second time."""
+    names = set(PACKAGES)
+    for package in PACKAGES:
+        found = importlib.import_module(package)
+        names |= {info.name for info in pkgutil.walk_packages(found.__path__, f"{package}.")}
+    return sorted(name for name in names if not name.endswith(".__main__"))
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_examples_run(name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(name)
+    monkeypatch.chdir(tmp_path_factory.mktemp("doctest"))
+    result = doctest.testmod(module, extraglobs={"np": np}, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def example_owners() -> list[str]:
+    """Public functions and classes that users call; exceptions and plain records are not shown by an example."""
+    shown = []
+    for name in fastcolor.__all__:
+        value = getattr(fastcolor, name)
+        if inspect.isfunction(value) or (inspect.isclass(value) and not issubclass(value, Exception)):
+            shown.append(name)
+    return shown
+
+
+@pytest.mark.parametrize("name", example_owners())
+def test_public_names_have_a_docstring_with_an_example(name: str) -> None:
+    value = getattr(fastcolor, name)
+    doc = inspect.getdoc(value)
+    assert doc, "no docstring"
+    if dataclass_record(value):
+        return
+    assert ">>>" in doc, "no example"
+
+
+def dataclass_record(value: object) -> bool:
+    """A dataclass that only carries results: nothing to call."""
+    return hasattr(value, "__dataclass_fields__") and not any(
+        inspect.isfunction(member) or isinstance(member, classmethod)
+        for name, member in vars(value).items()
+        if not name.startswith("_")
+    )
