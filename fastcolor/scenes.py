@@ -50,7 +50,7 @@ class CutDetector:
         self._before: tuple[NDArray[np.float32], NDArray[np.complex128] | None] | None = None
 
     def step(self, luma: NDArray[np.float32]) -> bool:
-        """Whether a scene starts with this frame, luma (H, W) in [0, 1]; the first never does. `score` says how sure."""
+        """Whether a scene starts with this frame, luma (H, W) in [0, 1]; never with the first. `score` is kept."""
         histogram, spectrum = _histogram(luma), _spectrum(luma)
         before, self._before = self._before, (histogram, spectrum)
         if before is None:
