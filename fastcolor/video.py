@@ -200,13 +200,8 @@ class _Steady:
         if self._motion is not None:
             smoothed = self._motion.chroma(logits.numpy(), luma)
         else:
-            smoothed = self._smoothed(logits.numpy())
+            smoothed = self._plain.chroma(logits.numpy())
         if self._first:
             self._first = False
             return annealed_mean(logits, self._bins, temperature=self._temperature).numpy()
         return smoothed
-
-    def _smoothed(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._plain.step(logits, np.zeros(logits.shape[1:], np.float32))
-        with np.errstate(divide="ignore"):
-            return annealed_mean(np.log(self._plain.probabilities), self._bins, temperature=self._temperature)
