@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -149,9 +148,26 @@ def _predict(frames: Iterator[_Frame], colorizer: Colorizer, batch: int) -> Iter
     from .inference import predict
 
     with closing_stream(frames) as items:
-        while group := list(islice(items, batch)):
+        for group in _groups(items, batch):
             logits = predict(colorizer.network, np.stack([frame.small for frame in group])).cpu()
             yield from zip(group, logits, strict=True)
+
+
+def _groups(frames: Iterator[_Frame], size: int) -> Iterator[list[_Frame]]:
+    """Lists of `size` frames; an error comes after the frames before it."""
+    group: list[_Frame] = []
+    try:
+        for frame in frames:
+            group.append(frame)
+            if len(group) == size:
+                yield group
+                group = []
+    except Exception:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
 
 
 def _finish(
