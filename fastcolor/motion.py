@@ -20,6 +20,7 @@ from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 Float = NDArray[np.float32]
 
 _SHORTEST = 16  # DIS needs images of a few patches
+_CHANNELS = 4  # that OpenCV carries at once: with more, pixels at the border are garbage
 _TRUST = 0.06  # difference of luma along the motion at which the past counts e^-1/2
 
 
@@ -62,8 +63,15 @@ def carry(array: Float, flow: Float) -> Float:
     """
     cv2 = _cv2()
     height, width = flow.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return cv2.remap(array, flow[..., 0] + x, flow[..., 1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x = flow[..., 0] + np.arange(width, dtype=np.float32)
+    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    source = array.reshape(height, width, -1)
+    result = np.empty(source.shape, np.float32)
+    for first in range(0, source.shape[2], _CHANNELS):
+        part = np.ascontiguousarray(source[..., first : first + _CHANNELS])
+        carried = cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        result[..., first : first + _CHANNELS] = carried.reshape(part.shape)
+    return result.reshape(array.shape)
 
 
 def resize_flow(flow: Float, shape: tuple[int, int]) -> Float:

@@ -12,8 +12,9 @@ from PIL import Image
 
 from . import _validate
 
-DEFAULT_THRESHOLD = 0.38
+DEFAULT_THRESHOLD = 0.26
 
+_SHORTEST = 3  # frames of a scene: the first frames of a fade from black have little structure to compare
 _THUMBNAIL = 64  # side of the image whose structure is compared
 _FINE, _COARSE = 5, 17  # detail between these sizes counts: film grain is smaller, light and shade are larger
 _WINDOW = np.outer(
@@ -29,6 +30,8 @@ class CutDetector:
 
     Histogram distance is half the sum of absolute differences of smoothed luma histograms, in [0, 1]. Structure
     distance is 1 minus the highest correlation of two band-passed thumbnails over all shifts, so that a pan is none.
+
+    After a cut there is none for two frames.
 
     Parameters
     ----------
@@ -47,6 +50,7 @@ class CutDetector:
     def __init__(self, threshold: float = DEFAULT_THRESHOLD) -> None:
         self.threshold = _validate.real("threshold", threshold, 0.0, 1.0)
         self.score = 0.0
+        self._age = _SHORTEST  # frames since the last cut; the first scene may be shorter
         self._before: tuple[NDArray[np.float32], NDArray[np.complex128] | None] | None = None
 
     def step(self, luma: NDArray[np.float32]) -> bool:
@@ -57,7 +61,9 @@ class CutDetector:
             return False
         levels = 0.5 * float(np.abs(histogram - before[0]).sum())
         self.score = float(np.sqrt(levels * _structure_distance(before[1], spectrum)))
-        return self.score >= self.threshold
+        cut = self.score >= self.threshold and self._age >= _SHORTEST
+        self._age = 1 if cut else self._age + 1
+        return cut
 
 
 def _histogram(luma: NDArray[np.float32]) -> NDArray[np.float32]:
