@@ -51,6 +51,8 @@ def draw(document: dict[str, Any], path: Path) -> None:
 
 
 def _panel(axis: Any, suite: str, rows: goals.Results, tuned: goals.Results) -> None:
+    from matplotlib.ticker import NullFormatter
+
     ordered = sorted(rows, key=lambda r: -r["median_s"])  # the fastest on top
     speeds = [r["mp_per_s"] for r in ordered]
     colors = [OURS if r["ours"] else INEXACT if r["status"] == "inexact" else PEER for r in ordered]
@@ -67,4 +69,5 @@ def _panel(axis: Any, suite: str, rows: goals.Results, tuned: goals.Results) -> 
     axis.set_xlabel("megapixels per second", fontsize=8)
     axis.set_title(f"{suite} ({ordered[0]['case']})", fontsize=10)
     axis.tick_params(axis="x", labelsize=8)
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.spines[["top", "right"]].set_visible(False)

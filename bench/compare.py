@@ -46,9 +46,9 @@ def close(
             return _wrong_shape(got, wanted, tolerance)
         with np.errstate(invalid="ignore"):
             gap = np.where(got == wanted, 0.0, np.abs(got - wanted))
-            inside = gap <= absolute + relative * np.abs(wanted)
+            inside = (got == wanted) | (np.isfinite(wanted) & (gap <= absolute + relative * np.abs(wanted)))
         wrong = 1.0 - float(inside.mean()) if inside.size else 0.0
-        worst = float(np.nan_to_num(gap, nan=np.inf).max(initial=0.0))
+        worst = float(np.nan_to_num(gap, nan=np.inf, posinf=np.inf).max(initial=0.0))
         return Verdict(bool(inside.all()), wrong, worst, tolerance)
 
     return check

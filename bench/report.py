@@ -98,7 +98,7 @@ Written by `python -m bench report` from the JSON files in `bench/results`; noth
 *Method.* All candidates of a case take turns in one process; figures are medians with the 20th and 80th percentile.
 Every answer is compared with `fastcolor.reference` before the clock starts: a wrong one gets no time, a known
 approximation is marked *inexact* with the share of values it gets wrong, and does not count as best peer. torch runs
-under `inference_mode`, compiled with static shapes; *hand-fused* is written for the compiler, as one expression a pixel.
+under `inference_mode`, compiled with static shapes; *hand-fused* is written for the compiler, one expression a pixel.
 The clock holds the call of the operation and the allocation of its output, not the making of inputs and tables, nor
 compilation. *tuned* is `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4000000000`: no page faults on big temporaries.
 The *read floor* is the bytes that any implementation must read (`bench/bytes.py`) over the speed of a sequential read

@@ -48,8 +48,8 @@ def colorize(
     temperature : float, optional
         T >= 0 of the annealed mean: small is vivid, 1 is the mean. By default the model's.
     size : int, optional
-        Longer side in pixels that the network sees; smaller photographs are not enlarged. By default the model's. The
-        result has full resolution at any size: chroma is upsampled, luma is kept.
+        Side in pixels of the square that the photograph becomes for the network; by default the model's. The result
+        has the photograph's own shape and resolution at any size: chroma is upsampled, luma is kept.
     device : str or torch.device, optional
         By default CUDA where there is some, else the CPU. A ColorUNet runs where it is.
 
@@ -123,10 +123,10 @@ class Colorizer:
         )
 
     def reduce(self, luma: NDArray[Any]) -> NDArray[np.float32]:
-        """Luma (H, W), uint8 or float32 in [0, 1], as the network sees it: (h, w) float32, no side above `size`."""
+        """Luma (H, W), uint8 or float32 in [0, 1], as the network sees it: (h, w) float32."""
         from .inference import network_input
 
-        return network_input(luma, self.size)
+        return network_input(luma, self.size, self.network.config.multiple)
 
     def predict(self, batch: NDArray[np.float32], *, with_confidence: bool = False) -> list[Prediction]:
         """A :class:`Prediction` for each image of (N, h, w) luma, all in one pass of the network."""

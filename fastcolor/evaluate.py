@@ -43,7 +43,7 @@ def evaluate(
     temperatures : iterable of float
         The model's own by default.
     size : int, optional
-        Longer side that photographs are reduced to for the network; the model's own by default.
+        Side of the square that photographs become for the network; the model's own by default.
     lam : float
         λ of the weighted cross entropy.
     progress : bool
@@ -63,7 +63,7 @@ def evaluate(
     for path in tqdm(paths, unit="photo", disable=not progress):
         rgb = np.asarray(open_rgb(path))
         luma, _, _ = encode(rgb, model.bins)
-        logits = predict(model, network_input(luma, size))
+        logits = predict(model, network_input(luma, size, model.config.multiple))
         labelled.append(label_scores(logits, rgb, model, lam))
         lab = rgb_to_lab(rgb)
         gray = merge(np.zeros((2, 1, 1), np.float32), luma)
@@ -135,7 +135,7 @@ def sheet(model: ColorUNet, paths: Sequence[Path], *, temperature: float | None 
     for path in paths:
         rgb = np.asarray(open_rgb(path))
         luma, _, _ = encode(rgb, model.bins)
-        logits = predict(model, network_input(luma, model.config.size))
+        logits = predict(model, network_input(luma, model.config.size, model.config.multiple))
         gray = merge(np.zeros((2, 1, 1), np.float32), luma)
         rows.append([("input", gray), (f"T = {chosen:g}", colored(logits, luma, model, chosen)), (path.stem, rgb)])
     return contact_sheet(rows, width=width)

@@ -1,7 +1,8 @@
-"""From the luma of a photograph to logits: reduce to the size the network knows, run it, in bfloat16 where it helps."""
+"""From the luma of a photograph to logits: resample to a shape the network knows, run it, in bfloat16 if it helps."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,40 @@ from torch import Tensor
 
 from .unet import ColorUNet
 
+MAX_STRETCH = 2.0  # the most that one side is shrunk against the other on the way to a square
 
-def network_input(luma: NDArray[Any], size: int) -> NDArray[np.float32]:
-    """Luma (H, W), uint8 or float32 in [0, 1], reduced by Lanczos so that no side exceeds `size`; never enlarged.
+
+def network_shape(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
+    """(h, w) that the network runs at: about size x size pixels, no more than the photograph has, nothing to pad.
+
+    The network is trained on squares whose objects are stretched both ways, and is at its best on them: photographs up
+    to 2:1 become squares, longer ones keep half of their aspect. Chroma is stretched back by the merge.
 
     Examples
     --------
-    >>> network_input(np.zeros((300, 400), np.uint8), 200).shape
-    (150, 200)
+    >>> network_shape(3000, 4000, 192, 64), network_shape(150, 150, 192, 64), network_shape(500, 3000, 192, 64)
+    ((192, 192), (128, 128), (128, 320))
+    """
+    aspect = width / height
+    aspect = aspect / min(MAX_STRETCH, aspect) if aspect > 1 else aspect * min(MAX_STRETCH, 1 / aspect)
+    side = min(size, math.sqrt(height * width))
+    sides = side / math.sqrt(aspect), side * math.sqrt(aspect)
+    rows, columns = (max(1, round(length / multiple)) * multiple for length in sides)
+    return rows, columns
+
+
+def network_input(luma: NDArray[Any], size: int, multiple: int) -> NDArray[np.float32]:
+    """Luma (H, W), uint8 or float32 in [0, 1], resampled by Lanczos to its :func:`network_shape`.
+
+    Examples
+    --------
+    >>> network_input(np.zeros((300, 400), np.uint8), 192, 64).shape
+    (192, 192)
     """
     unit = luma.astype(np.float32) / np.float32(255) if luma.dtype == np.uint8 else luma.astype(np.float32)
-    height, width = unit.shape
-    scale = size / max(height, width)
-    if scale < 1:
-        target = max(1, round(width * scale)), max(1, round(height * scale))
-        unit = np.asarray(Image.fromarray(unit).resize(target, Image.Resampling.LANCZOS))
+    height, width = network_shape(*unit.shape, size, multiple)
+    if unit.shape != (height, width):
+        unit = np.asarray(Image.fromarray(unit).resize((width, height), Image.Resampling.LANCZOS))
     return np.clip(unit, 0.0, 1.0)
 
 

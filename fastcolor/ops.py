@@ -11,6 +11,7 @@ from typing import Any
 from . import _array, _validate
 from ._array import as_numpy
 from ._dispatch import choose
+from ._prepare import check_logits, float32, float32_or_uint8, result, results, without
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE, MAX_BINS, MAX_CELLS
 
@@ -75,7 +76,7 @@ def encode(
     lam = _validate.real("lam", lam, 0.0, 1.0)
     _validate.choice("label_dtype", label_dtype, _validate.LABEL_DTYPES)
     kernels = choose(backend, _array.device(rgb))
-    shape = _without(rgb.shape, axis)
+    shape = without(rgb.shape, axis)
     out = tuple(_array.empty(rgb, shape, dtype) for dtype in ("float32", label_dtype, "float32"))
     if math.prod(shape):
         views = tuple(map(as_numpy, out))
@@ -164,13 +165,13 @@ def annealed_mean(
     >>> bool((fastcolor.annealed_mean(logits, bins)[:, 0, 0] == bins.colors[3]).all())
     True
     """
-    where = _check_logits(logits, axis, bins)
+    where = check_logits(logits, axis, bins)
     _validate.no_gradient("logits", logits, "annealed_mean")
     temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
     kernels = choose(backend, _array.device(logits))
     shape = (*logits.shape[:where], 2, *logits.shape[where + 1 :])
     dtype = "float32" if _array.dtype_name(logits) == "float64" else _array.dtype_name(logits)
-    out = _result("out", out, logits, shape, dtype)
+    out = result("out", out, logits, shape, dtype)
     if math.prod(shape):
         kernels.annealed_mean(as_numpy(logits), bins, temperature=temperature, axis=where, out=as_numpy(out))
     return out
@@ -209,7 +210,7 @@ def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[A
     if not 1 <= logits.shape[where] <= MAX_BINS:
         raise ValueError(f"logits: expected 1 to {MAX_BINS} bins on axis {axis}, got {tuple(logits.shape)}")
     kernels = choose(backend, _array.device(logits))
-    shape = _without(logits.shape, where)
+    shape = without(logits.shape, where)
     top, ratio = _array.empty(logits, shape, "float32"), _array.empty(logits, shape, "float32")
     if math.prod(shape):
         kernels.confidence(as_numpy(logits), axis=where, out=(as_numpy(top), as_numpy(ratio)))
@@ -267,22 +268,22 @@ def decode(
     >>> fastcolor.decode(logits, np.full((4, 6), 0.5, np.float32), bins).shape
     (4, 6, 3)
     """
-    where = _check_logits(logits, axis, bins)
+    where = check_logits(logits, axis, bins)
     _validate.arrays(logits=logits, luma=luma)
     _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
-    pixels = _without(logits.shape, where)
+    pixels = without(logits.shape, where)
     _validate.shape("luma", luma, pixels, "it must be the shape of logits without the bins")
     channel = _validate.axis("channel_axis", channel_axis, logits.ndim)
     temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
     kernels = choose(backend, _array.device(logits))
     shapes = [((*pixels[:channel], 3, *pixels[channel:]), "uint8")]
     shapes += [(pixels, "float32")] * (2 if confidence else 0)
-    outs = _results(out, logits, shapes)
+    outs = results(out, logits, shapes)
     if math.prod(pixels):
         views = tuple(map(as_numpy, outs))
         kernels.decode(
             as_numpy(logits),
-            _float32_or_uint8(luma),
+            float32_or_uint8(luma),
             bins,
             temperature=temperature,
             axis=where,
@@ -327,43 +328,5 @@ def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
     if math.prod(luma.shape):
         if not math.prod(chroma.shape):
             raise ValueError(f"chroma: expected at least one sample, got shape {tuple(chroma.shape)}")
-        kernels.merge(_float32(chroma), _float32_or_uint8(luma), out=as_numpy(out))
+        kernels.merge(float32(chroma), float32_or_uint8(luma), out=as_numpy(out))
     return out
-
-
-def _check_logits(logits: Any, axis: int, bins: ColorBins) -> int:
-    _validate.arrays(logits=logits)
-    _validate.dtype("logits", logits, _validate.LOGIT_DTYPES)
-    _validate.color_bins(bins)
-    return _validate.size_on_axis("logits", logits, axis, "axis", bins.n)
-
-
-def _without(shape: Any, axis: int) -> tuple[int, ...]:
-    return (*shape[:axis], *shape[axis + 1 :])
-
-
-def _result(name: str, out: Any, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
-    if out is None:
-        return _array.empty(like, shape, dtype)
-    _validate.output(name, out, like, shape, dtype)
-    return out
-
-
-def _results(out: Any, like: Any, wanted: list[tuple[tuple[int, ...], str]]) -> tuple[Any, ...]:
-    if out is None:
-        return tuple(_result("out", None, like, shape, dtype) for shape, dtype in wanted)
-    given = out if isinstance(out, (tuple, list)) else (out,)
-    if len(given) != len(wanted):
-        raise ValueError(f"out: expected {len(wanted)} array(s), got {len(given)}; confidence=True returns three")
-    return tuple(_result("out", o, like, shape, dtype) for o, (shape, dtype) in zip(given, wanted, strict=True))
-
-
-def _float32(array: Any) -> Any:
-    """Small or rare inputs are cast once; what the fast paths take goes through untouched."""
-    if _array.dtype_name(array) == "float32":
-        return as_numpy(array)
-    return as_numpy(array.float() if _array.kind(array) == "torch" else array.astype("float32"))
-
-
-def _float32_or_uint8(luma: Any) -> Any:
-    return as_numpy(luma) if _array.dtype_name(luma) == "uint8" else _float32(luma)

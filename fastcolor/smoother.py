@@ -7,7 +7,7 @@ from typing import Any
 from . import _array, _validate
 from ._array import as_numpy
 from ._dispatch import choose
-from .ops import _check_logits, _float32_or_uint8, _result
+from ._prepare import check_logits, float32_or_uint8, result
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
@@ -95,15 +95,15 @@ class TemporalSmoother:
         ValueError
             If the shape, kind or device differs from the frames before: call :meth:`reset` first.
         """
-        _check_logits(logits, -3, self.bins)
+        check_logits(logits, -3, self.bins)
         _validate.ndim("logits", logits, 3, 3)
         _validate.arrays(logits=logits, luma=luma)
         _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
         _validate.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
         self._start(logits)
-        out = _result("out", out, logits, (*luma.shape, 3), "uint8")
+        out = result("out", out, logits, (*luma.shape, 3), "uint8")
         if self._kernel is not None:
-            self._kernel.step(as_numpy(logits), _float32_or_uint8(luma), out=as_numpy(out))
+            self._kernel.step(as_numpy(logits), float32_or_uint8(luma), out=as_numpy(out))
         return out
 
     def chroma(self, logits: Any, *, out: Any = None) -> Any:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -95,7 +96,7 @@ def _loop(
     share = {"rank": team.rank, "world": team.world}
     sampler = KeySampler(len(training), config.batch, start=trainer.step, stop=config.steps, seed=config.seed, **share)
     # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
-    common = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _one_thread}
+    common: dict[str, Any] = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _one_thread}
     samples: DataLoader[Sample] = DataLoader(training, batch_sampler=sampler, **common)
     checks: DataLoader[Sample] = DataLoader(validation, batch_size=max(1, config.batch // team.world), **common)
     epoch = len(training) // config.batch

@@ -39,7 +39,7 @@ class UNetConfig:
     temperature : float
         T of the annealed mean unless the user chooses another.
     size : int
-        The longer side, in pixels, that photographs are reduced to for the network unless the user chooses another.
+        Side in pixels of the square that photographs become for the network unless the user chooses another.
 
     Raises
     ------

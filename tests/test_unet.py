@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.errors import WeightsError  # noqa: E402
-from fastcolor.inference import network_input, predict  # noqa: E402
+from fastcolor.inference import network_input, network_shape, predict  # noqa: E402
 from fastcolor.unet import ColorUNet, UNetConfig, pad_reflected  # noqa: E402
 
 TINY = {"down": (4, 6, 8), "up": (6, 4), "head": 4}
@@ -159,13 +159,26 @@ def test_an_unknown_name_is_told():
         ColorUNet.from_pretrained("landscape")
 
 
-def test_network_input_reduces_and_never_enlarges():
+@pytest.mark.parametrize("shape", [(150, 150), (170, 256), (3000, 4000), (4000, 3000), (500, 3000), (1, 1), (1, 5000)])
+@pytest.mark.parametrize("multiple", [8, 64])
+def test_network_shape_needs_no_padding_and_is_near_to_a_square(shape, multiple):
+    height, width = network_shape(*shape, 192, multiple)
+    assert height % multiple == width % multiple == 0
+    aspect = shape[1] / shape[0]
+    if 0.5 <= aspect <= 2 and min(shape) > multiple:
+        assert height == width <= 192
+    assert network_shape(*shape[::-1], 192, multiple) == (width, height)
+
+
+def test_network_input_is_the_luma_resampled():
     luma = np.tile(np.linspace(0, 255, 400).astype(np.uint8), (300, 1))
-    assert network_input(luma, 200).shape == (150, 200)
-    assert network_input(luma, 200).dtype == np.float32
-    same = network_input(luma, 400)
-    assert np.array_equal(same, luma / np.float32(255))
-    assert network_input(np.zeros((1000, 1), np.uint8), 10).shape == (10, 1)
+    small = network_input(luma, 192, 64)
+    assert (small.shape, small.dtype) == ((192, 192), np.float32)
+    np.testing.assert_allclose(
+        small[50, 1:-1], np.interp(np.arange(1, 191) * 400 / 192 + 0.54, np.arange(400), luma[0] / 255), atol=0.01
+    )
+    same = network_input(luma[:192, :192], 192, 64)
+    assert np.array_equal(same, luma[:192, :192] / np.float32(255))
 
 
 def test_predict_is_near_to_float32():

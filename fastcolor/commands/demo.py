@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("demo.png"), help="overwritten (default: %(default)s)")
     parser.add_argument("--model", help=f"bundled name or folder of a model (default: {DEFAULT_MODEL})")
     parser.add_argument("--temperature", type=float, help="of the annealed mean, small is vivid (default: the model's)")
-    parser.add_argument("--size", type=int, help="longer side that the network sees, in pixels (default: the model's)")
+    parser.add_argument(
+        "--size", type=int, help="side of the square that the network sees, in pixels (default: the model's)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of color photographs")
     parser.add_argument("--model", help="bundled name or folder; the default model by default")
     parser.add_argument("--temperature", type=float, nargs="+", default=[], help="one or several; the model's own")
-    parser.add_argument("--size", type=int, help="longer side for the network; the model's own")
+    parser.add_argument(
+        "--size", type=int, help="side of the square that the network sees, in pixels (default: the model's)"
+    )
     parser.add_argument("--lam", type=float, default=0.5, help="λ of the weighted cross entropy")
     parser.add_argument("--every", type=int, default=1, help="take every N-th photograph")
     parser.add_argument("--json", type=Path, help="write the results here")

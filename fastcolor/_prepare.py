@@ -1,0 +1,52 @@
+"""What the public operations share between checking arguments and running a kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _array, _validate
+from ._array import as_numpy
+from .reference.bins import ColorBins
+
+
+def check_logits(logits: Any, axis: int, bins: ColorBins) -> int:
+    """The axis of the n bins, made positive, of logits that any decoding takes."""
+    _validate.arrays(logits=logits)
+    _validate.dtype("logits", logits, _validate.LOGIT_DTYPES)
+    _validate.color_bins(bins)
+    return _validate.size_on_axis("logits", logits, axis, "axis", bins.n)
+
+
+def without(shape: Any, axis: int) -> tuple[int, ...]:
+    """`shape` less one axis."""
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
+def result(name: str, out: Any, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """`out` if it is given and fits, else a new array of the kind of `like`."""
+    if out is None:
+        return _array.empty(like, shape, dtype)
+    _validate.output(name, out, like, shape, dtype)
+    return out
+
+
+def results(out: Any, like: Any, wanted: list[tuple[tuple[int, ...], str]]) -> tuple[Any, ...]:
+    """:func:`result` for several arrays."""
+    if out is None:
+        return tuple(result("out", None, like, shape, dtype) for shape, dtype in wanted)
+    given = out if isinstance(out, (tuple, list)) else (out,)
+    if len(given) != len(wanted):
+        raise ValueError(f"out: expected {len(wanted)} array(s), got {len(given)}; confidence=True returns three")
+    return tuple(result("out", o, like, shape, dtype) for o, (shape, dtype) in zip(given, wanted, strict=True))
+
+
+def float32(array: Any) -> Any:
+    """A NumPy view as float32: rare dtypes are cast once, float32 goes through untouched."""
+    if _array.dtype_name(array) == "float32":
+        return as_numpy(array)
+    return as_numpy(array.float() if _array.kind(array) == "torch" else array.astype("float32"))
+
+
+def float32_or_uint8(luma: Any) -> Any:
+    """A NumPy view of luma in a dtype that kernels take."""
+    return as_numpy(luma) if _array.dtype_name(luma) == "uint8" else float32(luma)

@@ -1,0 +1,186 @@
+"""weighted_cross_entropy: equal to the reference, differentiable, in any layout, without a second n-wide array."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fastcolor.kernels.loss_cpu import _bfloat16_bits  # noqa: E402
+
+from fastcolor import reference  # noqa: E402
+from fastcolor.loss import weighted_cross_entropy  # noqa: E402
+
+SHAPES = [(2, 32, 20, 24), (1, 32, 7, 5), (3, 33, 9, 9), (2, 5, 30, 30), (2, 64, 1, 40), (1, 32, 1, 1), (2, 17, 4, 4)]
+# float32: exp2 and log2 are good to about 1e-7, and n - 1 additions round; bfloat16 gradients are rounded to 8 bits.
+GRADIENT = {torch.float32: 1e-6, torch.bfloat16: 2.0**-8, torch.float64: 1e-13}
+LOSS = {torch.float32: 1e-6, torch.bfloat16: 1e-6, torch.float64: 1e-13}
+
+
+def case(shape, dtype=torch.float32, layout="planar", spread=3.0):
+    """Logits in a layout, labels, weights and mask."""
+    generator = torch.Generator().manual_seed(sum(shape))
+    logits = (spread * torch.randn(shape, generator=generator)).to(dtype)
+    if layout == "channels_last":
+        logits = logits.contiguous(memory_format=torch.channels_last)
+    elif layout == "sliced":
+        longer = torch.zeros(*shape[:-1], shape[-1] + 3, dtype=dtype)
+        longer[..., 2:-1] = logits
+        logits = longer[..., 2:-1]
+    pixels = (shape[0], *shape[2:])
+    labels = torch.randint(0, shape[1], pixels, generator=generator)
+    weights = torch.rand(pixels, generator=generator) + 0.1
+    mask = torch.rand(pixels, generator=generator) > 0.3
+    mask.view(-1)[0] = True
+    return logits.requires_grad_(), labels, weights, mask
+
+
+def expected(logits, labels, weights, mask=None):
+    arrays = [logits.detach().double().numpy(), labels.numpy(), weights.numpy(), None if mask is None else mask.numpy()]
+    return reference.weighted_cross_entropy(*arrays), reference.weighted_cross_entropy_gradient(*arrays)
+
+
+@pytest.mark.parametrize("layout", ["planar", "channels_last", "sliced"])
+@pytest.mark.parametrize("dtype", list(LOSS), ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_loss_and_gradient_are_the_references(shape, dtype, layout):
+    logits, labels, weights, mask = case(shape, dtype, layout)
+    loss = weighted_cross_entropy(logits, labels.to(torch.uint8), weights, mask)
+    loss.backward()
+    value, gradient = expected(logits, labels, weights, mask)
+    assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert loss.item() == pytest.approx(value, rel=LOSS[dtype], abs=LOSS[dtype])
+    # Relative to the greatest possible entry, the pixel's share of the weights.
+    share = float((weights * mask).max() / (weights * mask).sum())
+    assert np.abs(logits.grad.double().numpy() - gradient).max() <= GRADIENT[dtype] * share
+    if layout != "sliced":
+        assert logits.grad.stride() == logits.stride()
+
+
+def test_the_fused_path_is_the_torch_path():
+    logits, labels, weights, mask = case((2, 32, 17, 19))
+    theirs = torch.nn.functional.cross_entropy(logits, labels, reduction="none") * weights * mask
+    theirs = theirs.sum() / (weights * mask).sum()
+    (expected_gradient,) = torch.autograd.grad(theirs, logits)
+    ours = weighted_cross_entropy(logits, labels, weights, mask)
+    (gradient,) = torch.autograd.grad(ours, logits)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-9)
+
+
+def test_weights_for_each_bin_are_looked_up():
+    logits, labels, _, mask = case((2, 32, 9, 9))
+    by_bin = torch.rand(32) + 0.1
+    torch.testing.assert_close(
+        weighted_cross_entropy(logits, labels, by_bin, mask),
+        weighted_cross_entropy(logits, labels, by_bin[labels], mask),
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 3, 4), (2, 17, 2, 3)])
+def test_gradcheck(shape):
+    logits, labels, weights, mask = case(shape, torch.float64)
+    assert torch.autograd.gradcheck(lambda x: weighted_cross_entropy(x, labels, weights, mask), logits)
+    assert torch.autograd.gradcheck(lambda x: weighted_cross_entropy(x, labels, weights, mask) * 3, logits)
+
+
+@pytest.mark.parametrize("layout", ["planar", "channels_last"])
+@pytest.mark.parametrize("spread", [0.0, 100.0, 1e4])
+def test_large_and_equal_logits(spread, layout):
+    logits, labels, weights, mask = case((2, 32, 9, 9), layout=layout, spread=spread)
+    loss = weighted_cross_entropy(logits, labels, weights, mask)
+    loss.backward()
+    value, _ = expected(logits, labels, weights, mask)
+    assert loss.item() == pytest.approx(value, rel=1e-6)
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad.sum(1).abs().max() < 1e-6
+
+
+def test_minus_infinity_is_probability_zero_and_nan_stays():
+    logits, labels, weights, _ = case((1, 32, 8, 8))
+    with torch.no_grad():
+        logits[:, 5] = -torch.inf
+    labels[labels == 5] = 6
+    loss = weighted_cross_entropy(logits, labels, weights)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected(logits, labels, weights)[0], rel=1e-6)
+    assert logits.grad[:, 5].abs().max() < 1e-30
+    with torch.no_grad():
+        logits[0, 0, 0, 0] = torch.nan
+    assert weighted_cross_entropy(logits, labels, weights).isnan()
+
+
+def test_all_masked_is_zero():
+    logits, labels, weights, mask = case((1, 32, 8, 8))
+    loss = weighted_cross_entropy(logits, labels, weights, torch.zeros_like(mask))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def test_backward_twice_and_without_a_gradient():
+    logits, labels, weights, _ = case((1, 32, 8, 8))
+    loss = weighted_cross_entropy(logits, labels, weights)
+    loss.backward(retain_graph=True)
+    once = logits.grad.clone()
+    loss.backward()
+    torch.testing.assert_close(logits.grad, 2 * once)
+    with torch.no_grad():
+        assert weighted_cross_entropy(logits, labels, weights).item() == loss.item()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": torch.zeros(1, 8, 9, dtype=torch.uint8)}, "labels: expected shape"),
+        ({"labels": torch.zeros(1, 8, 8)}, "labels: expected integers"),
+        ({"labels": torch.full((1, 8, 8), 32)}, "labels: expected 0 to 31, got 32 to 32"),
+        ({"labels": torch.full((1, 8, 8), -1)}, "labels: expected 0 to 31, got -1"),
+        ({"weights": torch.ones(31)}, "weights: expected shape"),
+        ({"mask": torch.ones(8, 8)}, "mask: expected shape"),
+        ({"logits": torch.zeros(5)}, "logits: expected shape"),
+    ],
+)
+def test_wrong_calls_are_told(change, message):
+    logits, labels, weights, mask = case((1, 32, 8, 8))
+    arguments = {"logits": logits, "labels": labels, "weights": weights, "mask": mask, **change}
+    with pytest.raises(ValueError, match=message):
+        weighted_cross_entropy(**arguments)
+
+
+def test_bfloat16_bits_round_to_even():
+    values = torch.randn(1000, dtype=torch.float64)
+    assert np.array_equal(_bfloat16_bits(values.numpy()), values.float().bfloat16().view(torch.uint16).numpy())
+
+
+_PEAK = """
+import resource, sys, torch
+from fastcolor.loss import weighted_cross_entropy
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def loss(x, y, w):
+    if sys.argv[1] == "ours":
+        return weighted_cross_entropy(x, y, w)
+    return torch.nn.functional.cross_entropy(x, y, weight=w)
+w = torch.ones(32)
+loss(torch.zeros(1, 32, 16, 16, requires_grad=True), torch.zeros(1, 16, 16, dtype=torch.long), w).backward()
+x, y = torch.zeros(16, 32, 256, 256, requires_grad=True), torch.zeros(16, 256, 256, dtype=torch.long)
+x.data.add_(1)
+before = peak()
+loss(x, y, w).backward()
+print((peak() - before) * 1024 / x.nbytes)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kilobytes on Linux only")
+def test_peak_memory_is_the_gradient_alone():
+    peaks = {}
+    for which in ("ours", "torch"):
+        run = subprocess.run([sys.executable, "-c", _PEAK, which], check=True, capture_output=True, text=True)
+        peaks[which] = float(run.stdout)
+    assert peaks["ours"] < 1.3
+    assert peaks["ours"] < peaks["torch"] - 0.8
