@@ -177,8 +177,8 @@ class _SoundCopy:
         except (ValueError, av.FFmpegError) as error:
             codecs = ", ".join(track.codec_context.name for track in audio)
             raise VideoError(
-                f"{film.sound}: the sound ({codecs}) cannot be copied into this format ({error}); write .mkv or use "
-                "--no-sound"
+                f"{film.sound}: the sound ({codecs}) cannot be copied ({error}); choose another format "
+                "(.mkv holds most) or use --no-sound"
             ) from error
         if film.start:
             self.source.seek(int((film.origin + film.start) * 1_000_000))

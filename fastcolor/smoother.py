@@ -124,10 +124,10 @@ class TemporalSmoother:
         array, shape (2, H, W), float32
             ``annealed_mean(log p̂)``; NaN where this frame's logits are invalid.
         """
-        _check_logits(logits, -3, self.bins)
+        check_logits(logits, -3, self.bins)
         _validate.ndim("logits", logits, 3, 3)
         self._start(logits)
-        out = _result("out", out, logits, (2, *logits.shape[1:]), "float32")
+        out = result("out", out, logits, (2, *logits.shape[1:]), "float32")
         if self._kernel is not None:
             self._kernel.chroma(as_numpy(logits), out=as_numpy(out))
         return out

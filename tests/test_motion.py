@@ -89,4 +89,9 @@ def test_flicker_leaves_cuts_out():
     one, other = (np.repeat((texture(64, 96, seed) * 200).astype(np.uint8)[..., None], 3, axis=2) for seed in (0, 1))
     other = 255 - other // 4
     meter = FlickerMeter()
-    assert [bool(meter.step(frame, {"film": frame})) for frame in (one, one, other, other)] == [False, True, False, True]
+    assert [bool(meter.step(frame, {"film": frame})) for frame in (one, one, other, other)] == [
+        False,
+        True,
+        False,
+        True,
+    ]

@@ -50,7 +50,7 @@ def test_smoothing_is_that_of_the_reference(network, clip):
     gray = [fastcolor.images.gray_of(fastcolor.images.luma_of(frame)) for frame in clip[:12]]
     smoother = reference.TemporalSmoother(network.bins, alpha=0.3, window=4, temperature=0.5)
     frames = colorize_video(gray, model=network, alpha=0.3, window=4, temperature=0.5, cuts=None, batch=12)
-    logits = predict(network, np.stack([network_input(luma, 64) for luma in gray])).numpy()
+    logits = predict(network, np.stack([network_input(luma, 64, network.config.multiple) for luma in gray])).numpy()
     for luma, x, frame in zip(gray, logits, frames, strict=True):
         expected = reference.merge(smoother.chroma(x), luma)
         assert np.abs(frame.astype(int) - expected).max() <= 1
