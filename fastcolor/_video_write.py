@@ -89,9 +89,10 @@ class _FilmWriter:
         self.lossless = path.suffix.lower() == ".mkv"
         self.container = av.open(os.fspath(path), "w", options={} if self.lossless else {"movflags": "faststart"})
         self.stream: Any = None
-        self.sound = _SoundCopy(av, self.container, film) if sound and film.sound else None
+        self.sound = _SoundCopy(av, self.container, film, film.sound) if sound and film.sound else None
         self.reformat = av.video.reformatter.VideoReformatter().reformat
-        self.tick, self.durations = -1, {}
+        self.tick = -1
+        self.durations: dict[int, int] = {}
 
     def write(self, rgb: Rgb, time: Fraction, duration: Fraction) -> None:
         if not self.lossless:
@@ -168,16 +169,16 @@ class _GifWriter(_FilmWriter):
 class _SoundCopy:
     """Audio packets of the source, put between the pictures where they belong."""
 
-    def __init__(self, av: Any, output: Any, film: Film) -> None:
+    def __init__(self, av: Any, output: Any, film: Film, path: Path) -> None:
         self.av, self.output, self.film = av, output, film
-        self.source = av.open(os.fspath(film.sound))
+        self.source = av.open(os.fspath(path))
         audio = self.source.streams.audio
         try:
             self.tracks = {track.index: output.add_stream_from_template(track, opaque=True) for track in audio}
         except (ValueError, av.FFmpegError) as error:
             codecs = ", ".join(track.codec_context.name for track in audio)
             raise VideoError(
-                f"{film.sound}: the sound ({codecs}) cannot be copied ({error}); choose another format "
+                f"{path}: the sound ({codecs}) cannot be copied ({error}); choose another format "
                 "(.mkv holds most) or use --no-sound"
             ) from error
         if film.start:

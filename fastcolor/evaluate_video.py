@@ -151,7 +151,7 @@ def plot(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
 
 def _in_step(streams: list[Iterator[Rgb]], names: list[str]) -> Iterator[list[Rgb]]:
     """One frame of every film at a time; the first stream is the truth."""
-    end = object()
+    end: Any = object()
     for number, true in enumerate(streams[0]):
         row = [true, *(next(stream, end) for stream in streams[1:])]
         for name, rgb in zip(names, row[1:], strict=True):

@@ -22,7 +22,7 @@ _WINDOW = np.outer(
 )  # what a pan brings in counts less
 _FLAT = 1e-4  # mean amplitude of detail below which an image has no structure
 _LEVELS = 64  # bins of the histogram
-_BLUR = np.array([1.0, 2.0, 3.0, 2.0, 1.0], np.float32) / 9  # a still scene with grain differs by less than a bin
+_BLUR = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9  # a still scene with grain differs by less than a bin
 
 
 class CutDetector:
@@ -51,7 +51,7 @@ class CutDetector:
         self.threshold = _validate.real("threshold", threshold, 0.0, 1.0)
         self.score = 0.0
         self._age = _SHORTEST  # frames since the last cut; the first scene may be shorter
-        self._before: tuple[NDArray[np.float32], NDArray[np.complex128] | None] | None = None
+        self._before: tuple[NDArray[np.floating], NDArray[np.complex128] | None] | None = None
 
     def step(self, luma: NDArray[np.float32]) -> bool:
         """Whether a scene starts with this frame, luma (H, W) in [0, 1]; never with the first. `score` is kept."""
@@ -66,9 +66,9 @@ class CutDetector:
         return cut
 
 
-def _histogram(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+def _histogram(luma: NDArray[np.float32]) -> NDArray[np.floating]:
     counts = np.bincount((luma * np.float32(_LEVELS - 0.01)).astype(np.uint8).ravel(), minlength=_LEVELS)
-    return np.convolve((counts / luma.size).astype(np.float32), _BLUR)
+    return np.convolve(counts / luma.size, _BLUR)
 
 
 def _spectrum(luma: NDArray[np.float32]) -> NDArray[np.complex128] | None:

@@ -174,6 +174,7 @@ def _finish(
     predicted: Iterator[tuple[_Frame, torch.Tensor]], colorizer: Colorizer, steady: _Steady | None
 ) -> Iterator[NDArray[np.uint8]]:
     bins = colorizer.network.bins
+    assert bins is not None  # checked by Colorizer
     with closing_stream(predicted) as items:
         for frame, logits in items:
             if steady is None:

@@ -1,4 +1,4 @@
-"""colorize_video: the same frames as one by one, in order, in bounded memory, with errors and closing passed through."""
+"""colorize_video: the same frames as one by one, in order, in bounded memory; errors and closing are passed on."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_errors_of_the_source_come_after_the_frames_before_it(network):
         raise OSError("the tape is torn")
 
     seen = 0
-    with pytest.raises(OSError, match="the tape is torn"):
+    with pytest.raises(OSError, match="the tape is torn"):  # noqa: PT012
         for _ in colorize_video(broken(), model=network, batch=2):
             seen += 1
     assert seen == 5
@@ -132,7 +132,7 @@ def test_interrupt_in_the_consumer_ends_the_threads(network):
             closed.append(True)
 
     stream = colorize_video(source(), model=network)
-    with pytest.raises(KeyboardInterrupt):  # noqa: SIM117
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
         try:
             next(stream)
             raise KeyboardInterrupt
@@ -144,7 +144,7 @@ def test_interrupt_in_the_consumer_ends_the_threads(network):
 
 def test_changing_size_is_an_error(network):
     frames = [np.zeros((16, 24), np.uint8)] * 3 + [np.zeros((16, 16), np.uint8)]
-    with pytest.raises(ValueError, match="frames: expected 24x16 pixels.*got 16x16 at frame 3"):
+    with pytest.raises(ValueError, match=r"frames: expected 24x16 pixels.*got 16x16 at frame 3"):
         list(colorize_video(frames, model=network))
 
 
@@ -173,7 +173,10 @@ def test_frames_must_be_frames(network):
 
 
 def test_window_and_recursion_agree_over_2000_frames():
-    """No drift: float32 recursion against the float64 window, within 1.5 eps S / (1 - e^-α) plus the softmax's error."""
+    """No drift: float32 recursion against the float64 window, within the derived bound.
+
+    1.5 eps S / (1 - e^-α) for the sum, relative to S, and 4e-7 for the softmax and the normalisation.
+    """
     bins, alpha, window = ColorBins.default(), 0.2, 20
     rng = np.random.default_rng(0)
     smoother = TemporalSmoother(bins, alpha=alpha, window=window)
