@@ -15,8 +15,7 @@ SCENES = 45
 WIDTH, HEIGHT = 160, 120
 
 
-@pytest.fixture(scope="module")
-def photographs() -> list[Image.Image]:
+def bundled_parts() -> list[Image.Image]:
     """Luma of four parts of each bundled photograph."""
     with as_file(files("fastcolor.data") / "samples") as folder:
         whole = [Image.open(path).convert("L") for path in sorted(folder.glob("*.jpg"))]
@@ -51,7 +50,8 @@ def made_film(photographs: list[Image.Image], seed: int) -> Iterator[tuple[np.nd
             yield luma.clip(0, 1).astype(np.float32), step == 0 and scene > 0
 
 
-def test_recall_and_precision(photographs):
+def test_recall_and_precision():
+    photographs = bundled_parts()
     hits = cuts = found = 0
     for seed in range(3):
         detector = CutDetector()

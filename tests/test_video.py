@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -456,3 +458,17 @@ def test_evaluate_video_of_other_films(clip, tmp_path, capsys):
     write_sample(gray, 64, 48, seconds=0.1, color=False, sound=False)
     assert cli.main(["evaluate-video", str(gray), "--result", str(gray)]) == 1
     assert "expected a color film, got a gray one" in capsys.readouterr().err
+
+
+def test_the_page_about_films_runs(tmp_path):
+    """Its Python runs as it stands, its commands are understood."""
+    page = (Path(__file__).parents[1] / "docs" / "video.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page, flags=re.M | re.S)
+    code = "\n".join(text for language, text in blocks if language == "python")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    commands = [line for _, text in blocks for line in text.splitlines() if line.startswith("fastcolor ")]
+    assert len(commands) >= 3
+    for command in commands:
+        words = shlex.split(command, comments=True)[1:]
+        assert callable(cli._parser(words[0]).parse_args(words).run)
