@@ -40,7 +40,7 @@ def colorize_video(
     window: int = DEFAULT_WINDOW,
     temperature: float | None = None,
     size: int | None = None,
-    ring: str = "float32",
+    ring: str = "float16",
     cuts: float | None = DEFAULT_THRESHOLD,
     motion: bool = False,
     device: str | torch.device | None = None,
@@ -65,7 +65,7 @@ def colorize_video(
     window : int
         Number of past frames that count, >= 0.
     ring : {"float32", "float16", "uint8"}
-        Storage of past probabilities, see :class:`TemporalSmoother`.
+        Storage of past probabilities, see :class:`TemporalSmoother`; float16 costs at most one level of RGB.
     cuts : float, optional
         Threshold in [0, 1] at which a change is a scene cut and the past is forgotten, see
         :class:`~fastcolor.scenes.CutDetector`; None never forgets.

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="0..1, where a change is a scene cut and the past forgotten (%(default)s)",
     )
     parser.add_argument("--no-cuts", action="store_true", help="never forget the past")
-    parser.add_argument("--ring", choices=RINGS, default="float32", help="storage of the past (%(default)s)")
+    parser.add_argument("--ring", choices=RINGS, default="float16", help="storage of the past (%(default)s)")
     parser.add_argument("--model", help=f"bundled name or folder of a model (default: {DEFAULT_MODEL})")
     parser.add_argument("--temperature", type=float, help="of the annealed mean, small is vivid (default: the model's)")
     parser.add_argument("--size", type=int, help="longer side that the network sees, in pixels (default: the model's)")
