@@ -31,6 +31,11 @@ class Setting:
     quick: bool = False
     device: str = "cpu"
 
+    @property
+    def main_only(self) -> bool:
+        """Several threads are reported, not gated: for the main cases alone."""
+        return self.threads > 1
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -70,6 +75,8 @@ class Candidate:
         True for fastcolor.
     share : float
         Part of the case's pixels that it works on (slow ones get a crop; MP/s are scaled).
+    slow : bool
+        Only run at one thread under the default allocator.
     inexact : str
         Why a known approximation is timed although its answer is outside the tolerance; empty for all others.
     check : callable, optional
@@ -81,6 +88,7 @@ class Candidate:
     needs: tuple[str, ...] = ()
     ours: bool = False
     share: float = 1.0
+    slow: bool = False
     inexact: str = ""
     check: Check | None = None
 

@@ -38,8 +38,9 @@ def yuv(height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(reference.rgb_to_yuv(photo(height, width)), -1, 0), dtype=np.float32)
 
 
+@lru_cache(maxsize=2)
 def logits(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Planar (n, H, W) float32 logits with the photograph's colors as modes, and noise."""
+    """Logits (n, H, W), float32, with the photograph's colors as modes, and noise. Shared: not to be written to."""
     _, u, v = yuv(height, width)
     rng = np.random.default_rng(seed)
     out = np.empty((bins().n, height, width), np.float32)

@@ -87,13 +87,13 @@ def by_rows(function: Callable[[Array], tuple[Array, Array, Array]]) -> Callable
     return blocked
 
 
-def histogram(cells: int) -> Callable[[Array], Array]:
+def histogram(cells: int, rows: int = ROWS) -> Callable[[Array], Array]:
     """``bincount`` of the cells, by blocks of rows."""
 
     def function(rgb: Array) -> Array:
         counts = np.zeros(cells * cells, np.int64)
-        for i in range(0, len(rgb), ROWS):
-            counts += np.bincount(_cells(rgb[i : i + ROWS], cells)[0].ravel(), minlength=cells * cells)
+        for i in range(0, len(rgb), rows):
+            counts += np.bincount(_cells(rgb[i : i + rows], cells)[0].ravel(), minlength=cells * cells)
         return counts.reshape(cells, cells)
 
     return function

@@ -95,7 +95,8 @@ Written by `python -m bench report` from the JSON files in `bench/results`; noth
 
 ![MP/s of all candidates](speed.png)
 
-*Method.* All candidates of a case take turns in one process; figures are medians with the 20th and 80th percentile.
+*Method.* All candidates of a case take turns in one process, each turn one call off the clock and up to three on it;
+figures are medians with the 20th and 80th percentile.
 Every answer is compared with `fastcolor.reference` before the clock starts: a wrong one gets no time, a known
 approximation is marked *inexact* with the share of values it gets wrong, and does not count as best peer. torch runs
 under `inference_mode`, compiled with static shapes; *hand-fused* is written for the compiler, one expression a pixel.

@@ -53,8 +53,8 @@ _CALLS = {
 
 
 def measure(quick: bool) -> list[dict[str, Any]]:
-    """All results of the suite; `quick` takes 2 samples of each instead of 5, and leaves torch.compile out."""
-    runs = 2 if quick else 5
+    """All results of the suite; `quick` takes 2 samples of each instead of 4, and leaves torch.compile out."""
+    runs = 2 if quick else 4
     has_torch = importlib.util.find_spec("torch") is not None
     results = [_result("import", "fastcolor", _times(_IMPORT.format(module="fastcolor"), runs))]
     if has_torch:

@@ -42,6 +42,8 @@ def decode(setting: Setting) -> Iterator[Case]:
     """Logits and luma to RGB: planar float32 first, then other types, layouts and sizes."""
     side = _side(setting)
     yield _planar(setting, side, "planar float32", main=True)
+    if setting.main_only:
+        return
     yield _half(side)
     yield _channels_last(side)
     yield _planar(setting, 256, "256x256 float32", main=False)
@@ -67,7 +69,7 @@ def _planar(setting: Setting, side: int, name: str, main: bool) -> Case:
             ("torch",),
         ),
     ]
-    if main:
+    if main and not setting.main_only:
         whole = peers_numpy.decode(bins, T)
         candidates += [
             Candidate("numpy", lambda: lambda: whole(x, y)),

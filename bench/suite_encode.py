@@ -76,12 +76,14 @@ def encode(setting: Setting) -> Iterator[Case]:
                 "scikit-image rgb2yuv",
                 lambda: other.encode_skimage(rgb, bins, weights),
                 ("skimage",),
+                slow=True,
                 inexact="float64 rounding at the edges of the cells",
             ),
             Candidate(
                 "dictionary, pixel by pixel",
                 lambda: other.encode_dictionary(crop, bins, weights),
                 share=len(crop) / side,
+                slow=True,
                 check=_check(crop),
             ),
         ),
@@ -141,9 +143,9 @@ def histogram(setting: Setting) -> Iterator[Case]:
 
         return p.eager(p.histogram_compiled(cells) if compiled else p.histogram(cells), p.tensor(rgb))
 
-    def numpy_peer(table: bool) -> Run:
-        function = peers_numpy.histogram(cells)
-        if table:
+    def numpy_peer(kind: str) -> Run:
+        function = peers_numpy.histogram(cells, rows=side if kind == "whole" else peers_numpy.ROWS)
+        if kind == "table":
             function = peers_numpy.histogram_all_colors(_cells_of_all_colors(cells), cells)
         return lambda: function(rgb)
 
@@ -159,8 +161,9 @@ def histogram(setting: Setting) -> Iterator[Case]:
         main=True,
         candidates=(
             Candidate("fastcolor", lambda: lambda: fastcolor.histogram(rgb, cells), ours=True),
-            Candidate("numpy", lambda: numpy_peer(False)),
-            Candidate("numpy, 32-MB table", lambda: numpy_peer(True)),
+            Candidate("numpy", lambda: numpy_peer("whole")),
+            Candidate("numpy, blocked", lambda: numpy_peer("blocked")),
+            Candidate("numpy, 32-MB table", lambda: numpy_peer("table")),
             Candidate("torch eager", lambda: torch_peer(False), ("torch",)),
             Candidate("torch.compile + bincount", lambda: torch_peer(True), ("torch",)),
             Candidate(

@@ -27,7 +27,7 @@ def loss(setting: Setting) -> Iterator[Case]:
     gradient = reference.weighted_cross_entropy_gradient(x, labels, weights)
     check = compare.every(
         [
-            compare.close(expected, relative=1e-5, pick=compare.part(0)),
+            compare.close(expected, relative=1e-4, pick=compare.part(0)),  # float32 sums over all pixels
             compare.close(gradient, absolute=1e-6 * float(np.abs(gradient).max()), relative=1e-4, pick=compare.part(1)),
         ]
     )

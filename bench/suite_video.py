@@ -16,7 +16,7 @@ from .cases import Candidate, Case, Check, Run, Setting
 from .suite_decode import ROWS, T, _rows
 
 ALPHA, WINDOW = 0.2, 20
-FRAMES = WINDOW + 4  # before the check: the ring has wrapped around, and old frames are being subtracted
+FRAMES = WINDOW + 3  # before the check: the ring has wrapped around, and old frames are being subtracted
 UINT8_LEVELS = 3  # what a ring of 255 steps may cost, of 255
 
 
@@ -48,6 +48,16 @@ def temporal(setting: Setting) -> Iterator[Case]:
         smoother = p.Smoother(step(), frames[0].shape, WINDOW, dtype)
         return p.running(smoother, [torch.from_numpy(frame) for frame in frames], torch.from_numpy(luma))
 
+    candidates = [
+        Candidate("fastcolor, uint8 ring", lambda: ours("uint8"), ours=True, check=coarse),
+        Candidate("fastcolor, float16 ring", lambda: ours("float16"), ours=True, check=coarse),
+        Candidate("fastcolor, float32 ring", lambda: ours("float32"), ours=True),
+        Candidate("torch eager, float32 ring", lambda: torch_peer("eager"), ("torch",)),
+        Candidate("torch.compile, float32 ring", lambda: torch_peer("wide"), ("torch",)),
+    ]
+    if not setting.main_only:  # it takes longest of all to compile, and is no faster than the one before
+        hand_fused = "torch.compile, hand-fused, uint8 ring"
+        candidates.append(Candidate(hand_fused, lambda: torch_peer("planes"), ("torch",), check=coarse))
     yield Case(
         suite="temporal",
         name="960x540" if not setting.quick else "320x180",
@@ -59,14 +69,7 @@ def temporal(setting: Setting) -> Iterator[Case]:
         check=exact,
         calls=FRAMES,
         main=True,
-        candidates=(
-            Candidate("fastcolor, uint8 ring", lambda: ours("uint8"), ours=True, check=coarse),
-            Candidate("fastcolor, float16 ring", lambda: ours("float16"), ours=True, check=coarse),
-            Candidate("fastcolor, float32 ring", lambda: ours("float32"), ours=True),
-            Candidate("torch eager, float32 ring", lambda: torch_peer("eager"), ("torch",)),
-            Candidate("torch.compile, float32 ring", lambda: torch_peer("wide"), ("torch",)),
-            Candidate("torch.compile, hand-fused, uint8 ring", lambda: torch_peer("planes"), ("torch",), check=coarse),
-        ),
+        candidates=tuple(candidates),
     )
 
 
@@ -86,7 +89,9 @@ def merge(setting: Setting) -> Iterator[Case]:
     unit = inputs.yuv(height, width)[0].copy()
     inputs.yuv.cache_clear()
     for luma, name in ((unit, "float32 luma"), (reference.to_uint8(unit), "uint8 luma")):
-        yield _merge(chroma, luma, name, main=luma.dtype == np.float32)
+        main = luma.dtype == np.float32
+        if main or not setting.main_only:
+            yield _merge(chroma, luma, name, main)
 
 
 def _merge(chroma: np.ndarray, luma: np.ndarray, name: str, main: bool) -> Case:
@@ -117,8 +122,8 @@ def _merge(chroma: np.ndarray, luma: np.ndarray, name: str, main: bool) -> Case:
     ]
     if main:
         candidates += [
-            Candidate("torch eager", lambda: torch_peer("eager"), ("torch",)),
-            Candidate("scikit-image", lambda: peers_other.merge_skimage(chroma, luma), ("skimage",)),
+            Candidate("torch eager", lambda: torch_peer("eager"), ("torch",), slow=True),
+            Candidate("scikit-image", lambda: peers_other.merge_skimage(chroma, luma), ("skimage",), slow=True),
         ]
     return Case(
         suite="merge",

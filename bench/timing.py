@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,27 +28,47 @@ class Runner:
     name: str
     run: Run
     estimate: float  # seconds, of the last warm-up call
-    samples: int = 0  # how often it will be called
     seconds: list[float] = field(default_factory=list)
     result: Any = None
 
     def call(self) -> None:
+        """Call once, on the clock."""
         start = time.perf_counter()
         self.result = self.run()
         self.seconds.append(time.perf_counter() - start)
 
+    def turn(self, burst: int) -> None:
+        """One call off the clock, then `burst` on it.
+
+        The first call finds the caches, and on virtual machines the memory that was just handed back to the system,
+        in the state that another candidate left: that is nobody's steady state.
+        """
+        self.result = None
+        self.run()
+        for _ in range(burst):
+            self.result = None  # the last answer's memory is free again, as it is for a caller who is done with it
+            self.call()
+
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a case may take: `seconds` in all, and how many samples each candidate gets within it."""
+    """How long a case may take, `seconds` in all, and the turns of each candidate within it."""
 
     seconds: float
     least: int
     most: int
 
 
-QUICK = Budget(0.4, 3, 7)
-FULL = {1: Budget(3.0, 5, 31), 2: Budget(1.5, 5, 15)}  # two threads are reported, not gated
+class Plan(NamedTuple):
+    """Turns of a candidate, and timed calls in each."""
+
+    turns: int
+    burst: int
+
+
+QUICK = Budget(0.4, 2, 3)
+FULL = {1: Budget(2.5, 4, 12), 2: Budget(1.5, 3, 6)}  # two threads are reported, not gated
+BURST, SLOW = 3, 0.1  # timed calls a turn, and the seconds from which on one is enough
 
 
 def budget(setting: Setting) -> Budget:
@@ -56,30 +76,31 @@ def budget(setting: Setting) -> Budget:
     return QUICK if setting.quick else FULL.get(setting.threads, FULL[2])
 
 
-def plan(estimates: Sequence[float], limit: Budget) -> list[int]:
-    """Samples for each candidate: an equal share of the time, at least `least`, at most `most`.
+def plan(estimates: Sequence[float], limit: Budget) -> list[Plan]:
+    """An equal share of the time for each candidate, at least `least` turns, at most `most`.
 
-    >>> plan([0.001, 0.5], Budget(2.0, 5, 31))
-    [31, 5]
+    >>> plan([0.001, 0.5], Budget(2.0, 4, 12))
+    [Plan(turns=12, burst=3), Plan(turns=4, burst=1)]
     """
     share = limit.seconds / max(len(estimates), 1)
-    return [min(limit.most, max(limit.least, math.floor(share / max(seconds, 1e-9)))) for seconds in estimates]
+    bursts = [1 if seconds > SLOW else BURST for seconds in estimates]
+    turns = [math.floor(share / ((b + 1) * max(s, 1e-9))) for s, b in zip(estimates, bursts, strict=True)]
+    return [Plan(min(limit.most, max(limit.least, t)), b) for t, b in zip(turns, bursts, strict=True)]
 
 
-def takes_part(round_number: int, samples: int, rounds: int) -> bool:
-    """True in `samples` of `rounds` rounds, spread evenly, so that slow and fast candidates see the same machine.
+def takes_part(round_number: int, turns: int, rounds: int) -> bool:
+    """True in `turns` of `rounds` rounds, spread evenly, so that slow and fast candidates see the same machine.
 
     >>> [takes_part(k, 2, 6) for k in range(6)]
     [False, False, True, False, False, True]
     """
-    return (round_number + 1) * samples // rounds > round_number * samples // rounds
+    return (round_number + 1) * turns // rounds > round_number * turns // rounds
 
 
 def interleave(runners: Sequence[Runner], limit: Budget) -> None:
-    """Call all runners in turn, each as often as :func:`plan` says; who goes first changes from round to round."""
-    for runner, samples in zip(runners, plan([runner.estimate for runner in runners], limit), strict=True):
-        runner.samples = samples
-    rounds = max(runner.samples for runner in runners)
+    """Round robin, each as often as :func:`plan` says; who goes first changes from round to round."""
+    plans = dict(zip(map(id, runners), plan([runner.estimate for runner in runners], limit), strict=True))
+    rounds = max(turns for turns, _ in plans.values())
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -87,8 +108,9 @@ def interleave(runners: Sequence[Runner], limit: Budget) -> None:
         for k in range(rounds):
             first = k % len(runners)
             for runner in (*runners[first:], *runners[:first]):
-                if takes_part(k, runner.samples, rounds):
-                    runner.call()
+                turns, burst = plans[id(runner)]
+                if takes_part(k, turns, rounds):
+                    runner.turn(burst)
     finally:
         if collecting:
             gc.enable()

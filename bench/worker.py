@@ -57,7 +57,7 @@ def run(names: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
     for name in names:
         for case in suites.cases(name, setting):
             start = time.perf_counter()
-            measured = timing.measure(_lightened(case) if setting.quick else case, setting, floor)
+            measured = timing.measure(selected(case, setting), setting, floor)
             took = time.perf_counter() - start
             print(f"\n{case.suite}: {case.name}, {case.shape} {case.dtype}  ({took:.1f} s)", flush=True)
             for result in measured:
@@ -67,11 +67,16 @@ def run(names: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
     return results
 
 
-def _lightened(case: Case) -> Case:
-    """For quick runs: compiling takes most of the time, so only the main cases keep what torch must compile."""
-    if case.main:
-        return case
-    return replace(case, candidates=tuple(c for c in case.candidates if not c.name.startswith("torch.compile")))
+def selected(case: Case, setting: Setting) -> Case:
+    """The case with the candidates that `setting` has time for.
+
+    Slow ones run once, at one thread under the default allocator. Compiling takes most of a quick run: only its main
+    cases keep what torch must compile.
+    """
+    first = (setting.threads, setting.malloc) == (1, "default")
+    light = setting.quick and not case.main
+    chosen = [c for c in case.candidates if (first or not c.slow) and not (light and "torch.compile" in c.name)]
+    return replace(case, candidates=tuple(chosen))
 
 
 def line(result: dict[str, Any]) -> str:

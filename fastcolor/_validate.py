@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from . import _array
+from .reference.constants import MAX_CELLS
 
 RGB_DTYPES = ("uint8", "float32", "float64")
 LUMA_DTYPES = ("uint8", "float32", "float64")
@@ -103,6 +104,17 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
 def color_bins(value: Any) -> None:
     if not all(hasattr(value, field) for field in ("table", "colors", "prior", "weights")):
         raise TypeError(f"bins: expected fastcolor.ColorBins, got {_type(value)}; ColorBins.default() is one")
+    bin_table(value.table, len(value.colors))  # kernels look labels up without a bounds check
+
+
+def bin_table(table: Any, n: int) -> None:
+    """A table (K, K) of labels below n."""
+    if table.ndim != 2 or table.shape[0] != table.shape[1] or not 1 <= len(table) <= MAX_CELLS:
+        raise ValueError(f"table: expected shape (K, K) with K in 1..{MAX_CELLS}, got {table.shape}")
+    if table.dtype.kind not in "iu":
+        raise TypeError(f"table: expected integer labels, got dtype {table.dtype}")
+    if not 0 <= int(table.min()) <= int(table.max()) < n:
+        raise ValueError(f"table: expected labels in 0..{n - 1}, got {table.min()}..{table.max()}")
 
 
 def output(name: str, array: Any, like: Any, expected: tuple[int, ...], dtype_: str) -> None:
@@ -111,6 +123,8 @@ def output(name: str, array: Any, like: Any, expected: tuple[int, ...], dtype_: 
     shape(name, array, expected, "it must have the shape of the result")
     if _array.dtype_name(array) != dtype_:
         raise TypeError(f"{name}: expected dtype {dtype_}, got {_array.dtype_name(array)}; it must match the result")
+    if _array.kind(array) == "numpy" and not array.dtype.isnative:
+        raise TypeError(f"{name}: expected an array in native byte order, got dtype {array.dtype.str}; pass another")
     if _array.kind(array) == "numpy" and not array.flags.writeable:
         raise ValueError(f"{name}: expected a writable array, got a read-only one; pass a copy")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +18,13 @@ from . import _array, _validate
 from ._files import atomic_path
 from .moments import AUTO_CELLS, ChromaMoments
 from .reference import bins as _reference
-from .reference.constants import DEFAULT_BINS, DEFAULT_CELLS, MAX_BINS, MAX_CELLS
+from .reference.constants import DEFAULT_BINS, DEFAULT_CELLS, DEFAULT_LAM, MAX_BINS, MAX_CELLS
 
+# What reading a damaged or foreign archive may raise, besides what it finds inside.
+_NOT_BINS = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError),
+)
 METHODS = ("frequent", "kmeans")
 CENTERS = ("mean", "midpoint")
 
@@ -56,7 +63,7 @@ class ColorBins(_reference.ColorBins):
     moments: ChromaMoments | None = None
 
     def __post_init__(self) -> None:
-        _check_labels(np.asarray(self.table), len(self.colors))  # before the cast to uint8 could wrap them
+        _validate.bin_table(np.asarray(self.table), len(self.colors))  # before the cast to uint8 could wrap labels
         for name, dtype in (("table", np.uint8), ("colors", np.float32), ("prior", np.float64)):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=dtype, order="C"))
         _check(self)
@@ -152,6 +159,16 @@ class ColorBins(_reference.ColorBins):
         fitted = moments.fit(int(cells), n, method, centers)
         return cls(fitted.table, fitted.colors, fitted.prior, moments)
 
+    def weights(self, lam: float = DEFAULT_LAM) -> np.ndarray:
+        """Class weights of the prior, shape (n,), float64: ``w_b = 1 / ((1 - λ) p_b + λ / n)``, ``sum_b p_b w_b = 1``.
+
+        Raises
+        ------
+        ValueError
+            If λ is not in [0, 1].
+        """
+        return super().weights(_validate.real("lam", lam, 0.0, 1.0))
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ColorBins:
         """Read an npz file that :meth:`save` wrote.
@@ -170,7 +187,7 @@ class ColorBins(_reference.ColorBins):
             return cls(arrays["table"], arrays["colors"], arrays["prior"], moments)
         except FileNotFoundError:
             raise FileNotFoundError(f"{os.fspath(path)}: no such file; `fastcolor fit` writes one") from None
-        except (zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError, OSError, AttributeError) as error:
+        except _NOT_BINS as error:
             raise ValueError(
                 f"{os.fspath(path)}: expected an npz file of color bins (table, colors, prior), got {error}; "
                 "`fastcolor fit` writes one"
@@ -210,13 +227,6 @@ def check_fit_options(n: int, cells: int | str, method: str, centers: str) -> No
     _validate.choice("centers", centers, CENTERS)
 
 
-def _check_labels(table: np.ndarray, n: int) -> None:
-    if table.dtype.kind not in "iu":
-        raise TypeError(f"table: expected integer labels, got dtype {table.dtype}")
-    if table.size and not 0 <= int(table.min()) <= int(table.max()) < n:
-        raise ValueError(f"table: expected labels in 0..{n - 1}, got {table.min()}..{table.max()}")
-
-
 def _least_error(moments: ChromaMoments, n: int, method: str, centers: str) -> int:
     if len(moments.sizes) == 1:
         return moments.sizes[0]
@@ -225,11 +235,9 @@ def _least_error(moments: ChromaMoments, n: int, method: str, centers: str) -> i
 
 
 def _check(bins: ColorBins) -> None:
-    n, k = len(bins.colors), len(bins.table)
+    n = len(bins.colors)
     if not 1 <= n <= MAX_BINS or bins.colors.shape != (n, 2):
         raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {bins.colors.shape}")
-    if bins.table.shape != (k, k) or not 1 <= k <= MAX_CELLS:
-        raise ValueError(f"table: expected shape (K, K) with K in 1..{MAX_CELLS}, got {bins.table.shape}")
     if bins.prior.shape != (n,) or not (bins.prior >= 0).all() or abs(bins.prior.sum() - 1) > 1e-6:
         raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {bins.prior}")
     if not np.isfinite(bins.colors).all():

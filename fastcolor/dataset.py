@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from .bins import ColorBins
+from .errors import ImageError
 from .images import SUFFIXES
 from .ops import encode
 
@@ -51,9 +52,18 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """The decoded RGB photograph."""
-    with Image.open(path) as image:
-        return image.convert("RGB")
+    """The decoded RGB photograph, turned upright by its EXIF orientation.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read; names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except Exception as error:  # a damaged file can raise anything in Pillow's decoders
+        raise ImageError(f"{path}: cannot be read ({error}); `fastcolor prepare` leaves such files out") from error
 
 
 @dataclass

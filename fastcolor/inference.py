@@ -44,7 +44,7 @@ def network_input(luma: NDArray[Any], size: int, multiple: int) -> NDArray[np.fl
     (192, 192)
     """
     unit = luma.astype(np.float32) / np.float32(255) if luma.dtype == np.uint8 else luma.astype(np.float32)
-    height, width = network_shape(*unit.shape, size, multiple)
+    height, width = network_shape(unit.shape[0], unit.shape[1], size, multiple)
     if unit.shape != (height, width):
         unit = np.asarray(Image.fromarray(unit).resize((width, height), Image.Resampling.LANCZOS))
     return np.clip(unit, 0.0, 1.0)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from ._files import atomic_path
-from .dataset import find_images, fit_within
+from .dataset import find_images, fit_within, open_rgb
+from .errors import ImageError
 
 GRAY_SPREAD = 4.0  # a photograph whose mean of max(R, G, B) - min(R, G, B) is below this is called gray
 QUALITY = 92
@@ -99,8 +99,8 @@ def _named(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[
         for path, found in zip(
             paths, tqdm(looked, "reading", len(paths), unit="photo", disable=not progress), strict=True
         ):
-            if isinstance(found, Exception):
-                report.unreadable[str(path)] = str(found) or type(found).__name__
+            if isinstance(found, ImageError):
+                report.unreadable[str(path)] = str(found.__cause__ or found)
             elif found < GRAY_SPREAD:
                 report.gray.append(str(path))
             else:
@@ -108,20 +108,15 @@ def _named(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[
                 yield path, f"{path.stem}-{digest}.jpg"
 
 
-def _upright(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
-
-
-def _look(path: Path) -> float | Exception:
+def _look(path: Path) -> float | ImageError:
     """Mean spread of the channels of a small copy, or what went wrong."""
     try:
-        small = np.asarray(fit_within(_upright(path), 64)).astype(np.int16)
-    except Exception as error:  # a damaged file can raise anything in Pillow's decoders
+        small = np.asarray(fit_within(open_rgb(path), 64)).astype(np.int16)
+    except ImageError as error:
         return error
     return float((small.max(axis=-1) - small.min(axis=-1)).mean())
 
 
 def _write(path: Path, target: Path, size: int) -> None:
     with atomic_path(target) as temporary:
-        fit_within(_upright(path), size).save(temporary, "JPEG", quality=QUALITY, subsampling=0)
+        fit_within(open_rgb(path), size).save(temporary, "JPEG", quality=QUALITY, subsampling=0)

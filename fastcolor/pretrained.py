@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -66,7 +67,8 @@ def load_model(name_or_path: str | os.PathLike[str]) -> ColorUNet:
     except RuntimeError as error:  # torch lists every tensor that is missing, left over or of another shape
         first = str(error).splitlines()[1:2]
         raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {' '.join(first).strip()}") from error
-    return model.eval()
+    # Channels-last weights make the bfloat16 convolutions two to three times faster on the CPU.
+    return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _read_config(path: Path) -> UNetConfig:
@@ -92,7 +94,7 @@ def save_model(model: ColorUNet, folder: str | os.PathLike[str], *, half: bool =
         temporary.write_text(json.dumps(asdict(model.config), indent=1) + "\n")
     ColorBins(model.bins.table, model.bins.colors, model.bins.prior).save(folder / BINS)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    if half:
-        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    if half:  # convolutions only: variances of batch normalisation can leave the range of float16, and weigh nothing
+        tensors = {name: value.half() if value.ndim == 4 else value for name, value in tensors.items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)

@@ -100,8 +100,9 @@ class TemporalSmoother:
         _validate.arrays(logits=logits, luma=luma)
         _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
         _validate.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
-        self._start(logits)
+        self._check_continuity(logits)
         out = result("out", out, logits, (*luma.shape, 3), "uint8")
+        self._start(logits)
         if self._kernel is not None:
             self._kernel.step(as_numpy(logits), float32_or_uint8(luma), out=as_numpy(out))
         return out
@@ -126,16 +127,20 @@ class TemporalSmoother:
         """
         check_logits(logits, -3, self.bins)
         _validate.ndim("logits", logits, 3, 3)
-        self._start(logits)
+        self._check_continuity(logits)
         out = result("out", out, logits, (2, *logits.shape[1:]), "float32")
+        self._start(logits)
         if self._kernel is not None:
             self._kernel.chroma(as_numpy(logits), out=as_numpy(out))
         return out
 
-    def _start(self, logits: Any) -> None:
+    def _check_continuity(self, logits: Any) -> None:
         if self._shape is not None:
             _validate.shape("logits", logits, self._shape, "frames must not change their shape; reset() starts anew")
             _validate.arrays(**{"the frames before": self._like, "logits": logits})
+
+    def _start(self, logits: Any) -> None:
+        if self._shape is not None:
             return
         module = choose(self.backend, _array.device(logits))
         self._shape = tuple(logits.shape)
@@ -147,7 +152,7 @@ class TemporalSmoother:
 
     @property
     def probabilities(self) -> Any:
-        """``p̂ / sum_b p̂``, shape (n, H, W), float32; NaN where no frame had a valid pixel.
+        """``p̂ / sum_b p̂``, shape (n, H, W), float32; NaN where no frame of the window had a valid pixel.
 
         Raises
         ------

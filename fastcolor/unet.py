@@ -191,7 +191,7 @@ class ColorUNet(nn.Module):
         ----------
         folder : path
         half : bool
-            Store floats as float16: half the size.
+            Store the convolutions as float16: half the size.
         """
         from .pretrained import save_model
 

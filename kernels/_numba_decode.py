@@ -9,8 +9,9 @@ from ._jit import jit
 from ._numba_softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums, transpose_block
 from ._simd import LANES, fma, greater, lesser, load, splat, store, store_rgb, to_int
 
-BLOCK = 2048  # pixels: three rows of sums stay in the L1 cache
+BLOCK = 1024  # pixels: the sums stay in the L1 cache
 TILE = 256  # pixels of channels-last logits that are transposed at a time
+TILE_STRIDE = TILE + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
 
 # 255 (R - Y), 255 (B - Y), 255 (G - Y) for one unit of V or U, from the exact inverse of the luma equation.
 _R_V, _B_U = np.float32(255 / V_SCALE), np.float32(255 / U_SCALE)
@@ -19,13 +20,14 @@ _G_V, _G_U = np.float32(-255 / V_SCALE * LUMA[0] / LUMA[1]), np.float32(-255 / U
 
 @jit(inline=True)
 def to_level(x):
-    """F32 that truncates to the uint8 level ``floor(clip(x) + 0.5)``; NaN gives 0."""
-    return lesser(greater(x + splat(0.5), splat(0.0)), splat(255.5))
+    """F32 x + 0.5, clipped so that it truncates to a uint8 level; NaN gives 0."""
+    return lesser(greater(x, splat(0.0)), splat(255.5))
 
 
 @jit(inline=True)
 def write_rgb(luma, u, v, rgb, pixel, base, plane):
     """Join 16 pixels: `luma` F32 in 0..255. Interleaved if plane is 0, else R at `base` and planes `plane` apart."""
+    luma = luma + splat(0.5)  # truncation then rounds
     red, blue = fma(v, splat(_R_V), luma), fma(u, splat(_B_U), luma)
     green = fma(u, splat(_G_U), fma(v, splat(_G_V), luma))
     if plane == 0:
@@ -71,7 +73,20 @@ def decode_planar(first, last, x, n, count, scale, colors, luma, luma_unit, rgb,
         base = image * n * count
         # Inside the block, pixel i is at min(i, rest): the last vector overlaps the one before.
         block_sums(
-            x, base + start, count, count - start, size, n, scale, colors, wanted[0] or wanted[1], wanted[2], sums
+            x,
+            base + start,
+            count,
+            count - start,
+            size,
+            n,
+            scale,
+            colors,
+            wanted[0] or wanted[1],
+            wanted[2],
+            x,
+            -1,
+            0,
+            sums,
         )
         write_block(image, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted)
 
@@ -80,11 +95,25 @@ def decode_planar(first, last, x, n, count, scale, colors, luma, luma_unit, rgb,
 def decode_last(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted):
     """Tiles [first, last) of channels-last logits (count, n), flattened, count >= 16."""
     sums = np.empty((ROWS, TILE), np.float32)
-    tile = np.zeros((n, TILE), np.float32)
-    planes = tile.reshape(-1)
+    tile = np.empty(n * TILE_STRIDE, np.float32)
     for block in range(first, last):
         start = block * TILE
         size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
-        transpose_block(x, start, count, size, n, tile)
-        block_sums(planes, 0, size, size, size, n, scale, colors, wanted[0] or wanted[1], wanted[2], sums)
+        transpose_block(x, start, count, size, n, TILE_STRIDE, tile)
+        block_sums(
+            tile,
+            0,
+            TILE_STRIDE,
+            size,
+            size,
+            n,
+            scale,
+            colors,
+            wanted[0] or wanted[1],
+            wanted[2],
+            x,
+            (start + size) * n,
+            size,
+            sums,
+        )
         write_block(0, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted)

@@ -6,7 +6,6 @@ import math
 import platform
 from functools import lru_cache
 
-import llvmlite.binding
 import numpy as np
 from fastcolor.reference.constants import (
     LUMA,
@@ -19,7 +18,7 @@ from fastcolor.reference.constants import (
 )
 
 from ._jit import jit
-from ._simd import LANES, bits, fma, gather, load, load_rgb, splat, splat_int, store, where_greater
+from ._simd import LANES, bits, fma, gather, load, load_rgb, splat, splat_int, store, target_has, where_greater
 
 BLOCK = 4096  # pixels that one step of a thread's range takes
 
@@ -30,7 +29,7 @@ _V_R, _V_G, _V_B = (np.float32(c) for c in V_COEFFICIENTS)
 _Y_R, _Y_G, _Y_B = (np.float32(round(1000 * c)) for c in LUMA)
 _Y_UNIT = np.float32(1 / 255000)  # one rounding more than a division: at most 1 ulp off
 _LUMA_R, _LUMA_G, _LUMA_B = LUMA
-_FUSED = bool(llvmlite.binding.get_host_cpu_features().get("fma")) or platform.machine() in ("arm64", "aarch64")
+_FUSED = target_has("fma") or platform.machine() in ("arm64", "aarch64")
 
 
 @lru_cache(maxsize=64)

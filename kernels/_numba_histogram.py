@@ -10,7 +10,7 @@ from ._numba_encode import cell_index, float_cell, float_chroma, numerators
 from ._simd import LANES, load, load_rgb, splat_int, store, to_int
 
 BLOCK = 4096
-COPIES = 4  # neighbouring pixels count in different copies: an increment need not wait for the store before it
+COPIES = 8  # neighbouring pixels count in different copies: an increment need not wait for the store before it
 
 
 @jit(inline=True)
@@ -35,8 +35,9 @@ def count_uint8(first, last, rgb, count, planar, scales, cells):
     u_offset, u_scale, u_sure, u_top = scales[0]
     v_offset, v_scale, v_sure, v_top = scales[1]
     row = cells + 1
-    counts = np.zeros((COPIES, row * row), np.int64)
-    index = np.empty(BLOCK + LANES, np.uint16)
+    cells_padded = row * row
+    counts = np.zeros(COPIES * cells_padded, np.uint32)  # 2^32 for each copy is beyond any array
+    index = np.empty(BLOCK + LANES, np.uint32)
     for block in range(first, last):
         image, start, stop = _block_bounds(block, count)
         for position in range(start, stop, LANES):
@@ -49,13 +50,11 @@ def count_uint8(first, last, rgb, count, planar, scales, cells):
         size = stop - start
         even = size - size % COPIES
         for k in range(LANES, LANES + even, COPIES):
-            counts[0, index[k]] += 1
-            counts[1, index[k + 1]] += 1
-            counts[2, index[k + 2]] += 1
-            counts[3, index[k + 3]] += 1
+            for copy in range(COPIES):
+                counts[copy * cells_padded + index[k + copy]] += np.uint32(1)
         for k in range(LANES + even, LANES + size):
-            counts[0, index[k]] += 1
-    return counts.sum(0).reshape(row, row)
+            counts[index[k]] += np.uint32(1)
+    return counts.reshape(COPIES, row, row).astype(np.int64).sum(0)
 
 
 @jit
@@ -67,7 +66,7 @@ def moments_uint8(first, last, rgb, count, planar, scales, cells):
     counts = np.zeros(row * row, np.int64)
     sums = np.zeros((row * row, 2), np.int64)
     squares = np.zeros(2, np.float64)
-    index = np.empty(BLOCK + LANES, np.uint16)
+    index = np.empty(BLOCK + LANES, np.uint32)
     u_of, v_of = np.empty(BLOCK + LANES, np.int32), np.empty(BLOCK + LANES, np.int32)
     for block in range(first, last):
         image, start, stop = _block_bounds(block, count)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ._jit import jit
 from ._numba_decode import write_rgb
-from ._simd import LANES, fma, load, splat
+from ._simd import LANES, fma, gather, load, splat, store
 
 
 @jit(inline=True)
@@ -22,10 +22,11 @@ def _sample(position, have, want):
 def merge_rows(first, last, chroma, luma, luma_unit, width, height, rgb):
     """Rows [first, last) of an image of `width` >= 16 pixels; `luma` and `rgb` are flat, `chroma` is (2, h, w)."""
     low_height, low_width = chroma.shape[1], chroma.shape[2]
-    left = np.empty(width, np.int64)
+    left, right = np.empty(width, np.int32), np.empty(width, np.int32)
     weight = np.empty(width, np.float32)
     for x in range(width):
         left[x], weight[x] = _sample(x, low_width, width)
+        right[x] = min(left[x] + 1, low_width - 1)
     lines = np.empty((2, 2, width), np.float32)  # (line above, line below) x (U, V), stretched to the full width
     flat = lines.reshape(-1)
     held = np.full(2, -1, np.int64)  # which low-resolution row each of the two lines holds
@@ -36,7 +37,7 @@ def merge_rows(first, last, chroma, luma, luma_unit, width, height, rgb):
         for row in (above, below):
             slot = row % 2
             if held[slot] != row:
-                _stretch(chroma, row, left, weight, lines[slot])
+                _stretch(chroma[:, row], left, right, weight, lines[slot])
                 held[slot] = row
         lower = below % 2
         a, b = splat(np.float32(1) - t), splat(t)
@@ -49,12 +50,13 @@ def merge_rows(first, last, chroma, luma, luma_unit, width, height, rgb):
 
 
 @jit
-def _stretch(chroma, row, left, weight, line):
-    """Interpolate one low-resolution row to the full width."""
-    end = chroma.shape[2] - 1
+def _stretch(source, left, right, weight, line):
+    """Interpolate one low-resolution row, (2, w), to the full width."""
+    width = weight.size
     for channel in range(2):
-        source = chroma[channel, row]
-        for x in range(left.size):
-            low = left[x]
-            w = weight[x]
-            line[channel, x] = source[low] * (np.float32(1) - w) + source[min(low + 1, end)] * w
+        samples, target = source[channel], line[channel]
+        for position in range(0, width, LANES):
+            x = min(position, width - LANES)
+            w = load(weight, x)
+            a, b = gather(samples, load(left, x)), gather(samples, load(right, x))
+            store(target, x, fma(b, w, a * (splat(1.0) - w)))

@@ -14,7 +14,20 @@ import numpy as np
 
 from ._jit import jit
 from ._numba_math import HIGHEST, LOG2E, LOWEST, exp2_scaled
-from ._simd import LANES, fma, greater, lesser, load, load_one, load_transposed, outside, splat, store, where_greater
+from ._simd import (
+    LANES,
+    fma,
+    greater,
+    lesser,
+    load,
+    load_one,
+    load_transposed,
+    outside,
+    prefetch,
+    splat,
+    store,
+    where_greater,
+)
 
 TOTAL, SUM_U, SUM_V, TOP, RATIO, SECOND = range(6)
 ROWS = 6
@@ -25,82 +38,80 @@ _INF, _NAN = np.float32(np.inf), np.float32(np.nan)
 _LOG2E = np.float32(LOG2E)
 
 
-@jit
-def sum_chroma(x, start, stride, count, size, n, scale, colors, sums):
-    """Rows TOTAL, SUM_U, SUM_V without subtracting the maximum; False if a sum is out of range or NaN.
+@jit(inline=True)
+def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums):
+    """Fill the wanted rows without subtracting the maximum; False if a sum is out of range or NaN.
 
-    `x` is flat: bin b of pixel i lies at ``start + b * stride + i``, for i < `count`; the last vector overlaps.
+    `x` is flat: bin b of pixel i lies at ``start + b * stride + i``, for i < `count`; the last vector overlaps. Until
+    the last group of planes, the rows TOP, RATIO and SECOND hold the sum at T = 1, the largest and the second logit.
+
+    Meanwhile the next data are fetched: the next group of planes, or, if `x` is a copy that was made of `source`, what
+    the next copy will read: n rows of `size` elements, `apart` from each other, from `upcoming` on.
     """
     width = sums.shape[1]
-    flat = sums.reshape(-1)
+    flat, palette = sums.reshape(-1), colors.reshape(-1)
     factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
+    unit, unit_low, unit_high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
     good = True
     for first in range(0, n, GROUP):
         planes = min(GROUP, n - first)
+        final = first + GROUP >= n
+        next_group, spacing = start + (size if final else (first + GROUP) * stride), stride
+        if upcoming >= 0:
+            next_group, spacing = upcoming + first * apart, apart
         for i in range(0, size, LANES):
             at = start + first * stride + min(i, count - LANES)
-            if first == 0:
-                total, u, v = splat(0.0), splat(0.0), splat(0.0)
-            else:
-                total, u, v = load(flat, i), load(flat, width + i), load(flat, 2 * width + i)
-            if planes == GROUP:
-                for k in range(GROUP):
-                    e = exp2_scaled(load(x, at + k * stride), factor, low, high)
+            ahead = next_group + i
+            total, u, v, mass = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+            top, second = splat(-_INF), splat(-_INF)
+            if first > 0 and want_color:
+                total, u, v = load(flat, i), load(flat, SUM_U * width + i), load(flat, SUM_V * width + i)
+            if first > 0 and want_top:
+                mass, top = load(flat, TOP * width + i), load(flat, RATIO * width + i)
+                second = load(flat, SECOND * width + i)
+            for k in range(planes):
+                prefetch(source, ahead + k * spacing)
+                value = load(x, at + k * stride)
+                if want_color:
+                    e = exp2_scaled(value, factor, low, high)
                     total = total + e
-                    u = fma(e, splat(colors[first + k, 0]), u)
-                    v = fma(e, splat(colors[first + k, 1]), v)
-            else:
-                for k in range(planes):
-                    e = exp2_scaled(load(x, at + k * stride), factor, low, high)
-                    total = total + e
-                    u = fma(e, splat(colors[first + k, 0]), u)
-                    v = fma(e, splat(colors[first + k, 1]), v)
-            store(flat, i, total)
-            store(flat, width + i, u)
-            store(flat, 2 * width + i, v)
-            if first + GROUP >= n and outside(splat(_SMALL), total, splat(_LARGE)):
-                good = False
-    return good
-
-
-@jit
-def sum_confidence(x, start, stride, count, size, n, sums):
-    """Rows TOP and RATIO without subtracting the maximum; False if a sum is out of range or NaN."""
-    width = sums.shape[1]
-    flat = sums.reshape(-1)
-    factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
-    good = True
-    for first in range(0, n, GROUP):
-        planes = min(GROUP, n - first)
-        for i in range(0, size, LANES):
-            at = start + first * stride + min(i, count - LANES)
-            if first == 0:
-                total, top, second = splat(0.0), splat(-_INF), splat(-_INF)
-            else:
-                total = load(flat, TOP * width + i)
-                top, second = load(flat, RATIO * width + i), load(flat, SECOND * width + i)
-            if planes == GROUP:
-                for k in range(GROUP):
-                    value = load(x, at + k * stride)
+                    u = fma(e, splat(load_one(palette, 2 * (first + k))), u)
+                    v = fma(e, splat(load_one(palette, 2 * (first + k) + 1)), v)
+                if want_top:
                     second = greater(second, lesser(top, value))
                     top = greater(top, value)
-                    total = total + exp2_scaled(value, factor, low, high)
-            else:
-                for k in range(planes):
-                    value = load(x, at + k * stride)
-                    second = greater(second, lesser(top, value))
-                    top = greater(top, value)
-                    total = total + exp2_scaled(value, factor, low, high)
-            if first + GROUP >= n:
-                if outside(splat(_SMALL), total, splat(_LARGE)):
-                    good = False
-                store(flat, TOP * width + i, exp2_scaled(top, factor, low, high) / total)
-                store(flat, RATIO * width + i, _ratio(top, second))
-            else:
-                store(flat, TOP * width + i, total)
+                    mass = mass + exp2_scaled(value, unit, unit_low, unit_high)
+            if want_color:
+                good = good and not (final and outside(splat(_SMALL), total, splat(_LARGE)))
+                store(flat, i, total)
+                store(flat, SUM_U * width + i, u)
+                store(flat, SUM_V * width + i, v)
+            if want_top:
+                if final:
+                    good = good and not outside(splat(_SMALL), mass, splat(_LARGE))
+                    mass, top, second = exp2_scaled(top, unit, unit_low, unit_high) / mass, _ratio(top, second), second
+                store(flat, TOP * width + i, mass)
                 store(flat, RATIO * width + i, top)
                 store(flat, SECOND * width + i, second)
     return good
+
+
+@jit
+def sum_chroma(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
+    """Rows TOTAL, SUM_U, SUM_V."""
+    return _sum(x, start, stride, count, size, n, scale, colors, True, False, source, upcoming, apart, sums)
+
+
+@jit
+def sum_confidence(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
+    """Rows TOP and RATIO."""
+    return _sum(x, start, stride, count, size, n, scale, colors, False, True, source, upcoming, apart, sums)
+
+
+@jit
+def sum_both(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
+    """All rows in one pass."""
+    return _sum(x, start, stride, count, size, n, scale, colors, True, True, source, upcoming, apart, sums)
 
 
 @jit(inline=True)
@@ -128,8 +139,8 @@ def sum_carefully(x, start, stride, count, size, n, scale, colors, sums):
         total, u, v, mass = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
         for b in range(n):
             value = load(x, at + b * stride) - top  # NaN for a NaN logit, for inf - inf, and where all are -inf
-            mass = mass + exp2_scaled(value, unit, unit_low, unit_high)
-            e = exp2_scaled(value, factor, low, high)
+            mass = mass + exp2_scaled(greater(unit_low, value), unit, unit_low, unit_high)
+            e = exp2_scaled(greater(low, value), factor, low, high)
             total = total + e
             u = fma(e, splat(colors[b, 0]), u)
             v = fma(e, splat(colors[b, 1]), v)
@@ -161,16 +172,19 @@ def take_mode(x, start, stride, count, size, n, colors, sums):
 
 
 @jit
-def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want_top, sums):
+def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums):
     """Fill the rows that are wanted; `scale` is log2(e) / T, or inf for the mode."""
     mode = scale == _INF
     factor = _LOG2E if mode else scale
     steepest = max(factor if want_color else _LOG2E, _LOG2E if want_top else factor)
     good = _in_range(x, start + min(0, count - LANES), stride, n, steepest)
-    if good and want_color and not mode:
-        good = sum_chroma(x, start, stride, count, size, n, factor, colors, sums)
-    if good and want_top:
-        good = sum_confidence(x, start, stride, count, size, n, sums)
+    if good:
+        if want_color and want_top:
+            good = sum_both(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
+        elif want_color:
+            good = sum_chroma(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
+        else:
+            good = sum_confidence(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
     if not good:
         sum_carefully(x, start, stride, count, size, n, factor, colors, sums)
     if mode and want_color:
@@ -187,15 +201,14 @@ def _in_range(x, start, stride, n, scale):
 
 
 @jit
-def transpose_block(x, first, count, size, n, tile):
-    """Copy `size` pixels of channels-last logits, (count, n) flattened, into `tile`: n planes of `size` pixels."""
-    flat = tile.reshape(-1)
+def transpose_block(x, first, count, size, n, stride, tile):
+    """Copy `size` pixels of channels-last logits, (count, n) flattened, into flat `tile`: n planes `stride` apart."""
     for i in range(0, size, LANES):
         pixel = min(first + i, count - LANES)
         for part in range(0, n - n % LANES, LANES):
             columns = load_transposed(x, pixel * n + part, n)
             for b in range(LANES):
-                store(flat, (part + b) * size + i, columns[b])
+                store(tile, (part + b) * stride + i, columns[b])
         for b in range(n - n % LANES, n):
             for lane in range(LANES):
-                flat[b * size + i + lane] = load_one(x, (pixel + lane) * n + b)
+                tile[b * stride + i + lane] = load_one(x, (pixel + lane) * n + b)

@@ -66,7 +66,7 @@ def _softmax_carefully(x, start, stride, count, size, n, tile, scales):
             top = greater(load(x, at + b * stride), top)
         total = splat(0.0)
         for b in range(n):
-            e = exp2_scaled(load(x, at + b * stride) - top, factor, low, high)
+            e = exp2_scaled(greater(low, load(x, at + b * stride) - top), factor, low, high)
             store(tile, b * BLOCK + i, e)
             total = total + e
         store(scales, i, splat(1.0) / total)
@@ -106,7 +106,7 @@ def advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving,
             _store_past(ring, slot + row + i, p)
             if exact:
                 p = _load_past(ring, slot + row + i)
-            s = fma(load(sums, base + row + i), keep, fma(past, splat(0.0) - drop, p))
+            s = fma(load(sums, base + row + i), keep, fma(past, -drop, p))
             store(sums, base + row + i, s)
             store(tile, row + i, log2(s) + broken)
 
@@ -135,7 +135,8 @@ def step(
     """
     decay, leaving, exact, refresh = rules
     tile = np.empty(n * BLOCK, np.float32)
-    turned = np.empty((n, BLOCK) if transposed else (0, 0), np.float32)
+    stride = BLOCK + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
+    turned = np.empty(n * stride if transposed else 0, np.float32)
     scales = np.empty(BLOCK, np.float32)
     rows = np.empty((ROWS, BLOCK), np.float32)
     nothing = np.empty(0, np.float32)
@@ -150,13 +151,14 @@ def step(
         for k in range(length):
             slots[k] = (k * blocks + block) * n * BLOCK
         if transposed:
-            transpose_block(x, start, count, size, n, turned)
-            softmax_block(turned.reshape(-1), 0, size, size, size, n, tile, scales)
+            transpose_block(x, start, count, size, n, stride, turned)
+            softmax_block(turned, 0, stride, size, size, n, tile, scales)
         else:
             softmax_block(x, start, count, count - start, size, n, tile, scales)
+        upcoming, apart = ((start + size) * n, size) if transposed else (start + size, count)
         if refresh and (frame + block) % REFRESH == 0:
             refresh_block(size, n, sums, ring, base, slots, frame, decay)
         slot = slots[frame % length]
         advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving, exact)
-        block_sums(tile, 0, BLOCK, size, size, n, scale, colors, True, False, rows)
+        block_sums(tile, 0, BLOCK, size, size, n, scale, colors, True, False, x, upcoming, apart, rows)
         write_block(0, start, count, size, rows, luma, luma_unit, rgb, False, chroma, nothing, nothing, wanted)

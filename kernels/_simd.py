@@ -18,6 +18,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import lower_builtin, models, register_model
@@ -71,6 +72,17 @@ _register_operator(operator.truediv, "fdiv", None)
 _register_operator(operator.and_, None, "and_")
 _register_operator(operator.lshift, None, "shl")
 _register_operator(operator.rshift, None, "ashr")
+
+
+@infer_global(operator.neg)
+class _NegativeTyping(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(F32, F32) if args == (F32,) else None
+
+
+@lower_builtin(operator.neg, Vector)
+def _lower_negative(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.fneg(args[0])
 
 
 def _splat_value(builder: Any, scalar: Any) -> Any:
@@ -195,6 +207,67 @@ def from_bits(typing_context: Any, x: Any) -> Any:
     return F32(x), codegen
 
 
+def target_has(feature: str) -> bool:
+    """True if code is made for a CPU with this feature: Numba's target, which need not be this machine."""
+    return f"+{feature}" in cpu_target.target_context.codegen()._tm_features.split(",")
+
+
+@intrinsic
+def has_avx512(typing_context: Any) -> Any:
+    """True, at compile time, where :func:`fraction` and :func:`times_exp2` are one instruction each."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return ir.Constant(_BOOL, int(target_has("avx512f") and target_has("avx512dq")))
+
+    return types.boolean(), codegen
+
+
+def _avx512(builder: Any, name: str, values: list[Any]) -> Any:
+    """Call ``llvm.x86.avx512.mask.<name>.ps.512`` without a mask and with the current rounding."""
+    vector, half = _wide(_FLOAT), ir.IntType(16)
+    values = [*values, ir.Constant(vector, ir.Undefined), half(-1), _INT(4)]
+    kind = ir.FunctionType(vector, [value.type for value in values])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.mask.{name}.ps.512")
+    return builder.call(function, values)
+
+
+@intrinsic
+def fraction(typing_context: Any, x: Any) -> Any:
+    """``x - floor(x)``, 0 for infinities; only under :func:`has_avx512`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        toward_minus_infinity = 1
+        return _avx512(builder, "reduce", [args[0], _INT(toward_minus_infinity)])
+
+    return F32(x), codegen
+
+
+@intrinsic
+def times_exp2(typing_context: Any, x: Any, power: Any) -> Any:
+    """``x * 2^floor(power)``, rounded to 0 or inf where it must; only under :func:`has_avx512`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _avx512(builder, "scalef", list(args))
+
+    return F32(x, power), codegen
+
+
+@intrinsic
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of ``array[index]``, which need not exist."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        index = context.cast(builder, args[1], sig.args[1], types.intp)
+        pointer = builder.bitcast(_address(context, builder, sig.args[0], args[0], index), _BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _INT, _INT, _INT])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, locality, data = _INT(0), _INT(2), _INT(1)
+        builder.call(function, [pointer, read, locality, data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), codegen
+
+
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
@@ -217,6 +290,8 @@ def _load_floats(context: Any, builder: Any, array_type: Any, array: Any, index:
     dtype = array_type.dtype
     if dtype == types.float32:
         return read(_FLOAT)
+    if dtype == types.int32:
+        return read(_INT)
     if dtype == types.float64:
         return builder.fptrunc(read(ir.DoubleType()), floats)
     if dtype == types.int16:
@@ -229,7 +304,7 @@ def _load_floats(context: Any, builder: Any, array_type: Any, array: Any, index:
 
 @intrinsic
 def load(typing_context: Any, array: Any, index: Any) -> Any:
-    """F32 from ``array[index : index + 16]``, a contiguous 1-D array without bounds check.
+    """F32 from ``array[index : index + 16]``, a contiguous 1-D array without bounds check; I32 from int32.
 
     float32; float64 (rounded); uint8; int16 are the bits of float16, uint16 the bits of bfloat16.
     """
@@ -238,7 +313,7 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
         index = context.cast(builder, args[1], sig.args[1], types.intp)
         return _load_floats(context, builder, sig.args[0], args[0], index)
 
-    return F32(array, index), codegen
+    return (I32 if array.dtype == types.int32 else F32)(array, index), codegen
 
 
 @intrinsic
@@ -341,10 +416,15 @@ def load_rgb(typing_context: Any, array: Any, index: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         index = context.cast(builder, args[1], sig.args[1], types.intp)
         raw = _read(context, builder, sig.args[0], args[0], index, _BYTE, 3 * LANES)
+        # One byte shuffle to 16 words of R, G, B and anything; then shifts, which any port can do.
+        order = [3 * pixel + min(channel, 2) for pixel in range(LANES) for channel in range(4)]
+        words = builder.shuffle_vector(raw, raw, ir.Constant(_wide(_INT, 4 * LANES), order))
+        words = builder.bitcast(words, _wide(_INT))
+        low_byte = ir.Constant(_wide(_INT), [255] * LANES)
         channels = []
-        for first in range(3):
-            order = ir.Constant(_wide(_INT), list(range(first, 3 * LANES, 3)))
-            channels.append(builder.uitofp(builder.shuffle_vector(raw, raw, order), _wide(_FLOAT)))
+        for channel in range(3):
+            shifted = builder.lshr(words, ir.Constant(_wide(_INT), [8 * channel] * LANES))
+            channels.append(builder.sitofp(builder.and_(shifted, low_byte), _wide(_FLOAT)))
         return context.make_tuple(builder, three, channels)
 
     return three(array, index), codegen
@@ -355,12 +435,12 @@ def store_rgb(typing_context: Any, array: Any, index: Any, red: Any, green: Any,
     """Write 16 interleaved uint8 pixels from byte `index` on; the F32 values must lie in [0, 256) and are truncated."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        red, green, blue = (builder.trunc(builder.fptosi(x, _wide(_INT)), _wide(_BYTE)) for x in args[2:])
-        pair = builder.shuffle_vector(red, green, ir.Constant(_wide(_INT, 2 * LANES), list(range(2 * LANES))))
-        third = ir.Constant(_wide(_INT, 2 * LANES), list(range(LANES)) + [0] * LANES)
-        padded = builder.shuffle_vector(blue, blue, third)
-        order = [channel * LANES + pixel for pixel in range(LANES) for channel in range(3)]
-        pixels = builder.shuffle_vector(pair, padded, ir.Constant(_wide(_INT, 3 * LANES), order))
+        red, green, blue = (builder.fptosi(x, _wide(_INT)) for x in args[2:])
+        green = builder.shl(green, ir.Constant(_wide(_INT), [8] * LANES))
+        blue = builder.shl(blue, ir.Constant(_wide(_INT), [16] * LANES))
+        words = builder.bitcast(builder.or_(builder.or_(red, green), blue), _wide(_BYTE, 4 * LANES))
+        order = [4 * pixel + channel for pixel in range(LANES) for channel in range(3)]
+        pixels = builder.shuffle_vector(words, words, ir.Constant(_wide(_INT, 3 * LANES), order))
         index = context.cast(builder, args[1], sig.args[1], types.intp)
         pointer = _address(context, builder, sig.args[0], args[0], index)
         builder.store(pixels, builder.bitcast(pointer, pixels.type.as_pointer()), align=1)

@@ -125,7 +125,9 @@ def label_means(table: Table, counts: ArrayLike, sums: ArrayLike, fallback: Arra
     fallback = np.asarray(fallback, dtype=np.float64)
     n = len(fallback)
     total = np.bincount(table.ravel(), np.asarray(counts).ravel(), minlength=n)[:, None]
-    summed = np.stack([np.bincount(table.ravel(), s.ravel(), minlength=n) for s in np.moveaxis(sums, -1, 0)], axis=-1)
+    summed = np.stack(
+        [np.bincount(table.ravel(), s.ravel(), minlength=n) for s in np.moveaxis(np.asarray(sums), -1, 0)], axis=-1
+    )
     return np.where(total > 0, _SCALE * summed / np.maximum(total, 1), fallback)
 
 

@@ -94,7 +94,7 @@ class TemporalSmoother:
 
     @property
     def probabilities(self) -> Float:
-        """``p̂ / sum_b p̂``, shape (n, H, W); NaN where no frame had a valid pixel.
+        """``p̂ / sum_b p̂``, shape (n, H, W); NaN where no frame of the window had a valid pixel.
 
         Raises
         ------
@@ -104,4 +104,5 @@ class TemporalSmoother:
         if self._sum is None:
             raise RuntimeError("probabilities: expected at least one step() before; no frame has been seen")
         total = self._sum.sum(axis=0)
-        return self._sum / np.where(total > 0, total, np.nan)
+        # Each valid frame adds at least e^(-α window); what is less is left over from rounding.
+        return self._sum / np.where(total > 0.5 * math.exp(-self.alpha * self.window), total, np.nan)

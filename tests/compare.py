@@ -1,8 +1,8 @@
 """Comparators: is a fast result right, given the float64 reference on the *same rounded input*?
 
 Every tolerance is derived here, beside its number, from the arithmetic that it allows: float32 with round to nearest
-(unit roundoff u), the maximum subtracted first, float64 nowhere needed. Nothing is tuned to what a kernel happens to give,
-and a comparator that finds a difference says at which pixel and how far beyond the bound it lies.
+(unit roundoff u), the maximum subtracted first, float64 nowhere needed. Nothing is tuned to what a kernel gives, and
+a comparator that finds a difference says at which pixel and how far beyond the bound it lies.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import sys
 from typing import Any
 
 import numpy as np
+from fastcolor.reference.color import as_unit
+from fastcolor.reference.constants import LUMA, U_MAX, U_SCALE, V_MAX, V_SCALE
 from numpy.typing import ArrayLike, NDArray
 
 from fastcolor import reference
-from fastcolor.reference.color import as_unit
-from fastcolor.reference.constants import LUMA, U_MAX, U_SCALE, V_MAX, V_SCALE
 
 Float = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def assert_close(what: str, actual: ArrayLike, expected: ArrayLike, bound: Array
 
 
 def assert_labels_match(labels: Any, rgb: Any, bins: reference.ColorBins) -> None:
-    """Labels of `rgb` (..., 3). uint8: equal. Floats: equal, or the label of the cell across an edge within CELL_ERROR."""
+    """Labels of `rgb` (..., 3). uint8: equal. Floats: or that of the cell across an edge within CELL_ERROR."""
     labels, rgb = as_float64(labels), np.asarray(rgb)
     _assert_shape("labels", labels, rgb.shape[:-1])
     if rgb.dtype == np.uint8:
@@ -144,8 +144,8 @@ def sum_error(terms: Float) -> Float:
     """Absolute rounding error of a float32 sum of `terms` >= 0 on the last axis, in any order.
 
     Adding a term rounds by at most u times the sum, and by at most the term. The errors of n additions add up to their
-    sum at worst, and to 6 sqrt(n) u times the sum with a probability of 1 - 1e-7 (N. Higham, T. Mary, "A new approach to
-    probabilistic rounding error analysis", SIAM J. Sci. Comput. 2019, theorem 2.4).
+    sum at worst, and to 6 sqrt(n) u times the sum with a probability of 1 - 1e-7 (N. Higham, T. Mary, "A new approach
+    to probabilistic rounding error analysis", SIAM J. Sci. Comput. 2019, theorem 2.4).
     """
     total = terms.sum(axis=-1, keepdims=True)
     worst = np.minimum(terms, u * total).sum(axis=-1)
@@ -155,8 +155,8 @@ def sum_error(terms: Float) -> Float:
 def chroma_bound(logits: Float, bins: reference.ColorBins, temperature: float) -> Float:
     """How far a float32 annealed mean of `logits` (..., n) may lie from the float64 one: (..., 2).
 
-    With ``c = sum w_b c_b / W`` and computed weights ``w_b (1 + r_b)``, the error is ``sum w_b r_b (c_b - c) / W'``. The
-    two sums round on their own, and so do each product and the quotient.
+    With ``c = sum w_b c_b / W`` and computed weights ``w_b (1 + r_b)``, the error is ``sum w_b r_b (c_b - c) / W'``.
+    The two sums round on their own, and so do each product and the quotient.
     """
     colors = bins.colors.astype(np.float64)
     if temperature == 0:
@@ -197,9 +197,9 @@ def assert_chroma_close(
 def assert_rgb_close(rgb: Any, luma: Any, chroma: Float, chroma_error: Float, *, levels: float = 1) -> None:
     """uint8 `rgb` (..., 3) of `luma` (...) and the float64 `chroma` (..., 2), which is known within `chroma_error`.
 
-    Each channel is ``floor(v)`` with ``v = 255 clip(Y + a U + b V) + 0.5``. A result may differ from it only where v lies
-    within its own error of an integer, and then by one level. The error of v: the chroma's, through a and b, plus at
-    most 8 roundings of each summand (1 / 255, constants, products, sums), plus 1 u of v itself (the sum with 0.5).
+    Each channel is ``floor(v)`` with ``v = 255 clip(Y + a U + b V) + 0.5``. A result may differ from it only where v
+    lies within its own error of an integer, and then by one level. The error of v: the chroma's, through a and b, plus
+    at most 8 roundings of each summand (1 / 255, constants, products, sums), plus 1 u of v itself (the sum with 0.5).
     More than one level is allowed only where `levels` says so (a uint8 ring).
     """
     rgb, y = as_float64(rgb), as_unit(np.asarray(luma)).astype(np.float64)
@@ -208,7 +208,9 @@ def assert_rgb_close(rgb: Any, luma: Any, chroma: Float, chroma_error: Float, *,
     _assert_shape("rgb", rgb, (*y.shape, 3))
     value = 255.0 * reference.yuv_to_rgb(np.concatenate([y[..., None], chroma], axis=-1)) + 0.5
     blue, red = 1 / U_SCALE, 1 / V_SCALE
-    mix = np.array([[0.0, red], [LUMA[2] / LUMA[1] * blue, LUMA[0] / LUMA[1] * red], [blue, 0.0]])  # |a|, |b| of R, G, B
+    mix = np.array(
+        [[0.0, red], [LUMA[2] / LUMA[1] * blue, LUMA[0] / LUMA[1] * red], [blue, 0.0]]
+    )  # |a|, |b| of R, G, B
     with np.errstate(invalid="ignore"):
         error = chroma_error @ mix.T + 8 * u * (np.abs(y)[..., None] + np.abs(chroma) @ mix.T)
         error = 255.0 * error + u * value
@@ -316,8 +318,8 @@ class SmoothedTruth:
     def assert_probabilities(self, actual: Any) -> None:
         """Normalised p̂ (n, H, W); NaN where no frame of the window had a valid pixel.
 
-        A valid frame adds at least ``e^(-α window)`` to the sum over the bins: only where that drowns in the error of the
-        recursion may a sum of zero give anything, and a sum above it NaN.
+        A valid frame adds at least ``e^(-α window)`` to the sum over the bins: only where that drowns in the error of
+        the recursion may a sum of zero give anything, and a sum above it NaN.
         """
         total, error = self._sum.sum(axis=-1, keepdims=True), self._error.sum(axis=-1, keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):

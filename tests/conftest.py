@@ -6,7 +6,6 @@ import os
 
 import hypothesis
 import pytest
-
 from fastcolor.kernels import _registry
 
 # Compiling takes seconds, so that deadlines say nothing: off once, here, for every profile.
@@ -27,7 +26,9 @@ def tested_backends() -> list[str]:
     names = [name.strip() for name in explicit.split(",") if name.strip()]
     for name in names:
         if name not in _registry.BACKENDS:
-            raise pytest.UsageError(f"FASTCOLOR_TEST_BACKENDS: expected some of {list(_registry.BACKENDS)}, got {name!r}")
+            raise pytest.UsageError(
+                f"FASTCOLOR_TEST_BACKENDS: expected some of {list(_registry.BACKENDS)}, got {name!r}"
+            )
         if (reason := _registry.unavailable_because(name)) is not None:
             raise pytest.UsageError(f"FASTCOLOR_TEST_BACKENDS: {name} does not run here: {reason}")
     if not names:
@@ -36,7 +37,9 @@ def tested_backends() -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "gpu: needs a CUDA device that torch sees; FASTCOLOR_REQUIRE_GPU=1 forbids skipping")
+    config.addinivalue_line(
+        "markers", "gpu: needs a CUDA device that torch sees; FASTCOLOR_REQUIRE_GPU=1 forbids skipping"
+    )
     config.stash[_BACKENDS] = tested_backends()
 
 

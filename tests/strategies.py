@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-
 from fastcolor.reference import ColorBins
 from fastcolor.reference.constants import U_MAX, V_MAX
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 Array = NDArray[Any]
 MAX_LOGITS = 300_000  # bins x pixels: what the float64 reference does in about ten milliseconds
@@ -36,7 +35,17 @@ def shapes(draw: st.DrawFn, max_pixels: int = 10_000) -> tuple[int, int]:
 
 # --- memory layouts ---------------------------------------------------------------------------------------------------
 
-LAYOUTS = ("contiguous", "transposed", "bins_last", "sliced", "reversed", "broadcast", "offset", "unaligned", "readonly")
+LAYOUTS = (
+    "contiguous",
+    "transposed",
+    "bins_last",
+    "sliced",
+    "reversed",
+    "broadcast",
+    "offset",
+    "unaligned",
+    "readonly",
+)
 layouts = st.sampled_from(LAYOUTS)
 
 
@@ -49,18 +58,20 @@ def lay_out(array: Array, layout: str) -> Array:
     if layout == "contiguous":
         return np.array(array, order="C")  # ascontiguousarray would give a scalar a dimension
     if layout == "transposed":
-        return np.asfortranarray(array)
+        return np.array(array, order="F")
     if layout == "bins_last":  # the third axis from the end adjacent in memory: torch's channels_last
+        if array.ndim == 0:
+            return array.copy()
         axis = max(array.ndim - 3, 0)
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, axis, -1)), -1, axis)
     if layout == "sliced":
         return _in_larger_buffer(array)
     if layout == "reversed":
-        flip = (slice(None, None, -1),) * array.ndim
-        return np.ascontiguousarray(array[flip])[flip]
+        flip = (*(slice(None, None, -1),) * array.ndim, ...)
+        return np.array(array[flip], order="C")[flip]
     if layout == "broadcast":
         axis = array.ndim - 1
-        return np.broadcast_to(array.take([0], axis) if array.size else array, array.shape)
+        return np.broadcast_to(array.take([0], axis) if array.size and array.ndim else array, array.shape)
     if layout == "offset":
         return _at_byte(array, array.itemsize)
     if layout == "unaligned":
@@ -76,7 +87,7 @@ def _in_larger_buffer(array: Array) -> Array:
     """Every second element of a larger buffer whose other elements would be noticed."""
     poison = np.nan if array.dtype.kind == "f" else 199
     buffer = np.full([2 * size + 3 for size in array.shape], poison, array.dtype)
-    view = buffer[tuple(slice(1, 1 + 2 * size, 2) for size in array.shape)]
+    view = buffer[(*(slice(1, 1 + 2 * size, 2) for size in array.shape), ...)]  # ... keeps a scalar an array
     view[...] = array
     return view
 
@@ -92,15 +103,20 @@ def _at_byte(array: Array, offset: int) -> Array:
 
 LOGITS = (
     "normal1", "flat", "normal3", "normal10", "normal0.01", "shifted", "one_peak", "two_peaks", "huge", "masked",
-    "all_masked", "nan", "inf", "mixed",
+    "masked_finite", "all_masked", "nan", "inf", "mixed",
 )  # fmt: skip
 FINITE_LOGITS = LOGITS[: LOGITS.index("masked")]
 logit_kinds = st.sampled_from(LOGITS)
 
 
 def make_logits(rng: np.random.Generator, kind: str, n: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Logits (n, *shape) of a named kind; values are exact in float16, so that every dtype carries the same ones."""
+    """Logits (n, *shape) of a named kind; values are exact in float16, so that every dtype carries the same ones.
+
+    But for ``masked_finite``: masks by large negative numbers are -inf in float16.
+    """
     x = _logits(rng, kind, n, shape)
+    if kind == "masked_finite":
+        return x.astype(np.float32).astype(np.float64)
     return np.clip(x, -60000, 60000, where=np.isfinite(x), out=x).astype(np.float16).astype(np.float64)
 
 
@@ -125,6 +141,11 @@ def _logits(rng: np.random.Generator, kind: str, n: int, shape: tuple[int, ...])
     if kind == "masked":
         x[rng.random(x.shape) < 0.5] = -np.inf
         np.put_along_axis(x, rng.integers(0, n, shape)[None], 1.0, 0)  # every pixel keeps a bin
+        return x
+    if kind == "masked_finite":  # as in `masked_fill(mask, torch.finfo(dtype).min)`
+        x[rng.random(x.shape) < 0.3] = rng.choice([-3.4028234663852886e38, -1e30, -1e20, -1e12, -1e5])
+        if rng.random() < 0.3:
+            np.put_along_axis(x, rng.integers(0, n, shape)[None], rng.choice([1e9, 1e30, 3e38]), 0)
         return x
     if kind == "all_masked":
         x[:, rng.random(shape) < 0.3] = -np.inf
@@ -168,8 +189,8 @@ def make_rgb(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> NDA
 class RandomBins(ColorBins):
     """Color bins that a failing test can print on one line."""
 
-    def __repr__(self) -> str:
-        return f"<{self.n} random bins over {self.cells} x {self.cells} cells>"
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(f"<{self.n} random bins over {self.cells} x {self.cells} cells>")
 
 
 def make_bins(rng: np.random.Generator, n: int, cells: int) -> ColorBins:
@@ -206,7 +227,7 @@ def as_kind(array: Array, kind: str, dtype: str, layout: str = "contiguous") -> 
 
     tensor = torch.from_numpy(np.array(array, order="C")).to(getattr(torch, dtype))
     if layout == "broadcast":
-        return tensor[..., :1].expand(tensor.shape) if tensor.numel() else tensor
+        return tensor[..., :1].expand(tensor.shape) if tensor.numel() and tensor.ndim else tensor
     # NumPy has no bfloat16: its bits are laid out as integers of the same size.
     bits = tensor.view(torch.int16) if dtype == "bfloat16" else tensor
     return torch.from_numpy(lay_out(bits.numpy(), layout)).view(tensor.dtype)

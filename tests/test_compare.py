@@ -8,9 +8,9 @@ import compare
 import numpy as np
 import pytest
 import strategies
+from fastcolor.reference.constants import LUMA, U_SCALE, V_SCALE
 
 from fastcolor import reference
-from fastcolor.reference.constants import LUMA, U_SCALE, V_SCALE
 
 F = np.float32
 BINS = strategies.make_bins(np.random.default_rng(7), 32, 17)
@@ -146,7 +146,9 @@ def test_chroma_rejects_an_epsilon_under_the_logarithm() -> None:
 
 def test_encoded_rejects() -> None:
     rgb = strategies.make_rgb(np.random.default_rng(3), "uniform", SHAPE)
-    luma, labels, weights = (part.astype(d) for part, d in zip(reference.encode(rgb, BINS), (F, np.uint8, F), strict=True))
+    luma, labels, weights = (
+        part.astype(d) for part, d in zip(reference.encode(rgb, BINS), (F, np.uint8, F), strict=True)
+    )
     compare.assert_encoded((luma, labels, weights), rgb, BINS, 0.2)
     off_by_one = labels.copy()
     off_by_one[7, 7] = (off_by_one[7, 7] + 1) % BINS.n
@@ -172,7 +174,7 @@ def test_float_labels_may_cross_an_edge_only_beside_it() -> None:
     on_edge = np.array([[0.3, 0.3, 0.3]])  # K = 2: gray is the corner of all four cells
     for label in range(4):
         compare.assert_labels_match(np.array([label]), on_edge, bins)
-    beside = on_edge + [[0.0, 0.0, 1e-5]]  # a little blue: U is positive, V a little negative
+    beside = np.array([[0.3, 0.3, 0.30001]])  # a little blue: U is positive, V a little negative
     compare.assert_labels_match(np.array([2]), beside, bins)
     for label in (0, 1, 3):
         with pytest.raises(AssertionError, match="labels: 1 of 1"):
@@ -209,7 +211,7 @@ def test_confidence_rejects() -> None:
         (annealed, ratio), (top, annealed_ratio), (top, third), (top, 1 / ratio), (top * F(1 + 1e-5), ratio),
         (top, ratio * F(1 + 3e-5)), (np.roll(top, 1, 0), ratio), (top, np.full_like(ratio, np.inf)),
     ):  # fmt: skip
-        with pytest.raises(AssertionError, match="(top|ratio): "):
+        with pytest.raises(AssertionError, match=r"(top|ratio): "):
             compare.assert_confidence_close(wrong_top, wrong_ratio, logits)
 
 

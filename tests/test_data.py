@@ -14,6 +14,7 @@ import fastcolor  # noqa: E402
 from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.cli import main  # noqa: E402
 from fastcolor.dataset import VARIANTS, KeySampler, PhotoDataset, find_images  # noqa: E402
+from fastcolor.errors import ImageError  # noqa: E402
 from fastcolor.prepare import prepare  # noqa: E402
 
 BINS = ColorBins.default()
@@ -92,6 +93,12 @@ def test_samples_depend_on_seed_and_key_alone(folder, augment, keep):
 
     assert torch.equal(samples(0, 0), samples(0, 2))
     assert not torch.equal(samples(0, 0), samples(1, 0))
+
+
+def test_a_damaged_photograph_is_named(folder):
+    (folder / "4.png").write_bytes((folder / "0.png").read_bytes()[:200])
+    with pytest.raises(ImageError, match=r"4\.png: cannot be read .*prepare"):
+        PhotoDataset(find_images(folder), BINS, augment="none", keep=True)
 
 
 def test_wrong_options_are_told(folder):

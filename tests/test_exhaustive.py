@@ -8,10 +8,10 @@ import compare
 import numpy as np
 import pytest
 import strategies as make
+from fastcolor.reference.constants import MAX_CELLS, U_NUMERATOR_MAX, V_NUMERATOR_MAX
 
 import fastcolor
 from fastcolor import reference
-from fastcolor.reference.constants import MAX_CELLS, U_NUMERATOR_MAX, V_NUMERATOR_MAX
 
 LEVELS = np.arange(256)
 
@@ -58,7 +58,7 @@ def test_luma_label_and_weight_of_every_color(backend: str, planar: bool) -> Non
         assert (np.abs(luma - exact) <= compare.LUMA_ERROR * exact).all(), f"red {red}"
 
 
-# Odd, even, a power of two, one whose scale float32 cannot hold well enough (43), two with very many colors exactly on an
+# Odd, even, a power of two, one whose scale float32 cannot hold well enough (43), two with many colors exactly on an
 # edge (170 and 255 divide both ranges), and the largest K.
 @pytest.mark.parametrize("cells", [17, 65, 16, 10, 43, 170, 254, MAX_CELLS])
 def test_cells_of_every_color(backend: str, cells: int) -> None:

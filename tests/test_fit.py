@@ -431,9 +431,9 @@ BAD_CALLS: dict[str, tuple[Callable[[Path, Path], list[object]], str]] = {
     "merge cells not counted": (other_cells_asked, "cells: expected one that was counted (9), got 17"),
     "cells out of range": (
         lambda f, p: [p, "-o", f / "x.npz", "--cells", 5000],
-        "cells: expected an integer in 1..1024",
+        "cells: expected an integer in 1..255",
     ),
-    "cells zero": (lambda f, p: [p, "-o", f / "x.npz", "--cells", 0], "cells: expected an integer in 1..1024"),
+    "cells zero": (lambda f, p: [p, "-o", f / "x.npz", "--cells", 0], "cells: expected an integer in 1..255"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,11 @@ def test_numpy_only_work_stays_without_torch(tmp_path: Path) -> None:
         "fastcolor.decode(np.zeros((bins.n, 2, 2), np.float32), np.zeros((2, 2), np.float32), bins)\n"
         f"print(*[m for m in {HEAVY} if m in sys.modules])"
     )
-    assert set(run_python(code, tmp_path).split()) <= {"numba", "llvmlite", "scipy"}  # numba looks whether SciPy is there
+    assert set(run_python(code, tmp_path).split()) <= {
+        "numba",
+        "llvmlite",
+        "scipy",
+    }  # numba looks whether SciPy is there
 
 
 def test_every_public_name_is_there_and_listed(tmp_path: Path) -> None:
@@ -52,10 +57,51 @@ def test_an_unknown_name_is_an_attribute_error(tmp_path: Path) -> None:
     assert run_python(code, tmp_path) == "module 'fastcolor' has no attribute 'decoed'"
 
 
-def test_a_read_only_home_and_package_still_work(tmp_path: Path) -> None:
-    """The compile cache finds another folder, or does without."""
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
-    code = "import fastcolor, numpy as np; print(fastcolor.confidence(np.zeros((4, 2, 2), np.float32))[0][0, 0])"
-    out = run_python(code, tmp_path, HOME=str(closed), XDG_CACHE_HOME=str(closed), NUMBA_CACHE_DIR=str(closed / "x"))
-    assert out == "0.25"
+# --- where compiled kernels are kept ----------------------------------------------------------------------------------
+
+ENCODE = "import fastcolor, numpy as np; fastcolor.encode(np.zeros((1, 3), np.float32), fastcolor.ColorBins.default());"
+FOLDER = "from fastcolor.kernels import _jit; print(_jit.cache_folder())"
+NOWHERE = os.path.join(os.devnull, "x")  # cannot be made, not even by root
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> dict[str, str]:
+    """The environment of an installed copy in which no folder for compiled kernels can be made."""
+    source = Path(__file__).parents[1]
+    package, ignored = tmp_path / "lib" / "fastcolor", shutil.ignore_patterns("__pycache__")
+    shutil.copytree(source / "fastcolor", package, ignore=ignored)
+    for folder in ("reference", "kernels"):
+        shutil.copytree(source / folder, package / folder, ignore=ignored)
+    (package / "kernels" / "__pycache__").write_text("a file where a folder would have to be")
+    names = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
+    return {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"} | dict.fromkeys(names, NOWHERE)
+
+
+def test_a_read_only_package_keeps_kernels_in_the_users_cache(sealed: dict[str, str], tmp_path: Path) -> None:
+    """And a second process finds them there: nothing is compiled again."""
+    cache = tmp_path / "cache"
+    environment = sealed | {"XDG_CACHE_HOME": str(cache)}
+    assert Path(run_python(ENCODE + FOLDER, tmp_path, **environment)).is_relative_to(cache / "fastcolor")
+    compiled = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
+    assert compiled
+    run_python(ENCODE, tmp_path, **environment)
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == compiled
+
+
+def test_without_a_home_kernels_are_kept_in_a_private_temporary_folder(sealed: dict[str, str], tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    folder = Path(run_python(FOLDER, tmp_path, **sealed, TMPDIR=str(temporary)))
+    assert folder.is_relative_to(temporary)
+    private = temporary / folder.relative_to(temporary).parts[0]
+    assert os.name == "nt" or private.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no group and other permissions")
+def test_a_temporary_folder_that_others_can_write_is_not_trusted(sealed: dict[str, str], tmp_path: Path) -> None:
+    """Cached code is executed."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    private = Path(run_python(FOLDER, tmp_path, **sealed, TMPDIR=str(temporary))).parent
+    private.chmod(0o777)
+    assert run_python(ENCODE + FOLDER, tmp_path, **sealed, TMPDIR=str(temporary)) == "None"

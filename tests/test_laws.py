@@ -8,27 +8,25 @@ import compare
 import numpy as np
 import pytest
 import strategies as make
+from fastcolor.reference.constants import LUMA
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import fastcolor
 from fastcolor import reference
-from fastcolor.reference.constants import LUMA
 
 positive_temperatures = make.temperatures.filter(bool)
 finite_kinds = st.sampled_from(make.FINITE_LOGITS)
 
 
-def drawn(
-    rng: np.random.Generator, bins: reference.ColorBins, kind: str, shape: tuple[int, int]
-) -> Any:
+def drawn(rng: np.random.Generator, bins: reference.ColorBins, kind: str, shape: tuple[int, int]) -> Any:
     height, width = shape
     width = min(width, make.MAX_LOGITS // bins.n // max(height, 1))
     return make.make_logits(rng, kind, bins.n, (height, width)).astype(np.float32)
 
 
 def two_bounds(x: Any, y: Any, bins: reference.ColorBins, temperature: float) -> Any:
-    """How far apart two float32 results on exactly equivalent logits may lie: each within its own bound of the truth."""
+    """How far apart two float32 results on equivalent logits may lie: each within its own bound of the truth."""
     bounds = [compare.chroma_bound(np.moveaxis(z.astype(np.float64), 0, -1), bins, temperature) for z in (x, y)]
     return np.moveaxis(sum(bounds) + 2 * compare.u, -1, 0)
 
@@ -59,7 +57,7 @@ def test_scaling_probabilities_changes_nothing(
     with np.errstate(divide="ignore"):
         x, y = (np.log(q).astype(np.float32) for q in (p, p * scale))
     one, other = (fastcolor.annealed_mean(z, bins, temperature=temperature, backend=backend) for z in (x, y))
-    # A logarithm below 24 in magnitude is rounded to float32 within 2^-20; that is a change of e^(x / T) by its quotient.
+    # A logarithm below 24 in magnitude is rounded to float32 within 2^-20; T divides that error.
     rounding = 2 * 2.0**-20 / temperature * 2 * np.abs(bins.colors).max()
     compare.assert_close("scaled", other, one, two_bounds(x, y, bins, temperature) + rounding)
 
@@ -97,7 +95,7 @@ def test_high_temperatures_tend_to_the_mean(
     x = drawn(rng, bins, kind, shape)
     chroma = fastcolor.annealed_mean(x, bins, temperature=temperature, backend=backend)
     mean = bins.colors.astype(np.float64).mean(axis=0)
-    bound = two_bounds(x, x, bins, temperature) + (x.max(axis=0) - x.min(axis=0)) / temperature
+    bound = two_bounds(x, x, bins, temperature) + (x.max(axis=0) - x.min(axis=0)).astype(np.float64) / temperature
     compare.assert_close("mean", chroma, np.broadcast_to(mean[:, None, None], chroma.shape), bound)
 
 
@@ -107,7 +105,9 @@ def test_chroma_lies_in_the_hull_of_the_bins(
 ) -> None:
     """In no direction further out than the furthest bin."""
     x = drawn(rng, bins, kind, shape)
-    chroma = fastcolor.annealed_mean(x, bins, temperature=temperature, backend=backend).reshape(2, -1).astype(np.float64)
+    chroma = (
+        fastcolor.annealed_mean(x, bins, temperature=temperature, backend=backend).reshape(2, -1).astype(np.float64)
+    )
     slack = two_bounds(x, x, bins, temperature).max(initial=0)
     for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False):
         direction = np.array([np.cos(angle), np.sin(angle)])
@@ -220,7 +220,9 @@ def test_every_gray_level_survives_encode_and_decode(backend: str) -> None:
     gray = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     bins = reference.ColorBins(np.zeros((3, 3), np.uint8), np.zeros((1, 2), np.float32), np.ones(1))
     luma = fastcolor.encode(gray, bins, backend=backend)[0]
-    np.testing.assert_array_equal(fastcolor.decode(np.zeros((1, 16, 16), np.float32), luma, bins, backend=backend), gray)
+    np.testing.assert_array_equal(
+        fastcolor.decode(np.zeros((1, 16, 16), np.float32), luma, bins, backend=backend), gray
+    )
 
 
 @pytest.mark.parametrize("centers", ["mean", "midpoint"])
@@ -234,7 +236,9 @@ def test_a_certain_network_gives_back_the_bin_colors(backend: str, centers: str)
     chroma = fastcolor.annealed_mean(one_hot, bins, backend=backend)
     np.testing.assert_allclose(np.moveaxis(chroma, 0, -1), bins.colors[labels], rtol=4 * compare.u, atol=1e-30)
     rgb = fastcolor.decode(one_hot, luma, bins, backend=backend)
-    compare.assert_rgb_close(rgb, luma, bins.colors[labels].astype(np.float64), 4 * compare.u * np.abs(bins.colors[labels]))
+    compare.assert_rgb_close(
+        rgb, luma, bins.colors[labels].astype(np.float64), 4 * compare.u * np.abs(bins.colors[labels])
+    )
 
 
 @given(make.bins(), make.generators, st.sampled_from(make.LOGITS), make.shapes(), make.temperatures)
@@ -259,7 +263,10 @@ def test_recursion_is_the_window_form_over_a_long_run(backend: str, ring: str, a
     rng = np.random.default_rng(4)
     bins, shape = make.make_bins(rng, 9, 5), (5, 7)
     options = {"alpha": alpha, "window": window, "temperature": 0.38, "ring": ring}
-    smoother, truth = fastcolor.TemporalSmoother(bins, backend=backend, **options), compare.SmoothedTruth(bins, **options)
+    smoother, truth = (
+        fastcolor.TemporalSmoother(bins, backend=backend, **options),
+        compare.SmoothedTruth(bins, **options),
+    )
     luma = rng.random(shape, dtype=np.float32)
     for frame in range(300):
         kind = ("normal3", "one_peak", "masked", "nan")[frame // 10 % 4]

@@ -1,4 +1,4 @@
-"""The reference itself: against outsiders (scikit-image, SciPy, torch, OpenCV), against brute force, and by its laws."""
+"""The reference: against outsiders (scikit-image, SciPy, torch, OpenCV), against brute force, and by its laws."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import scipy.special
 import skimage.color
 import strategies as make
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-
-from fastcolor import reference
 from fastcolor.reference import cells as cells_module
 from fastcolor.reference import constants
 from fastcolor.reference.bins import frequent_cells, label_means, nearest_cell_table, nearest_center_table
 from fastcolor.reference.constants import U_MAX, U_NUMERATOR_MAX, U_SCALE, V_MAX, V_NUMERATOR_MAX, V_SCALE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastcolor import reference
 
 ODD_CELLS = (1, 3, 5, 9, 17, 33, 65, 255, 1023)
 EVEN_CELLS = (2, 4, 10, 16, 100, 256, 1024)
@@ -210,6 +210,7 @@ def test_frequent_takes_the_most_frequent_cells_and_breaks_ties_to_the_lower_ind
 
 def test_nearest_cell_table_is_brute_force_in_rational_arithmetic() -> None:
     for cells, selected in ((5, [12, 0, 24, 7]), (4, [5, 6, 9, 10]), (3, [4]), (6, [0, 35, 14, 21, 5])):
+
         def midpoint(index: int, cells: int = cells) -> tuple[Fraction, Fraction]:
             i, j = divmod(index, cells)
             return Fraction(2 * i + 1, cells) * 436, Fraction(2 * j + 1, cells) * 615
@@ -291,9 +292,7 @@ def test_kmeans_is_as_good_as_that_of_scipy() -> None:
     """Within 10 % of SciPy's best of five starts on the same pixels: both are local optima."""
     cells, n = 65, 16
     counts, sums, squares = moments(cells)
-    ours = reference.quantization_error(
-        reference.fit_bins(counts, sums, n, method="kmeans"), counts, sums, squares
-    )
+    ours = reference.quantization_error(reference.fit_bins(counts, sums, n, method="kmeans"), counts, sums, squares)
     chroma = np.concatenate([reference.rgb_to_yuv(image)[..., 1:].reshape(-1, 2) for image in images()])
     starts = [scipy.cluster.vq.kmeans2(chroma, n, iter=30, minit="++", seed=seed) for seed in range(5)]
     theirs = min(np.sqrt(((chroma - centers[labels]) ** 2).sum(axis=-1).mean()) for centers, labels in starts)
@@ -400,7 +399,7 @@ def test_annealed_mean_is_equation_5_of_zhang(
 
 
 def test_annealed_mean_has_the_limits_of_the_paper() -> None:
-    """T = 1 leaves the distribution, T -> 0 is the mode, T -> infinity the unweighted mean (Zhang et al., section 2.3)."""
+    """T = 1 leaves the distribution, T -> 0 is the mode, T -> infinity the plain mean (Zhang et al., section 2.3)."""
     bins = make.make_bins(np.random.default_rng(3), 7, 5)
     x = np.random.default_rng(4).standard_normal((7, 50))
     colors = bins.colors.astype(np.float64)
@@ -584,7 +583,7 @@ def test_window_form_is_the_sum_of_the_paper() -> None:
 @pytest.mark.parametrize("alpha", [0.0, 0.01, 0.2, 1.0, 5.0, 800.0])
 @pytest.mark.parametrize("window", [0, 1, 3, 20])
 def test_recursion_is_the_window_form_over_long_runs(alpha: float, window: int) -> None:
-    """Each step rounds a few times; the recursion keeps such an error with factor e^-alpha: at most a few eps per step."""
+    """Each step rounds a few times; the recursion keeps such an error with factor e^-alpha: a few eps per step."""
     bins = make.make_bins(np.random.default_rng(1), 5, 3)
     smoother = reference.TemporalSmoother(bins, alpha=alpha, window=window)
     past, luma, count = [], np.full((2, 3), 0.5), 120

@@ -9,10 +9,22 @@ from typing import Any
 
 from ..errors import MissingExtraError
 
-# The recipes of the bundled networks; each is a starting point that the options change.
-NETWORKS: dict[str, dict[str, Any]] = {
-    "landscapes": {},
-    "landscapes-wide": {"down": (32, 64, 128, 192, 256), "up": (192, 128, 64, 48), "head": 32, "fold": 2},
+# Where a run starts from; options change it. "paper" is TrainConfig's own values; the others made the bundled networks.
+_LANDSCAPES: dict[str, Any] = {
+    "batch": 32,
+    "size": 128,
+    "augment": "random",
+    "lam": 0.75,
+    "schedule": "hold-decay",
+    "warmup": 300,
+    "weight_decay": 0.02,
+    "bfloat16": True,
+}
+_WIDE = {"down": (32, 64, 128, 192, 256), "up": (192, 128, 64, 48), "head": 32, "fold": 2, "size": 192}
+RECIPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # name -> (network, training)
+    "paper": ({}, {}),
+    "landscapes": ({}, {**_LANDSCAPES, "steps": 8_000, "decay": 2_000, "rate": 3e-3}),
+    "landscapes-wide": (_WIDE, {**_LANDSCAPES, "steps": 10_300, "decay": 2_700, "rate": 2e-3}),
 }
 _UNSET = argparse.SUPPRESS  # an option that is not given keeps the recipe's value, or that of the resumed run
 
@@ -23,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--bins", type=Path, help="npz of `fastcolor fit`; the bundled bins by default")
-    parser.add_argument("--network", choices=NETWORKS, default="landscapes", help="shape of the network")
+    parser.add_argument("--recipe", choices=RECIPES, default="paper", help="network and defaults of the options below")
     parser.add_argument("--steps", type=int, default=_UNSET)
     parser.add_argument("--batch", type=int, default=_UNSET, help="samples a step, over all processes")
     parser.add_argument("--size", type=int, default=_UNSET, help="side of the training canvas in pixels")
@@ -58,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         config = saved_config(args.out)
     else:
-        config = TrainConfig(network=UNetConfig(bins=bins.n, **NETWORKS[args.network]))
+        network, training = RECIPES[args.recipe]
+        config = TrainConfig(network=UNetConfig(bins=bins.n, **network), **training)
     given = {field.name: getattr(args, field.name) for field in fields(TrainConfig) if hasattr(args, field.name)}
-    given.pop("network", None)
     train(
         args.folder,
         args.out,
