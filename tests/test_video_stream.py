@@ -213,6 +213,40 @@ def test_smoothing_makes_a_noisy_network_steadier(network, motion):
     assert change(colorize_video(film, model=nervous, motion=motion)) < 0.5 * plain
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (5, 5), (33, 31)])
+@pytest.mark.parametrize("last", [False, True], ids=["planar", "channels-last"])
+def test_chroma_of_the_smoother_is_the_reference_s(backend, shape, last):
+    """Between steps as well, with pixels that are invalid in one frame, into any strides."""
+    bins, rng = ColorBins.default(), np.random.default_rng(0)
+    smoother = TemporalSmoother(bins, temperature=0.5, window=6, backend=backend)
+    truth = reference.TemporalSmoother(bins, temperature=0.5, window=6)
+    for frame in range(12):
+        logits = rng.normal(0, 3, (bins.n, *shape)).astype(np.float32)
+        if last:
+            logits = np.moveaxis(np.ascontiguousarray(np.moveaxis(logits, 0, -1)), -1, 0)
+        if frame == 4:
+            logits[:, 0, 0] = np.nan
+        if frame % 4 == 1:
+            luma = rng.integers(0, 256, shape, dtype=np.uint8)
+            assert np.abs(smoother.step(logits, luma).astype(int) - truth.step(logits, luma)).max() <= 1
+            continue
+        out = np.empty((2, *shape[::-1]), np.float32).transpose(0, 2, 1)
+        assert smoother.chroma(logits, out=out) is out
+        np.testing.assert_allclose(out, truth.chroma(logits), atol=1e-6)
+
+
+def test_chroma_of_the_smoother_refuses_what_step_refuses():
+    bins = ColorBins.default()
+    smoother = TemporalSmoother(bins)
+    smoother.chroma(np.zeros((bins.n, 2, 3), np.float32))
+    with pytest.raises(ValueError, match="frames must not change their shape"):
+        smoother.chroma(np.zeros((bins.n, 3, 3), np.float32))
+    with pytest.raises(ValueError, match="logits: expected size"):
+        smoother.chroma(np.zeros((bins.n + 1, 2, 3), np.float32))
+    with pytest.raises(TypeError, match="out: expected dtype float32"):
+        smoother.chroma(np.zeros((bins.n, 2, 3), np.float32), out=np.zeros((2, 2, 3)))
+
+
 def test_drop_in_for_313_ab_bins():
     """Bins of another space: the smoother takes anything with colors, and chroma is their mean."""
 
