@@ -67,10 +67,11 @@ def measure(model: str | None) -> str:
         write_sample(clip)
         variants = {**VARIANTS, "along the motion": {"motion": True}}
         report, _ = evaluate_file(clip, variants, model=model)
-        share, network = costs(model)
+        smoothing, cutting, network = costs(model)
         speed, work = relative_speed(model, Path(folder))
         rows = [
-            ("smoothing and cut detection, share of the CPU time of the pipeline", f"{100 * share:.1f} %"),
+            ("smoothing and decoding, share of the pipeline's CPU time", f"{100 * smoothing:.1f} %"),
+            ("cut detection, share of the pipeline's CPU time", f"{100 * cutting:.1f} %"),
             ("network alone, CPU time a frame", f"{1e3 * network:.1f} ms"),
             ("MP4 to MP4, speed relative to the network alone", f"{speed:.2f}"),
             ("MP4 to MP4, the network's share of all CPU time", f"{work:.2f}"),
@@ -83,21 +84,26 @@ def measure(model: str | None) -> str:
     return "\n".join(lines)
 
 
-def costs(model: str | None) -> tuple[float, float]:
-    """Share of smoothing in the CPU time of colorize_video at a network size of 256, and the network's CPU time."""
-    frames = 4 * [gray_of(luma_of(rgb)) for rgb in sample_frames(SIDE, SIDE, seconds=1, shots=(0,))]
+def costs(model: str | None) -> tuple[float, float, float]:
+    """At a network size of 256: shares of smoothing with decoding, and of cut detection; the network's CPU time a frame."""
+    frames = [gray_of(luma_of(rgb)) for rgb in sample_frames(SIDE, SIDE, seconds=1, shots=(0,))]
     colorizer = Colorizer.load(model, size=SIDE)
-    batch = np.stack([colorizer.reduce(frame) for frame in frames[:DEFAULT_BATCH]])
+    bins = colorizer.network.bins
+    small = np.stack([colorizer.reduce(frame) for frame in frames])
+    logits = [x for group in np.split(small, 3) for x in predict(colorizer.network, group)]
+    smoother, detector = TemporalSmoother(bins, temperature=colorizer.temperature, ring="float16"), CutDetector()
+    chroma = smoother.chroma(logits[0]).numpy()
+    network, smoothing, cutting, rest = cpu_time(
+        lambda: [predict(colorizer.network, group) for group in np.split(small, 3)],
+        lambda: [smoother.chroma(x) for x in logits],
+        lambda: [detector.step(luma) for luma in small],
+        lambda: [(colorizer.reduce(frame), fastcolor.merge(chroma, frame)) for frame in frames],
+    )
+    total = network + smoothing + cutting + rest
+    return smoothing / total, cutting / total, network / len(frames)
 
-    def run(smooth: bool) -> Callable[[], object]:
-        return lambda: list(colorize_video(frames, model=model, size=SIDE, smooth=smooth))
 
-    smoothed, plain = cpu_time(run(True), run(False))
-    (network,) = cpu_time(lambda: predict(colorizer.network, batch))
-    return (smoothed - plain) / smoothed, network / len(batch)
-
-
-def cpu_time(*calls: Callable[[], object], rounds: int = 4) -> list[float]:
+def cpu_time(*calls: Callable[[], object], rounds: int = 6) -> list[float]:
     """Least CPU time of each call, taken in turns."""
     best = [math.inf] * len(calls)
     for _ in range(rounds):
