@@ -6,7 +6,9 @@ import numpy as np
 
 from ._jit import jit
 from ._numba_decode import write_rgb
-from ._simd import LANES, fma, gather, load, splat, store
+from ._simd import LANES, fma, gather, load, outside, splat, store, where_nan
+
+_INF = np.float32(np.inf)
 
 
 @jit(inline=True)
@@ -30,6 +32,7 @@ def merge_rows(first, last, chroma, luma, luma_unit, width, height, rgb):
     lines = np.empty((2, 2, width), np.float32)  # (line above, line below) x (U, V), stretched to the full width
     flat = lines.reshape(-1)
     held = np.full(2, -1, np.int64)  # which low-resolution row each of the two lines holds
+    finite = np.ones(2, np.bool_)
     for y in range(first, last):
         above, t = _sample(y, low_height, height)
         below = min(above + 1, low_height - 1)
@@ -37,26 +40,32 @@ def merge_rows(first, last, chroma, luma, luma_unit, width, height, rgb):
         for row in (above, below):
             slot = row % 2
             if held[slot] != row:
-                _stretch(chroma[:, row], left, right, weight, lines[slot])
+                finite[slot] = _stretch(chroma[:, row], left, right, weight, lines[slot])
                 held[slot] = row
         lower = below % 2
         a, b = splat(np.float32(1) - t), splat(t)
+        ordinary = finite[upper] and finite[lower]
         for position in range(0, width, LANES):
             x = min(position, width - LANES)
             u = fma(load(flat, 2 * lower * width + x), b, load(flat, 2 * upper * width + x) * a)
             v = fma(load(flat, (2 * lower + 1) * width + x), b, load(flat, (2 * upper + 1) * width + x) * a)
+            if not ordinary:  # where one of U and V is NaN, the pixel is
+                u, v = where_nan(v, v, u), where_nan(u, u, v)
             pixel = y * width + x
             write_rgb(load(luma, pixel) * splat(luma_unit), u, v, rgb, pixel, 0, 0)
 
 
 @jit
 def _stretch(source, left, right, weight, line):
-    """Interpolate one low-resolution row, (2, w), to the full width."""
+    """Interpolate one low-resolution row, (2, w), to the full width; False if anything in it is not finite."""
     width = weight.size
+    finite = True
     for channel in range(2):
         samples, target = source[channel], line[channel]
         for position in range(0, width, LANES):
             x = min(position, width - LANES)
             w = load(weight, x)
-            a, b = gather(samples, load(left, x)), gather(samples, load(right, x))
-            store(target, x, fma(b, w, a * (splat(1.0) - w)))
+            stretched = fma(gather(samples, load(right, x)), w, gather(samples, load(left, x)) * (splat(1.0) - w))
+            finite = finite and not outside(splat(-_INF), stretched, splat(_INF))
+            store(target, x, stretched)
+    return finite

@@ -155,6 +155,17 @@ def where_greater(typing_context: Any, a: Any, b: Any, yes: Any, no: Any) -> Any
 
 
 @intrinsic
+def where_nan(typing_context: Any, x: Any, yes: Any, no: Any) -> Any:
+    """``yes if x is NaN else no``."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        x, yes, no = args
+        return builder.select(builder.fcmp_unordered("uno", x, x), yes, no)
+
+    return yes(x, yes, no), codegen
+
+
+@intrinsic
 def outside(typing_context: Any, low: Any, x: Any, high: Any) -> Any:
     """True if any lane is not strictly between `low` and `high`; NaN never is."""
 

@@ -45,6 +45,7 @@ class TemporalSmoother:
     ) -> None:
         self.bins, self.window, self.temperature, self.ring = bins, window, temperature, ring
         leaving = math.exp(-alpha * (window + 1))
+        self._least = 0.5 * math.exp(-alpha * window)  # half of what one valid frame of the window adds
         exact = leaving > 0.5  # the smaller of the two errors, see _numba_temporal
         refresh = alpha < _SLOW_FADE and (exact or ring == "float32")
         self._rules = (np.float32(math.exp(-alpha)), np.float32(leaving), exact, refresh)
@@ -107,7 +108,7 @@ class TemporalSmoother:
             tail = count - count % LANES
             result[:, count - LANES :] = np.maximum(stored[:, tail : tail + LANES], 0)
         total = result.sum(axis=0)
-        result /= np.where(total > 0, total, np.float32(np.nan))
+        result /= np.where(total > self._least, total, np.float32(np.nan))
         return result.reshape(self._shape)
 
     def _allocate(self, shape: tuple[int, ...]) -> None:

@@ -255,8 +255,15 @@ def test_merge(backend: str, kind: str, dtype: str, data: st.DataObject, rng: np
 # --- temporal smoothing -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ring", ["float32", "float16", "uint8"])
-@logit_arrays
+# All rings, all kinds of logits, not all pairs: each is a kernel to compile.
+SMOOTHED = [
+    *(("float32", *logits) for logits in KIND_AND_LOGITS),
+    *((ring, "numpy", "float32") for ring in ("float16", "uint8")),
+    ("uint8", "torch", "bfloat16"),
+]
+
+
+@pytest.mark.parametrize(("ring", "kind", "dtype"), SMOOTHED)
 @data_of
 def test_temporal_smoother(
     backend: str, kind: str, dtype: str, ring: str, data: st.DataObject, rng: np.random.Generator
