@@ -85,7 +85,7 @@ def measure(model: str | None) -> str:
 
 
 def costs(model: str | None) -> tuple[float, float, float]:
-    """Shares of smoothing with decoding and of cut detection, at a network size of 256; the network's CPU time a frame."""
+    """Shares of smoothing (with decoding) and of cut detection at a network size of 256; the network's time a frame."""
     frames = [gray_of(luma_of(rgb)) for rgb in sample_frames(SIDE, SIDE, seconds=1, shots=(0,))]
     colorizer = Colorizer.load(model, size=SIDE)
     bins = colorizer.network.bins
