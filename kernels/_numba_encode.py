@@ -1,4 +1,10 @@
-"""Encode: uint8 RGB -> luma, label, class weight in one pass, 16 pixels at a time; float RGB one pixel at a time."""
+"""Encode: uint8 RGB -> luma, label, class weight in one pass, 16 pixels at a time; float RGB one pixel at a time.
+
+Rungs: integer division by the definition -> multiply and round, with an offset that keeps every numerator away from the
+rounding boundaries, exact on all 2^24 colors -> the rounded number is read from the low bits of the float, and a table
+with one more row and column saves the clamp -> one byte shuffle for 16 interleaved pixels, two gathers for label and
+weight. In the cache 1200 MP/s, from memory 870 with a second core busy (a Xeon with AVX-512, one thread).
+"""
 
 from __future__ import annotations
 

