@@ -123,7 +123,7 @@ def relative_speed(model: str | None, folder: Path) -> tuple[float, float]:
     count = 3 * 2 * RATE
     words = ["video", str(film), "-o", str(out), "--force", "--size", str(SIDE)] + (["--model", model] if model else [])
     ratios = []
-    for _ in range(4):
+    for _ in range(6):
         start = np.array([time.perf_counter(), time.process_time()])
         for _ in range(count // DEFAULT_BATCH):
             predict(colorizer.network, batch)
