@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ._files import atomic_path
-from ._video_io import Film, load_av
+from ._film import Film
+from ._video_av import load_av
 from .errors import VideoError
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".gif")

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ._film import Film
 from ._pipeline import closing_stream
-from ._video_io import Film, open_film
+from ._video_io import open_film
 from .errors import MissingExtraError, VideoError
 from .flicker import FlickerMeter
 from .metrics import Rgb, delta_e2000, psnr, rgb_to_lab

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ._files import atomic_path
-from ._video_io import load_av
+from ._video_av import load_av
 
 RATE = 24
 SHOTS = 3

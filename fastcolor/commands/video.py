@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from .._film import Film, FilmFrame
 from .._pipeline import closing_stream
 from .._targets import check_new
 from .._validate import RINGS
-from .._video_io import Film, FilmFrame, open_film
+from .._video_io import open_film
 from .._video_write import SUFFIXES, check_film_target, film_writer
 from ..colorizer import DEFAULT_MODEL
 from ..images import gray_of, luma_of
