@@ -34,6 +34,23 @@ class Team:
         return value
 
 
+def own_device(device: str) -> torch.device:
+    """The device of this process: of several GPUs on a machine, each process that ``torchrun`` starts has its own.
+
+    Examples
+    --------
+    >>> own_device("cpu")
+    device(type='cpu')
+    """
+    chosen = torch.device(device)
+    if chosen.type != "cuda":
+        return chosen
+    if chosen.index is None:
+        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(chosen)
+    return chosen
+
+
 def join_team(device: torch.device) -> Team:
     """The team that ``torchrun`` started, or a team of one."""
     world = int(os.environ.get("WORLD_SIZE", "1"))

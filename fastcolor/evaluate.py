@@ -16,6 +16,7 @@ from tqdm import tqdm
 from .dataset import open_rgb
 from .figures import contact_sheet
 from .inference import network_input, predict
+from .loss import weighted_cross_entropy
 from .metrics import Rgb, colorfulness, delta_e2000, psnr, rgb_to_lab
 from .ops import annealed_mean, encode, merge
 from .unet import ColorUNet
@@ -89,11 +90,10 @@ def label_scores(logits: Tensor, rgb: Rgb, model: ColorUNet, lam: float) -> Scor
     height, width = logits.shape[-2:]
     small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
     _, labels, weights = encode(small, model.bins, lam=lam)
-    target = torch.from_numpy(labels).long()[None]
-    losses = torch.nn.functional.cross_entropy(logits.cpu()[None], target, reduction="none")[0]
-    loss = (losses * torch.from_numpy(weights)).sum() / float(weights.sum())
-    top1 = (logits.cpu().argmax(0) == target[0]).float().mean()
-    return {"top1": top1.item(), "weighted_cross_entropy": loss.item()}
+    arrays = (torch.from_numpy(part)[None] for part in (labels, weights))
+    loss = weighted_cross_entropy(logits.cpu()[None], *arrays)
+    top1 = (logits.cpu().argmax(0).numpy() == labels).mean()
+    return {"top1": float(top1), "weighted_cross_entropy": loss.item()}
 
 
 def _compare(result: Rgb, truth: Rgb, truth_lab: NDArray[Any]) -> Scores:

@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 from .bins import ColorBins
 from .dataset import KeySampler, PhotoDataset, Sample, find_images
-from .distributed import join_team, leave_team
+from .distributed import join_team, leave_team, own_device
 from .evaluate import sheet
 from .runlog import RunLog
 from .trainer import CHECKPOINT, TrainConfig, Trainer
+from .unet import ColorUNet
 
 MODEL = "model"
 
@@ -35,6 +36,7 @@ def train(
     bins: ColorBins,
     *,
     resume: bool = False,
+    start: str | None = None,
     device: str = "cpu",
     workers: int = 1,
     save_every: int = 500,
@@ -53,6 +55,8 @@ def train(
     bins : ColorBins
     resume : bool
         Go on from the checkpoint in `run`: on the CPU, the same bits as a run that was never broken.
+    start : str, optional
+        Name or folder of a model whose weights the run starts from.
     device : str
         "cpu", "cuda", ...
     workers : int
@@ -64,7 +68,7 @@ def train(
     pictures : int
         Validation photographs in each sample picture.
     """
-    place = torch.device(device)
+    place = own_device(device)
     team = join_team(place)
     try:
         if team.leads:
@@ -74,6 +78,8 @@ def train(
         trainer = Trainer(config, bins, place, team)
         if resume:
             trainer.load(run)
+        elif start is not None:
+            trainer.start_from(ColorUNet.from_pretrained(start))
         _loop(trainer, folder, run, workers, save_every, validate_every, pictures)
         return trainer
     finally:

@@ -41,6 +41,8 @@ class TrainConfig:
         Peak learning rate and :func:`fastcolor.schedule.rate`.
     weight_decay : float
         Decoupled (AdamW); 0 is Adam.
+    clip : float
+        Greatest norm of the gradient, longer ones are shortened; 0 leaves them.
     average : float
         Decay a step of the averaged weights, the ones that are validated and kept.
     bfloat16 : bool
@@ -59,6 +61,7 @@ class TrainConfig:
     warmup: int = 0
     decay: int = 0
     weight_decay: float = 0.0
+    clip: float = 0.0
     average: float = 0.999
     bfloat16: bool = False
     seed: int = 0
@@ -87,10 +90,17 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(self.runner, sample)
         loss.backward()
+        if c.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
         self.optimizer.step()
         self.step += 1
         self._update_average()
         return self.team.total(loss).item() / self.team.world
+
+    def start_from(self, weights: ColorUNet) -> None:
+        """Take the weights of another network of the same shape."""
+        self.model.load_state_dict(weights.state_dict())
+        self.average.load_state_dict(weights.state_dict())
 
     def loss(self, model: nn.Module, sample: Sample) -> Tensor:
         """This process's share of the joint loss, times the number of processes (gradients are averaged over them)."""

@@ -348,7 +348,8 @@ class SmoothedTruth:
         finite = np.nan_to_num(np.abs(logs), posinf=0.0)  # a weight of zero has no argument
         relative = np.expm1(ARGUMENT_ERROR * finite * power) + 2 * EXP_ERROR  # a logarithm and an exponential
         w = (s / top) ** power
-        high = ((s + error) / top) ** power * (1 + relative)
+        with np.errstate(over="ignore"):  # a bound of infinity is cut off below
+            high = ((s + error) / top) ** power * (1 + relative)
         low = (np.maximum(s - error, 0.0) / top) ** power * np.maximum(1 - relative, 0.0)
         change = np.maximum(high - w, w - low)
         distance = np.abs(self.bins.colors.astype(np.float64) - chroma[..., None, :])  # (H, W, n, 2)

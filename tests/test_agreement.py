@@ -287,9 +287,9 @@ def test_temporal_smoother(
             rgb = smoother.step(logits, luma)
         same_kind(rgb, logits, "uint8", (*shape, 3))
         truth.step(logits)
-        truth.assert_rgb(
-            np.asarray(rgb), seen_luma, levels=255 if options["temperature"] < 0.3 or ring != "float32" else 1
-        )
+        # T > 1 lifts what rounding left of an improbable bin, T = 0 decides ties by it: only the bound holds there
+        sharp = 0 < options["temperature"] <= 1 and ring == "float32"
+        truth.assert_rgb(np.asarray(rgb), seen_luma, levels=1 if sharp else 255)
         probabilities = smoother.probabilities
         same_kind(probabilities, logits, "float32", (n, *shape))
         truth.assert_probabilities(probabilities)

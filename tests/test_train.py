@@ -78,6 +78,25 @@ def test_a_small_network_overfits_two_photographs(photos):
     assert (logits.argmax(1) == batch.labels).float().mean() > 0.6
 
 
+def test_a_run_starts_from_a_model(photos, tmp_path):
+    train(photos, tmp_path / "first", replace(TINY, steps=3), BINS, workers=0, pictures=0)
+    model = tmp_path / "first" / "model"
+    still = replace(TINY, steps=1, rate=0.0)
+    second = train(photos, tmp_path / "second", still, BINS, start=str(model), workers=0, pictures=0)
+    weights = ColorUNet.from_pretrained(model)
+    for mine, theirs in zip(second.model.parameters(), weights.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_gradients_are_clipped(photos):
+    data = PhotoDataset(find_images(photos / "train")[:2], BINS, size=16, augment="none")
+    batch = Sample(*(torch.stack(parts) for parts in zip(*(data[k] for k in range(2)), strict=True)))
+    trainer = Trainer(replace(TINY, clip=1e-3), BINS, torch.device("cpu"), Team())
+    trainer.train_step(batch)
+    squares = [parameter.grad.square().sum() for parameter in trainer.model.parameters()]
+    assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_bfloat16_trains_too(photos):
     data = PhotoDataset(find_images(photos / "train")[:2], BINS, size=16, augment="none")
     batch = Sample(*(torch.stack(parts) for parts in zip(*(data[k] for k in range(2)), strict=True)))

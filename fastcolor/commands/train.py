@@ -18,6 +18,7 @@ _LANDSCAPES: dict[str, Any] = {
     "schedule": "hold-decay",
     "warmup": 300,
     "weight_decay": 0.02,
+    "clip": 1.0,
     "bfloat16": True,
 }
 _WIDE = {"down": (32, 64, 128, 192, 256), "up": (192, 128, 64, 48), "head": 32, "fold": 2, "size": 192}
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder with train/ and val/, see `fastcolor prepare`")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--start", help="start from the weights of this model: a bundled name or a folder")
     parser.add_argument("--bins", type=Path, help="npz of `fastcolor fit`; the bundled bins by default")
     parser.add_argument("--recipe", choices=RECIPES, default="paper", help="network and defaults of the options below")
     parser.add_argument("--steps", type=int, default=_UNSET)
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=int, default=_UNSET, help="steps of linear rise")
     parser.add_argument("--decay", type=int, default=_UNSET, help="steps of linear fall at the end, for hold-decay")
     parser.add_argument("--weight-decay", type=float, default=_UNSET)
+    parser.add_argument("--clip", type=float, default=_UNSET, help="greatest norm of the gradient")
     parser.add_argument("--average", type=float, default=_UNSET, help="decay of the averaged weights")
     parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=_UNSET)
     parser.add_argument("--seed", type=int, default=_UNSET)
@@ -79,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         replace(config, **given),
         bins,
         resume=args.resume,
+        start=args.start,
         device=args.device,
         workers=args.workers,
         save_every=args.save_every,
