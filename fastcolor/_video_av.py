@@ -1,4 +1,4 @@
-"""Video files by PyAV (FFmpeg): what can be read is read, what is damaged is skipped and listed in ``Film.problems``."""
+"""Video files by PyAV (FFmpeg): what can be read is read, what is damaged is skipped, see ``Film.problems``."""
 
 from __future__ import annotations
 
