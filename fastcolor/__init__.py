@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import reference
 from ._dispatch import BackendStatus, backends
 from .bins import ColorBins
-from .errors import BackendUnavailableError, ImageError, MissingExtraError, WeightsError
+from .errors import BackendUnavailableError, ImageError, MissingExtraError, VideoError, WeightsError
 from .moments import ChromaMoments
 from .ops import annealed_mean, confidence, decode, encode, histogram, merge
 from .smoother import TemporalSmoother
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .kernels._threads import get_num_threads, set_num_threads
     from .loss import weighted_cross_entropy
     from .unet import ColorUNet, UNetConfig
+    from .video import colorize_video
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ _LAZY = {
     "ColorUNet": "fastcolor.unet",
     "UNetConfig": "fastcolor.unet",
     "colorize": "fastcolor.colorizer",
+    "colorize_video": "fastcolor.video",
     "get_num_threads": "fastcolor.kernels._threads",
     "set_num_threads": "fastcolor.kernels._threads",
     "weighted_cross_entropy": "fastcolor.loss",
@@ -44,10 +46,12 @@ __all__ = [
     "MissingExtraError",
     "TemporalSmoother",
     "UNetConfig",
+    "VideoError",
     "WeightsError",
     "annealed_mean",
     "backends",
     "colorize",
+    "colorize_video",
     "confidence",
     "decode",
     "encode",

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-# Command -> (one line of help). The module fastcolor.commands.<command> has add_arguments(parser) and run(args) -> int.
+# Command -> (one line of help). The module fastcolor.commands.<command> has add_arguments(parser) and run(args) -> int;
+# "-" in a command is "_" in the module's name.
 COMMANDS = {
     "colorize": "colorize grayscale photographs",
     "demo": "colorize the bundled photographs into one picture",
+    "video": "colorize a grayscale film",
     "fit": "fit color bins on a folder of photographs",
     "prepare": "make a training set of a folder of photographs",
     "train": "train a ColorUNet",
     "evaluate": "measure a network on color photographs",
+    "evaluate-video": "measure flicker and quality on a color film",
     "doctor": "show versions, backends and what is missing",
 }
 
@@ -46,7 +49,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         sub = subparsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if name == command:
-            module = import_module(f"fastcolor.commands.{name}")
+            module = import_module(f"fastcolor.commands.{name.replace('-', '_')}")
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return parser

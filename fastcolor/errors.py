@@ -14,6 +14,10 @@ class MissingExtraError(ImportError):
         super().__init__(f"{what} needs {needs}, which is not installed; pip install 'fastcolor[{extra}]'", name=needs)
 
 
+class VideoError(ValueError):
+    """A film cannot be read or written; names the file."""
+
+
 class WeightsError(ValueError):
     """Network weights or their configuration are missing, damaged or do not fit together; names the file."""
 

@@ -107,6 +107,33 @@ class TemporalSmoother:
             self._kernel.step(as_numpy(logits), float32_or_uint8(luma), out=as_numpy(out))
         return out
 
+    def chroma(self, logits: Any, *, out: Any = None) -> Any:
+        """Add a frame, as :meth:`step` does, and give its smoothed chroma instead of RGB.
+
+        For chroma smoothed at low resolution, to be merged with a larger luma, and for bins of other color spaces: the
+        result is a mean of ``bins.colors``, whatever these are.
+
+        Parameters
+        ----------
+        logits : array, shape (n, H, W)
+            float16, bfloat16, float32 or float64 (rounded to float32).
+        out : array, shape (2, H, W), float32, optional
+            Written and returned.
+
+        Returns
+        -------
+        array, shape (2, H, W), float32
+            ``annealed_mean(log p̂)``; NaN where this frame's logits are invalid.
+        """
+        check_logits(logits, -3, self.bins)
+        _validate.ndim("logits", logits, 3, 3)
+        self._check_continuity(logits)
+        out = result("out", out, logits, (2, *logits.shape[1:]), "float32")
+        self._start(logits)
+        if self._kernel is not None:
+            self._kernel.chroma(as_numpy(logits), out=as_numpy(out))
+        return out
+
     def _check_continuity(self, logits: Any) -> None:
         if self._shape is not None:
             _validate.shape("logits", logits, self._shape, "frames must not change their shape; reset() starts anew")

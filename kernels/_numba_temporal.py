@@ -127,8 +127,13 @@ def refresh_block(size, n, sums, ring, base, slots, frame, decay):
 
 
 @jit
-def step(first, last, x, n, count, transposed, luma, luma_unit, rgb, colors, scale, sums, ring, frame, window, rules):
-    """Blocks [first, last) of a frame: logits (n, count), or (count, n) if `transposed`, flattened, count >= 16."""
+def step(
+    first, last, x, n, count, transposed, luma, luma_unit, rgb, chroma, colors, scale, sums, ring, frame, window, rules
+):
+    """Blocks [first, last) of a frame: logits (n, count), or (count, n) if `transposed`, flattened, count >= 16.
+
+    The result is chroma where there is an array for it, else RGB.
+    """
     decay, leaving, exact, refresh = rules
     tile = np.empty(n * BLOCK, np.float32)
     stride = BLOCK + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
@@ -136,6 +141,7 @@ def step(first, last, x, n, count, transposed, luma, luma_unit, rgb, colors, sca
     scales = np.empty(BLOCK, np.float32)
     rows = np.empty((ROWS, BLOCK), np.float32)
     nothing = np.empty(0, np.float32)
+    wanted = (chroma.size == 0, chroma.size > 0, False)
     blocks = (count + BLOCK - 1) // BLOCK
     length = window + 1
     slots = np.empty(length, np.int64)
@@ -156,6 +162,4 @@ def step(first, last, x, n, count, transposed, luma, luma_unit, rgb, colors, sca
         slot = slots[frame % length]
         advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving, exact)
         block_sums(tile, 0, BLOCK, size, size, n, scale, colors, True, False, x, upcoming, apart, rows)
-        write_block(
-            0, start, count, size, rows, luma, luma_unit, rgb, False, nothing, nothing, nothing, (True, False, False)
-        )
+        write_block(0, start, count, size, rows, luma, luma_unit, rgb, False, chroma, nothing, nothing, wanted)

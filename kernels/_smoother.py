@@ -10,7 +10,7 @@ from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DE
 from numpy.typing import NDArray
 
 from . import _numba_temporal
-from ._host import Array, deliver, flat_buffer, levels, log2_scale, padded, plain, unpad
+from ._host import NO_BYTES, NO_FLOATS, Array, deliver, flat_buffer, levels, log2_scale, padded, plain, unpad
 from ._layout import planes
 from ._numba_temporal import BLOCK
 from ._simd import LANES
@@ -62,25 +62,41 @@ class TemporalSmoother:
 
     def step(self, logits: Array, luma: Array, *, out: Array | None = None) -> NDArray[np.uint8]:
         """Add the logits (n, H, W) of a frame and decode it with luma (H, W): RGB (H, W, 3), uint8."""
+        out = np.empty((*luma.shape, 3), np.uint8) if out is None else out
+        buffer = flat_buffer(out)
+        count = max(luma.size, LANES)
+        full = padded(buffer, 3 * count)
+        level, unit = levels(luma)
+        self._advance(logits, padded(level, count), unit, full, NO_FLOATS)
+        unpad(buffer, full)
+        deliver(out, buffer)
+        return out
+
+    def chroma(self, logits: Array, *, out: Array | None = None) -> NDArray[np.float32]:
+        """Add the logits (n, H, W) of a frame: the chroma (2, H, W) of its annealed mean, float32."""
+        pixels = logits[0].size
+        result = np.empty((2, max(pixels, LANES)), np.float32)
+        self._advance(logits, NO_FLOATS, np.float32(1), NO_BYTES, result.reshape(-1))
+        chroma = result[:, :pixels].reshape(2, *logits.shape[1:])
+        if out is None:
+            return chroma
+        out[...] = chroma
+        return out
+
+    def _advance(self, logits: Array, level: Array, unit: np.float32, rgb: Array, chroma: Array) -> None:
+        """One frame forward: into `chroma` if it has room, else into `rgb`."""
         if self._frame == 0:
             self._allocate(logits.shape)
         flat, count, transposed = self._flatten(logits)
-        out = np.empty((*luma.shape, 3), np.uint8) if out is None else out
-        buffer = flat_buffer(out)
-        full = padded(buffer, 3 * count)
-        level, unit = levels(luma)
         colors = plain(np.ascontiguousarray(self.bins.colors, np.float32))
         run_blocks(
             _numba_temporal.step,
             -(-count // BLOCK),
             count,
-            *(flat, len(logits), count, transposed, padded(level, count), unit, full, colors),
+            *(flat, len(logits), count, transposed, level, unit, rgb, chroma, colors),
             *(log2_scale(self.temperature, 1.0), self._sums, self._past, self._frame, self.window, self._rules),
         )
         self._frame += 1
-        unpad(buffer, full)
-        deliver(out, buffer)
-        return out
 
     @property
     def probabilities(self) -> NDArray[np.float32]:

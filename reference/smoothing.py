@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .bins import ColorBins
 from .color import Float
 from .constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
-from .ops import decode, softmax
+from .ops import annealed_mean, decode, softmax
 
 
 def smooth_window(frames: Sequence[ArrayLike], alpha: float = DEFAULT_ALPHA, window: int = DEFAULT_WINDOW) -> Float:
@@ -70,6 +70,16 @@ class TemporalSmoother:
 
     def step(self, logits: ArrayLike, luma: ArrayLike) -> NDArray[np.uint8]:
         """Add the logits (n, H, W) of a frame and decode it with luma (H, W): RGB (H, W, 3), uint8."""
+        rgb = decode(self._advance(logits), luma, self.bins, temperature=self.temperature)
+        assert isinstance(rgb, np.ndarray)
+        return rgb
+
+    def chroma(self, logits: ArrayLike) -> Float:
+        """Add the logits (n, H, W) of a frame: chroma (2, H, W), the annealed mean of ``log p̂``."""
+        return annealed_mean(self._advance(logits), self.bins, temperature=self.temperature)
+
+    def _advance(self, logits: ArrayLike) -> Float:
+        """``log p̂``, NaN where this frame's logits are invalid."""
         p = softmax(logits, axis=-3)
         broken = np.isnan(p[0])
         p = np.where(broken, 0.0, p)
@@ -80,10 +90,7 @@ class TemporalSmoother:
         self._sum = np.maximum(s, 0.0)
         self._past.append(p)
         with np.errstate(divide="ignore"):
-            smoothed = np.where(broken, np.nan, np.log(self._sum))
-        rgb = decode(smoothed, luma, self.bins, temperature=self.temperature)
-        assert isinstance(rgb, np.ndarray)
-        return rgb
+            return np.where(broken, np.nan, np.log(self._sum))
 
     @property
     def probabilities(self) -> Float:

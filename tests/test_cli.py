@@ -73,7 +73,7 @@ def test_each_command_has_help_and_the_protocol(command: str, capsys: pytest.Cap
         main([command, "--help"])
     assert stop.value.code == 0
     assert f"usage: fastcolor {command}" in capsys.readouterr().out
-    module = import_module(f"fastcolor.commands.{command}")
+    module = import_module(f"fastcolor.commands.{command.replace('-', '_')}")
     assert callable(module.add_arguments)
     assert callable(module.run)
 

@@ -1,0 +1,70 @@
+"""What a film is here: upright frames with exact times, and what must survive of the file that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEFAULT_RATE = Fraction(25)
+
+
+class FilmFrame(NamedTuple):
+    """One frame: uint8 (H, W) if it is gray, else (H, W, 3); time and duration in seconds since the start."""
+
+    pixels: NDArray[np.uint8]
+    time: Fraction
+    duration: Fraction
+
+
+class Film:
+    """Frames in order, and what must survive: rate, time base, aspect, the file with the sound.
+
+    Attributes
+    ----------
+    rate : Fraction
+        Frames a second, on average.
+    time_base : Fraction
+        Unit in which all times are whole numbers.
+    count : int or None
+        About how many frames there are, for the progress bar.
+    aspect : Fraction
+        Width of a pixel over its height, 1 for square ones.
+    sound : Path or None
+        The video file with audio tracks; their times count from `origin` seconds.
+    problems : list of str
+        What could not be read. Complete after the last frame.
+    """
+
+    rate = DEFAULT_RATE
+    time_base = 1 / DEFAULT_RATE
+    count: int | None = None
+    aspect = Fraction(1)
+    sound: Path | None = None
+    origin = Fraction(0)
+
+    def __init__(self, start: Fraction = Fraction(0), end: Fraction | None = None) -> None:
+        if start < 0 or (end is not None and end <= start):
+            raise ValueError(f"start, end: expected 0 <= start < end in seconds, got {float(start):g} and {end}")
+        self.start, self.end = start, end
+        self.problems: list[str] = []
+
+    def __iter__(self) -> Iterator[FilmFrame]:
+        """The frames between `start` and `end`, their times counted from `start`."""
+        for frame in self._frames():
+            if self.end is not None and frame.time >= self.end:
+                break
+            if frame.time >= self.start:
+                yield frame._replace(time=frame.time - self.start)
+
+    def _frames(self) -> Iterator[FilmFrame]:
+        raise NotImplementedError
+
+    def _expect(self, frames: int) -> None:
+        """Set `count` from the number of frames in the whole film."""
+        first, last = int(self.start * self.rate), frames if self.end is None else int(self.end * self.rate)
+        self.count = max(0, min(frames, last) - first) or None
