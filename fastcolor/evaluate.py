@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from .bins import ColorBins
 from .dataset import open_rgb
 from .figures import contact_sheet
 from .inference import network_input, predict
@@ -63,7 +64,7 @@ def evaluate(
     labelled = []
     for path in tqdm(paths, unit="photo", disable=not progress):
         rgb = np.asarray(open_rgb(path))
-        luma, _, _ = encode(rgb, model.bins)
+        luma, _, _ = encode(rgb, _bins(model))
         logits = predict(model, network_input(luma, size, model.config.multiple))
         labelled.append(label_scores(logits, rgb, model, lam))
         lab = rgb_to_lab(rgb)
@@ -81,7 +82,7 @@ def evaluate(
 
 def colored(logits: Tensor, luma: NDArray[np.float32], model: ColorUNet, temperature: float) -> Rgb:
     """``merge(annealed_mean(logits), luma)``."""
-    chroma = annealed_mean(logits.cpu(), model.bins, temperature=temperature)
+    chroma = annealed_mean(logits.cpu(), _bins(model), temperature=temperature)
     return merge(chroma.numpy(), luma)
 
 
@@ -89,11 +90,17 @@ def label_scores(logits: Tensor, rgb: Rgb, model: ColorUNet, lam: float) -> Scor
     """Top-1 accuracy and weighted cross entropy against the labels of the photograph at the logits' size."""
     height, width = logits.shape[-2:]
     small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
-    _, labels, weights = encode(small, model.bins, lam=lam)
+    _, labels, weights = encode(small, _bins(model), lam=lam)
     arrays = (torch.from_numpy(part)[None] for part in (labels, weights))
     loss = weighted_cross_entropy(logits.cpu()[None], *arrays)
     top1 = (logits.cpu().argmax(0).numpy() == labels).mean()
     return {"top1": float(top1), "weighted_cross_entropy": loss.item()}
+
+
+def _bins(model: ColorUNet) -> ColorBins:
+    if model.bins is None:
+        raise ValueError("model: expected a network with bins, got bins=None; ColorUNet(config, bins) sets them")
+    return model.bins
 
 
 def _compare(result: Rgb, truth: Rgb, truth_lab: NDArray[Any]) -> Scores:
@@ -134,7 +141,7 @@ def sheet(model: ColorUNet, paths: Sequence[Path], *, temperature: float | None 
     rows = []
     for path in paths:
         rgb = np.asarray(open_rgb(path))
-        luma, _, _ = encode(rgb, model.bins)
+        luma, _, _ = encode(rgb, _bins(model))
         logits = predict(model, network_input(luma, model.config.size, model.config.multiple))
         gray = merge(np.zeros((2, 1, 1), np.float32), luma)
         rows.append([("input", gray), (f"T = {chosen:g}", colored(logits, luma, model, chosen)), (path.stem, rgb)])

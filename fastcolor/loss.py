@@ -81,8 +81,8 @@ class _Fused(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             logits, gradient = _beside(logits)
             ctx.save_for_backward(gradient)
-        arrays = (as_numpy(part) for part in (logits, labels, weights))
-        total = kernel(*arrays, scale, None if gradient is None else as_numpy(gradient)) if logits.numel() else 0.0
+        x, y, w = as_numpy(logits), as_numpy(labels), as_numpy(weights)
+        total = kernel(x, y, w, scale, None if gradient is None else as_numpy(gradient)) if logits.numel() else 0.0
         precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
         return torch.tensor(total * scale, dtype=precise)
 
