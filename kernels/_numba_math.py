@@ -25,6 +25,7 @@ from ._simd import (
 )
 
 LOG2E = 1.4426950408889634
+_SUBNORMAL = np.float32(-124.5)
 LOWEST, HIGHEST = np.float32(-126.0), np.float32(127.0)  # exponents that exp2 clamps to
 
 # 1.5 * 2^23 rounds to an integer; + 127 makes its low bits the biased exponent of 2^integer.
@@ -38,13 +39,15 @@ _C3, _C4, _C5 = np.float32(0.05550713092088699), np.float32(0.009675540961325169
 def exp2_scaled(x, scale, low, high):
     """``2^(x * scale)`` for F32 x; NaN stays NaN. `low`, `high` are [-126, 127] / scale, where one is needed.
 
-    A sum of results that lies within [2^-90, 2^100] is right: below -126 the result is 2^-126 at most, nothing beside
+    A sum of results that lies within [2^-90, 2^100] is right: below -124 the result may be 2^-126 or 0, nothing beside
     such a sum; above 127 it is far beyond it; so is what comes of an |x * scale| > 2^60, whose fraction is no
     fraction any more. There, and only there, x must be clamped to [low, 0] before.
     """
     if has_avx512():  # the scaling saturates by itself, and takes a NaN fraction of -inf as 0 and of inf as inf
         n = fma(x, scale, splat(_MAGIC)) - splat(_MAGIC)
-        return times_exp2(_exp2_of_fraction(fma(x, scale, -n)), n)
+        p = _exp2_of_fraction(fma(x, scale, -n))
+        # A subnormal result costs as much as ten others: from 2^-125 down it is 0.
+        return times_exp2(p, where_greater(splat(_SUBNORMAL), n, splat(np.float32(-np.inf)), n))
     x = lesser(high, greater(low, x))
     shifted = fma(x, scale, splat(_MAGIC))
     f = fma(x, scale, splat(_MAGIC) - shifted)
