@@ -102,6 +102,17 @@ def confidence_map(top: ArrayLike) -> Picture:
     return np.where(np.isnan(values)[..., None], 0, np.floor(rgb + 0.5)).astype(np.uint8)
 
 
+def enlarged(picture: Picture, shape: tuple[int, ...]) -> Picture:
+    """`picture` (h, w, 3) stretched to the height and width of `shape`, bilinearly: a map beside its photograph.
+
+    Examples
+    --------
+    >>> enlarged(np.zeros((2, 2, 3), np.uint8), (30, 40)).shape
+    (30, 40, 3)
+    """
+    return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
+
+
 def quantization_figure(
     photo: NDArray[np.uint8],
     bins: ColorBins,

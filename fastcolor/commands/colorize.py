@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from .._targets import Job, check_new, plan
 from ..colorizer import DEFAULT_MODEL, Colorizer, Prediction
-from ..figures import confidence_map, contact_sheet
+from ..figures import confidence_map, contact_sheet, enlarged
 from ..images import DEFAULT_QUALITY, Photo, check_writable_format, gray_of, pixel_limit, read_photo, write_photo
 from ..ops import merge
 
@@ -125,7 +125,7 @@ class _Work:
                 check_new(path, self.args.force)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_photo(
-                    path, _enlarged(confidence_map(prediction.top), photo.luma.shape), quality=self.args.quality
+                    path, enlarged(confidence_map(prediction.top), photo.luma.shape), quality=self.args.quality
                 )
             if self.args.compare and len(self.sheet) < SHEET_ROWS:
                 self.sheet.append(_row(job.source.name, photo, rgb))
@@ -193,10 +193,6 @@ def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
             yield from waiting.values()
             waiting = {}
     yield from waiting.values()
-
-
-def _enlarged(picture: Picture, shape: tuple[int, ...]) -> Picture:
-    return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def _row(name: str, photo: Photo, rgb: Picture) -> list[tuple[str, Picture]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..colorizer import DEFAULT_MODEL, Colorizer
-from ..figures import confidence_map, contact_sheet
+from ..figures import confidence_map, contact_sheet, enlarged
 from ..images import Photo, check_writable_format, gray_of, read_photo, write_photo
 from ..ops import merge
 
@@ -44,5 +44,5 @@ def _row(photo: Photo, colorizer: Colorizer) -> list[tuple[str, NDArray[np.uint8
         ("gray input", gray_of(photo.luma)),
         ("colorized", merge(prediction.chroma, photo.luma)),
         ("original", photo.rgb),
-        ("confidence: dark is unsure, yellow is sure", confidence_map(prediction.top)),
+        ("confidence: dark is unsure, yellow is sure", enlarged(confidence_map(prediction.top), photo.luma.shape)),
     ]

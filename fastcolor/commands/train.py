@@ -21,7 +21,7 @@ _LANDSCAPES: dict[str, Any] = {
     "clip": 1.0,
     "bfloat16": True,
 }
-_WIDE = {"down": (32, 64, 128, 192, 256), "up": (192, 128, 64, 48), "head": 32, "fold": 2, "size": 192}
+_WIDE = {"down": (32, 64, 128, 192, 256), "up": (192, 128, 64, 48), "head": 32, "fold": 2, "size": 128}
 RECIPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # name -> (network, training)
     "paper": ({}, {}),
     "landscapes": ({}, {**_LANDSCAPES, "steps": 8_000, "decay": 2_000, "rate": 3e-3}),
