@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +22,7 @@ class FilmFrame(NamedTuple):
     duration: Fraction
 
 
-class Film:
+class Film(ABC):
     """Frames in order, and what must survive: rate, time base, aspect, the file with the sound.
 
     Attributes
@@ -61,8 +62,9 @@ class Film:
             if frame.time >= self.start:
                 yield frame._replace(time=frame.time - self.start)
 
+    @abstractmethod
     def _frames(self) -> Iterator[FilmFrame]:
-        raise NotImplementedError
+        """All frames of the film, in order."""
 
     def _expect(self, frames: int) -> None:
         """Set `count` from the number of frames in the whole film."""
