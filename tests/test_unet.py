@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.errors import WeightsError  # noqa: E402
 from fastcolor.inference import network_input, network_shape, predict  # noqa: E402
+from fastcolor.pretrained import bundled_models  # noqa: E402
 from fastcolor.unet import ColorUNet, UNetConfig, pad_reflected  # noqa: E402
 
 TINY = {"down": (4, 6, 8), "up": (6, 4), "head": 4}
@@ -172,6 +173,21 @@ def test_network_shape_needs_no_padding_and_is_near_to_a_square(shape, multiple)
     if 0.5 <= aspect <= 2 and min(shape) > multiple:
         assert height == width <= 192
     assert network_shape(*shape[::-1], 192, multiple) == (width, height)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("landscapes", 142_016), ("landscapes-wide", 4_046_016)])
+def test_bundled_networks(name, parameters):
+    network = ColorUNet.from_pretrained(name)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert (bundled_models()[name] / "weights.safetensors").stat().st_size < 10e6
+    assert np.array_equal(network.bins.table, ColorBins.default().table)
+    assert np.array_equal(network.bins.colors, ColorBins.default().colors)
+    # A plain bright sky over a dark plain: blue above.
+    luma = np.full((128, 128), 0.25, np.float32)
+    luma[:70] = 0.65
+    probabilities = predict(network, luma).softmax(0)
+    chroma = torch.einsum("bhw,bc->chw", probabilities, torch.from_numpy(network.bins.colors.copy()))
+    assert chroma[0, :20].mean() > 0.03
 
 
 def test_network_input_is_the_luma_resampled():

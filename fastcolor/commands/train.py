@@ -24,8 +24,8 @@ _LANDSCAPES: dict[str, Any] = {
 _WIDE = {"down": (32, 64, 128, 192, 256), "up": (192, 128, 64, 48), "head": 32, "fold": 2, "size": 128}
 RECIPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # name -> (network, training)
     "paper": ({}, {}),
-    "landscapes": ({}, {**_LANDSCAPES, "steps": 8_000, "decay": 2_000, "rate": 3e-3}),
-    "landscapes-wide": (_WIDE, {**_LANDSCAPES, "steps": 10_300, "decay": 2_700, "rate": 2e-3}),
+    "landscapes": ({"size": 128}, {**_LANDSCAPES, "steps": 4_400, "decay": 1_600, "rate": 3e-3}),
+    "landscapes-wide": (_WIDE, {**_LANDSCAPES, "steps": 10_400, "decay": 2_700, "rate": 2e-3}),
 }
 _UNSET = argparse.SUPPRESS  # an option that is not given keeps the recipe's value, or that of the resumed run
 
