@@ -124,9 +124,7 @@ class _Work:
                 path = self.maps[job.target]
                 check_new(path, self.args.force)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_photo(
-                    path, enlarged(confidence_map(prediction.top), photo.luma.shape), quality=self.args.quality
-                )
+                write_photo(path, enlarged(confidence_map(prediction.top), photo.luma.shape), quality=self.args.quality)
             if self.args.compare and len(self.sheet) < SHEET_ROWS:
                 self.sheet.append(_row(job.source.name, photo, rgb))
 
