@@ -139,6 +139,8 @@ class _FilmWriter:
         self.stream.codec_context.time_base = base
         self.stream.codec_context.sample_aspect_ratio = self.film.aspect
         self.stream.thread_type = "AUTO"
+        # One core is left to the network, which everything else waits for.
+        self.stream.codec_context.thread_count = max(1, (os.cpu_count() or 1) - 1)
 
     def _mux(self, packets: Any) -> None:
         for packet in packets:
