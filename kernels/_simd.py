@@ -243,17 +243,6 @@ def _avx512(builder: Any, name: str, values: list[Any]) -> Any:
 
 
 @intrinsic
-def fraction(typing_context: Any, x: Any) -> Any:
-    """``x - floor(x)``, 0 for infinities; only under :func:`has_avx512`."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        toward_minus_infinity = 1
-        return _avx512(builder, "reduce", [args[0], _INT(toward_minus_infinity)])
-
-    return F32(x), codegen
-
-
-@intrinsic
 def times_exp2(typing_context: Any, x: Any, power: Any) -> Any:
     """``x * 2^floor(power)``, rounded to 0 or inf where it must; only under :func:`has_avx512`."""
 
