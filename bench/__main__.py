@@ -17,6 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["report"]:
         return _report(words[1:])
+    if words[:1] == ["sass"]:
+        from . import kernel_check
+
+        return kernel_check.main(words[1:])
     args = _parser().parse_args(words)
     try:
         path, right = runner.run(
