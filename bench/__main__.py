@@ -18,9 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["report"]:
         return _report(words[1:])
     if words[:1] == ["sass"]:
-        from . import kernel_check
+        from .sass import cli
 
-        return kernel_check.main(words[1:])
+        return cli.main(words[1:])
     args = _parser().parse_args(words)
     try:
         path, right = runner.run(

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from fastcolor.kernels._cuda_source import source
 
-from . import cubin, occupancy, sass
+from . import cubin, occupancy
+from .figures import figures
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
 
@@ -37,7 +38,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _described(compiled: cubin.Compiled, arch: str, threads: int, shared: int) -> str:
-    f = sass.figures(compiled)
+    f = figures(compiled)
     warps = occupancy.resident_warps(arch, f.registers, threads, shared + f.shared)
     flying = occupancy.in_flight(arch, f.registers, threads, shared + f.shared, f.in_flight) / 1024
     return (
