@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._numba_math import LOG2E
-
 Array = NDArray[Any]
 
 NO_FLOATS, NO_BYTES = np.empty(0, np.float32), np.empty(0, np.uint8)
@@ -58,13 +56,3 @@ def levels(luma: Array) -> tuple[Array, np.float32]:
     if luma.dtype == np.uint8:
         return plain(np.ascontiguousarray(luma)).reshape(-1), np.float32(1)
     return plain(np.ascontiguousarray(luma, np.float32)).reshape(-1), np.float32(255)
-
-
-def log2_scale(temperature: float, unit: float = LOG2E) -> np.float32:
-    """`unit` / T, kept where ``-inf * scale`` and clamping bounds stay finite; inf for the mode.
-
-    `unit` is log2(e) for logits, 1 for logarithms of base 2.
-    """
-    if temperature == 0:
-        return np.float32(np.inf)
-    return np.float32(min(max(unit / temperature, 1e-30), 1e38))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
+from ._arrays import contiguous, is_contiguous, moveaxis
 
 
 def planes(logits: Any, axis: int) -> tuple[Any, bool]:
@@ -19,8 +19,8 @@ def planes(logits: Any, axis: int) -> tuple[Any, bool]:
 
     Parameters
     ----------
-    logits : ndarray
-        NumPy or CuPy, any strides.
+    logits : array
+        NumPy, torch or CuPy, any strides.
     axis : int
         Where the n bins are.
 
@@ -32,6 +32,7 @@ def planes(logits: Any, axis: int) -> tuple[Any, bool]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> view, copied = planes(np.zeros((2, 32, 4, 5)), -3)
     >>> view.shape, copied
     ((2, 32, 20), False)
@@ -42,14 +43,9 @@ def planes(logits: Any, axis: int) -> tuple[Any, bool]:
     axis %= logits.ndim
     shape = logits.shape
     pre, n, post = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-    if logits.flags.c_contiguous:
+    if is_contiguous(logits):
         return logits.reshape(pre, n, post), False
-    last = np.moveaxis(logits, axis, -1) if isinstance(logits, np.ndarray) else _moveaxis_last(logits, axis)
-    if last.flags.c_contiguous:
+    last = moveaxis(logits, axis, -1)
+    if is_contiguous(last):
         return last.reshape(pre * post, n, 1), False
-    return logits.copy(order="C").reshape(pre, n, post), True
-
-
-def _moveaxis_last(array: Any, axis: int) -> Any:
-    order = [k for k in range(array.ndim) if k != axis]
-    return array.transpose(*order, axis)
+    return contiguous(logits).reshape(pre, n, post), True

@@ -11,8 +11,9 @@ import math
 import numpy as np
 
 from ._jit import jit
-from ._numba_math import HIGHEST, LOG2E, LOWEST, exp2_scaled, log2
+from ._numba_math import HIGHEST, LOWEST, exp2_scaled, log2
 from ._numba_softmax import transpose_block
+from ._scale import LOG2E
 from ._simd import LANES, greater, load, load_transposed, splat, store
 
 TILE = 128  # pixels: 32 planes of them take 16 KB

@@ -24,7 +24,6 @@ from ._simd import (
     where_greater,
 )
 
-LOG2E = 1.4426950408889634
 _SUBNORMAL = np.float32(-124.5)
 LOWEST, HIGHEST = np.float32(-126.0), np.float32(127.0)  # exponents that exp2 clamps to
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from ._jit import jit
-from ._numba_math import HIGHEST, LOG2E, LOWEST, exp2_scaled
+from ._numba_math import HIGHEST, LOWEST, exp2_scaled
+from ._scale import LOG2E
 from ._simd import (
     LANES,
     fma,

@@ -20,8 +20,9 @@ import numpy as np
 
 from ._jit import jit
 from ._numba_decode import write_block
-from ._numba_math import HIGHEST, LOG2E, LOWEST, exp2_scaled, log2
+from ._numba_math import HIGHEST, LOWEST, exp2_scaled, log2
 from ._numba_softmax import GROUP, ROWS, block_sums, transpose_block
+from ._scale import LOG2E
 from ._simd import LANES, fma, greater, load, outside, splat, store, to_int, where_greater
 
 BLOCK = 512

@@ -10,9 +10,10 @@ from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DE
 from numpy.typing import NDArray
 
 from . import _numba_temporal
-from ._host import NO_BYTES, NO_FLOATS, Array, deliver, flat_buffer, levels, log2_scale, padded, plain, unpad
+from ._host import NO_BYTES, NO_FLOATS, Array, deliver, flat_buffer, levels, padded, plain, unpad
 from ._layout import planes
 from ._numba_temporal import BLOCK
+from ._scale import log2_scale
 from ._simd import LANES
 from ._threads import run_blocks
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from fastcolor import reference
 
 from . import _numba_decode, _numba_encode, _numba_histogram, _numba_merge
-from ._host import NO_BYTES, NO_FLOATS, deliver, flat_buffer, levels, log2_scale, padded, plain, unpad, without
+from ._host import NO_BYTES, NO_FLOATS, deliver, flat_buffer, levels, padded, plain, unpad, without
 from ._layout import planes
+from ._scale import log2_scale
 from ._simd import LANES
 from ._smoother import TemporalSmoother
 from ._threads import run_blocks

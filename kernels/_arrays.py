@@ -1,0 +1,89 @@
+"""The few things that kernels ask of NumPy arrays, torch tensors and CuPy arrays alike.
+
+An array of a library exists only if its owner imported that library: nothing is imported here but NumPy.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+
+def library(array: Any) -> Any:
+    """The module (numpy, torch or cupy) that `array` belongs to."""
+    return sys.modules[type(array).__module__.partition(".")[0]] if not isinstance(array, np.ndarray) else np
+
+
+def is_torch(array: Any) -> bool:
+    return library(array).__name__ == "torch"
+
+
+def pointer(array: Any) -> np.uint64:
+    """Address of the first element, as a kernel argument; 0 for None."""
+    if array is None:
+        return np.uint64(0)
+    if is_torch(array):
+        return np.uint64(array.data_ptr())
+    return np.uint64(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+
+
+def is_contiguous(array: Any) -> bool:
+    return array.is_contiguous() if is_torch(array) else array.flags.c_contiguous
+
+
+def contiguous(array: Any) -> Any:
+    """`array` itself, or a C-contiguous copy."""
+    return array.contiguous() if is_torch(array) else library(array).ascontiguousarray(array)
+
+
+def moveaxis(array: Any, source: int, destination: int) -> Any:
+    """A view with one axis moved."""
+    return (array.movedim if is_torch(array) else _moveaxis(array))(source, destination)
+
+
+def _moveaxis(array: Any) -> Any:
+    return lambda source, destination: library(array).moveaxis(array, source, destination)
+
+
+def dtype_name(array: Any) -> str:
+    """``"float32"``, ``"bfloat16"``, ...; uint16 of NumPy and CuPy are the bits of bfloat16 among logits."""
+    return str(array.dtype).removeprefix("torch.")
+
+
+def cast(array: Any, dtype: str) -> Any:
+    """`array` as another dtype; itself if it has it."""
+    if dtype_name(array) == dtype:
+        return array
+    return array.to(getattr(library(array), dtype)) if is_torch(array) else array.astype(dtype)
+
+
+def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """A new C-contiguous array of the library and on the device of `like`."""
+    return _make("empty", like, shape, dtype)
+
+
+def zeros(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    return _make("zeros", like, shape, dtype)
+
+
+def _make(function: str, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    make = getattr(library(like), function)
+    if is_torch(like):
+        return make(shape, dtype=getattr(library(like), dtype), device=like.device)
+    return make(shape, dtype=dtype)  # CuPy: on the current device, which the engine has set
+
+
+def from_numpy(like: Any, values: np.ndarray) -> Any:
+    """`values`, copied to the library and the device of `like`."""
+    if is_torch(like):
+        return library(like).from_numpy(np.array(values)).to(like.device)
+    return library(like).asarray(values)
+
+
+def device_index(array: Any) -> int:
+    """Number of the GPU; 0 on the CPU."""
+    if is_torch(array):
+        return int(array.device.index or 0)
+    return 0 if isinstance(array, np.ndarray) else int(array.device.id)

@@ -1,0 +1,221 @@
+"""Decode, annealed mean and confidence on a GPU: which instance of ``decode.cu`` runs, and on what.
+
+Arguments are arrays that the public API has validated, of one library and device. Results go to `out` where it is
+given, through a contiguous buffer if its strides ask for one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from fastcolor.reference.constants import DEFAULT_TEMPERATURE, MAX_BINS
+
+from ._arrays import cast, contiguous, empty, is_contiguous, moveaxis, pointer
+from ._cuda_engine import Engine, index_type, scalar_type
+from ._layout import planes
+from ._scale import log2_scale
+
+RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE = 1, 2, 4, 8, 16  # as in decode.cu
+THREADS = 128
+TILE_BYTES = 24 << 10  # of shared memory: several blocks an SM
+_FAST_BINS = 32  # has its own instances, unrolled
+_PALETTE = np.dtype([("u", np.float32, (MAX_BINS + 1,)), ("v", np.float32, (MAX_BINS + 1,))])
+
+
+def annealed_mean(
+    engine: Engine,
+    logits: Any,
+    bins: Any,
+    *,
+    temperature: float = DEFAULT_TEMPERATURE,
+    axis: int = -3,
+    out: Any = None,
+) -> Any:
+    """``chroma = sum_b softmax(x / T)_b c_b``; dtype of the logits, float32 for float64."""
+    axis %= logits.ndim
+    with engine.context(logits):
+        run = Run(engine, logits, axis)
+        shape = (*logits.shape[:axis], 2, *logits.shape[axis + 1 :])
+        out = empty(logits, shape, run.dtype) if out is None else out
+        target = out if _fits(out, 2 * out.itemsize) else empty(logits, shape, run.dtype)
+        run(bins, temperature, chroma=target, count=math.prod(shape[axis + 1 :]))
+        return _deliver(out, target)
+
+
+def confidence(engine: Engine, logits: Any, *, axis: int = -3, out: Any = None) -> tuple[Any, Any]:
+    """``top = max_b softmax(x)_b`` and ``ratio = top / second``, at T = 1, float32."""
+    with engine.context(logits):
+        out = out or _maps(logits, without(logits.shape, axis))
+        run = Run(engine, logits, axis)
+        targets = [_contiguous_like(array) for array in out]
+        run(None, 1.0, top=targets[0], ratio=targets[1])
+        return _deliver(out[0], targets[0]), _deliver(out[1], targets[1])
+
+
+def decode(
+    engine: Engine,
+    logits: Any,
+    luma: Any,
+    bins: Any,
+    *,
+    temperature: float = DEFAULT_TEMPERATURE,
+    axis: int = -3,
+    channel_axis: int = -1,
+    confidence: bool = False,
+    out: Any = None,
+) -> Any:
+    """``rgb = floor(255 clip(rgb(Y, annealed_mean(x))) + 0.5)``; ``(rgb, top, ratio)`` with confidence."""
+    pixels, channel = without(logits.shape, axis), channel_axis % logits.ndim
+    with engine.context(logits):
+        if out is None:
+            rgb = empty(logits, (*pixels[:channel], 3, *pixels[channel:]), "uint8")
+            out = (rgb, *_maps(logits, pixels)) if confidence else rgb
+        rgb, *maps = out if confidence else (out,)
+        run = Run(engine, logits, axis)
+        last = channel == logits.ndim - 1
+        count = math.prod(pixels[channel:])
+        direct = last or run.takes_planes(count)
+        target = _contiguous_like(rgb) if direct else empty(logits, (*pixels, 3), "uint8")
+        targets = [_contiguous_like(array) for array in maps]
+        top, ratio = targets or (None, None)
+        run(bins, temperature, luma=luma, rgb=target, planar=direct and not last, count=count, top=top, ratio=ratio)
+        _deliver(rgb, target if direct else moveaxis(target, -1, channel))
+        for array, buffer in zip(maps, targets, strict=True):
+            _deliver(array, buffer)
+    return out
+
+
+class Run:
+    """One pass over logits: their layout first, then what is wanted of them, each into its own contiguous array.
+
+    Parameters
+    ----------
+    engine : Engine
+    logits : array
+        float64 is rounded to float32.
+    axis : int
+        Where the n bins are.
+    """
+
+    def __init__(self, engine: Engine, logits: Any, axis: int) -> None:
+        self.engine = engine
+        self.x, _ = planes(cast(logits, "float32") if _is_double(logits) else logits, axis)
+        self.images, self.n, self.count = self.x.shape
+        self.pixels = self.images * self.count
+        self.last = self.count == 1
+        self.dtype = "float32" if _is_double(logits) else str(logits.dtype).removeprefix("torch.")
+        self.index = index_type(self.pixels * max(self.n, 3))
+
+    def takes_planes(self, count: int) -> bool:
+        """Whether results can be written as planes of `count` pixels."""
+        return self.last or count == self.count
+
+    def __call__(
+        self,
+        bins: Any,
+        temperature: float,
+        *,
+        luma: Any = None,
+        rgb: Any = None,
+        planar: bool = False,
+        chroma: Any = None,
+        count: int = 1,
+        top: Any = None,
+        ratio: Any = None,
+    ) -> None:
+        """`count` pixels lie between the planes of chroma or of planar RGB."""
+        want = (RGB_PLANES if planar else RGB) if rgb is not None else 0
+        want |= (CHROMA if chroma is not None else 0) | (CONFIDENCE if top is not None else 0)
+        want |= MODE if temperature == 0 else 0
+        luma = None if luma is None else contiguous(luma)
+        results = (luma, rgb, chroma, top, ratio)
+        tail = (log2_scale(temperature), palette(bins), *map(pointer, results))
+        kinds = (scalar_type(self.x), "float" if luma is None else scalar_type(luma), want)
+        if self.last or self.n != _FAST_BINS:
+            self._tiled(kinds, count, tail)
+        else:
+            self._planar(kinds, tail, wide=self._is_wide(luma, rgb if planar else None, chroma, top, ratio))
+
+    def _is_wide(self, *arrays: Any) -> bool:
+        """Whether 16 bytes at a time are aligned in every array that is read or written by planes."""
+        step = 16 // self.x.itemsize
+        return self.count % step == 0 and not any(int(pointer(a)) % 16 for a in (self.x, *arrays))
+
+    def _planar(self, kinds: tuple[str, str, int], tail: tuple[Any, ...], wide: bool) -> None:
+        logit, luma, want = kinds
+        step = 16 // self.x.itemsize if wide else 1
+        expression = f"fc::decode_planar<{logit}, {self.n}, {step}, {luma}, {want}, {self.index}>"
+        self._launch(expression, step * THREADS, THREADS, (self._size(self.count), self._size(self.pixels), *tail))
+
+    def _tiled(self, kinds: tuple[str, str, int], count: int, tail: tuple[Any, ...]) -> None:
+        logit, luma, want = kinds
+        row = row_stride(self.n, self.x.itemsize) if self.last else self.n
+        threads = tile_pixels(row * self.x.itemsize)
+        fast = self.n if self.n == _FAST_BINS and self.last else 0
+        last = "true" if self.last else "false"
+        expression = f"fc::decode_tiled<{logit}, {fast}, {last}, {luma}, {want}, {self.index}>"
+        between = self._size(count if self.last else self.count)
+        head = (np.int32(self.n), np.int32(row if self.last else threads), between, self._size(self.pixels))
+        self._launch(expression, threads, threads, (*head, *tail), shared=threads * row * self.x.itemsize)
+
+    def _launch(self, expression: str, pixels: int, threads: int, args: tuple[Any, ...], shared: int = 0) -> None:
+        blocks = -(-self.pixels // pixels)
+        self.engine.launch(self.x, "decode", expression, blocks, threads, (pointer(self.x), *args), shared)
+
+    def _size(self, value: int) -> Any:
+        return np.uint32(value) if self.index == "fc::u32" else np.uint64(value)
+
+
+def row_stride(n: int, itemsize: int) -> int:
+    """Elements between the rows of a tile: an odd number of words, or of 16-byte words for the unrolled n, so that the
+    rows of neighbouring threads lie in different banks.
+    """
+    if n == _FAST_BINS:
+        return n + 16 // itemsize
+    words = -(-n * itemsize // 4) | 1
+    return words * 4 // itemsize
+
+
+def tile_pixels(row_bytes: int) -> int:
+    """Pixels of a block whose tile stays small enough for several blocks on an SM."""
+    return next((pixels for pixels in (THREADS, 64) if pixels * row_bytes <= TILE_BYTES), 32)
+
+
+def palette(bins: Any) -> Any:
+    """The bins' colors as a launch argument: ``fc::Palette`` by value."""
+    colors = np.zeros(1, _PALETTE)
+    if bins is not None:
+        colors["u"][0, : bins.n], colors["v"][0, : bins.n] = np.asarray(bins.colors, np.float32).T
+    return colors
+
+
+def without(shape: Any, axis: int) -> tuple[int, ...]:
+    axis %= len(shape)
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
+def _is_double(array: Any) -> bool:
+    return str(array.dtype).endswith("float64")
+
+
+def _maps(like: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    return empty(like, shape, "float32"), empty(like, shape, "float32")
+
+
+def _fits(array: Any, alignment: int) -> bool:
+    return is_contiguous(array) and int(pointer(array)) % alignment == 0
+
+
+def _contiguous_like(array: Any) -> Any:
+    """`array` itself if a kernel can write it, else a buffer for :func:`_deliver`."""
+    if is_contiguous(array):
+        return array
+    return empty(array, tuple(array.shape), str(array.dtype).removeprefix("torch."))
+
+
+def _deliver(array: Any, buffer: Any) -> Any:
+    if buffer is not array:
+        array[...] = buffer
+    return array

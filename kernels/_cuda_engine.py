@@ -1,0 +1,82 @@
+"""How a CUDA kernel is found and launched: compiled once for each device and instance, on the caller's stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from . import _arrays
+from ._cuda_source import OPTIONS, source
+
+_LIMIT_32 = 1 << 31
+_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "fc::f16",
+    "bfloat16": "fc::bf16",
+    "uint16": "fc::bf16",
+    "uint8": "fc::u8",
+    "int32": "int",
+    "int64": "long long",
+}
+
+
+class Engine:
+    """Launches instances of the kernels in ``*.cu``.
+
+    Parameters
+    ----------
+    raw_module : callable
+        ``raw_module(code=, options=, name_expressions=)`` has the face of ``cupy.RawModule``.
+    context : callable
+        ``context(array)`` is a context manager that makes the device and the current stream of `array` those of the
+        launch.
+    """
+
+    def __init__(
+        self, raw_module: Callable[..., Any], context: Callable[[Any], AbstractContextManager[object]]
+    ) -> None:
+        self._raw_module, self.context = raw_module, context
+        self._functions: dict[tuple[int, str, str], Any] = {}
+
+    def function(self, device: int, name: str, expression: str) -> Any:
+        """The compiled instance `expression` of ``<name>.cu``; the device must be current."""
+        key = (device, name, expression)
+        if key not in self._functions:
+            module = self._raw_module(code=source(name), options=OPTIONS, name_expressions=(expression,))
+            self._functions[key] = module.get_function(expression)
+        return self._functions[key]
+
+    def launch(
+        self, like: Any, name: str, expression: str, blocks: int, threads: int, args: tuple[Any, ...], shared: int = 0
+    ) -> None:
+        """Run ``expression<<<blocks, threads, shared>>>(*args)``, within ``self.context(like)``.
+
+        Arguments: NumPy scalars of the exact types, addresses as uint64, structures as arrays of size one.
+        """
+        function = self.function(_arrays.device_index(like), name, expression)
+        function((blocks,), (threads,), args, shared_mem=shared)
+
+
+def scalar_type(array: Any) -> str:
+    """The C++ type of the elements; uint16 of NumPy holds the bits of bfloat16.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scalar_type(np.zeros(1, np.float16))
+    'fc::f16'
+    """
+    return _TYPES[_arrays.dtype_name(array)]
+
+
+def index_type(elements: int) -> str:
+    """The narrowest index that counts `elements`.
+
+    Examples
+    --------
+    >>> index_type(1 << 31), index_type(1 << 30)
+    ('fc::u64', 'fc::u32')
+    """
+    return "fc::u32" if elements < _LIMIT_32 else "fc::u64"

@@ -1,0 +1,191 @@
+// What every kernel uses: number types, one exp2, memory access by 16 bytes, colors as launch arguments.
+// No header is included, so that NVRTC needs none; constants (fc::LUMA_R, ...) come before this text, from the reference.
+namespace fc {
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#ifdef __CUDACC__
+#define FC_DEVICE __device__ __forceinline__
+#else
+#define FC_DEVICE static inline
+#endif
+
+// Shared memory whose size is given at launch, aligned to 16 bytes.
+#ifndef FC_DYNAMIC_SHARED
+#define FC_DYNAMIC_SHARED(name) extern __shared__ uint4 name[]
+#endif
+
+// Half precision by its bits: arithmetic is float32 everywhere.
+struct f16 {
+    u16 bits;
+};
+struct bf16 {
+    u16 bits;
+};
+
+FC_DEVICE float to_float(float x) { return x; }
+FC_DEVICE float to_float(u8 x) { return (float)x; }
+FC_DEVICE float to_float(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
+
+FC_DEVICE float to_float(f16 x) {
+#ifdef __CUDACC__
+    float y;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+    return y;
+#else
+    _Float16 y;
+    __builtin_memcpy(&y, &x.bits, 2);
+    return (float)y;
+#endif
+}
+
+// Round to nearest even.
+template <class T>
+FC_DEVICE T from_float(float x);
+
+template <>
+FC_DEVICE float from_float<float>(float x) { return x; }
+
+template <>
+FC_DEVICE f16 from_float<f16>(float x) {
+    f16 y;
+#ifdef __CUDACC__
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+#else
+    _Float16 rounded = (_Float16)x;
+    __builtin_memcpy(&y.bits, &rounded, 2);
+#endif
+    return y;
+}
+
+template <>
+FC_DEVICE bf16 from_float<bf16>(float x) {
+    u32 bits = __float_as_uint(x);
+    bf16 y;
+    y.bits = x != x ? (u16)((bits >> 16) | 64) : (u16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+    return y;
+}
+
+// 2^x with a relative error of 2^-22, 0 where the result would be subnormal, NaN for NaN: one MUFU.EX2.
+FC_DEVICE float exp2_fast(float x) {
+#ifdef __CUDACC__
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return x < -126.0f ? 0.0f : exp2f(x);
+#endif
+}
+
+// log2 x with an absolute error of 2^-22 for x in [0.5, 2], else a relative one; -inf for 0 and for subnormal x.
+FC_DEVICE float log2_fast(float x) {
+#ifdef __CUDACC__
+    float y;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return log2f(x < 1.17549435e-38f ? 0.0f : x);
+#endif
+}
+
+template <class T>
+FC_DEVICE T min_of(T a, T b) { return a < b ? a : b; }
+
+FC_DEVICE float infinity() { return __uint_as_float(0x7f800000u); }
+FC_DEVICE float not_a_number() { return __uint_as_float(0x7fc00000u); }
+
+// floor(x + 0.5) of x clipped to [0, 255]; NaN gives 0.
+FC_DEVICE u32 to_level(float x) { return (u32)(fminf(fmaxf(x, 0.0f), 255.0f) + 0.5f); }
+
+// --- memory: V elements of T at once, which lie at a multiple of V * sizeof(T) -----------------------------------------
+
+template <int BYTES>
+struct Word;  // the machine word of that size
+template <>
+struct Word<1> { typedef u8 type; };
+template <>
+struct Word<2> { typedef u16 type; };
+template <>
+struct Word<4> { typedef u32 type; };
+template <>
+struct Word<8> { typedef uint2 type; };
+template <>
+struct Word<16> { typedef uint4 type; };
+
+template <class T, int V>
+struct alignas(V * sizeof(T)) Pack {
+    T at[V];
+};
+
+// Every access to global memory goes through these two: 16 bytes at a time, fewer only where V elements are fewer.
+// What is streamed once is marked as such and stays out of the way of what is used again.
+#ifndef FC_TRACE_LOAD
+#define FC_TRACE_LOAD(from, bytes)
+#define FC_TRACE_STORE(to, bytes)
+#endif
+
+template <class T, int V>
+union Words {
+    static constexpr int BYTES = V * sizeof(T) < 16 ? V * sizeof(T) : 16;
+    static constexpr int COUNT = V * sizeof(T) / BYTES;
+    typedef typename Word<BYTES>::type type;
+    Pack<T, V> pack;
+    type at[COUNT];
+};
+
+template <class T, int V>
+FC_DEVICE Pack<T, V> load(const T *from) {
+    typedef Words<T, V> W;
+    const typename W::type *at = reinterpret_cast<const typename W::type *>(from);
+    W words;
+#pragma unroll
+    for (int k = 0; k < W::COUNT; ++k) {
+        FC_TRACE_LOAD(at + k, W::BYTES);
+        words.at[k] = __ldcs(at + k);
+    }
+    return words.pack;
+}
+
+template <class T, int V>
+FC_DEVICE void store(T *to, const Pack<T, V> &pack) {
+    typedef Words<T, V> W;
+    typename W::type *at = reinterpret_cast<typename W::type *>(to);
+    W words;
+    words.pack = pack;
+#pragma unroll
+    for (int k = 0; k < W::COUNT; ++k) {
+        FC_TRACE_STORE(at + k, W::BYTES);
+        __stcs(at + k, words.at[k]);
+    }
+}
+
+template <class T>
+FC_DEVICE T load(const T *from) { return load<T, 1>(from).at[0]; }
+
+template <class T>
+FC_DEVICE void store(T *to, T value) { store<T, 1>(to, Pack<T, 1>{{value}}); }
+
+// Chroma of up to 255 bins, passed by value: it lies in the constant bank, at no load and no copy a launch.
+struct Palette {
+    float u[MAX_BINS + 1];
+    float v[MAX_BINS + 1];
+};
+
+// R, G, B of luma in 0..255 and chroma: the exact inverse of the luma equation, rounded.
+struct Rgb {
+    u32 r, g, b;
+};
+
+FC_DEVICE Rgb join(float luma, float u, float v) {
+    const bool broken = luma != luma || u != u || v != v;
+    Rgb c;
+    c.r = broken ? 0 : to_level(fmaf(v, R_V, luma));
+    c.g = broken ? 0 : to_level(fmaf(u, G_U, fmaf(v, G_V, luma)));
+    c.b = broken ? 0 : to_level(fmaf(u, B_U, luma));
+    return c;
+}
+
+}  // namespace fc

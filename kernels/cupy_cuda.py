@@ -1,0 +1,65 @@
+"""The operations on a GPU: CUDA C++ (``*.cu``), compiled by NVRTC and launched through CuPy.
+
+Arguments are torch CUDA tensors or CuPy arrays that the public API has validated; everything runs on their device and
+on the current stream of their library, which is read at every call. The first call of an instance compiles it (about
+a second; CuPy keeps the binary on disk) and must not happen while a CUDA graph is being captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import cupy
+
+from . import _cuda_decode, _cuda_encode, _cuda_loss, _cuda_merge, _cuda_smoother
+from ._arrays import device_index, is_torch, library
+from ._cuda_engine import Engine
+
+__all__ = [
+    "TemporalSmoother",
+    "annealed_mean",
+    "confidence",
+    "decode",
+    "encode",
+    "histogram",
+    "merge",
+    "weighted_cross_entropy",
+]
+
+
+class _TorchStream:
+    """torch's current stream in the protocol that CuPy reads, whatever the version of torch."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.stream.cuda_stream
+
+
+@contextmanager
+def _context(array: Any) -> Iterator[None]:
+    """The device and the current stream of `array`'s own library."""
+    with cupy.cuda.Device(device_index(array)):
+        if not is_torch(array):
+            yield
+            return
+        current = library(array).cuda.current_stream(array.device)
+        stream = cupy.cuda.Stream.from_external(_TorchStream(current)) if current.cuda_stream else cupy.cuda.Stream.null
+        with stream:
+            yield
+
+
+ENGINE = Engine(partial(cupy.RawModule, backend="nvrtc"), _context)
+
+encode = partial(_cuda_encode.encode, ENGINE)
+histogram = partial(_cuda_encode.histogram, ENGINE)
+annealed_mean = partial(_cuda_decode.annealed_mean, ENGINE)
+confidence = partial(_cuda_decode.confidence, ENGINE)
+decode = partial(_cuda_decode.decode, ENGINE)
+merge = partial(_cuda_merge.merge, ENGINE)
+weighted_cross_entropy = partial(_cuda_loss.weighted_cross_entropy, ENGINE)
+TemporalSmoother = partial(_cuda_smoother.TemporalSmoother, ENGINE)

@@ -1,0 +1,137 @@
+// Logits on the way from global memory to a thread: registers for planes, a tile of shared memory for rows.
+namespace fc {
+
+constexpr int WARP = 32;
+
+// V neighbouring pixels of each of N planes: independent loads, as many in flight as there are planes.
+template <class Logit, int N, int V>
+struct Held {
+    Pack<Logit, V> plane[N];
+};
+
+template <class Logit, int N, int V, class Index>
+FC_DEVICE Held<Logit, N, V> hold(const Logit *from, Index count) {
+    Held<Logit, N, V> held;
+#pragma unroll
+    for (int b = 0; b < N; ++b) held.plane[b] = load<Logit, V>(from + b * count);
+    return held;
+}
+
+// Pixel `v` of what a thread holds.
+template <class Logit, int N, int V>
+struct HeldRow {
+    const Held<Logit, N, V> &held;
+    int v;
+    FC_DEVICE static constexpr int size() { return N; }
+    FC_DEVICE float operator[](int b) const { return to_float(held.plane[b].at[v]); }
+};
+
+// n logits in shared memory, `stride` elements apart.
+template <class Logit>
+struct SharedRow {
+    const Logit *first;
+    int stride, n;
+    FC_DEVICE int size() const { return n; }
+    FC_DEVICE float operator[](int b) const { return to_float(first[b * stride]); }
+};
+
+// N neighbouring logits of one pixel in registers.
+template <class Logit, int N>
+struct Row {
+    static constexpr int E = 16 / sizeof(Logit);
+    Pack<Logit, E> part[N / E];
+    FC_DEVICE static constexpr int size() { return N; }
+    FC_DEVICE float operator[](int b) const { return to_float(part[b / E].at[b % E]); }
+};
+
+// A row that begins at a multiple of 16 bytes in shared memory.
+template <class Logit, int N>
+FC_DEVICE Row<Logit, N> row_of(const Logit *from) {
+    Row<Logit, N> row;
+#pragma unroll
+    for (int k = 0; k < N / row.E; ++k) row.part[k] = reinterpret_cast<const Pack<Logit, Row<Logit, N>::E> *>(from)[k];
+    return row;
+}
+
+// One thread's column of a planar tile: it alone reads it again.
+template <class Logit, class Index>
+FC_DEVICE void fill_column(Logit *column, const Logit *from, int n, int stride, Index count) {
+#pragma unroll 8
+    for (int b = 0; b < n; ++b) column[b * stride] = load(from + b * count);
+}
+
+// The rows of `pixels` neighbouring pixels, n elements each, to a tile of rows `stride` elements apart.
+template <class Logit, int N>
+FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int pixels) {
+    constexpr int E = 16 / sizeof(Logit);
+    const int total = pixels * n, threads = blockDim.x;
+    const int packs = ((u64)from & 15) == 0 ? total / E : 0;
+    if constexpr (N > 0) {
+        Pack<Logit, E> got[N / E];
+#pragma unroll
+        for (int k = 0; k < N / E; ++k) {
+            const int at = k * threads + threadIdx.x;
+            if (at < packs) got[k] = load<Logit, E>(from + at * E);
+        }
+#pragma unroll
+        for (int k = 0; k < N / E; ++k) {
+            const int at = (k * threads + threadIdx.x) * E;
+            if (at < packs * E) *reinterpret_cast<Pack<Logit, E> *>(tile + at / N * stride + at % N) = got[k];
+        }
+    } else {
+#pragma unroll 4
+        for (int at = threadIdx.x; at < packs; at += threads) {
+            const Pack<Logit, E> got = load<Logit, E>(from + at * E);
+            int row = at * E / n, column = at * E % n;
+            for (int k = 0; k < E; ++k) {
+                tile[row * stride + column] = got.at[k];
+                if (++column == n) column = 0, ++row;
+            }
+        }
+    }
+#pragma unroll 1
+    for (int at = packs * E + threadIdx.x; at < total; at += threads) tile[at / n * stride + at % n] = load(from + at);
+    __syncthreads();
+}
+
+// RGB of 32 V pixels on its way out.
+template <int V>
+struct Stage {
+    uint4 words[WARP * V * 3 / 16];
+};
+
+// A warp's R, G, B, interleaved in shared memory and sent on as 16-byte words; `first` is the warp's first pixel.
+template <int V, class Index>
+FC_DEVICE void send(Stage<V> &stage, const Pack<u8, V> &r, const Pack<u8, V> &g, const Pack<u8, V> &b, u8 *rgb,
+                    Index first, Index pixels) {
+    const int lane = threadIdx.x % WARP;
+    u8 *bytes = reinterpret_cast<u8 *>(stage.words);
+    u8 mine[3 * V];
+#pragma unroll
+    for (int k = 0; k < V; ++k) {
+        mine[3 * k] = r.at[k];
+        mine[3 * k + 1] = g.at[k];
+        mine[3 * k + 2] = b.at[k];
+    }
+    if (V % 4 == 0) {
+        u32 *words = reinterpret_cast<u32 *>(bytes) + lane * (3 * V / 4);
+#pragma unroll
+        for (int k = 0; k < 3 * V / 4; ++k)
+            words[k] = mine[4 * k] | mine[4 * k + 1] << 8 | mine[4 * k + 2] << 16 | (u32)mine[4 * k + 3] << 24;
+    } else {
+#pragma unroll
+        for (int k = 0; k < 3 * V; ++k) bytes[3 * V * lane + k] = mine[k];
+    }
+    __syncwarp();
+    if (first >= pixels) return;
+    u8 *to = rgb + 3 * first;
+    const Index left = pixels - first;
+    const int valid = 3 * (left < WARP * V ? (int)left : WARP * V);
+    const int whole = ((u64)to & 15) == 0 ? valid / 16 : 0;
+#pragma unroll 1
+    for (int k = lane; k < whole; k += WARP) store(reinterpret_cast<uint4 *>(to) + k, stage.words[k]);
+#pragma unroll 1
+    for (int k = 16 * whole + lane; k < valid; k += WARP) store(to + k, bytes[k]);
+}
+
+}  // namespace fc
