@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_LINE = re.compile(r"^\s*(?:\{\s*)?/\*[0-9a-f]{4,}\*/\s+(@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*(.*?)\s*;")
+_LINE = re.compile(r"^\s*(?:\{\s*)?/\*[0-9a-f]+\*/\s+(@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*(.*?)\s*;")
 _LABEL = re.compile(r"^(\.L_\w+):")
 _TARGET = re.compile(r"`\((\.L_\w+)\)")
 _WIDTH = re.compile(r"\.(?:[US](?=\d))?(256|128|64|32|16|8)\b")
@@ -13,7 +13,7 @@ _DOUBLE = re.compile(r"^D(ADD|MUL|FMA|SETP|MNMX|MMA)\b|^MUFU\.\w+64H|^[FI]2[FI]\
 
 
 class Instruction(NamedTuple):
-    """``@P0 LDG.E.128 R4, desc[UR4][R2.64] ;`` in parts; ``target`` is the position in the list that a branch goes to."""
+    """``@P0 LDG.E.128 R4, [R2.64] ;`` in parts; ``target`` is the position in the list that a branch goes to."""
 
     predicate: str
     name: str
@@ -57,7 +57,7 @@ class Instruction(NamedTuple):
 def parse(sass: str) -> list[Instruction]:
     """The instructions of a listing, in order, without padding.
 
-    >>> code = parse("/*0080*/ @!P0 BRA `(.L_x_0) ;\\n/*0090*/ NOP ;\\n/*00a0*/ IADD R1, R2, R3 ;\\n.L_x_0:\\n/*00b0*/ EXIT ;")
+    >>> code = parse("/*0*/ @!P0 BRA `(.L_x_0) ;\\n/*1*/ NOP ;\\n/*2*/ IADD R1, R2 ;\\n.L_x_0:\\n/*3*/ EXIT ;")
     >>> code[0]
     Instruction(predicate='@!P0', name='BRA', operands='`(.L_x_0)', target=2)
     >>> [i.name for i in code]
