@@ -81,8 +81,9 @@ def test_the_wheel_holds_what_it_must(names: list[str]) -> None:
         ("reference", "fastcolor/reference"),
         ("kernels", "fastcolor/kernels"),
     ):
-        for path in (ROOT / folder).rglob("*.py"):
-            expected.add(f"{package}/{path.relative_to(ROOT / folder).as_posix()}")
+        for pattern in ("*.py", "*.cu", "*.cuh"):
+            for path in (ROOT / folder).rglob(pattern):
+                expected.add(f"{package}/{path.relative_to(ROOT / folder).as_posix()}")
     for pattern in ("models/*/*", "samples/*", "*.npz"):
         expected |= {f"fastcolor/data/{p.relative_to(ROOT / 'fastcolor/data').as_posix()}"
                      for p in (ROOT / "fastcolor/data").glob(pattern) if p.is_file()}  # fmt: skip
@@ -116,6 +117,16 @@ def test_the_installed_wheel_works(python: Path, tmp_path: Path) -> None:
         "print(fastcolor.decode(one_hot, luma, bins).shape)\n"
     )
     assert run([python, "-c", code], cwd=tmp_path) == "(40, 50, 3)"
+
+
+def test_the_installed_wheel_has_the_text_of_its_cuda_kernels(python: Path, tmp_path: Path) -> None:
+    code = (
+        "from fastcolor.kernels._cuda_source import source\n"
+        "text = source('decode')\n"
+        "assert '__global__' in text and '#include' not in text\n"
+        "print(text.count('namespace fc') > 2)\n"
+    )
+    assert run([python, "-c", code], cwd=tmp_path) == "True"
 
 
 def test_the_installed_command_works(python: Path, tmp_path: Path) -> None:
