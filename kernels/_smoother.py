@@ -13,12 +13,12 @@ from . import _numba_temporal
 from ._host import NO_BYTES, NO_FLOATS, Array, deliver, flat_buffer, levels, padded, plain, unpad
 from ._layout import planes
 from ._numba_temporal import BLOCK
+from ._recursion import recursion
 from ._scale import log2_scale
 from ._simd import LANES
 from ._threads import run_blocks
 
 _RINGS = {"float32": np.float32, "float16": np.int16, "uint8": np.uint8}  # float16 as bits
-_SLOW_FADE = 0.05  # below this α, rounding errors of the recursion would live for hundreds of frames
 
 
 class TemporalSmoother:
@@ -45,13 +45,9 @@ class TemporalSmoother:
         ring: str = "float32",
     ) -> None:
         self.bins, self.window, self.temperature, self.ring = bins, window, temperature, ring
-        # A window of 0 is the frame alone: no recursion, and no rounding residue of what has left.
-        decay = math.exp(-alpha) if window > 0 else 0.0
-        leaving = math.exp(-alpha * (window + 1)) if window > 0 else 0.0
-        self._least = 0.5 * math.exp(-alpha * window)  # half of what one valid frame of the window adds
-        exact = leaving > 0.5  # the smaller of the two errors, see _numba_temporal
-        refresh = alpha < _SLOW_FADE and (exact or ring == "float32")
-        self._rules = (np.float32(decay), np.float32(leaving), exact, refresh)
+        numbers = recursion(alpha, window, ring)
+        self._least = numbers.least
+        self._rules = (np.float32(numbers.decay), np.float32(numbers.leaving), numbers.exact, numbers.refresh)
         self.reset()
 
     def reset(self) -> None:
