@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,42 @@ EXP_ERROR = 3 * u
 # one more for changing the base to 2. A relative error of e^y is an absolute one of y.
 ARGUMENT_ERROR = 4 * u
 
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What a backend's own exponential and logarithm may add to the roundings of float32.
+
+    Attributes
+    ----------
+    exp : float
+        Relative error of exp, next to that of its argument.
+    log : float
+        Relative error of log, or absolute as a share of log 2 where the logarithm is smaller than that; next to the
+        relative rounding that ARGUMENT_ERROR holds.
+    """
+
+    exp: float = EXP_ERROR
+    log: float = 0.0
+
+
+FLOAT32 = Arithmetic()
+
+# NVIDIA, PTX ISA: ex2.approx.ftz.f32 has a relative error of at most 2^-22 = 4 u over the whole range (subnormal
+# results are 0); lg2.approx.ftz.f32 an absolute one of 2^-22 for 0.5 < x < 2 and a relative one of 2^-22 elsewhere.
+APPROXIMATE = Arithmetic(exp=2.0**-22, log=2.0**-22)
+
+# NVIDIA, CUDA C++ Programming Guide: expf and exp2f err by 2 ulp, logf and log2f by 1, where an ulp is at most
+# 2 u of the value.
+LIBDEVICE = Arithmetic(exp=4 * u, log=2 * u)
+
+_OF_BACKENDS = {"cupy": APPROXIMATE, "numba-cuda": LIBDEVICE}
+
+
+def arithmetic_of(backend: str) -> Arithmetic:
+    """That of a backend's results: the GPU's where they come from a GPU, else float32 with a good exp."""
+    return _OF_BACKENDS.get(backend, FLOAT32)
+
+
 # Y = .299 R + .587 G + .114 B: three constants and three products rounded, two sums: at most 5 roundings on each path.
 LUMA_ERROR = 5 * u
 
@@ -44,11 +81,23 @@ CELL_ERROR = 8 * u
 HALF_ULP = {"float32": (2.0**-24, 2.0**-150), "float16": (2.0**-11, 2.0**-25), "bfloat16": (2.0**-8, 2.0**-134)}
 
 
+def is_of(library: str, array: Any) -> bool:
+    """Whether `array` is one of ``"torch"`` or ``"cupy"``, without importing either."""
+    cls = {"torch": "Tensor", "cupy": "ndarray"}[library]
+    return library in sys.modules and isinstance(array, getattr(sys.modules[library], cls))
+
+
+def as_numpy(array: Any) -> NDArray[Any]:
+    """Any array of any library on any device as NumPy; bfloat16 as float32, which holds it exactly."""
+    if is_of("torch", array):
+        array = array.detach().cpu()
+        return (array.float() if array.dtype is sys.modules["torch"].bfloat16 else array).numpy()
+    return array.get() if is_of("cupy", array) else np.asarray(array)
+
+
 def as_float64(array: Any) -> Float:
-    """Any array of any library, exactly, as float64 NumPy."""
-    if "torch" in sys.modules and isinstance(array, sys.modules["torch"].Tensor):
-        return array.detach().cpu().double().numpy()
-    return np.asarray(array).astype(np.float64)
+    """Any array of any library on any device, exactly, as float64 NumPy."""
+    return as_numpy(array).astype(np.float64)
 
 
 def as_seen(logits: Any) -> Float:
@@ -87,7 +136,7 @@ def assert_close(what: str, actual: ArrayLike, expected: ArrayLike, bound: Array
 
 def assert_labels_match(labels: Any, rgb: Any, bins: reference.ColorBins) -> None:
     """Labels of `rgb` (..., 3). uint8: equal. Floats: or that of the cell across an edge within CELL_ERROR."""
-    labels, rgb = as_float64(labels), np.asarray(rgb)
+    labels, rgb = as_float64(labels), as_numpy(rgb)
     _assert_shape("labels", labels, rgb.shape[:-1])
     if rgb.dtype == np.uint8:
         expected = bins.table[reference.cell_of(rgb, bins.cells)]
@@ -114,7 +163,7 @@ def _nudged_cell(rgb: ArrayLike, cells: int, du: int, dv: int) -> tuple[NDArray[
 
 def assert_luma_close(luma: Any, rgb: Any) -> None:
     """float32 luma of `rgb` (..., 3)."""
-    unit = as_unit(np.asarray(rgb))
+    unit = as_unit(as_numpy(rgb))
     bound = LUMA_ERROR * (np.abs(unit) * LUMA).sum(axis=-1) + SMALLEST_NORMAL
     assert_close("luma", luma, reference.rgb_to_yuv(unit)[..., 0], bound)
 
@@ -131,12 +180,14 @@ def assert_encoded(result: tuple[Any, Any, Any], rgb: Any, bins: reference.Color
 # --- the annealed mean ------------------------------------------------------------------------------------------------
 
 
-def _weights(logits: Float, temperature: float) -> tuple[Float, Float]:
+def _weights(logits: Float, temperature: float, arithmetic: Arithmetic) -> tuple[Float, Float]:
     """``e^y`` with y = (x - max) / T, bins last, and the relative error that float32 may make in each."""
     with np.errstate(invalid="ignore", over="ignore"):
         y = (logits - logits.max(axis=-1, keepdims=True)) / temperature
     w = np.exp(y)
-    relative = np.expm1(ARGUMENT_ERROR * np.minimum(np.abs(y), 200.0)) + EXP_ERROR  # e^-200 is 0 in float32 either way
+    relative = (
+        np.expm1(ARGUMENT_ERROR * np.minimum(np.abs(y), 200.0)) + arithmetic.exp
+    )  # e^-200 is 0 in float32 either way
     return w, relative
 
 
@@ -152,7 +203,9 @@ def sum_error(terms: Float) -> Float:
     return np.minimum(worst, 6 * math.sqrt(terms.shape[-1]) * u * total[..., 0])
 
 
-def chroma_bound(logits: Float, bins: reference.ColorBins, temperature: float) -> Float:
+def chroma_bound(
+    logits: Float, bins: reference.ColorBins, temperature: float, arithmetic: Arithmetic = FLOAT32
+) -> Float:
     """How far a float32 annealed mean of `logits` (..., n) may lie from the float64 one: (..., 2).
 
     With ``c = sum w_b c_b / W`` and computed weights ``w_b (1 + r_b)``, the error is ``sum w_b r_b (c_b - c) / W'``.
@@ -161,7 +214,7 @@ def chroma_bound(logits: Float, bins: reference.ColorBins, temperature: float) -
     colors = bins.colors.astype(np.float64)
     if temperature == 0:
         return np.zeros((*logits.shape[:-1], 2))  # a color is picked, nothing is computed
-    w, relative = _weights(logits, temperature)
+    w, relative = _weights(logits, temperature, arithmetic)
     total = w.sum(axis=-1)
     least = total * (1 - relative.max(axis=-1))
     bound = np.empty((*logits.shape[:-1], 2))
@@ -181,12 +234,13 @@ def assert_chroma_close(
     *,
     temperature: float,
     axis: int = -3,
+    arithmetic: Arithmetic = FLOAT32,
 ) -> None:
     """Chroma on `axis`, of any float dtype, against the reference on the same rounded logits."""
     seen = np.moveaxis(as_seen(logits), axis, -1)
     expected = reference.annealed_mean(seen, bins, temperature=temperature, axis=-1)
     half_ulp, smallest = HALF_ULP[str(actual.dtype).removeprefix("torch.")]
-    bound = chroma_bound(seen, bins, temperature)
+    bound = chroma_bound(seen, bins, temperature, arithmetic)
     bound = bound + half_ulp * (np.abs(expected) + bound) + smallest
     assert_close("chroma", np.moveaxis(as_float64(actual), axis, -1), expected, bound)
 
@@ -202,8 +256,9 @@ def assert_rgb_close(rgb: Any, luma: Any, chroma: Float, chroma_error: Float, *,
     at most 8 roundings of each summand (1 / 255, constants, products, sums), plus 1 u of v itself (the sum with 0.5).
     More than one level is allowed only where `levels` says so (a uint8 ring).
     """
-    rgb, y = as_float64(rgb), as_unit(np.asarray(luma)).astype(np.float64)
-    if np.asarray(luma).dtype != np.uint8:
+    luma = as_numpy(luma)
+    rgb, y = as_float64(rgb), as_unit(luma).astype(np.float64)
+    if luma.dtype != np.uint8:
         y = y.astype(np.float32).astype(np.float64)
     _assert_shape("rgb", rgb, (*y.shape, 3))
     value = 255.0 * reference.yuv_to_rgb(np.concatenate([y[..., None], chroma], axis=-1)) + 0.5
@@ -230,18 +285,19 @@ def assert_decoded(
     temperature: float,
     axis: int = -3,
     channel_axis: int = -1,
+    arithmetic: Arithmetic = FLOAT32,
 ) -> None:
     """The RGB of `decode` against the reference on the same rounded logits."""
     seen = np.moveaxis(as_seen(logits), axis, -1)
     chroma = reference.annealed_mean(seen, bins, temperature=temperature, axis=-1)
-    error = chroma_bound(seen, bins, temperature)
-    assert_rgb_close(np.moveaxis(np.asarray(rgb), channel_axis, -1), luma, chroma, error)
+    error = chroma_bound(seen, bins, temperature, arithmetic)
+    assert_rgb_close(np.moveaxis(as_numpy(rgb), channel_axis, -1), luma, chroma, error)
 
 
 def assert_merged(rgb: Any, chroma: Any, luma: Any) -> None:
     """The RGB of `merge`. Each lerp rounds a weight (2 u), a product and a sum, twice: 8 u of the values between."""
     seen = as_seen(chroma)
-    size = np.asarray(luma).shape
+    size = tuple(luma.shape)
     expected = np.moveaxis(reference.upsample(seen, *size), 0, -1)
     error = 8 * u * np.moveaxis(reference.upsample(np.abs(seen), *size), 0, -1)
     assert_rgb_close(rgb, luma, expected, error)
@@ -250,7 +306,9 @@ def assert_merged(rgb: Any, chroma: Any, luma: Any) -> None:
 # --- confidence -------------------------------------------------------------------------------------------------------
 
 
-def assert_confidence_close(top: Any, ratio: Any, logits: Any, *, axis: int = -3) -> None:
+def assert_confidence_close(
+    top: Any, ratio: Any, logits: Any, *, axis: int = -3, arithmetic: Arithmetic = FLOAT32
+) -> None:
     """``top = 1 / sum e^y`` and ``ratio = e^(x_top - x_second)`` in float32.
 
     The error of the sum is that of its weights, each by its share, and its own roundings; e^0 may be computed like the
@@ -260,16 +318,16 @@ def assert_confidence_close(top: Any, ratio: Any, logits: Any, *, axis: int = -3
     """
     seen = np.moveaxis(as_seen(logits), axis, -1)
     expected_top, expected_ratio = reference.confidence(seen, axis=-1)
-    w, relative = _weights(seen, 1.0)
+    w, relative = _weights(seen, 1.0, arithmetic)
     share = (w * relative).sum(axis=-1) / w.sum(axis=-1)
-    bound = (share / (1 - share) + EXP_ERROR + sum_error(w) / w.sum(axis=-1) + 2 * u) * expected_top
+    bound = (share / (1 - share) + arithmetic.exp + sum_error(w) / w.sum(axis=-1) + 2 * u) * expected_top
     assert np.nan_to_num(bound).max(initial=0.0) < 1e-5, "the derived bound exceeds the contract's 1e-5"
     assert_close("top", top, expected_top, bound)
 
     actual = as_float64(ratio)
     _assert_shape("ratio", actual, expected_ratio.shape)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        slack = np.expm1(ARGUMENT_ERROR * np.log(expected_ratio)) + 2 * EXP_ERROR + 2 * u
+        slack = np.expm1(ARGUMENT_ERROR * np.log(expected_ratio)) + 2 * arithmetic.exp + 2 * u
         bound = slack * expected_ratio
         beyond = (expected_ratio * (1 + slack) > 2.0**126) & (actual >= 2.0**126 * (1 - 1e-4))
         same = (actual == expected_ratio) | (np.isnan(actual) & np.isnan(expected_ratio))
@@ -291,9 +349,17 @@ class SmoothedTruth:
     """
 
     def __init__(
-        self, bins: reference.ColorBins, *, alpha: float, window: int, temperature: float, ring: str = "float32"
+        self,
+        bins: reference.ColorBins,
+        *,
+        alpha: float,
+        window: int,
+        temperature: float,
+        ring: str = "float32",
+        arithmetic: Arithmetic = FLOAT32,
     ) -> None:
         self.bins, self.alpha, self.window, self.temperature, self.ring = bins, alpha, window, temperature, ring
+        self.arithmetic = arithmetic
         self._past: list[Float] = []
         self._unlimited: Float = np.zeros(())
         self._error: Float = np.zeros(())
@@ -303,9 +369,9 @@ class SmoothedTruth:
         seen = np.moveaxis(as_seen(logits), -3, -1)
         p = reference.softmax(seen, axis=-1)
         self._broken = np.isnan(p[..., 0])
-        w, relative = _weights(seen, 1.0)
+        w, relative = _weights(seen, 1.0, self.arithmetic)
         share = relative + ((w * relative).sum(axis=-1) / w.sum(axis=-1))[..., None]
-        share = share + EXP_ERROR + (sum_error(w) / w.sum(axis=-1))[..., None] + 2 * u
+        share = share + self.arithmetic.exp + (sum_error(w) / w.sum(axis=-1))[..., None] + 2 * u
         p, share = (np.where(self._broken[..., None], 0.0, part) for part in (p, share))
         in_ring, absolute = RING_ERROR[self.ring]
         decay = math.exp(-self.alpha)
@@ -346,7 +412,8 @@ class SmoothedTruth:
     def _annealed_error(self, s: Float, error: Float, logs: Float, chroma: Float) -> Float:
         power, top = 1 / self.temperature, np.maximum(s.max(axis=-1, keepdims=True), SMALLEST_NORMAL)
         finite = np.nan_to_num(np.abs(logs), posinf=0.0)  # a weight of zero has no argument
-        relative = np.expm1(ARGUMENT_ERROR * finite * power) + 2 * EXP_ERROR  # a logarithm and an exponential
+        argument = ARGUMENT_ERROR * finite + self.arithmetic.log * np.maximum(math.log(2), finite)
+        relative = np.expm1(argument * power) + 2 * self.arithmetic.exp  # a logarithm and an exponential
         w = (s / top) ** power
         with np.errstate(over="ignore"):  # a bound of infinity is cut off below
             high = ((s + error) / top) ** power * (1 + relative)

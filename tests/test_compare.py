@@ -63,6 +63,11 @@ CHROMA_BUGS = (
 )  # fmt: skip
 RGB_BUGS = ("truncated", "one level off", "BGR")
 
+# The bounds of the GPU's exponentials are wider: they have to reject the same bugs.
+of_every_arithmetic = pytest.mark.parametrize(
+    "arithmetic", [compare.FLOAT32, compare.APPROXIMATE, compare.LIBDEVICE], ids=["float32", "approximate", "libdevice"]
+)
+
 
 def wide_logits(seed: int = 0) -> Any:
     """Standard deviation 10: what a network gives where it is sure; without max subtraction some pixels overflow."""
@@ -79,11 +84,37 @@ def test_chroma_accepts_float32_arithmetic(kind: str, temperature: float) -> Non
     compare.assert_chroma_close(chroma, logits, BINS, temperature=temperature)
 
 
+@of_every_arithmetic
 @pytest.mark.parametrize("bug", CHROMA_BUGS)
-def test_chroma_rejects(bug: str) -> None:
+def test_chroma_rejects(bug: str, arithmetic: compare.Arithmetic) -> None:
     logits = wide_logits()
     with pytest.raises(AssertionError, match="chroma: "):
-        compare.assert_chroma_close(model_chroma(logits, bug=bug), logits, BINS, temperature=T)
+        compare.assert_chroma_close(model_chroma(logits, bug=bug), logits, BINS, temperature=T, arithmetic=arithmetic)
+
+
+def pulled(logits: Any, error: float) -> Any:
+    """The chroma of weights that are all wrong by a share `error`, each to the side that moves U most."""
+    w = np.exp((logits - logits.max(axis=0)) / T)
+    side = np.sign(BINS.colors[:, 0, None, None] - reference.annealed_mean(logits, BINS, temperature=T)[0])
+    w = w * (1 + error * side)
+    return (np.einsum("bhw,bc->chw", w, BINS.colors.astype(np.float64)) / w.sum(axis=0)).astype(F)
+
+
+@pytest.mark.parametrize("arithmetic", [compare.APPROXIMATE, compare.LIBDEVICE], ids=["approximate", "libdevice"])
+def test_chroma_allows_the_exponential_its_documented_error_and_no_half_precision_one(
+    arithmetic: compare.Arithmetic,
+) -> None:
+    logits = wide_logits()
+    compare.assert_chroma_close(pulled(logits, arithmetic.exp), logits, BINS, temperature=T, arithmetic=arithmetic)
+    for error in (2.0**-11, 2.0**-16):
+        with pytest.raises(AssertionError, match="chroma: "):
+            compare.assert_chroma_close(pulled(logits, error), logits, BINS, temperature=T, arithmetic=arithmetic)
+
+
+def test_only_results_of_a_gpu_have_the_bounds_of_a_gpu() -> None:
+    assert compare.arithmetic_of("numba") is compare.arithmetic_of("cuda-host") is compare.FLOAT32
+    assert compare.arithmetic_of("cupy") is compare.APPROXIMATE
+    assert compare.APPROXIMATE.exp == 2.0**-22 < 2 * compare.FLOAT32.exp
 
 
 def test_chroma_rejects_a_single_pixel_beyond_the_bound() -> None:
@@ -106,21 +137,24 @@ def test_chroma_rejects_nan_and_its_absence() -> None:
         compare.assert_chroma_close(model_chroma(logits), broken, BINS, temperature=T)
 
 
+@of_every_arithmetic
 @pytest.mark.parametrize("bug", CHROMA_BUGS)
-def test_decoded_rejects_a_bug_in_the_chroma(bug: str) -> None:
+def test_decoded_rejects_a_bug_in_the_chroma(bug: str, arithmetic: compare.Arithmetic) -> None:
     logits, luma = wide_logits(), np.random.default_rng(2).random(SHAPE, dtype=F)
     with np.errstate(invalid="ignore"):
         rgb = model_rgb(luma, model_chroma(logits, bug=bug))
     compare.assert_decoded(model_rgb(luma, model_chroma(logits)), logits, luma, BINS, temperature=T)
     with pytest.raises(AssertionError, match="rgb: "):
-        compare.assert_decoded(rgb, logits, luma, BINS, temperature=T)
+        compare.assert_decoded(rgb, logits, luma, BINS, temperature=T, arithmetic=arithmetic)
 
 
+@of_every_arithmetic
 @pytest.mark.parametrize("bug", RGB_BUGS)
-def test_decoded_rejects_a_bug_in_the_rounding(bug: str) -> None:
+def test_decoded_rejects_a_bug_in_the_rounding(bug: str, arithmetic: compare.Arithmetic) -> None:
     logits, luma = wide_logits(), np.random.default_rng(2).random(SHAPE, dtype=F)
+    rgb = model_rgb(luma, model_chroma(logits), bug)
     with pytest.raises(AssertionError, match="rgb: "):
-        compare.assert_decoded(model_rgb(luma, model_chroma(logits), bug), logits, luma, BINS, temperature=T)
+        compare.assert_decoded(rgb, logits, luma, BINS, temperature=T, arithmetic=arithmetic)
 
 
 def test_half_to_even_differs_only_where_both_round_up() -> None:
@@ -201,7 +235,8 @@ def test_merged_rejects() -> None:
             compare.assert_merged(wrong, chroma, luma)
 
 
-def test_confidence_rejects() -> None:
+@of_every_arithmetic
+def test_confidence_rejects(arithmetic: compare.Arithmetic) -> None:
     logits = strategies.make_logits(np.random.default_rng(5), "normal3", BINS.n, SHAPE)
     top, ratio = (part.astype(F) for part in reference.confidence(logits))
     compare.assert_confidence_close(top, ratio, logits)
@@ -212,7 +247,7 @@ def test_confidence_rejects() -> None:
         (top, ratio * F(1 + 3e-5)), (np.roll(top, 1, 0), ratio), (top, np.full_like(ratio, np.inf)),
     ):  # fmt: skip
         with pytest.raises(AssertionError, match=r"(top|ratio): "):
-            compare.assert_confidence_close(wrong_top, wrong_ratio, logits)
+            compare.assert_confidence_close(wrong_top, wrong_ratio, logits, arithmetic=arithmetic)
 
 
 def test_confidence_rejects_a_lost_tie() -> None:
@@ -221,3 +256,36 @@ def test_confidence_rejects_a_lost_tie() -> None:
     assert ratio == 1.0
     with pytest.raises(AssertionError, match="ratio: "):
         compare.assert_confidence_close(top, np.exp(ratio), logits)  # the second must be the other 2, not the 1
+
+
+def smoothed(frames: Any, luma: Any, *, alpha: float, window: int) -> tuple[Any, Any]:
+    """What a correct smoother gives after the last frame: RGB and probabilities."""
+    smoother = reference.TemporalSmoother(BINS, alpha=alpha, window=window, temperature=T)
+    for x in frames:
+        rgb = smoother.step(x, luma)
+    return rgb, smoother.probabilities.astype(F)
+
+
+@of_every_arithmetic
+def test_smoothing_rejects(arithmetic: compare.Arithmetic) -> None:
+    rng = np.random.default_rng(6)
+    frames = [strategies.make_logits(rng, "normal3", BINS.n, (9, 11)) for _ in range(6)]
+    luma = rng.random((9, 11), dtype=F)
+    truth = compare.SmoothedTruth(BINS, alpha=0.2, window=3, temperature=T, arithmetic=arithmetic)
+    for x in frames:
+        truth.step(x)
+    right = smoothed(frames, luma, alpha=0.2, window=3)
+    truth.assert_rgb(right[0], luma)
+    truth.assert_probabilities(right[1])
+    wrong = {
+        "a longer window": smoothed(frames, luma, alpha=0.2, window=4),
+        "a shorter window": smoothed(frames, luma, alpha=0.2, window=2),
+        "another decay": smoothed(frames, luma, alpha=0.21, window=3),
+        "a frame lost": smoothed(frames[:-1], luma, alpha=0.2, window=3),
+        "frames swapped": smoothed([*frames[:-2], frames[-1], frames[-2]], luma, alpha=0.2, window=3),
+    }
+    for rgb, probabilities in wrong.values():
+        with pytest.raises(AssertionError, match="rgb: "):
+            truth.assert_rgb(rgb, luma)
+        with pytest.raises(AssertionError, match="probabilities: "):
+            truth.assert_probabilities(probabilities)
