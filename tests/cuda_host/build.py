@@ -1,0 +1,95 @@
+"""Shared libraries from C++ text: built by g++ once, kept in the user's cache by the hash of all that went in."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COMPILER = os.environ.get("CXX", "g++")
+SANITIZERS = {
+    "": (),
+    "address,undefined": (
+        "-fsanitize=address,undefined,float-cast-overflow",
+        "-fno-sanitize=vptr",
+        "-fno-sanitize-recover=all",
+    ),
+    "thread": ("-fsanitize=thread", "-DFC_HOST_THREADS"),
+}
+
+
+class CompileError(RuntimeError):
+    """g++ refused the text; the message opens with its first complaints."""
+
+
+def available() -> bool:
+    """Whether the compiler can be run."""
+    return shutil.which(COMPILER) is not None
+
+
+def cache_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(root) / "fastcolor" / "cuda-host"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="fastcolor-cuda-host-"))
+
+
+@functools.cache
+def _cache() -> Path:
+    return cache_folder()
+
+
+@functools.cache
+def _compiler_version() -> str:
+    if not available():
+        raise CompileError(f"{COMPILER}: not found; install g++ (12 or newer), or name another compiler in CXX")
+    return subprocess.run([COMPILER, "-v"], capture_output=True, text=True, check=True).stderr
+
+
+@functools.cache
+def _machine() -> tuple[str, ...]:
+    """fmaf and conversions of halves as instructions, where the processor has them."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return ()
+    return ("-march=x86-64-v3",) if {"avx2", "fma", "f16c", "bmi2"} <= flags else ()
+
+
+def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[Path, ...] = ()) -> Path:
+    """The shared library of a C++ text, built unless the cache holds it."""
+    command = [COMPILER, "-x", "c++", "-fPIC", "-shared", "-O2", "-g1", "-fno-strict-aliasing"]
+    command += [*_machine(), *flags, f"-I{HERE}"]
+    names = [str(library) for library in libraries]
+    key = hashlib.sha256()
+    for part in (_compiler_version(), *command, *names, (HERE / "shim.h").read_text(), text):
+        key.update(part.encode() + b"\0")
+    library = _cache() / f"{key.hexdigest()[:32]}.so"
+    if library.exists():
+        return library
+    with tempfile.TemporaryDirectory(dir=_cache(), prefix="build-") as folder:
+        source, built = Path(folder) / "kernel.cu", Path(folder) / "kernel.so"
+        source.write_text(text)
+        done = subprocess.run(
+            [*command, "-o", str(built), str(source), "-x", "none", *names], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise CompileError(_complaints(done.stderr.replace(f"{folder}/", "")))
+        os.replace(built, library)
+    return library
+
+
+def _complaints(log: str) -> str:
+    lines = log.splitlines()
+    first = next((number for number, line in enumerate(lines) if ": error:" in line or ": undefined" in line), 0)
+    return "g++ refused the CUDA text:\n" + "\n".join(lines[first : first + 20])

@@ -1,0 +1,192 @@
+"""CUDA C++ text compiled by g++ and run on the CPU, with the face of cupy.RawModule.
+
+A launch checks what a GPU would not tell, or would tell by garbage: number, kind and size of the arguments, limits of
+the launch, alignment of each access, threads that wait for each other in vain.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .build import HERE, SANITIZERS, build
+
+MAX_THREADS, MAX_SHARED = 1024, 48 << 10
+MAX_BLOCK = (1024, 1024, 64)
+MAX_GRID = (2**31 - 1, 65535, 65535)
+MODES = {"fibers": 0, "serial": 1, "threads": 0}
+KINDS = {"p": "a pointer as np.uint64", "i": "an integer", "f": "a floating-point number", "s": "a structure"}
+ALIGNMENT = 64
+
+
+class LaunchError(RuntimeError):
+    """A launch that a GPU would refuse, or during which a thread did what CUDA forbids."""
+
+
+class HostModule:
+    """A module of kernels; `get_function(name)(grid, block, args, shared_mem=0)` runs one.
+
+    Parameters
+    ----------
+    code : str
+        CUDA C++ without includes.
+    options : tuple of str
+        Those of NVRTC; ``-std=`` and ``-D`` count.
+    name_expressions : tuple of str
+        Kernels, such as ``fc::scale<float, 4>``.
+    backend : str
+        Accepted as CuPy has it, without effect.
+    mode : {"fibers", "serial", "threads"}
+        How the threads of a block run: each until it must wait; without waiting; at the same time.
+    order : int
+        Threads and blocks as numbered (0), in reverse (-1), or shuffled by this seed.
+    sanitize : str, optional
+        ``"address,undefined"`` or ``"thread"``; by default what ``FASTCOLOR_HOST_SANITIZE`` says.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        options: Sequence[str] = (),
+        name_expressions: Sequence[str] = (),
+        backend: str = "nvrtc",
+        *,
+        mode: str = "fibers",
+        order: int = 0,
+        sanitize: str | None = None,
+        trace: bool = False,
+    ) -> None:
+        if sanitize is None:
+            sanitize = os.environ.get("FASTCOLOR_HOST_SANITIZE", "")
+        if mode == "threads":
+            sanitize = "thread"
+        elif sanitize == "thread":
+            mode = "threads"
+        self.mode, self.order = mode, order
+        flags = (*SANITIZERS[sanitize], *(["-DFC_HOST_TRACE"] if trace else []))
+        self.runtime = runtime(flags)
+        kept = tuple(option for option in options if option.startswith(("-std=", "--std=", "-D")))
+        text = "\n".join(
+            [
+                '#include "shim.h"',
+                '#line 1 "kernel.cu"',
+                code,
+                *(f"FC_HOST_EXPORT({number}, {name})" for number, name in enumerate(name_expressions)),
+                "",
+            ]
+        )
+        instrument = ("-fsanitize=thread",) if trace else ()
+        library = build(text, (*kept, *flags, *instrument), (Path(self.runtime._name),))
+        self._library = ctypes.CDLL(str(library))
+        self._names = tuple(name_expressions)
+
+    def get_function(self, name: str) -> Function:
+        """The kernel of a name expression."""
+        if name not in self._names:
+            raise LaunchError(f"{name}: expected one of the name expressions {list(self._names)}")
+        return Function(self, name, self._names.index(name))
+
+
+class Function:
+    """One kernel: its parameters as the compiler sees them, and its launch."""
+
+    def __init__(self, module: HostModule, name: str, number: int) -> None:
+        library = module._library
+        count = ctypes.c_int.in_dll(library, f"fc_host_count_{number}").value
+        sizes = ctypes.POINTER(ctypes.c_uint).in_dll(library, f"fc_host_sizes_{number}")
+        self.kinds = ctypes.c_char_p.in_dll(library, f"fc_host_kinds_{number}").value.decode()
+        self.sizes = tuple(sizes[index] for index in range(count))
+        self.name, self._module = name, module
+        self._call = getattr(library, f"fc_host_call_{number}")
+
+    def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
+        """Run all threads of the launch; LaunchError if one is not as CUDA wants it."""
+        grid, block = _three(grid), _three(block)
+        self._check_limits(grid, block, shared_mem)
+        arguments, _keep = self._pack(args)
+        error = ctypes.create_string_buffer(600)
+        failed = self._module.runtime.fc_host_launch(
+            self._call,
+            arguments,
+            (ctypes.c_uint * 3)(*grid),
+            (ctypes.c_uint * 3)(*block),
+            shared_mem,
+            MODES[self._module.mode],
+            self._module.order,
+            error,
+            len(error),
+        )
+        if failed:
+            raise LaunchError(f"{self.name}: {error.value.decode()}")
+
+    def _check_limits(self, grid: tuple[int, ...], block: tuple[int, ...], shared_mem: int) -> None:
+        threads = block[0] * block[1] * block[2]
+        for what, sizes, limits in (("grid", grid, MAX_GRID), ("block", block, MAX_BLOCK)):
+            for axis, size, limit in zip("xyz", sizes, limits, strict=True):
+                if not 1 <= size <= limit:
+                    raise LaunchError(f"{self.name}: {what}.{axis}: expected 1..{limit}, got {size}")
+        if threads > MAX_THREADS:
+            raise LaunchError(f"{self.name}: block: expected at most {MAX_THREADS} threads, got {threads}")
+        if not 0 <= shared_mem <= MAX_SHARED:
+            raise LaunchError(f"{self.name}: shared_mem: expected 0..{MAX_SHARED} bytes, got {shared_mem}")
+
+    def _pack(self, args: Sequence[Any]) -> tuple[Any, Any]:
+        """Copies of the arguments, and the array of pointers to them."""
+        if len(args) != len(self.sizes):
+            raise LaunchError(f"{self.name}: args: expected {len(self.sizes)}, got {len(args)}")
+        offsets, total = [], 0
+        for index, (argument, size, kind) in enumerate(zip(args, self.sizes, self.kinds, strict=True)):
+            given, given_size = _kind(argument)
+            if given not in ("i" if kind == "p" else kind) or given_size != size:
+                raise LaunchError(
+                    f"{self.name}: args[{index}]: expected {KINDS[kind]} of {size} bytes, got {argument!r:.80} "
+                    f"({type(argument).__name__}, {given_size} bytes)"
+                )
+            offsets.append(total)
+            total += -(-size // ALIGNMENT) * ALIGNMENT
+        memory = np.empty(total + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        for argument, offset, size in zip(args, offsets, self.sizes, strict=True):
+            memory[start + offset : start + offset + size] = np.frombuffer(argument.tobytes(), np.uint8)
+        first = memory.ctypes.data + start
+        return (ctypes.c_void_p * max(1, len(args)))(*(first + offset for offset in offsets)), memory
+
+
+def _three(sizes: Sequence[int]) -> tuple[int, int, int]:
+    x, y, z = (*(int(size) for size in sizes), 1, 1, 1)[:3]
+    return x, y, z
+
+
+def _kind(argument: Any) -> tuple[str, int]:
+    if isinstance(argument, np.ndarray) and argument.size == 1 and argument.dtype.names:
+        return "s", argument.nbytes
+    if isinstance(argument, np.void):
+        return "s", argument.nbytes
+    if isinstance(argument, np.floating):
+        return "f", argument.nbytes
+    if isinstance(argument, np.integer | np.bool_):
+        return "i", argument.nbytes
+    return "?", 0
+
+
+@cache
+def runtime(flags: tuple[str, ...]) -> ctypes.CDLL:
+    """What runs the threads, built for a set of sanitizers."""
+    threads = ("-pthread",) if "-DFC_HOST_THREADS" in flags else ()
+    text = (HERE / "runtime.cpp").read_text()
+    library = ctypes.CDLL(str(build(text, ("-std=c++20", *threads, *flags))))
+    library.fc_host_launch.argtypes = [
+        *(ctypes.c_void_p,) * 4,
+        ctypes.c_uint,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_uint,
+    ]
+    return library
