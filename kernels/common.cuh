@@ -7,16 +7,7 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-#ifdef __CUDACC__
 #define FC_DEVICE __device__ __forceinline__
-#else
-#define FC_DEVICE static inline
-#endif
-
-// Shared memory whose size is given at launch, aligned to 16 bytes.
-#ifndef FC_DYNAMIC_SHARED
-#define FC_DYNAMIC_SHARED(name) extern __shared__ uint4 name[]
-#endif
 
 // Half precision by its bits: arithmetic is float32 everywhere.
 struct f16 {

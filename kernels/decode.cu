@@ -95,7 +95,7 @@ template <class Logit, int N, bool LAST, class Luma, int WANT, class Index>
 __global__ void __launch_bounds__(THREADS)
     decode_tiled(const Logit *x, int n, int stride, Index count, Index pixels, float scale, Palette colors,
                  const Luma *luma, u8 *rgb, Logit *chroma, float *top, float *ratio) {
-    FC_DYNAMIC_SHARED(shared);
+    extern __shared__ uint4 shared[];
     Logit *tile = reinterpret_cast<Logit *>(shared);
     const Index first = (Index)blockIdx.x * blockDim.x;
     const Index pixel = first + threadIdx.x;
