@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,10 @@ MAX_GRID = (2**31 - 1, 65535, 65535)
 MODES = {"fibers": 0, "serial": 1, "threads": 0}
 KINDS = {"p": "a pointer as np.uint64", "i": "an integer", "f": "a floating-point number", "s": "a structure"}
 ALIGNMENT = 64
+
+# C++ has no array of unknown size that lies where the launch says.
+_DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w:]+)\s+(\w+)\s*\[\s*\]\s*;")
+_HOST_SHARED = r"\1 *const \2 = static_cast<\1 *>(fc_host::dynamic_shared());"
 
 
 class LaunchError(RuntimeError):
@@ -76,7 +81,7 @@ class HostModule:
             [
                 '#include "shim.h"',
                 '#line 1 "kernel.cu"',
-                code,
+                _DYNAMIC_SHARED.sub(_HOST_SHARED, code),
                 *(f"FC_HOST_EXPORT({number}, {name})" for number, name in enumerate(name_expressions)),
                 "",
             ]

@@ -12,8 +12,7 @@
 #define __constant__ static const
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
-#define __shared__ static  // one block runs at a time
-#define FC_DYNAMIC_SHARED(name) uint4 *const name = static_cast<uint4 *>(fc_host::dynamic_shared())
+#define __shared__ static  // one block runs at a time; `extern __shared__` is rewritten by host_module.py
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
 
