@@ -113,11 +113,6 @@ struct alignas(V * sizeof(T)) Pack {
 
 // Every access to global memory goes through these two: 16 bytes at a time, fewer only where V elements are fewer.
 // What is streamed once is marked as such and stays out of the way of what is used again.
-#ifndef FC_TRACE_LOAD
-#define FC_TRACE_LOAD(from, bytes)
-#define FC_TRACE_STORE(to, bytes)
-#endif
-
 template <class T, int V>
 union Words {
     static constexpr int BYTES = V * sizeof(T) < 16 ? V * sizeof(T) : 16;
@@ -133,10 +128,7 @@ FC_DEVICE Pack<T, V> load(const T *from) {
     const typename W::type *at = reinterpret_cast<const typename W::type *>(from);
     W words;
 #pragma unroll
-    for (int k = 0; k < W::COUNT; ++k) {
-        FC_TRACE_LOAD(at + k, W::BYTES);
-        words.at[k] = __ldcs(at + k);
-    }
+    for (int k = 0; k < W::COUNT; ++k) words.at[k] = __ldcs(at + k);
     return words.pack;
 }
 
@@ -147,10 +139,7 @@ FC_DEVICE void store(T *to, const Pack<T, V> &pack) {
     W words;
     words.pack = pack;
 #pragma unroll
-    for (int k = 0; k < W::COUNT; ++k) {
-        FC_TRACE_STORE(at + k, W::BYTES);
-        __stcs(at + k, words.at[k]);
-    }
+    for (int k = 0; k < W::COUNT; ++k) __stcs(at + k, words.at[k]);
 }
 
 template <class T>

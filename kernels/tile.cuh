@@ -56,41 +56,50 @@ FC_DEVICE Row<Logit, N> row_of(const Logit *from) {
 // One thread's column of a planar tile: it alone reads it again.
 template <class Logit, class Index>
 FC_DEVICE void fill_column(Logit *column, const Logit *from, int n, int stride, Index count) {
-#pragma unroll 8
-    for (int b = 0; b < n; ++b) column[b * stride] = load(from + b * count);
+    constexpr int AHEAD = 32 / sizeof(Logit);  // loads in flight
+    int b = 0;
+    for (; b + AHEAD <= n; b += AHEAD) {
+        Logit got[AHEAD];
+#pragma unroll
+        for (int k = 0; k < AHEAD; ++k) got[k] = load(from + (b + k) * count);
+#pragma unroll
+        for (int k = 0; k < AHEAD; ++k) column[(b + k) * stride] = got[k];
+    }
+    for (; b < n; ++b) column[b * stride] = load(from + b * count);
 }
 
-// The rows of `pixels` neighbouring pixels, n elements each, to a tile of rows `stride` elements apart.
-template <class Logit, int N>
-FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int pixels) {
-    constexpr int E = 16 / sizeof(Logit);
-    const int total = pixels * n, threads = blockDim.x;
-    const int packs = ((u64)from & 15) == 0 ? total / E : 0;
+// 16 bytes of a tile's rows, beginning at element `at` of the rows without padding.
+template <int N, class Logit, int E>
+FC_DEVICE void scatter(Logit *tile, const Pack<Logit, E> &pack, int at, int n, int stride) {
     if constexpr (N > 0) {
-        Pack<Logit, E> got[N / E];
-#pragma unroll
-        for (int k = 0; k < N / E; ++k) {
-            const int at = k * threads + threadIdx.x;
-            if (at < packs) got[k] = load<Logit, E>(from + at * E);
-        }
-#pragma unroll
-        for (int k = 0; k < N / E; ++k) {
-            const int at = (k * threads + threadIdx.x) * E;
-            if (at < packs * E) *reinterpret_cast<Pack<Logit, E> *>(tile + at / N * stride + at % N) = got[k];
-        }
+        *reinterpret_cast<Pack<Logit, E> *>(tile + at / N * stride + at % N) = pack;
     } else {
-#pragma unroll 4
-        for (int at = threadIdx.x; at < packs; at += threads) {
-            const Pack<Logit, E> got = load<Logit, E>(from + at * E);
-            int row = at * E / n, column = at * E % n;
-            for (int k = 0; k < E; ++k) {
-                tile[row * stride + column] = got.at[k];
-                if (++column == n) column = 0, ++row;
-            }
+        int row = at / n, column = at % n;
+#pragma unroll
+        for (int k = 0; k < E; ++k) {
+            tile[row * stride + column] = pack.at[k];
+            if (++column == n) column = 0, ++row;
         }
     }
-#pragma unroll 1
-    for (int at = packs * E + threadIdx.x; at < total; at += threads) tile[at / n * stride + at % n] = load(from + at);
+}
+
+// The rows of `pixels` neighbouring pixels, n elements each, to a tile of rows `stride` elements apart. Loads go out in
+// batches without a condition in between, which would have each of them wait for the one before.
+template <class Logit, int N>
+FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int pixels) {
+    constexpr int E = 16 / sizeof(Logit), BATCH = N > 0 ? N / E : 4;
+    const int total = pixels * n, threads = blockDim.x;
+    const int packs = ((u64)from & 15) == 0 ? total / E : 0;
+    int at = threadIdx.x;
+    for (; at + (BATCH - 1) * threads < packs; at += BATCH * threads) {
+        Pack<Logit, E> got[BATCH];
+#pragma unroll
+        for (int k = 0; k < BATCH; ++k) got[k] = load<Logit, E>(from + (at + k * threads) * E);
+#pragma unroll
+        for (int k = 0; k < BATCH; ++k) scatter<N>(tile, got[k], (at + k * threads) * E, n, stride);
+    }
+    for (; at < packs; at += threads) scatter<N>(tile, load<Logit, E>(from + at * E), at * E, n, stride);
+    for (at = packs * E + threadIdx.x; at < total; at += threads) tile[at / n * stride + at % n] = load(from + at);
     __syncthreads();
 }
 
