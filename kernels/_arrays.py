@@ -30,11 +30,16 @@ def pointer(array: Any) -> np.uint64:
 
 
 def is_contiguous(array: Any) -> bool:
+    """C-contiguous, each element at a multiple of its size; only NumPy has arrays that are not so aligned."""
+    if isinstance(array, np.ndarray):
+        return bool(array.flags.c_contiguous and array.flags.aligned)
     return array.is_contiguous() if is_torch(array) else array.flags.c_contiguous
 
 
 def contiguous(array: Any) -> Any:
-    """`array` itself, or a C-contiguous copy."""
+    """`array` itself, or a copy that :func:`is_contiguous`."""
+    if isinstance(array, np.ndarray):
+        return np.require(array, requirements=("C", "A"))
     return array.contiguous() if is_torch(array) else library(array).ascontiguousarray(array)
 
 
