@@ -10,9 +10,10 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastcolor import ColorBins
 from fastcolor.kernels import _cuda_decode
 from fastcolor.kernels._cuda_engine import Engine
+
+from fastcolor import ColorBins
 
 # As the kernel modules have it, uint16 is bfloat16 by its bits.
 LOGITS = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
