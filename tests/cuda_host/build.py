@@ -68,7 +68,7 @@ def _machine() -> tuple[str, ...]:
 
 def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[Path, ...] = ()) -> Path:
     """The shared library of a C++ text, built unless the cache holds it."""
-    command = [COMPILER, "-x", "c++", "-fPIC", "-shared", "-O2", "-g1", "-fno-strict-aliasing"]
+    command = [COMPILER, "-x", "c++", "-fPIC", "-shared", "-O2", "-g1", "-fno-strict-aliasing", "-fno-gnu-unique"]
     command += [*_machine(), *flags, f"-I{HERE}"]
     names = [str(library) for library in libraries]
     key = hashlib.sha256()
@@ -87,6 +87,19 @@ def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[Path, ...] = 
             raise CompileError(_complaints(done.stderr.replace(f"{folder}/", "")))
         os.replace(built, library)
     return library
+
+
+def variables_of_functions(library: Path, anchor: str) -> list[tuple[int, int]]:
+    """Where static variables of functions (the kernels' shared memory) lie, counted from `anchor`, and their sizes."""
+    table = subprocess.run(["objdump", "-t", str(library)], capture_output=True, text=True, check=True).stdout
+    rows = [(line[:16], line[24:].split()) for line in table.splitlines() if line[:1] in "0123456789abcdef"]
+    objects = {fields[-1]: (int(address, 16), fields) for address, fields in rows if len(fields) >= 3}
+    first = objects[anchor][0]
+    return [
+        (address - first, int(fields[1], 16))
+        for name, (address, fields) in objects.items()
+        if name.startswith("_ZZ") and fields[0] in (".bss", ".data")
+    ]
 
 
 def _complaints(log: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .build import HERE, SANITIZERS, build
+from .build import HERE, SANITIZERS, build, variables_of_functions
 
 MAX_THREADS, MAX_SHARED = 1024, 48 << 10
 MAX_BLOCK = (1024, 1024, 64)
@@ -24,6 +24,7 @@ MAX_GRID = (2**31 - 1, 65535, 65535)
 MODES = {"fibers": 0, "serial": 1, "threads": 0}
 KINDS = {"p": "a pointer as np.uint64", "i": "an integer", "f": "a floating-point number", "s": "a structure"}
 ALIGNMENT = 64
+_ANCHOR = "fc_host_anchor"
 
 # C++ has no array of unknown size that lies where the launch says.
 _DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w:]+)\s+(\w+)\s*\[\s*\]\s*;")
@@ -82,6 +83,7 @@ class HostModule:
                 '#include "shim.h"',
                 '#line 1 "kernel.cu"',
                 _DYNAMIC_SHARED.sub(_HOST_SHARED, code),
+                f'extern "C" {{ char {_ANCHOR}; }}',
                 *(f"FC_HOST_EXPORT({number}, {name})" for number, name in enumerate(name_expressions)),
                 "",
             ]
@@ -90,6 +92,7 @@ class HostModule:
         library = build(text, (*kept, *flags, *instrument), (Path(self.runtime._name),))
         self._library = ctypes.CDLL(str(library))
         self._names = tuple(name_expressions)
+        self.shared = _regions(self._library, library)
 
     def get_function(self, name: str) -> Function:
         """The kernel of a name expression."""
@@ -122,6 +125,8 @@ class Function:
             (ctypes.c_uint * 3)(*grid),
             (ctypes.c_uint * 3)(*block),
             shared_mem,
+            self._module.shared,
+            len(self._module.shared),
             MODES[self._module.mode],
             self._module.order,
             error,
@@ -163,6 +168,17 @@ class Function:
         return (ctypes.c_void_p * max(1, len(args)))(*(first + offset for offset in offsets)), memory
 
 
+class _Region(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_void_p), ("bytes", ctypes.c_uint))
+
+
+def _regions(library: ctypes.CDLL, path: Path) -> Any:
+    """Where the static shared memory of a module lies."""
+    anchor = ctypes.addressof(ctypes.c_char.in_dll(library, _ANCHOR))
+    found = [_Region(anchor + offset, size) for offset, size in variables_of_functions(path, _ANCHOR)]
+    return (_Region * len(found))(*found)
+
+
 def _three(sizes: Sequence[int]) -> tuple[int, int, int]:
     x, y, z = (*(int(size) for size in sizes), 1, 1, 1)[:3]
     return x, y, z
@@ -189,8 +205,8 @@ def runtime(flags: tuple[str, ...]) -> ctypes.CDLL:
     library.fc_host_launch.argtypes = [
         *(ctypes.c_void_p,) * 4,
         ctypes.c_uint,
-        ctypes.c_int,
-        ctypes.c_int,
+        ctypes.POINTER(_Region),
+        *(ctypes.c_int,) * 3,
         ctypes.c_char_p,
         ctypes.c_uint,
     ]

@@ -403,10 +403,15 @@ const uint64_t *meet(unsigned mask, uint64_t mine, const char *name, int line) {
 
 }  // namespace fc_host
 
+struct Region {
+    void *address;
+    unsigned bytes;
+};
+
 // mode: 0 fibers, 1 serial. order: 0 as numbered, -1 in reverse, else a seed. Writes what went wrong into `error`.
 extern "C" int fc_host_launch(void (*call)(void *const *), void *const *arguments, const unsigned *grid,
-                              const unsigned *block, unsigned shared_bytes, int mode, int order, char *error,
-                              unsigned error_size) {
+                              const unsigned *block, unsigned shared_bytes, const Region *shared_variables,
+                              int variables, int mode, int order, char *error, unsigned error_size) {
     using namespace fc_host;
     const std::lock_guard<std::mutex> guard(launching);
     kernel = call;
@@ -427,7 +432,9 @@ extern "C" int fc_host_launch(void (*call)(void *const *), void *const *argument
         std::vector<unsigned> across = order ? ordered(blocks, order) : std::vector<unsigned>();
         for (size_t k = 0; k < blocks; ++k) {
             const size_t number = order ? across[k] : k;
-            memset(shared, 0xff, shared_bytes);  // a kernel may find anything there: here NaN
+            // A kernel may find anything in shared memory: here NaN.
+            memset(shared, 0xff, shared_bytes);
+            for (int v = 0; v < variables; ++v) memset(shared_variables[v].address, 0xff, shared_variables[v].bytes);
             run_block({(unsigned)(number % grid[0]), (unsigned)(number / grid[0] % grid[1]),
                        (unsigned)(number / grid[0] / grid[1])},
                       warps, lanes);
