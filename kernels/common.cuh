@@ -154,6 +154,10 @@ struct Palette {
     float v[MAX_BINS + 1];
 };
 
+// Luma as a level in 0..255.
+FC_DEVICE float level(u8 luma) { return (float)luma; }
+FC_DEVICE float level(float luma) { return luma * 255.0f; }
+
 // R, G, B of luma in 0..255 and chroma: the exact inverse of the luma equation, rounded.
 struct Rgb {
     u32 r, g, b;

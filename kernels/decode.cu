@@ -10,10 +10,6 @@ enum Want { RGB = 1, RGB_PLANES = 2, CHROMA = 4, CONFIDENCE = 8, MODE = 16 };  /
 
 constexpr int THREADS = 128;
 
-// Luma as a level in 0..255.
-FC_DEVICE float level(u8 luma) { return (float)luma; }
-FC_DEVICE float level(float luma) { return luma * 255.0f; }
-
 // What is wanted of V neighbouring pixels, kept until all are known.
 template <class Logit, int V>
 struct Results {

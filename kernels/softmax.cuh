@@ -11,6 +11,15 @@ FC_DEVICE float peak(const Row &x) {
     return top;
 }
 
+// sum_b e^(x_b - top): its reciprocal times e^(x_b - top) is softmax(x)_b, NaN in all b as for the annealed mean.
+template <class Row>
+FC_DEVICE float partition(const Row &x, float top) {
+    float total = 0.0f;
+#pragma unroll
+    for (int b = 0; b < x.size(); ++b) total += exp2_fast((x[b] - top) * LOG2E);
+    return total;
+}
+
 struct Chroma {
     float u, v;
 };
