@@ -1,4 +1,4 @@
-"""NumPy, torch and CuPy arrays seen alike: what kind one is, a NumPy view of it, a new one of the same kind.
+"""NumPy, torch and CuPy arrays seen alike: what kind one is, what kernels take of it, a new one of the same kind.
 
 Asking "is this a torch tensor?" never imports torch: an array of a library exists only if its owner imported that
 library, so the class is looked up in ``sys.modules``.
@@ -7,6 +7,7 @@ library, so the class is looked up in ``sys.modules``.
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,45 @@ def as_numpy(array: Any) -> NDArray[Any]:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def native(array: Any) -> Any:
+    """What kernels take: a NumPy view of a CPU array; a CUDA tensor without its graph, or a CuPy array, as it is.
+
+    Examples
+    --------
+    >>> native(np.arange(3)).tolist()
+    [0, 1, 2]
+    """
+    if device(array) == "cpu":
+        return as_numpy(array)
+    return array.detach().resolve_neg() if kind(array) == "torch" else array
+
+
+def adopt(like: Any, result: Any) -> Any:
+    """An array that a kernel has made, as the kind of `like`: the way back from :func:`native`, without a copy.
+
+    Examples
+    --------
+    >>> adopt(np.zeros(3), np.arange(2)).tolist()
+    [0, 1]
+    """
+    foreign = kind(like) == "torch" and kind(result) == "numpy"
+    return sys.modules["torch"].from_numpy(result) if foreign else result
+
+
+def cast(array: Any, dtype: str) -> Any:
+    """`array` with another dtype, of the same kind and on the same device.
+
+    Examples
+    --------
+    >>> cast(np.zeros(3), "float32").dtype
+    dtype('float32')
+    """
+    if kind(array) == "torch":
+        return array.to(getattr(sys.modules["torch"], dtype))
+    with _current(array):
+        return array.astype(dtype)
+
+
 def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     """A new C-contiguous array of the kind and on the device of `like`, allocated by its own library.
 
@@ -75,9 +115,61 @@ def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     >>> empty(np.zeros(3), (2, 0), "float32").shape
     (2, 0)
     """
-    if kind(like) == "torch":
-        torch = sys.modules["torch"]
-        return torch.empty(shape, dtype=getattr(torch, dtype), device=like.device)
-    if kind(like) == "cupy":
-        return sys.modules["cupy"].empty(shape, dtype=dtype)
-    return np.empty(shape, dtype=dtype)
+    return _new("empty", like, shape, dtype)
+
+
+def zeros(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """:func:`empty`, filled with zeros.
+
+    Examples
+    --------
+    >>> zeros(np.zeros(3), (2,), "int64")
+    array([0, 0])
+    """
+    return _new("zeros", like, shape, dtype)
+
+
+def _new(maker: str, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    which = kind(like) or "numpy"
+    library = sys.modules[which]
+    if which == "torch":
+        return getattr(library, maker)(shape, dtype=getattr(library, dtype), device=like.device)
+    with _current(like):
+        return getattr(library, maker)(shape, dtype=dtype)
+
+
+def _current(array: Any) -> AbstractContextManager[Any]:
+    """Makes the device of a CuPy array the current one, on which CuPy allocates; nothing for other kinds."""
+    return sys.modules["cupy"].cuda.Device(array.device.id) if kind(array) == "cupy" else nullcontext()
+
+
+def traced(array: Any) -> bool:
+    """Whether torch records what happens to `array` instead of doing it: torch.compile, torch.export, fake tensors.
+
+    Other subclasses of Tensor count as well: what reading their memory would mean is for them to say.
+
+    Examples
+    --------
+    >>> traced(np.zeros(3))
+    False
+    """
+    if kind(array) != "torch":
+        return False
+    torch = sys.modules["torch"]
+    return torch.compiler.is_compiling() or type(array) not in (torch.Tensor, torch.nn.Parameter)
+
+
+def capturing(array: Any) -> bool:
+    """Whether the current stream of the device of `array` records a CUDA graph.
+
+    Examples
+    --------
+    >>> capturing(np.zeros(3))
+    False
+    """
+    if device(array) == "cpu":
+        return False
+    if kind(array) == "torch":
+        return bool(sys.modules["torch"].cuda.is_current_stream_capturing())
+    with _current(array):
+        return bool(sys.modules["cupy"].cuda.get_current_stream().is_capturing())

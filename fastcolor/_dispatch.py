@@ -53,30 +53,52 @@ def _status(backend: _registry.Backend) -> BackendStatus:
     return BackendStatus(backend.name, backend.devices, error is None, reason)
 
 
-def choose(backend: str, device: str) -> ModuleType:
-    """The kernel module for arrays on `device`.
+def known(backend: str) -> None:
+    """Raise if no backend has that name, or if the one that has it does not run here."""
+    if backend == "auto":
+        return
+    if backend not in _registry.BACKENDS:
+        raise ValueError(f"backend: expected 'auto' or one of {sorted(_registry.BACKENDS)}, got {backend!r}")
+    if (error := _registry.unavailable_because(backend)) is not None:
+        raise BackendUnavailableError(f"backend: {_status(_registry.BACKENDS[backend])}") from error
+
+
+def choose(backend: str, device: str, op: str) -> ModuleType:
+    """The kernel module that has the operation `op` for arrays on `device`.
 
     Raises
     ------
     ValueError
         If no backend has that name.
     BackendUnavailableError
-        If it cannot run here, or does not take arrays on that device.
+        If it cannot run here, does not take arrays on that device, or lacks the operation.
     """
     where = device.partition(":")[0]
     if backend != "auto" and backend not in _registry.BACKENDS:
-        raise ValueError(f"backend: expected 'auto' or one of {sorted(_registry.BACKENDS)}, got {backend!r}")
+        known(backend)
     fitting = [
         b for b in _registry.BACKENDS.values() if where in b.devices and (backend == "auto" or b.name == backend)
     ]
-    if not fitting:
-        takes = {name: b.devices for name, b in _registry.BACKENDS.items()}
-        raise BackendUnavailableError(
-            f"backend: no backend for {backend!r} takes arrays on device {device!r}; there are {takes}; "
-            "move the array to the CPU first"
-        )
     for candidate in fitting:
         if _registry.unavailable_because(candidate.name) is None:
-            return _registry.load(candidate.name)
-    reasons = "; ".join(str(_status(b)) for b in fitting)
+            module = _registry.load(candidate.name)
+            if hasattr(module, op):
+                return module
+    if not fitting:
+        raise BackendUnavailableError(_wrong_device(backend, device))
+    reasons = "; ".join(_refusal(b, op) for b in fitting)
     raise BackendUnavailableError(f"backend: {reasons}") from _registry.unavailable_because(fitting[0].name)
+
+
+def _wrong_device(backend: str, device: str) -> str:
+    message = f"backend: no backend for {backend!r} takes arrays on device {device!r}; "
+    if backend == "auto":
+        takes = {name: b.devices for name, b in _registry.BACKENDS.items()}
+        return f"{message}there are {takes}; move the array to the CPU first"
+    wanted = " and ".join(_registry.BACKENDS[backend].devices)
+    return f"{message}it takes those on {wanted}: move the array there, or choose by device with backend='auto'"
+
+
+def _refusal(backend: _registry.Backend, op: str) -> str:
+    status = _status(backend)
+    return f"{backend.name} has no {op}; choose another backend" if status.available else str(status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _array, _validate
-from ._array import as_numpy
+from ._array import native
 from .reference.bins import ColorBins
 
 
@@ -41,12 +41,10 @@ def results(out: Any, like: Any, wanted: list[tuple[tuple[int, ...], str]]) -> t
 
 
 def float32(array: Any) -> Any:
-    """A NumPy view as float32: rare dtypes are cast once, float32 goes through untouched."""
-    if _array.dtype_name(array) == "float32":
-        return as_numpy(array)
-    return as_numpy(array.float() if _array.kind(array) == "torch" else array.astype("float32"))
+    """What kernels take of an array, as float32: rare dtypes are cast once, float32 goes through untouched."""
+    return native(array if _array.dtype_name(array) == "float32" else _array.cast(array, "float32"))
 
 
 def float32_or_uint8(luma: Any) -> Any:
-    """A NumPy view of luma in a dtype that kernels take."""
-    return as_numpy(luma) if _array.dtype_name(luma) == "uint8" else float32(luma)
+    """What kernels take of luma: uint8 or float32."""
+    return native(luma) if _array.dtype_name(luma) == "uint8" else float32(luma)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import sys
 from typing import Any
@@ -16,6 +15,7 @@ LOGIT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 CHROMA_DTYPES = ("float16", "bfloat16", "float32", "float64")
 LABEL_DTYPES = ("uint8", "int32", "int64")
 RINGS = ("float32", "float16", "uint8")
+_GREATEST = sys.float_info.max
 
 
 def arrays(**named: Any) -> None:
@@ -75,13 +75,13 @@ def shape(name: str, array: Any, expected: tuple[int, ...], hint: str) -> None:
         raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(array.shape)}; {hint}")
 
 
-def real(name: str, value: Any, low: float, high: float = math.inf, hint: str = "") -> float:
-    """A finite number in [low, high]."""
+def real(name: str, value: Any, low: float, high: float = _GREATEST, hint: str = "") -> float:
+    """A finite number in [low, high]; told by comparisons alone, which torch.compile traces for any number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: expected a number, got {_type(value)}")
     number = float(value)
-    if not math.isfinite(number) or not low <= number <= high:
-        wanted = f"a finite number >= {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
+    if not low <= number <= high:
+        wanted = f"a finite number >= {low:g}" if high == _GREATEST else f"a number in [{low:g}, {high:g}]"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}{hint and '; ' + hint}")
     return number
 
@@ -102,6 +102,8 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
 
 
 def color_bins(value: Any) -> None:
+    if hasattr(value, "_key"):  # fastcolor.ColorBins: its arrays are read-only, and were checked when it was made
+        return
     if not all(hasattr(value, field) for field in ("table", "colors", "prior", "weights")):
         raise TypeError(f"bins: expected fastcolor.ColorBins, got {_type(value)}; ColorBins.default() is one")
     bin_table(value.table, len(value.colors))  # kernels look labels up without a bounds check
@@ -129,13 +131,19 @@ def output(name: str, array: Any, like: Any, expected: tuple[int, ...], dtype_: 
         raise ValueError(f"{name}: expected a writable array, got a read-only one; pass a copy")
 
 
-def no_gradient(name: str, array: Any, function: str) -> None:
+def wants_gradient(array: Any) -> bool:
+    """torch only: whether autograd records what happens to `array`."""
+    return _array.kind(array) == "torch" and array.requires_grad and sys.modules["torch"].is_grad_enabled()
+
+
+def no_gradient(function: str, **named: Any) -> None:
     """torch only: refuse to cut a graph silently."""
-    if _array.kind(array) == "torch" and array.requires_grad and sys.modules["torch"].is_grad_enabled():
-        raise ValueError(
-            f"{name}: expected a tensor without gradient, got requires_grad=True, and {function} has no gradient; "
-            f"pass {name}.detach() or call it under torch.no_grad()"
-        )
+    for name, array in named.items():
+        if wants_gradient(array):
+            raise ValueError(
+                f"{name}: expected a tensor without gradient, got requires_grad=True, and {function} has none; "
+                f"pass {name}.detach() or call it under torch.no_grad()"
+            )
 
 
 def _type(value: Any) -> str:

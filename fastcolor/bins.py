@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import _array, _validate
+from ._bins_key import make_key
 from ._files import atomic_path
 from .moments import AUTO_CELLS, ChromaMoments
 from .reference import bins as _reference
@@ -69,6 +70,10 @@ class ColorBins(_reference.ColorBins):
         _check(self)
         for array in (self.table, self.colors, self.prior):
             array.flags.writeable = False  # kernels cache what they derive from it
+        object.__setattr__(self, "_key", make_key(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.table, self.colors, self.prior, self.moments)  # copies are checked and read-only too
 
     @classmethod
     def fit(

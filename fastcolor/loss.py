@@ -1,4 +1,4 @@
-"""Class-rebalanced cross entropy for torch: on the CPU, forward and backward are one pass over the logits."""
+"""Class-rebalanced cross entropy for torch: forward and backward are one pass over the logits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from ._array import as_numpy
+from . import _validate
+from ._array import traced
+from ._dispatch import choose
+from ._run_loss import loss_and_gradient, scale_in_place
+from .errors import BackendUnavailableError
 
-_FUSED = (torch.float32, torch.float64, torch.bfloat16)
+# What the kernels take; anything else is left to torch, on the same device.
+_FUSED = {
+    "cpu": (torch.float32, torch.float64, torch.bfloat16),
+    "cuda": (torch.float32, torch.float16, torch.bfloat16),
+}
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor | None = None) -> Tensor:
     """``sum_i m_i w_i (logsumexp(x_i) - x_i[y_i]) / sum_i m_i w_i``; 0 if the weights sum to 0.
 
-    On the CPU the gradient is computed along with the loss: no log-softmax is ever stored, and channels-last memory
-    is taken as it is.
+    The gradient is computed along with the loss: no log-softmax is ever stored, and channels-last memory is taken as it
+    is. Where no kernel runs (float16 on the CPU, float64 on a GPU, a GPU without CuPy), torch's own cross entropy does
+    the work, on the device of the logits.
 
     Parameters
     ----------
@@ -39,7 +48,8 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     Raises
     ------
     ValueError
-        Shapes that do not fit, or labels out of range.
+        Shapes that do not fit, or, on the CPU, labels out of range. On a GPU these make the loss NaN: to see them,
+        the host would have to wait for the device.
 
     References
     ----------
@@ -56,49 +66,45 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
     pixel = weights.to(precise)
     if weights.shape != labels.shape:
-        pixel = pixel[labels.long()]
+        pixel = pixel[labels.long().clamp(0, logits.shape[1] - 1)]  # what is out of range is found below
     if mask is not None:
         pixel = pixel * mask
+    if logits.dtype in _FUSED.get(logits.device.type, ()) and _has_kernels(logits.device.type):
+        if not traced(logits):
+            loss: Tensor = _Fused.apply(logits, labels, pixel.detach())
+            return loss
+        from . import _torch_ops
+
+        return _torch_ops.weighted_cross_entropy(logits, labels, pixel.detach(), _validate.wants_gradient(logits))
     mass = pixel.sum(dtype=torch.float64)
-    if logits.device.type == "cpu" and logits.dtype in _FUSED:
-        loss: Tensor = _Fused.apply(logits, labels, pixel.detach(), float(mass))
-        return loss
     losses = F.cross_entropy(logits.to(precise), labels.long(), reduction="none") * pixel
     return losses.sum() / mass.to(precise).clamp_min(torch.finfo(precise).tiny)
 
 
+@torch.compiler.assume_constant_result
+def _has_kernels(device: str) -> bool:
+    try:
+        choose("auto", device, "weighted_cross_entropy")
+    except BackendUnavailableError:
+        return False
+    return True
+
+
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor, mass: float) -> Tensor:
-        from .kernels.loss_cpu import weighted_cross_entropy as kernel
-
-        labels = labels if labels.dtype == torch.uint8 else labels.long()
-        low, high = torch.aminmax(labels) if labels.numel() else (torch.tensor(0), torch.tensor(0))
-        if low < 0 or high >= logits.shape[1]:
-            raise ValueError(f"labels: expected 0 to {logits.shape[1] - 1}, got {int(low)} to {int(high)}")
-        scale = 1.0 / mass if mass > 0 else 0.0
-        gradient = None
-        if ctx.needs_input_grad[0]:
-            logits, gradient = _beside(logits)
-            ctx.save_for_backward(gradient)
-        x, y, w = as_numpy(logits), as_numpy(labels), as_numpy(weights)
-        total = kernel(x, y, w, scale, None if gradient is None else as_numpy(gradient)) if logits.numel() else 0.0
-        precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
-        return torch.tensor(total * scale, dtype=precise)
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        loss, gradient = loss_and_gradient(logits, labels, weights, ctx.needs_input_grad[0])
+        ctx.save_for_backward(gradient)
+        return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return (gradient if factor == 1 else gradient * factor.to(gradient.dtype)), None, None, None
-
-
-def _beside(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The logits in a layout that the kernel takes as it is, and memory of the same layout for the gradient."""
-    last = torch.movedim(logits, 1, -1)
-    if last.is_contiguous() and not logits.is_contiguous():
-        return logits, torch.movedim(torch.empty(last.shape, dtype=logits.dtype), -1, 1)
-    return logits.contiguous(), torch.empty(logits.shape, dtype=logits.dtype)
+        if torch._C._autograd._get_current_graph_task_keep_graph():
+            return gradient * factor.to(gradient.dtype), None, None
+        scale_in_place(gradient, factor)  # the graph ends here, so nobody reads the saved gradient again
+        return gradient, None, None
 
 
 def _check_shapes(logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor | None) -> None:

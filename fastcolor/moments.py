@@ -148,7 +148,7 @@ class ChromaMoments:
 
 def _count(pixels: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int]]:
     """Counts (K, K), sums (K, K, 2) and squares (2) of the chroma of pixels (N, 3)."""
-    kernels = choose("auto", "cpu")
+    kernels = choose("auto", "cpu", "chroma_moments")
     counts, sums, squares = np.zeros((k, k), np.int64), np.zeros((k, k, 2), np.int64), [0, 0]
     for start in range(0, len(pixels), _CHUNK):
         more_counts, more_sums, more_squares = kernels.chroma_moments(pixels[start : start + _CHUNK], k)

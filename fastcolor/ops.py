@@ -1,17 +1,17 @@
-"""The public operations: validate, choose a backend, allocate the result with the caller's library, run.
+"""The public operations: what each means, and the checks of its arguments; ``_run`` does the work.
 
-Arrays go in and come back as the same kind (NumPy, torch, CuPy) on the same device; CPU tensors are never copied.
+Arrays go in and come back as the same kind (NumPy, torch, CuPy) on the same device; tensors are never copied. Under
+torch.compile and torch.export each operation is one operator of torch (``_torch_ops``), and `out` must be None.
 """
 
 from __future__ import annotations
 
-import math
+from types import ModuleType
 from typing import Any
 
-from . import _array, _validate
-from ._array import as_numpy
-from ._dispatch import choose
-from ._prepare import check_logits, float32, float32_or_uint8, result, results, without
+from . import _run, _validate
+from ._array import traced
+from ._prepare import check_logits, without
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE, MAX_BINS, MAX_CELLS
 
@@ -75,13 +75,9 @@ def encode(
     _validate.color_bins(bins)
     lam = _validate.real("lam", lam, 0.0, 1.0)
     _validate.choice("label_dtype", label_dtype, _validate.LABEL_DTYPES)
-    kernels = choose(backend, _array.device(rgb))
-    shape = without(rgb.shape, axis)
-    out = tuple(_array.empty(rgb, shape, dtype) for dtype in ("float32", label_dtype, "float32"))
-    if math.prod(shape):
-        views = tuple(map(as_numpy, out))
-        kernels.encode(as_numpy(rgb), bins, lam=lam, label_dtype=label_dtype, channel_axis=axis, out=views)
-    return out[0], out[1], out[2]
+    _validate.no_gradient("encode", rgb=rgb)
+    parts: tuple[Any, Any, Any] = _route(rgb).encode(rgb, bins, lam, label_dtype, axis, backend)
+    return parts
 
 
 def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "auto") -> Any:
@@ -110,11 +106,7 @@ def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "a
     _validate.ndim("rgb", rgb, 1)
     axis = _validate.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
     cells = _validate.integer("cells", cells, 1, MAX_CELLS)
-    kernels = choose(backend, _array.device(rgb))
-    out = _array.empty(rgb, (cells, cells), "int64")
-    view = as_numpy(out)
-    view[...] = kernels.histogram(as_numpy(rgb), cells, channel_axis=axis) if math.prod(rgb.shape) else 0
-    return out
+    return _route(rgb).histogram(rgb, cells, axis, backend)
 
 
 def annealed_mean(
@@ -150,7 +142,12 @@ def annealed_mean(
     Raises
     ------
     TypeError, ValueError
-        Wrong kind, dtype, shape, temperature; a tensor that requires a gradient while gradients are enabled.
+        Wrong kind, dtype, shape, temperature; T = 0 or `out` with logits that require a gradient.
+
+    Notes
+    -----
+    Differentiable once in the logits of torch: ``d chroma / d x_b = f_b (c_b - chroma) / T`` with ``f = softmax(x / T)``,
+    in float32. The other operations refuse tensors that require a gradient, unless gradients are disabled.
 
     References
     ----------
@@ -166,15 +163,11 @@ def annealed_mean(
     True
     """
     where = check_logits(logits, axis, bins)
-    _validate.no_gradient("logits", logits, "annealed_mean")
     temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
-    kernels = choose(backend, _array.device(logits))
-    shape = (*logits.shape[:where], 2, *logits.shape[where + 1 :])
-    dtype = "float32" if _array.dtype_name(logits) == "float64" else _array.dtype_name(logits)
-    out = result("out", out, logits, shape, dtype)
-    if math.prod(shape):
-        kernels.annealed_mean(as_numpy(logits), bins, temperature=temperature, axis=where, out=as_numpy(out))
-    return out
+    differentiable = _validate.wants_gradient(logits)
+    if differentiable and temperature == 0:
+        raise ValueError("temperature: expected T > 0 for logits that require a gradient, got 0; the mode has none")
+    return _route(logits, differentiable).annealed_mean(logits, bins, temperature, where, backend, out)
 
 
 def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[Any, Any]:
@@ -206,15 +199,11 @@ def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[A
     _validate.arrays(logits=logits)
     _validate.dtype("logits", logits, _validate.LOGIT_DTYPES)
     where = _validate.axis("axis", axis, logits.ndim)
-    _validate.no_gradient("logits", logits, "confidence")
+    _validate.no_gradient("confidence", logits=logits)
     if not 1 <= logits.shape[where] <= MAX_BINS:
         raise ValueError(f"logits: expected 1 to {MAX_BINS} bins on axis {axis}, got {tuple(logits.shape)}")
-    kernels = choose(backend, _array.device(logits))
-    shape = without(logits.shape, where)
-    top, ratio = _array.empty(logits, shape, "float32"), _array.empty(logits, shape, "float32")
-    if math.prod(shape):
-        kernels.confidence(as_numpy(logits), axis=where, out=(as_numpy(top), as_numpy(ratio)))
-    return top, ratio
+    maps: tuple[Any, Any] = _route(logits).confidence(logits, where, backend)
+    return maps
 
 
 def decode(
@@ -275,23 +264,9 @@ def decode(
     _validate.shape("luma", luma, pixels, "it must be the shape of logits without the bins")
     channel = _validate.axis("channel_axis", channel_axis, logits.ndim)
     temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
-    kernels = choose(backend, _array.device(logits))
-    shapes = [((*pixels[:channel], 3, *pixels[channel:]), "uint8")]
-    shapes += [(pixels, "float32")] * (2 if confidence else 0)
-    outs = results(out, logits, shapes)
-    if math.prod(pixels):
-        views = tuple(map(as_numpy, outs))
-        kernels.decode(
-            as_numpy(logits),
-            float32_or_uint8(luma),
-            bins,
-            temperature=temperature,
-            axis=where,
-            channel_axis=channel,
-            confidence=bool(confidence),
-            out=views if confidence else views[0],
-        )
-    return outs if confidence else outs[0]
+    _validate.no_gradient("decode", logits=logits, luma=luma)
+    run = _route(logits).decode
+    return run(logits, luma, bins, temperature, where, channel, bool(confidence), backend, out)
 
 
 def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
@@ -323,10 +298,14 @@ def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
     _validate.ndim("luma", luma, 2, 2)
     _validate.ndim("chroma", chroma, 3, 3)
     _validate.size_on_axis("chroma", chroma, -3, "axis", 2)
-    kernels = choose(backend, _array.device(luma))
-    out = _array.empty(luma, (*luma.shape, 3), "uint8")
-    if math.prod(luma.shape):
-        if not math.prod(chroma.shape):
-            raise ValueError(f"chroma: expected at least one sample, got shape {tuple(chroma.shape)}")
-        kernels.merge(float32(chroma), float32_or_uint8(luma), out=as_numpy(out))
-    return out
+    _validate.no_gradient("merge", chroma=chroma, luma=luma)
+    return _route(luma).merge(chroma, luma, backend)
+
+
+def _route(array: Any, differentiable: bool = False) -> ModuleType:
+    """What does the work: operators of torch where it traces or differentiates, else kernels called directly."""
+    if not (differentiable or traced(array)):
+        return _run
+    from . import _torch_ops
+
+    return _torch_ops

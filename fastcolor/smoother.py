@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from . import _array, _validate
-from ._array import as_numpy
-from ._dispatch import choose
+from ._array import capturing, native, traced
+from ._dispatch import choose, known
 from ._prepare import check_logits, float32_or_uint8, result
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
@@ -32,6 +33,11 @@ class TemporalSmoother:
         Storage of past probabilities; uint8 takes a quarter of the memory and errs by 1.6e-4 of p̂ at most
         with the default α and window. With T > 1 rounding in improbable bins is amplified, whatever the ring.
     backend : str
+
+    Notes
+    -----
+    The state lies on the device of the frames. It is changed in place and its frames are counted in Python: a CUDA
+    graph or a compiled function would repeat one frame for ever, so that :meth:`step` raises RuntimeError in either.
 
     References
     ----------
@@ -67,8 +73,7 @@ class TemporalSmoother:
         self._kernel: Any = None
         self._like: Any = None  # an empty array that remembers kind and device
         self._shape: tuple[int, ...] | None = None
-        if backend != "auto":
-            choose(backend, "cpu")
+        known(backend)
 
     def reset(self) -> None:
         """Forget all past frames, for instance at a scene cut. The next frame may have another shape."""
@@ -96,16 +101,11 @@ class TemporalSmoother:
         ValueError
             If the shape, kind or device differs from the frames before: call :meth:`reset` first.
         """
-        check_logits(logits, -3, self.bins)
-        _validate.ndim("logits", logits, 3, 3)
-        _validate.arrays(logits=logits, luma=luma)
+        self._check(logits, luma=luma)
         _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
         _validate.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
-        self._check_continuity(logits)
         out = result("out", out, logits, (*luma.shape, 3), "uint8")
-        self._start(logits)
-        if self._kernel is not None:
-            self._kernel.step(as_numpy(logits), float32_or_uint8(luma), out=as_numpy(out))
+        self._advance(lambda kernel: kernel.step(native(logits), float32_or_uint8(luma), out=native(out)), logits)
         return out
 
     def chroma(self, logits: Any, *, out: Any = None) -> Any:
@@ -126,30 +126,45 @@ class TemporalSmoother:
         array, shape (2, H, W), float32
             ``annealed_mean(log p̂)``; NaN where this frame's logits are invalid.
         """
-        check_logits(logits, -3, self.bins)
-        _validate.ndim("logits", logits, 3, 3)
-        self._check_continuity(logits)
+        self._check(logits)
         out = result("out", out, logits, (2, *logits.shape[1:]), "float32")
-        self._start(logits)
-        if self._kernel is not None:
-            self._kernel.chroma(as_numpy(logits), out=as_numpy(out))
+        self._advance(lambda kernel: kernel.chroma(native(logits), out=native(out)), logits)
         return out
 
-    def _check_continuity(self, logits: Any) -> None:
+    def _check(self, logits: Any, **others: Any) -> None:
+        check_logits(logits, -3, self.bins)
+        _validate.ndim("logits", logits, 3, 3)
+        _validate.arrays(logits=logits, **others)
+        _validate.no_gradient("TemporalSmoother", logits=logits, **others)
         if self._shape is not None:
             _validate.shape("logits", logits, self._shape, "frames must not change their shape; reset() starts anew")
             _validate.arrays(**{"the frames before": self._like, "logits": logits})
-
-    def _start(self, logits: Any) -> None:
-        if self._shape is not None:
-            return
-        module = choose(self.backend, _array.device(logits))
-        self._shape = tuple(logits.shape)
-        self._like = _array.empty(logits, (0,), "float32")
-        if 0 not in self._shape:
-            self._kernel = module.TemporalSmoother(
-                self.bins, alpha=self.alpha, window=self.window, temperature=self.temperature, ring=self.ring
+        if traced(logits) or capturing(logits):
+            raise RuntimeError(
+                "TemporalSmoother: expected a frame to add now, got a step to be recorded (torch.compile, torch.export "
+                "or a CUDA graph), and a replay would not count frames; call it outside"
             )
+
+    def _advance(self, run: Callable[[Any], Any], logits: Any) -> None:
+        """Give a frame to the kernel; one that fails, for want of memory say, does not start the film."""
+        if self._shape is not None:
+            if self._kernel is not None:
+                run(self._kernel)
+            return
+        kernel = self._start(logits)
+        if kernel is not None:
+            run(kernel)
+        self._kernel, self._shape = kernel, tuple(logits.shape)
+        self._like = _array.empty(logits, (0,), "float32")
+
+    def _start(self, logits: Any) -> Any:
+        """The state of a film of such frames; None if they have no pixels."""
+        module = choose(self.backend, _array.device(logits), "TemporalSmoother")
+        if 0 in logits.shape:
+            return None
+        return module.TemporalSmoother(
+            self.bins, alpha=self.alpha, window=self.window, temperature=self.temperature, ring=self.ring
+        )
 
     @property
     def probabilities(self) -> Any:
@@ -162,7 +177,6 @@ class TemporalSmoother:
         """
         if self._shape is None:
             raise RuntimeError("probabilities: expected at least one step() before; no frame has been seen")
-        out = _array.empty(self._like, self._shape, "float32")
-        if self._kernel is not None:
-            as_numpy(out)[...] = self._kernel.probabilities
-        return out
+        if self._kernel is None:
+            return _array.empty(self._like, self._shape, "float32")
+        return _array.adopt(self._like, self._kernel.probabilities)

@@ -17,9 +17,9 @@ Array = NDArray[Any]
 
 
 def weighted_cross_entropy(
-    logits: Array, labels: Array, weights: Array, scale: float, gradient: Array | None = None
+    logits: Array, labels: Array, weights: Array, scale: Array, gradient: Array | None = None
 ) -> float:
-    """``sum_i w_i (logsumexp(x_i) - x_i[y_i])``, and ``gradient[...] = scale * w_i (softmax(x_i) - [b = y_i])``.
+    """``s * sum_i w_i (logsumexp(x_i) - x_i[y_i])``, and ``gradient[...] = s * w_i (softmax(x_i) - [b = y_i])``.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def weighted_cross_entropy(
     labels : ndarray, shape (N, ...), uint8 or int64
         Below n.
     weights : ndarray, shape of the labels, float32 or float64
-    scale : float
+    scale : ndarray, one float32 or float64
     gradient : ndarray, dtype and memory layout of the logits, optional
         Written if given.
 
@@ -37,6 +37,12 @@ def weighted_cross_entropy(
     float
         Summed in float64. Arithmetic is float32 unless the logits are float64, or tiny.
     """
+    factor = float(scale[0])
+    return factor * _sum(logits, labels, weights, factor, gradient)
+
+
+def _sum(logits: Array, labels: Array, weights: Array, scale: float, gradient: Array | None) -> float:
+    """The loss before it is scaled."""
     x, _ = planes(logits, 1)
     images, n, count = x.shape
     last = count == 1

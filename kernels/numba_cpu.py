@@ -27,6 +27,7 @@ from ._scale import log2_scale
 from ._simd import LANES
 from ._smoother import TemporalSmoother
 from ._threads import run_blocks
+from .loss_cpu import weighted_cross_entropy
 
 __all__ = [
     "TemporalSmoother",
@@ -37,6 +38,7 @@ __all__ = [
     "encode",
     "histogram",
     "merge",
+    "weighted_cross_entropy",
 ]
 
 Array = NDArray[Any]

@@ -83,7 +83,7 @@ def test_a_broken_cpu_path_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: 
     def broken(*args: object) -> None:
         raise RuntimeError("LLVM ERROR: out of memory")
 
-    monkeypatch.setattr(fastcolor.ops, "choose", broken)
+    monkeypatch.setattr(fastcolor._run, "choose", broken)
     assert main(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "  - the CPU path does not run: RuntimeError: LLVM ERROR: out of memory" in text

@@ -169,9 +169,20 @@ BAD_CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("bins None", lambda: decode(X, LUMA, None), TypeError, r"^bins: expected fastcolor.ColorBins, got NoneType"),
     ("smoother bins", lambda: TemporalSmoother("default"), TypeError, r"^bins: expected fastcolor.ColorBins, got str"),
     # gradients
-    ("gradient lost in annealed_mean", lambda: annealed_mean(GRAD, BINS), ValueError,
-     r"^logits: expected a tensor without gradient, got requires_grad=True.*detach\(\) or .*no_grad\(\)"),
-    ("gradient lost in confidence", lambda: confidence(GRAD), ValueError, r"^logits: expected a tensor without gradient"),
+    ("gradient lost in confidence", lambda: confidence(GRAD), ValueError,
+     r"^logits: expected a tensor without gradient, got requires_grad=True, and confidence has none; .*detach\(\) or .*no_grad\(\)"),
+    ("gradient lost in decode", lambda: decode(GRAD, T_LUMA, BINS), ValueError, r"^logits: expected .* and decode has none"),
+    ("gradient of luma", lambda: decode(T_X, GRAD[0], BINS), ValueError, r"^luma: expected a tensor without gradient"),
+    ("gradient lost in encode", lambda: encode(GRAD[:3], BINS, channel_axis=0), ValueError,
+     r"^rgb: expected a tensor without gradient, got requires_grad=True, and encode has none"),
+    ("gradient lost in merge", lambda: merge(GRAD[:2], T_LUMA), ValueError, r"^chroma: expected .* and merge has none"),
+    ("gradient lost in step", lambda: smoother().step(GRAD, T_LUMA), ValueError,
+     r"^logits: expected .* and TemporalSmoother has none"),
+    ("gradient lost in chroma", lambda: smoother().chroma(GRAD), ValueError, r"^logits: expected a tensor without gradient"),
+    ("gradient of the mode", lambda: annealed_mean(GRAD, BINS, temperature=0), ValueError,
+     r"^temperature: expected T > 0 for logits that require a gradient, got 0; the mode has none"),
+    ("gradient into out", lambda: annealed_mean(GRAD, BINS, out=torch.empty(2, 4, 6)), ValueError,
+     r"^out: expected None where torch compiles or differentiates, got an array"),
     # out=
     ("out of another shape", lambda: annealed_mean(X, BINS, out=np.empty((2, 6, 4), np.float32)), ValueError,
      r"^out: expected shape \(2, 4, 6\), got \(2, 6, 4\)"),
@@ -301,7 +312,7 @@ def test_an_unavailable_backend_is_named_with_its_reason(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
-@pytest.mark.parametrize("kind", make.KINDS)
+@pytest.mark.ops("encode", "histogram", "annealed_mean", "confidence", "decode", "merge", "TemporalSmoother")
 def test_zero_size_in_zero_size_out(backend: str, kind: str, shape: tuple[int, int]) -> None:
     rgb = make.as_kind(np.zeros((*shape, 3)), kind, "uint8")
     x, luma = (make.as_kind(np.zeros(s), kind, "float32") for s in ((N, *shape), shape))
