@@ -49,7 +49,7 @@ def backends() -> dict[str, BackendStatus]:
 
 def _status(backend: _registry.Backend) -> BackendStatus:
     error = _registry.unavailable_because(backend.name)
-    reason = "" if error is None else f"{type(error).__name__}: {error}; {backend.hint}"
+    reason = "" if error is None else f"{type(error).__name__}: {error}{backend.hint and '; ' + backend.hint}"
     return BackendStatus(backend.name, backend.devices, error is None, reason)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
+from . import _cuda_probe
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -28,7 +30,7 @@ class Backend:
     probe : callable
         Imports what it needs and runs something; raises with the reason if it cannot.
     hint : str
-        The next step for someone who lacks it.
+        The next step for someone who lacks it; empty if the probe's errors say it.
     """
 
     name: str
@@ -48,6 +50,12 @@ def _probe_numba() -> None:
     _jit.probe()
 
 
+def _probe_numba_cuda() -> None:
+    from . import _numba_cuda_device
+
+    _numba_cuda_device.probe()
+
+
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
@@ -57,6 +65,20 @@ BACKENDS: dict[str, Backend] = {
             devices=("cpu",),
             probe=_probe_numba,
             hint="pip install 'numba>=0.61'",
+        ),
+        Backend(
+            name="cupy",
+            module="fastcolor.kernels.cupy_cuda",
+            devices=("cuda",),
+            probe=_cuda_probe.probe_cupy,
+            hint="",
+        ),
+        Backend(
+            name="numba-cuda",
+            module="fastcolor.kernels.numba_cuda",
+            devices=("cuda",),
+            probe=_probe_numba_cuda,
+            hint="it needs an NVIDIA driver, and pip install 'numba-cuda[cu13]' (or [cu12]) for the compiler",
         ),
     )
 }
