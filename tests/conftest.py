@@ -1,11 +1,17 @@
-"""What every test shares: hypothesis profiles, the list of tested backends, and the rule for tests that need a GPU."""
+"""What every test shares: hypothesis profiles, the tested backends with their arrays, and the rule for a GPU."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+import report
+import strategies
+from cuda_host import backend as cuda_host
 from fastcolor.kernels import _registry
 
 # Compiling takes seconds, so that deadlines say nothing: off once, here, for every profile.
@@ -16,6 +22,28 @@ PROFILE = os.environ.get("FASTCOLOR_HYPOTHESIS_PROFILE", "dev")
 hypothesis.settings.load_profile(PROFILE)
 
 REQUIRE_GPU = os.environ.get("FASTCOLOR_REQUIRE_GPU") == "1"
+OPS = (
+    "encode",
+    "decode",
+    "annealed_mean",
+    "confidence",
+    "histogram",
+    "merge",
+    "TemporalSmoother",
+    "weighted_cross_entropy",
+)
+
+MARKERS = (
+    "gpu: needs a CUDA device that torch sees; FASTCOLOR_REQUIRE_GPU=1 forbids skipping",
+    "ops(name, ...): the operations that a test with an argument `backend` needs; it runs for backends that have them",
+    "devices(name, ...): a test with an argument `backend` runs for backends that take arrays on these devices",
+    "arrays(names, values_of): further arguments of a test with `backend` and `kind`, from a function of the kind",
+)
+
+cuda_host.register()
+
+
+# --- which backends ---------------------------------------------------------------------------------------------------
 
 
 def tested_backends() -> list[str]:
@@ -36,24 +64,71 @@ def tested_backends() -> list[str]:
     return names
 
 
+def lacking(backend: str) -> list[str]:
+    """The operations that a backend does not have."""
+    return [op for op in OPS if not hasattr(_registry.load(backend), op)]
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "gpu: needs a CUDA device that torch sees; FASTCOLOR_REQUIRE_GPU=1 forbids skipping"
-    )
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     config.stash[_BACKENDS] = tested_backends()
+    if path := os.environ.get("FASTCOLOR_TEST_REPORT"):
+        config.pluginmanager.register(report.Report(Path(path), config.stash[_BACKENDS]), "fastcolor-report")
 
 
 _BACKENDS = pytest.StashKey[list[str]]()
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"fastcolor: backends {', '.join(config.stash[_BACKENDS]) or 'NONE'}; hypothesis profile {PROFILE}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    names = config.stash[_BACKENDS]
+    without = [f"fastcolor: {name} has no {', '.join(lacking(name))}" for name in names if lacking(name)]
+    return [f"fastcolor: backends {', '.join(names) or 'NONE'}; hypothesis profile {PROFILE}", *without]
+
+
+# --- a test's arguments -----------------------------------------------------------------------------------------------
+
+
+def backends_for(item: Any, names: list[str]) -> list[str]:
+    """Those of `names` that have the operations and take arrays on the devices of a test's markers."""
+    ops = {op for mark in item.iter_markers("ops") for op in mark.args}
+    devices = {device for mark in item.iter_markers("devices") for device in mark.args} or {"cpu", "cuda"}
+    fitting = (name for name in names if devices & set(_registry.BACKENDS[name].devices))
+    return [name for name in fitting if not ops & set(lacking(name))]
+
+
+def rows_of(item: Any, backends: list[str]) -> Iterator[tuple[Any, ...]]:
+    """(backend, kind, ...): each backend with the arrays that lie where it runs, and the values of ``arrays``."""
+    mark = item.get_closest_marker("arrays")
+    for backend in backends:
+        for kind in (kind for device in _registry.BACKENDS[backend].devices for kind in strategies.KINDS_ON[device]):
+            for values in mark.args[1](kind) if mark else [()]:
+                yield (backend, kind, *(values if isinstance(values, tuple) else (values,)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with an argument `backend` runs once for each tested backend."""
-    if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", metafunc.config.stash[_BACKENDS])
+    """A test with an argument `backend` runs for each that fits it, one with `kind` as well for each kind of array."""
+    if "backend" not in metafunc.fixturenames:
+        return
+    backends = backends_for(metafunc.definition, metafunc.config.stash[_BACKENDS])
+    if "kind" not in metafunc.fixturenames:
+        metafunc.parametrize("backend", backends)
+        return
+    mark = metafunc.definition.get_closest_marker("arrays")
+    further = [name.strip() for name in mark.args[0].split(",")] if mark else []
+    metafunc.parametrize(["backend", "kind", *further], list(rows_of(metafunc.definition, backends)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of which no tested backend has the operation are deselected, and so counted, not skipped."""
+    without = [item for item in items if "backend" in getattr(item, "fixturenames", ()) and _has_no_row(item)]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
+
+
+def _has_no_row(item: Any) -> bool:
+    return "backend" not in item.callspec.params or not isinstance(item.callspec.params["backend"], str)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

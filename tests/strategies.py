@@ -207,22 +207,40 @@ def bins(draw: st.DrawFn) -> ColorBins:
     return make_bins(draw(generators), draw(bin_counts), draw(cell_counts))
 
 
-# --- arrays of either library -----------------------------------------------------------------------------------------
+# --- arrays of any library, on any device -----------------------------------------------------------------------------
 
-KINDS = ("numpy", "torch")
+KINDS_ON = {"cpu": ("numpy", "torch"), "cuda": ("torch-cuda", "cupy")}
+KINDS = tuple(kind for kinds in KINDS_ON.values() for kind in kinds)
 TORCH_LAYOUTS = ("contiguous", "transposed", "bins_last", "sliced", "broadcast", "offset")
 
 
+def has_bfloat16(kind: str) -> bool:
+    return kind.startswith("torch")
+
+
 def layouts_of(kind: str) -> st.SearchStrategy[str]:
-    """torch has no negative strides and no read-only tensors."""
+    """torch has no negative strides and no read-only tensors; a GPU has no access across an element's alignment."""
     return st.sampled_from(LAYOUTS if kind == "numpy" else TORCH_LAYOUTS)
 
 
 def as_kind(array: Array, kind: str, dtype: str, layout: str = "contiguous") -> Any:
-    """`array` cast to `dtype` as a NumPy array or a torch tensor of the given layout."""
+    """`array` cast to `dtype`, as an array of a kind in ``KINDS`` with the given layout."""
     if kind == "numpy":
         with np.errstate(over="ignore"):
             return lay_out(array.astype(dtype), layout)
+    tensor = _tensor(array, dtype, layout)
+    if kind == "torch":
+        return tensor
+    if kind == "torch-cuda":
+        return place(tensor, "cuda")
+    if kind == "cupy":
+        import cupy
+
+        return place_in(cupy, tensor)
+    raise ValueError(f"kind: expected one of {KINDS}, got {kind!r}")
+
+
+def _tensor(array: Array, dtype: str, layout: str) -> Any:
     import torch
 
     tensor = torch.from_numpy(np.array(array, order="C")).to(getattr(torch, dtype))
@@ -233,12 +251,44 @@ def as_kind(array: Array, kind: str, dtype: str, layout: str = "contiguous") -> 
     return torch.from_numpy(lay_out(bits.numpy(), layout)).view(tensor.dtype)
 
 
+def elements_of(tensor: Any) -> tuple[Any, int]:
+    """All elements from the first to the last of a CPU tensor, and how many past 16-byte alignment it starts."""
+    extent = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    extent = extent if tensor.numel() else 0
+    return tensor.as_strided((extent,), (1,)), tensor.data_ptr() % 16 // tensor.element_size()
+
+
+def place(tensor: Any, device: str) -> Any:
+    """A CPU tensor on another device, with its strides, the memory between its elements and its misalignment."""
+    import torch
+
+    memory, start = elements_of(tensor)
+    there = torch.zeros(start + len(memory), dtype=tensor.dtype, device=device)
+    there[start:] = memory.to(device)
+    return there.as_strided(tensor.shape, tensor.stride(), start)
+
+
+def place_in(library: Any, tensor: Any) -> Any:
+    """:func:`place` as an array of a library with NumPy's names."""
+    memory, start = elements_of(tensor)
+    there = library.zeros(start + len(memory), memory.numpy().dtype)
+    there[start:] = library.asarray(memory.numpy())
+    strides = tuple(step * tensor.element_size() for step in tensor.stride())
+    return library.lib.stride_tricks.as_strided(there[start:], tuple(tensor.shape), strides)
+
+
 def memory_of(array: Any) -> bytes:
     """The bytes of the whole buffer that an array is a view of."""
     if isinstance(array, np.ndarray):
         while isinstance(array.base, np.ndarray):
             array = array.base
         return array.tobytes()
+    if type(array).__module__.startswith("cupy"):
+        import cupy
+
+        buffer = array.data.mem
+        return cupy.ndarray((buffer.size,), cupy.uint8, cupy.cuda.MemoryPointer(buffer, 0)).get().tobytes()
     import torch
 
-    return torch.empty(0, dtype=torch.uint8).set_(array.untyped_storage()).numpy().tobytes()
+    storage = array.untyped_storage()
+    return torch.empty(0, dtype=torch.uint8, device=array.device).set_(storage).cpu().numpy().tobytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anywhere
 import compare
 import numpy as np
 import pytest
@@ -43,6 +44,7 @@ def coordinate_bins(cells: int, axis: int) -> reference.ColorBins:
     return reference.ColorBins(table, np.zeros((cells, 2), np.float32), np.full(cells, 1 / cells))
 
 
+@pytest.mark.ops("encode")
 @pytest.mark.parametrize("planar", [False, True])
 def test_luma_label_and_weight_of_every_color(backend: str, planar: bool) -> None:
     bins = fastcolor.ColorBins.default()
@@ -50,7 +52,7 @@ def test_luma_label_and_weight_of_every_color(backend: str, planar: bool) -> Non
     for red in range(256):
         rgb = all_colors(red)
         image = np.ascontiguousarray(rgb.transpose(2, 0, 1)) if planar else rgb
-        luma, labels, weights = fastcolor.encode(image, bins, channel_axis=0 if planar else -1, backend=backend)
+        luma, labels, weights = anywhere.encode(image, bins, channel_axis=0 if planar else -1, backend=backend)
         expected = bins.table[true_cells(red, bins.cells)]
         assert np.array_equal(labels, expected), f"red {red}"
         assert np.array_equal(weights, weights_of[expected]), f"red {red}"
@@ -60,6 +62,7 @@ def test_luma_label_and_weight_of_every_color(backend: str, planar: bool) -> Non
 
 # Odd, even, a power of two, one whose scale float32 cannot hold well enough (43), two with many colors exactly on an
 # edge (170 and 255 divide both ranges), and the largest K.
+@pytest.mark.ops("encode")
 @pytest.mark.parametrize("cells", [17, 65, 16, 10, 43, 170, 254, MAX_CELLS])
 def test_cells_of_every_color(backend: str, cells: int) -> None:
     bins_u, bins_v = coordinate_bins(cells, 0), coordinate_bins(cells, 1)
@@ -67,10 +70,11 @@ def test_cells_of_every_color(backend: str, cells: int) -> None:
         u, v = true_cells(red, cells)
         rgb = all_colors(red)
         for bins, expected in ((bins_u, u), (bins_v, v)):
-            labels = fastcolor.encode(rgb, bins, backend=backend)[1]
+            labels = anywhere.encode(rgb, bins, backend=backend)[1]
             assert np.array_equal(labels, expected), f"red {red}"
 
 
+@pytest.mark.ops("encode")
 def test_cells_of_edge_colors_for_every_number_of_cells(backend: str) -> None:
     """For each K in 1..255 the colors closest to an edge, where a rounding would show first."""
     rng = np.random.default_rng(0)
@@ -84,11 +88,12 @@ def test_cells_of_edge_colors_for_every_number_of_cells(backend: str) -> None:
             rest = shifted * cells % width
             closest = np.argpartition(np.minimum(rest, width - rest), 150)[:150]
             bins = coordinate_bins(cells, axis)
-            labels = fastcolor.encode(rgb[closest], bins, backend=backend)[1]
+            labels = anywhere.encode(rgb[closest], bins, backend=backend)[1]
             expected = np.minimum(cells - 1, shifted[closest] * cells // width)
             assert np.array_equal(labels, expected), f"K = {cells}, axis {axis}"
 
 
+@pytest.mark.ops("histogram")
 @pytest.mark.parametrize("cells", [17, 10])
 def test_histogram_of_every_color(backend: str, cells: int) -> None:
     expected = np.zeros(cells * cells, np.int64)
@@ -96,7 +101,7 @@ def test_histogram_of_every_color(backend: str, cells: int) -> None:
     for red in range(256):
         u, v = true_cells(red, cells)
         expected += np.bincount((u * cells + v).ravel(), minlength=cells * cells)
-        actual += fastcolor.histogram(all_colors(red), cells, backend=backend)
+        actual += anywhere.histogram(all_colors(red), cells, backend=backend)
     assert actual.sum() == 2**24
     assert np.array_equal(actual.ravel(), expected)
 

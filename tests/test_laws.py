@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anywhere
 import compare
 import numpy as np
 import pytest
@@ -25,12 +26,15 @@ def drawn(rng: np.random.Generator, bins: reference.ColorBins, kind: str, shape:
     return make.make_logits(rng, kind, bins.n, (height, width)).astype(np.float32)
 
 
-def two_bounds(x: Any, y: Any, bins: reference.ColorBins, temperature: float) -> Any:
+def two_bounds(backend: str, x: Any, y: Any, bins: reference.ColorBins, temperature: float) -> Any:
     """How far apart two float32 results on equivalent logits may lie: each within its own bound of the truth."""
-    bounds = [compare.chroma_bound(np.moveaxis(z.astype(np.float64), 0, -1), bins, temperature) for z in (x, y)]
+    arithmetic = compare.arithmetic_of(backend)
+    seen = (np.moveaxis(z.astype(np.float64), 0, -1) for z in (x, y))
+    bounds = [compare.chroma_bound(z, bins, temperature, arithmetic) for z in seen]
     return np.moveaxis(sum(bounds) + 2 * compare.u, -1, 0)
 
 
+@pytest.mark.ops("annealed_mean", "confidence")
 @given(make.bins(), make.generators, finite_kinds, make.shapes(), make.temperatures)
 def test_shifting_all_logits_changes_nothing(
     backend: str, bins: Any, rng: np.random.Generator, kind: str, shape: Any, temperature: float
@@ -38,14 +42,15 @@ def test_shifting_all_logits_changes_nothing(
     x = drawn(rng, bins, kind, shape)
     shifted = x + np.float32(64)
     assume(np.array_equal(shifted - np.float32(64), x))  # an exact shift, so that both mean the same distribution
-    one, other = (fastcolor.annealed_mean(z, bins, temperature=temperature, backend=backend) for z in (x, shifted))
-    compare.assert_close("shifted", other, one, two_bounds(x, shifted, bins, temperature))
-    (top, ratio), (top_2, ratio_2) = (fastcolor.confidence(z, backend=backend) for z in (x, shifted))
+    one, other = (anywhere.annealed_mean(z, bins, temperature=temperature, backend=backend) for z in (x, shifted))
+    compare.assert_close("shifted", other, one, two_bounds(backend, x, shifted, bins, temperature))
+    (top, ratio), (top_2, ratio_2) = (anywhere.confidence(z, backend=backend) for z in (x, shifted))
     compare.assert_close("top", top_2, top, 1e-5 * top)
     both_infinite = np.isinf(ratio) | np.isinf(ratio_2)
     compare.assert_close("ratio", np.where(both_infinite, 1, ratio_2), np.where(both_infinite, 1, ratio), 1e-4 * ratio)
 
 
+@pytest.mark.ops("annealed_mean")
 @given(make.bins(), make.generators, make.shapes(), positive_temperatures, st.sampled_from([1e-4, 0.5, 3.0, 1e4]))
 def test_scaling_probabilities_changes_nothing(
     backend: str, bins: Any, rng: np.random.Generator, shape: Any, temperature: float, scale: float
@@ -56,22 +61,24 @@ def test_scaling_probabilities_changes_nothing(
     p[0] += 1e-6
     with np.errstate(divide="ignore"):
         x, y = (np.log(q).astype(np.float32) for q in (p, p * scale))
-    one, other = (fastcolor.annealed_mean(z, bins, temperature=temperature, backend=backend) for z in (x, y))
+    one, other = (anywhere.annealed_mean(z, bins, temperature=temperature, backend=backend) for z in (x, y))
     # A logarithm below 24 in magnitude is rounded to float32 within 2^-20; T divides that error.
     rounding = 2 * 2.0**-20 / temperature * 2 * np.abs(bins.colors).max()
-    compare.assert_close("scaled", other, one, two_bounds(x, y, bins, temperature) + rounding)
+    compare.assert_close("scaled", other, one, two_bounds(backend, x, y, bins, temperature) + rounding)
 
 
+@pytest.mark.ops("annealed_mean")
 @given(make.bins(), make.generators, st.sampled_from(make.LOGITS), make.shapes())
 def test_temperature_zero_is_the_mode(backend: str, bins: Any, rng: np.random.Generator, kind: str, shape: Any) -> None:
     """The color of the largest logit, bit for bit; ties go to the lowest bin."""
     x = drawn(rng, bins, kind, shape)
-    chroma = fastcolor.annealed_mean(x, bins, temperature=0.0, backend=backend)
+    chroma = anywhere.annealed_mean(x, bins, temperature=0.0, backend=backend)
     valid = np.isfinite(x.max(axis=0))
     np.testing.assert_array_equal(chroma[:, valid], bins.colors[x.argmax(axis=0)[valid]].T)
     assert np.isnan(chroma[:, ~valid]).all()
 
 
+@pytest.mark.ops("annealed_mean")
 @given(make.bins(), make.generators, make.shapes(), st.sampled_from([1e-3, 1e-6, 1e-30, 1e-45, 1e-300, 5e-324]))
 def test_low_temperatures_tend_to_the_mode(
     backend: str, bins: Any, rng: np.random.Generator, shape: Any, temperature: float
@@ -82,38 +89,41 @@ def test_low_temperatures_tend_to_the_mode(
         x = np.where((first - second > 0.125)[None], x, np.arange(bins.n)[:, None, None] % 3).astype(np.float32)
         first = x.max(axis=0)
         x = np.where(np.cumsum(x == first, axis=0) * (x == first) > 1, np.float32(-1), x)  # one mode only
-    chroma = fastcolor.annealed_mean(x, bins, temperature=temperature, backend=backend)
+    chroma = anywhere.annealed_mean(x, bins, temperature=temperature, backend=backend)
     expected = np.moveaxis(bins.colors[x.argmax(axis=0)], -1, 0)
     compare.assert_close("mode", chroma, expected, 4 * compare.u * np.abs(expected) + 1e-30)
 
 
+@pytest.mark.ops("annealed_mean")
 @given(make.bins(), make.generators, st.sampled_from(["flat", "normal1", "one_peak"]), make.shapes(),
        st.sampled_from([1e6, 1e12, 1e30, 1e38, 1e300]))  # fmt: skip
 def test_high_temperatures_tend_to_the_mean(
     backend: str, bins: Any, rng: np.random.Generator, kind: str, shape: Any, temperature: float
 ) -> None:
     x = drawn(rng, bins, kind, shape)
-    chroma = fastcolor.annealed_mean(x, bins, temperature=temperature, backend=backend)
+    chroma = anywhere.annealed_mean(x, bins, temperature=temperature, backend=backend)
     mean = bins.colors.astype(np.float64).mean(axis=0)
-    bound = two_bounds(x, x, bins, temperature) + (x.max(axis=0) - x.min(axis=0)).astype(np.float64) / temperature
+    bound = (
+        two_bounds(backend, x, x, bins, temperature) + (x.max(axis=0) - x.min(axis=0)).astype(np.float64) / temperature
+    )
     compare.assert_close("mean", chroma, np.broadcast_to(mean[:, None, None], chroma.shape), bound)
 
 
+@pytest.mark.ops("annealed_mean")
 @given(make.bins(), make.generators, finite_kinds, make.shapes(), make.temperatures)
 def test_chroma_lies_in_the_hull_of_the_bins(
     backend: str, bins: Any, rng: np.random.Generator, kind: str, shape: Any, temperature: float
 ) -> None:
     """In no direction further out than the furthest bin."""
     x = drawn(rng, bins, kind, shape)
-    chroma = (
-        fastcolor.annealed_mean(x, bins, temperature=temperature, backend=backend).reshape(2, -1).astype(np.float64)
-    )
-    slack = two_bounds(x, x, bins, temperature).max(initial=0)
+    chroma = anywhere.annealed_mean(x, bins, temperature=temperature, backend=backend).reshape(2, -1).astype(np.float64)
+    slack = two_bounds(backend, x, x, bins, temperature).max(initial=0)
     for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False):
         direction = np.array([np.cos(angle), np.sin(angle)])
         assert (direction @ chroma <= (bins.colors.astype(np.float64) @ direction).max() + 2 * slack).all()
 
 
+@pytest.mark.ops("encode", "annealed_mean")
 @given(make.bins(), make.generators, st.sampled_from(make.LOGITS), make.shapes(), positive_temperatures)
 def test_the_order_of_the_bins_does_not_matter(
     backend: str, bins: Any, rng: np.random.Generator, kind: str, shape: Any, temperature: float
@@ -122,16 +132,17 @@ def test_the_order_of_the_bins_does_not_matter(
     order = rng.permutation(bins.n)
     inverse = np.argsort(order).astype(np.uint8)
     permuted = reference.ColorBins(inverse[bins.table], bins.colors[order], bins.prior[order])
-    one = fastcolor.annealed_mean(x, bins, temperature=temperature, backend=backend)
-    other = fastcolor.annealed_mean(x[order], permuted, temperature=temperature, backend=backend)
-    compare.assert_close("permuted", other, one, two_bounds(x, x, bins, temperature))
+    one = anywhere.annealed_mean(x, bins, temperature=temperature, backend=backend)
+    other = anywhere.annealed_mean(x[order], permuted, temperature=temperature, backend=backend)
+    compare.assert_close("permuted", other, one, two_bounds(backend, x, x, bins, temperature))
     rgb = make.make_rgb(rng, "uniform", (16, 5))
-    _, labels, weights = fastcolor.encode(rgb, bins, backend=backend)
-    _, new_labels, new_weights = fastcolor.encode(rgb, permuted, backend=backend)
+    _, labels, weights = anywhere.encode(rgb, bins, backend=backend)
+    _, new_labels, new_weights = anywhere.encode(rgb, permuted, backend=backend)
     np.testing.assert_array_equal(new_labels, inverse[labels])
     np.testing.assert_allclose(new_weights, weights, rtol=1e-6)
 
 
+@pytest.mark.ops("encode", "annealed_mean")
 @given(make.bins(), make.generators, st.sampled_from(make.LOGITS), positive_temperatures, st.data())
 def test_a_tile_of_the_image_is_that_tile_of_the_result(
     backend: str, bins: Any, rng: np.random.Generator, kind: str, temperature: float, data: st.DataObject
@@ -141,37 +152,40 @@ def test_a_tile_of_the_image_is_that_tile_of_the_result(
     size = x.shape[1:]
     top, left = data.draw(st.integers(0, size[0])), data.draw(st.integers(0, size[1]))
     tile = slice(top, data.draw(st.integers(top, size[0]))), slice(left, data.draw(st.integers(left, size[1])))
-    whole = fastcolor.annealed_mean(x, bins, temperature=temperature, backend=backend)
-    part = fastcolor.annealed_mean(x[(slice(None), *tile)], bins, temperature=temperature, backend=backend)
-    bound = two_bounds(x, x, bins, temperature)[(slice(None), *tile)]
+    whole = anywhere.annealed_mean(x, bins, temperature=temperature, backend=backend)
+    part = anywhere.annealed_mean(x[(slice(None), *tile)], bins, temperature=temperature, backend=backend)
+    bound = two_bounds(backend, x, x, bins, temperature)[(slice(None), *tile)]
     compare.assert_close("tile", part, whole[(slice(None), *tile)], bound)
     rgb = make.make_rgb(rng, "uniform", size)
     for all_pixels, some in zip(
-        fastcolor.encode(rgb, bins, backend=backend), fastcolor.encode(rgb[tile], bins, backend=backend), strict=True
+        anywhere.encode(rgb, bins, backend=backend), anywhere.encode(rgb[tile], bins, backend=backend), strict=True
     ):
         np.testing.assert_array_equal(some, all_pixels[tile])
 
 
+@pytest.mark.ops("histogram")
 @given(make.generators, make.shapes(), make.cell_counts)
 def test_histograms_of_parts_add_up(backend: str, rng: np.random.Generator, shape: Any, cells: int) -> None:
     rgb = make.make_rgb(rng, "near_gray", shape)
     cut = shape[0] // 3
-    parts = [fastcolor.histogram(part, cells, backend=backend) for part in (rgb[:cut], rgb[cut:])]
-    whole = fastcolor.histogram(rgb, cells, backend=backend)
+    parts = [anywhere.histogram(part, cells, backend=backend) for part in (rgb[:cut], rgb[cut:])]
+    whole = anywhere.histogram(rgb, cells, backend=backend)
     np.testing.assert_array_equal(parts[0] + parts[1], whole)
     assert whole.sum() == shape[0] * shape[1]
 
 
+@pytest.mark.ops("encode")
 @given(make.generators, st.floats(0.0, 1.0), st.sampled_from([8, 32, 64]))
 def test_fitted_weights_average_to_one(backend: str, rng: np.random.Generator, lam: float, n: int) -> None:
     """``sum_b p_b w_b = 1``, and so the mean weight of the pixels that the bins were fitted on is 1."""
     photo = make.make_rgb(rng, "uniform", (40, 50))
     bins = fastcolor.ColorBins.fit(photo, n=n)
     np.testing.assert_allclose((bins.prior * bins.weights(lam)).sum(), 1, rtol=1e-12)
-    weights = fastcolor.encode(photo, bins, lam=lam, backend=backend)[2]
+    weights = anywhere.encode(photo, bins, lam=lam, backend=backend)[2]
     np.testing.assert_allclose(weights.astype(np.float64).mean(), 1, rtol=1e-6)
 
 
+@pytest.mark.ops("encode")
 @given(make.generators, st.sampled_from(["frequent", "kmeans"]), st.sampled_from([9, 17, 33]))
 def test_fit_does_not_depend_on_the_order_or_the_parts(
     backend: str, rng: np.random.Generator, method: str, cells: int
@@ -184,78 +198,82 @@ def test_fit_does_not_depend_on_the_order_or_the_parts(
         np.testing.assert_array_equal(other.table, whole.table)
         np.testing.assert_array_equal(other.colors, whole.colors)
         np.testing.assert_array_equal(other.prior, whole.prior)
-    labels = fastcolor.encode(np.concatenate(images), whole, backend=backend)[1]
+    labels = anywhere.encode(np.concatenate(images), whole, backend=backend)[1]
     np.testing.assert_array_equal(np.bincount(labels.ravel(), minlength=8) / labels.size, whole.prior)
 
 
 # --- color ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.ops("merge")
 @given(make.generators, make.shapes(), st.sampled_from(["uint8", "float32"]))
 def test_merge_keeps_the_luma_inside_the_cube(backend: str, rng: np.random.Generator, shape: Any, dtype: str) -> None:
     """Each channel is rounded by at most half a level, and so is the luma."""
     chroma = rng.uniform(-0.08, 0.08, (2, 5, 6)).astype(np.float32)
     luma = rng.uniform(0.3, 0.7, shape)
     luma = (255 * luma).astype(np.uint8) if dtype == "uint8" else luma.astype(np.float32)
-    rgb = fastcolor.merge(chroma, luma, backend=backend)
+    rgb = anywhere.merge(chroma, luma, backend=backend)
     unit = luma / 255 if dtype == "uint8" else luma
     assert (np.abs((rgb / 255) @ LUMA - unit) <= 0.5 / 255 + 1e-6).all()
 
 
+@pytest.mark.ops("decode", "merge")
 @given(make.generators, make.shapes())
 def test_neutral_stays_neutral(backend: str, rng: np.random.Generator, shape: Any) -> None:
     """No chroma, no color: gray bins decode a gray image to itself, every level, and merge does too."""
     gray = rng.integers(0, 256, shape).astype(np.uint8)
     expected = np.repeat(gray[..., None], 3, axis=-1)
-    np.testing.assert_array_equal(fastcolor.merge(np.zeros((2, 3, 4), np.float32), gray, backend=backend), expected)
+    np.testing.assert_array_equal(anywhere.merge(np.zeros((2, 3, 4), np.float32), gray, backend=backend), expected)
     bins = reference.ColorBins(np.zeros((3, 3), np.uint8), np.zeros((4, 2), np.float32), np.full(4, 0.25))
     x = rng.standard_normal((4, *shape), dtype=np.float32)
     for temperature in (0.0, 0.38):
         np.testing.assert_array_equal(
-            fastcolor.decode(x, gray, bins, temperature=temperature, backend=backend), expected
+            anywhere.decode(x, gray, bins, temperature=temperature, backend=backend), expected
         )
 
 
+@pytest.mark.ops("encode", "decode")
 def test_every_gray_level_survives_encode_and_decode(backend: str) -> None:
     gray = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     bins = reference.ColorBins(np.zeros((3, 3), np.uint8), np.zeros((1, 2), np.float32), np.ones(1))
-    luma = fastcolor.encode(gray, bins, backend=backend)[0]
-    np.testing.assert_array_equal(
-        fastcolor.decode(np.zeros((1, 16, 16), np.float32), luma, bins, backend=backend), gray
-    )
+    luma = anywhere.encode(gray, bins, backend=backend)[0]
+    np.testing.assert_array_equal(anywhere.decode(np.zeros((1, 16, 16), np.float32), luma, bins, backend=backend), gray)
 
 
+@pytest.mark.ops("encode", "decode", "annealed_mean")
 @pytest.mark.parametrize("centers", ["mean", "midpoint"])
 def test_a_certain_network_gives_back_the_bin_colors(backend: str, centers: str) -> None:
     """encode, one-hot, decode: the chroma of the result is the bin's; the labels of bin midpoints are their own."""
     rng = np.random.default_rng(3)
     photo = np.clip(rng.normal(120, 40, (32, 48, 3)), 0, 255).astype(np.uint8)
     bins = fastcolor.ColorBins.fit(photo, n=32, centers=centers)
-    luma, labels, _ = fastcolor.encode(photo, bins, backend=backend)
+    luma, labels, _ = anywhere.encode(photo, bins, backend=backend)
     one_hot = np.where(np.arange(bins.n)[:, None, None] == labels, np.float32(0), np.float32(-np.inf))
-    chroma = fastcolor.annealed_mean(one_hot, bins, backend=backend)
+    chroma = anywhere.annealed_mean(one_hot, bins, backend=backend)
     np.testing.assert_allclose(np.moveaxis(chroma, 0, -1), bins.colors[labels], rtol=4 * compare.u, atol=1e-30)
-    rgb = fastcolor.decode(one_hot, luma, bins, backend=backend)
+    rgb = anywhere.decode(one_hot, luma, bins, backend=backend)
     compare.assert_rgb_close(
         rgb, luma, bins.colors[labels].astype(np.float64), 4 * compare.u * np.abs(bins.colors[labels])
     )
 
 
+@pytest.mark.ops("decode", "confidence")
 @given(make.bins(), make.generators, st.sampled_from(make.LOGITS), make.shapes(), make.temperatures)
 def test_decode_is_the_annealed_mean_and_the_confidence_in_one_pass(
     backend: str, bins: Any, rng: np.random.Generator, kind: str, shape: Any, temperature: float
 ) -> None:
     x = drawn(rng, bins, kind, shape)
     luma = rng.random(x.shape[1:], dtype=np.float32)
-    rgb, top, ratio = fastcolor.decode(x, luma, bins, temperature=temperature, confidence=True, backend=backend)
-    np.testing.assert_array_equal(rgb, fastcolor.decode(x, luma, bins, temperature=temperature, backend=backend))
-    for ours, alone in zip((top, ratio), fastcolor.confidence(x, backend=backend), strict=True):
+    rgb, top, ratio = anywhere.decode(x, luma, bins, temperature=temperature, confidence=True, backend=backend)
+    np.testing.assert_array_equal(rgb, anywhere.decode(x, luma, bins, temperature=temperature, backend=backend))
+    for ours, alone in zip((top, ratio), anywhere.confidence(x, backend=backend), strict=True):
         np.testing.assert_allclose(ours, alone, rtol=1e-5)
 
 
 # --- temporal smoothing -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.ops("TemporalSmoother")
 @pytest.mark.parametrize("ring", ["float32", "float16", "uint8"])
 @pytest.mark.parametrize(("alpha", "window"), [(0.2, 20), (0.0, 5), (1.0, 3), (0.02, 1), (0.2, 0), (0.001, 40)])
 def test_recursion_is_the_window_form_over_a_long_run(backend: str, ring: str, alpha: float, window: int) -> None:
@@ -264,8 +282,8 @@ def test_recursion_is_the_window_form_over_a_long_run(backend: str, ring: str, a
     bins, shape = make.make_bins(rng, 9, 5), (5, 7)
     options = {"alpha": alpha, "window": window, "temperature": 0.38, "ring": ring}
     smoother, truth = (
-        fastcolor.TemporalSmoother(bins, backend=backend, **options),
-        compare.SmoothedTruth(bins, **options),
+        anywhere.TemporalSmoother(bins, backend=backend, **options),
+        compare.SmoothedTruth(bins, **options, arithmetic=compare.arithmetic_of(backend)),
     )
     luma = rng.random(shape, dtype=np.float32)
     for frame in range(300):
@@ -278,12 +296,13 @@ def test_recursion_is_the_window_form_over_a_long_run(backend: str, ring: str, a
             truth.assert_rgb(rgb, luma, levels=1 if ring == "float32" and alpha >= 0.2 else 255)
 
 
+@pytest.mark.ops("decode", "TemporalSmoother")
 @pytest.mark.parametrize("ring", ["float32", "float16", "uint8"])
 def test_nothing_that_left_the_window_is_seen(backend: str, ring: str) -> None:
     """α = 0 weighs all frames of the window alike and the ones before not at all, after a thousand frames too."""
     rng = np.random.default_rng(5)
     bins = make.make_bins(rng, 4, 3)
-    smoother = fastcolor.TemporalSmoother(bins, alpha=0.0, window=3, ring=ring, backend=backend)
+    smoother = anywhere.TemporalSmoother(bins, alpha=0.0, window=3, ring=ring, backend=backend)
     luma = np.full((4, 5), 0.5, np.float32)
     for _ in range(1000):
         smoother.step(3 * rng.standard_normal((4, 4, 5), dtype=np.float32), luma)
@@ -294,31 +313,35 @@ def test_nothing_that_left_the_window_is_seen(backend: str, ring: str) -> None:
     rest = np.delete(smoother.probabilities, 2, axis=0)
     assert np.abs(rest).max() < 1e-3
     np.testing.assert_allclose(smoother.probabilities[2], 1, atol=1e-3)
-    fresh = fastcolor.decode(certain, luma, bins, backend=backend)
+    fresh = anywhere.decode(certain, luma, bins, backend=backend)
     assert np.abs(rgb.astype(int) - fresh).max() <= 1
 
 
+@pytest.mark.ops("TemporalSmoother")
 @given(make.generators, st.sampled_from(make.LOGITS), make.shapes(max_pixels=1500), make.temperatures)
 def test_the_first_frame_is_plain_decode(
     backend: str, rng: np.random.Generator, kind: str, shape: Any, temperature: float
 ) -> None:
     bins = make.make_bins(rng, 9, 3)
     x, luma = make.make_logits(rng, kind, 9, shape).astype(np.float32), rng.random(shape, dtype=np.float32)
-    smoother = fastcolor.TemporalSmoother(bins, temperature=temperature, backend=backend)
+    smoother = anywhere.TemporalSmoother(bins, temperature=temperature, backend=backend)
     for _ in range(2):
-        truth = compare.SmoothedTruth(bins, alpha=0.2, window=20, temperature=temperature)
+        truth = compare.SmoothedTruth(
+            bins, alpha=0.2, window=20, temperature=temperature, arithmetic=compare.arithmetic_of(backend)
+        )
         truth.step(x)
         truth.assert_rgb(smoother.step(x, luma), luma, levels=255 if temperature < 0.3 else 1)
         truth.assert_probabilities(smoother.probabilities)
         smoother.reset()
 
 
+@pytest.mark.ops("decode", "TemporalSmoother")
 def test_a_still_film_keeps_its_colors(backend: str) -> None:
     rng = np.random.default_rng(6)
     bins = make.make_bins(rng, 32, 5)
     x, luma = 3 * rng.standard_normal((32, 20, 31), dtype=np.float32), rng.random((20, 31), dtype=np.float32)
-    smoother = fastcolor.TemporalSmoother(bins, backend=backend)
-    still = fastcolor.decode(x, luma, bins, backend=backend).astype(int)
+    smoother = anywhere.TemporalSmoother(bins, backend=backend)
+    still = anywhere.decode(x, luma, bins, backend=backend).astype(int)
     for _ in range(50):
         rgb = smoother.step(x, luma)
         assert np.abs(rgb - still).max() <= 1
