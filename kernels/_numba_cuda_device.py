@@ -1,0 +1,111 @@
+"""How Numba launches on memory and streams that belong to torch or CuPy, and whether it can run here at all.
+
+Arrays go in as raw pointers: ``__cuda_array_interface__`` of a torch tensor is slow, fails where a gradient is
+required, and makes Numba wait for the stream. NumPy arrays come from Numba's simulator only, which takes them as they
+are. Nothing here touches CUDA before the first launch or probe.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+import numpy as np
+from numba import cuda
+
+from . import _arrays
+
+_config: Any = numba.config  # its settings are made at run time, unknown to type checkers
+
+THREADS = 256  # of kernels without a tile
+
+
+@contextmanager
+def on_device(like: Any) -> Iterator[Any]:
+    """Make the device of `like` Numba's; gives the stream that is its library's current one at this moment."""
+    if isinstance(like, np.ndarray):
+        yield 0
+        return
+    index = _arrays.device_index(like)
+    with cuda.gpus[index]:
+        if _arrays.is_torch(like):
+            handle = _arrays.library(like).cuda.current_stream(index).cuda_stream
+        else:
+            handle = _arrays.library(like).cuda.get_current_stream().ptr
+        yield cuda.external_stream(handle)
+
+
+def flat(array: Any) -> Any:
+    """A contiguous array as a one-dimensional argument of a kernel; bfloat16 as the bits in uint16."""
+    if isinstance(array, np.ndarray):  # the simulator writes every argument back, but for arrays "on the device"
+        return array.reshape(-1) if array.flags.writeable else cuda.to_device(array.reshape(-1))
+    name = _arrays.dtype_name(array)
+    interface = {
+        "version": 3,
+        "shape": (math.prod(array.shape),),
+        "strides": None,
+        "typestr": np.dtype("uint16" if name == "bfloat16" else name).str,
+        "data": (int(_arrays.pointer(array)), False),
+    }
+    return cuda.from_cuda_array_interface(interface, owner=array, sync=False)
+
+
+def launch(
+    kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], threads: int = THREADS, shared: int = 0
+) -> None:
+    """Run `kernel` with a thread for each pixel, within :func:`on_device`; arrays among `args` must be contiguous."""
+    ready = [arg if isinstance(arg, (np.generic, int, tuple)) or cuda_array(arg) else flat(arg) for arg in args]
+    kernel[-(-pixels // threads), threads, stream, shared](*ready)
+
+
+def cuda_array(arg: Any) -> bool:
+    """Whether `arg` is an array of Numba's own."""
+    return getattr(arg, "__cuda_ndarray__", False)
+
+
+_constants: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
+
+
+def constant(bins: Any, name: Any, values: Callable[[], Any], like: Any) -> Any:
+    """``values()``, flat, on the device of `like`: copied once for each (bins, name), to be called in `on_device`.
+
+    A copy at every call would wait for the stream and could not be captured in a graph. The memory is Numba's: torch
+    may take back what it lent while a graph was captured, and freeing Numba's waits for kernels on any stream.
+    """
+    kept = _constants.setdefault(bins, {})
+    key = (name, _arrays.device_index(like))
+    if key not in kept:
+        kept[key] = cuda.to_device(np.ascontiguousarray(values()).reshape(-1))
+    return kept[key]
+
+
+@cuda.jit
+def _increment(x):
+    x[cuda.grid(1)] += np.float32(1)
+
+
+def probe() -> None:
+    """Run something on the first GPU; raises with the reason if that is not possible."""
+    if _config.ENABLE_CUDASIM:
+        raise RuntimeError("NUMBA_ENABLE_CUDASIM is set: Numba would simulate a GPU, a thousand pixels a second")
+    try:
+        count = len(cuda.gpus)
+    except Exception as error:
+        raise RuntimeError(f"Numba finds no CUDA driver: {_first_sentence(error)}") from error
+    if count == 0:
+        raise RuntimeError("the CUDA driver sees no GPU; is CUDA_VISIBLE_DEVICES empty?")
+    with cuda.gpus[0]:
+        x = cuda.to_device(np.ones(1, np.float32))
+        _increment[1, 1](x)
+        if x.copy_to_host()[0] != 2:
+            raise RuntimeError("Numba compiled a CUDA kernel that gives a wrong answer")
+
+
+def _first_sentence(error: Exception) -> str:
+    """Numba's messages fill a screen: the first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line.rstrip(".") for line in lines if not line.endswith(":")), type(error).__name__)

@@ -1,0 +1,78 @@
+"""A tile of logits in shared memory, as float32: what the kernels work on, whatever the dtype and layout of the logits.
+
+Each block of threads takes as many pixels as it has threads, one row of the tile for each bin. Global memory is read
+once, by neighbouring threads at neighbouring addresses in either layout; after that a thread needs its own column only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+WARP = 32
+_TILE = 4096  # numbers: 16 KiB, so that ten blocks and more share a multiprocessor
+
+_SIXTEEN, _HALF_BELOW, _LAST = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
+_NAN_BITS = np.uint16(0x7FC0)
+
+
+def threads_for(n: int) -> int:
+    """Threads, which is pixels, of a block for n bins: whole warps.
+
+    Examples
+    --------
+    >>> [threads_for(n) for n in (1, 32, 64, 255)]
+    [128, 128, 64, 32]
+    """
+    return max(WARP, min(128, _TILE // n // WARP * WARP))
+
+
+def tile_bytes(n: int) -> int:
+    """Shared memory of a block: a row is one number longer than the pixels, so that columns hit different banks."""
+    return 4 * n * (threads_for(n) + 1)
+
+
+@cuda.jit(device=True)
+def _as_it_is(x):
+    return x
+
+
+@cuda.jit(device=True)
+def _from_bfloat16(bits):
+    return np.uint32(np.uint32(bits) << _SIXTEEN).view(np.float32)
+
+
+@cuda.jit(device=True)
+def _to_bfloat16(x):
+    """The bits of `x`, rounded to nearest even."""
+    if x != x:
+        return _NAN_BITS
+    bits = np.float32(x).view(np.uint32)
+    return np.uint16((bits + _HALF_BELOW + ((bits >> _SIXTEEN) & _LAST)) >> _SIXTEEN)
+
+
+def tile_functions(bfloat16: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``fill`` and ``narrow`` for logits of float32 and float16, or for those of bfloat16, which are uint16 here."""
+    widen = _from_bfloat16 if bfloat16 else _as_it_is
+
+    @cuda.jit(device=True)
+    def fill(tile, x, n, post, first, left, thread, threads):
+        """Copy a block's pixels of logits (pre, n, post), flattened, from `first` on, of which `left` are left.
+
+        Bin b becomes row b, pixels side by side. The block must synchronise before it reads the tile.
+        """
+        stride = threads + 1
+        if post == 1:  # channels-last: a warp reads the bins of a pixel
+            for pixel in range(thread // WARP, threads if threads < left else left, threads // WARP):
+                for b in range(thread % WARP, n, WARP):
+                    tile[b * stride + pixel] = widen(x[(first + pixel) * n + b])
+        elif thread < left:
+            pixel = first + thread
+            at = pixel // post * n * post + pixel % post
+            for b in range(n):
+                tile[b * stride + thread] = widen(x[at + b * post])
+
+    return fill, _to_bfloat16 if bfloat16 else _as_it_is
