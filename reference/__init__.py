@@ -13,13 +13,14 @@ from .bins import ColorBins, class_weights, fit_bins, quantization_error
 from .cells import cell_midpoints, cell_of, chroma_moments, histogram
 from .color import rgb_to_yuv, to_uint8, yuv_to_rgb
 from .loss import weighted_cross_entropy, weighted_cross_entropy_gradient
-from .ops import annealed_mean, confidence, decode, encode, join, merge, softmax, upsample
+from .ops import annealed_mean, annealed_mean_gradient, confidence, decode, encode, join, merge, softmax, upsample
 from .smoothing import TemporalSmoother, smooth_window
 
 __all__ = [
     "ColorBins",
     "TemporalSmoother",
     "annealed_mean",
+    "annealed_mean_gradient",
     "cell_midpoints",
     "cell_of",
     "chroma_moments",

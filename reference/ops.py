@@ -100,6 +100,43 @@ def annealed_mean(
     return np.moveaxis(chroma, -1, axis)
 
 
+def annealed_mean_gradient(
+    gradient: ArrayLike,
+    logits: ArrayLike,
+    bins: ColorBins,
+    *,
+    temperature: float = DEFAULT_TEMPERATURE,
+    axis: int = -3,
+) -> Float:
+    """``d (g . chroma) / d x_b = f_b (c_b - chroma) . g / T`` with ``f = softmax(x / T)``: the annealed mean, backward.
+
+    Parameters
+    ----------
+    gradient : array_like
+        g, 2 on `axis`: the gradient in the chroma.
+    logits : array_like, n on `axis`
+    bins : ColorBins
+    temperature : float
+        T > 0.
+    axis : int
+
+    Returns
+    -------
+    ndarray, shape of the logits
+        NaN where the chroma is.
+
+    Examples
+    --------
+    >>> bins = ColorBins(np.zeros((3, 3), np.uint8), np.array([[0, 0], [0.5, 0]], np.float32), np.full(2, 0.5))
+    >>> annealed_mean_gradient([1.0, 0.0], [0.0, 0.0], bins, temperature=0.5, axis=0)
+    array([-0.25,  0.25])
+    """
+    f = softmax(logits, temperature=temperature, axis=axis)
+    g = np.moveaxis(np.asarray(gradient, dtype=np.float64), axis, -1)
+    slope = np.moveaxis(g @ bins.colors.astype(np.float64).T, -1, axis)
+    return f * (slope - (f * slope).sum(axis=axis, keepdims=True)) / temperature
+
+
 def confidence(logits: ArrayLike, *, axis: int = -3) -> tuple[Float, Float]:
     """``top = max_b softmax(x)_b`` and ``ratio = top / second`` (ColorUNet, Figure 7), at T = 1.
 

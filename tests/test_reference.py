@@ -412,6 +412,22 @@ def test_annealed_mean_has_the_limits_of_the_paper() -> None:
     np.testing.assert_allclose(one, colors.T @ scipy.special.softmax(x, axis=0), atol=1e-14)
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("temperature", [0.2, 0.38, 1.0, 4.0])
+def test_gradient_of_the_annealed_mean_is_that_of_torch(temperature: float, axis: int) -> None:
+    """torch differentiates equation 5 by itself, in float64: the closed form is that to the last digits."""
+    rng = np.random.default_rng(5)
+    bins = make.make_bins(rng, 7, 9)
+    x = np.moveaxis(rng.normal(0, 2, (7, 4, 5)), 0, axis)
+    g = np.moveaxis(rng.normal(0, 1, (2, 4, 5)), 0, axis)
+    logits = torch.tensor(x, requires_grad=True)
+    f = torch.softmax(logits / temperature, axis).movedim(axis, -1)
+    chroma = (f @ torch.tensor(bins.colors, dtype=torch.float64)).movedim(-1, axis)
+    chroma.backward(torch.tensor(g))
+    ours = reference.annealed_mean_gradient(g, x, bins, temperature=temperature, axis=axis)
+    np.testing.assert_allclose(ours, logits.grad, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("temperature", [5e-324, 1e-308, 1e-300, 1e-40, 1e-7])
 def test_annealed_mean_of_a_tiny_temperature_is_the_mode(temperature: float) -> None:
     """Differences over T overflow to infinity, which is a probability of zero, and 0 / T stays 0."""
