@@ -66,13 +66,13 @@ def _machine() -> tuple[str, ...]:
     return ("-march=x86-64-v3",) if {"avx2", "fma", "f16c", "bmi2"} <= flags else ()
 
 
-def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[Path, ...] = ()) -> Path:
+def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = ()) -> Path:
     """The shared library of a C++ text, built unless the cache holds it."""
     command = [COMPILER, "-x", "c++", "-fPIC", "-shared", "-O2", "-g1", "-fno-strict-aliasing", "-fno-gnu-unique"]
     command += [*_machine(), *flags, f"-I{HERE}"]
-    names = [str(library) for library in libraries]
+    headers = [header.read_text() for header in sorted(HERE.glob("*.h"))]
     key = hashlib.sha256()
-    for part in (_compiler_version(), *command, *names, (HERE / "shim.h").read_text(), text):
+    for part in (_compiler_version(), *command, *libraries, *headers, text):
         key.update(part.encode() + b"\0")
     library = _cache() / f"{key.hexdigest()[:32]}.so"
     if library.exists():
@@ -81,7 +81,10 @@ def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[Path, ...] = 
         source, built = Path(folder) / "kernel.cu", Path(folder) / "kernel.so"
         source.write_text(text)
         done = subprocess.run(
-            [*command, "-o", str(built), str(source), "-x", "none", *names], capture_output=True, text=True, check=False
+            [*command, "-o", str(built), str(source), "-x", "none", *libraries],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise CompileError(_complaints(done.stderr.replace(f"{folder}/", "")))

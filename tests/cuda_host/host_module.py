@@ -52,6 +52,8 @@ class HostModule:
         How the threads of a block run: each until it must wait; without waiting; at the same time.
     order : int
         Threads and blocks as numbered (0), in reverse (-1), or shuffled by this seed.
+    trace : bool
+        Record each access to global memory, for :mod:`cuda_host.traffic`.
     sanitize : str, optional
         ``"address,undefined"`` or ``"thread"``; by default what ``FASTCOLOR_HOST_SANITIZE`` says.
     """
@@ -88,8 +90,10 @@ class HostModule:
                 "",
             ]
         )
-        instrument = ("-fsanitize=thread",) if trace else ()
-        library = build(text, (*kept, *flags, *instrument), (Path(self.runtime._name),))
+        # The hooks that -fsanitize=thread calls are in trace.h, so that its own library must stay out.
+        hooks = ("-fsanitize=thread", "-nodefaultlibs") if trace else ()
+        libraries = (self.runtime._name, *(["-lstdc++", "-lm", "-lgcc_s", "-lc"] if trace else []))
+        library = build(text, (*kept, *flags, *hooks), libraries)
         self._library = ctypes.CDLL(str(library))
         self._names = tuple(name_expressions)
         self.shared = _regions(self._library, library)
@@ -122,6 +126,7 @@ class Function:
         failed = self._module.runtime.fc_host_launch(
             self._call,
             arguments,
+            len(args),
             (ctypes.c_uint * 3)(*grid),
             (ctypes.c_uint * 3)(*block),
             shared_mem,
@@ -165,7 +170,7 @@ class Function:
         for argument, offset, size in zip(args, offsets, self.sizes, strict=True):
             memory[start + offset : start + offset + size] = np.frombuffer(argument.tobytes(), np.uint8)
         first = memory.ctypes.data + start
-        return (ctypes.c_void_p * max(1, len(args)))(*(first + offset for offset in offsets)), memory
+        return (ctypes.c_void_p * (len(args) + 1))(*(first + offset for offset in (*offsets, total))), memory
 
 
 class _Region(ctypes.Structure):
@@ -203,7 +208,9 @@ def runtime(flags: tuple[str, ...]) -> ctypes.CDLL:
     text = (HERE / "runtime.cpp").read_text()
     library = ctypes.CDLL(str(build(text, ("-std=c++20", *threads, *flags))))
     library.fc_host_launch.argtypes = [
-        *(ctypes.c_void_p,) * 4,
+        *(ctypes.c_void_p,) * 2,
+        ctypes.c_int,
+        *(ctypes.c_void_p,) * 2,
         ctypes.c_uint,
         ctypes.POINTER(_Region),
         *(ctypes.c_int,) * 3,

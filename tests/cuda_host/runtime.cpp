@@ -16,6 +16,9 @@
 
 #include "shim.h"
 
+#ifdef FC_HOST_TRACE
+#include "trace.h"
+#endif
 #ifdef FC_HOST_THREADS
 #include <barrier>
 #include <thread>
@@ -314,6 +317,15 @@ void run_block(uint3 block, const std::vector<unsigned> &warps, const std::vecto
     } while (release_block());
 }
 
+#ifdef FC_HOST_TRACE
+Range running_stack() {
+    const uint64_t first = reinterpret_cast<uint64_t>(static_cast<Fiber *>(self->fiber)->stack);
+    return {first, first + STACK};
+}
+uint32_t running_block() { return blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z); }
+uint32_t running_thread() { return self->number; }
+#endif
+
 #else
 
 // --- real threads -----------------------------------------------------------------------------------------------------
@@ -409,7 +421,8 @@ struct Region {
 };
 
 // mode: 0 fibers, 1 serial. order: 0 as numbered, -1 in reverse, else a seed. Writes what went wrong into `error`.
-extern "C" int fc_host_launch(void (*call)(void *const *), void *const *arguments, const unsigned *grid,
+// arguments[count] is the end of what the arguments point to.
+extern "C" int fc_host_launch(void (*call)(void *const *), void *const *arguments, int count, const unsigned *grid,
                               const unsigned *block, unsigned shared_bytes, const Region *shared_variables,
                               int variables, int mode, int order, char *error, unsigned error_size) {
     using namespace fc_host;
@@ -427,6 +440,15 @@ extern "C" int fc_host_launch(void (*call)(void *const *), void *const *argument
     std::string went_wrong;
     const std::align_val_t alignment{128};
     shared = ::operator new(shared_bytes, alignment);
+#ifdef FC_HOST_TRACE
+    const auto number_of = [](const void *pointer) { return reinterpret_cast<uint64_t>(pointer); };
+    ++launches;
+    private_ranges = {library_of(reinterpret_cast<uint64_t>(call)),
+                      library_of(number_of(&threadIdx)),
+                      {number_of(shared), number_of(shared) + shared_bytes},
+                      {number_of(arguments), number_of(arguments + count + 1)},
+                      {number_of(arguments[0]), number_of(arguments[count])}};
+#endif
     try {
         const size_t blocks = (size_t)grid[0] * grid[1] * grid[2];
         std::vector<unsigned> across = order ? ordered(blocks, order) : std::vector<unsigned>();
