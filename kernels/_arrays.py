@@ -64,6 +64,10 @@ def cast(array: Any, dtype: str) -> Any:
     return array.to(getattr(library(array), dtype)) if is_torch(array) else array.astype(dtype)
 
 
+def is_double(array: Any) -> bool:
+    return dtype_name(array) == "float64"
+
+
 def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     """A new C-contiguous array of the library and on the device of `like`."""
     return _make("empty", like, shape, dtype)
@@ -80,6 +84,18 @@ def _make(function: str, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     return make(shape, dtype=dtype)  # CuPy: on the current device, which the engine has set
 
 
+def contiguous_like(array: Any) -> Any:
+    """`array` itself if a kernel can write it, else a buffer for :func:`deliver`."""
+    return array if is_contiguous(array) else empty(array, tuple(array.shape), dtype_name(array))
+
+
+def deliver(array: Any, buffer: Any) -> Any:
+    """`array`, filled from `buffer` if that is another one."""
+    if buffer is not array:
+        array[...] = buffer
+    return array
+
+
 def from_numpy(like: Any, values: np.ndarray) -> Any:
     """`values`, copied to the library and the device of `like`."""
     if is_torch(like):
@@ -92,3 +108,18 @@ def device_index(array: Any) -> int:
     if is_torch(array):
         return int(array.device.index or 0)
     return 0 if isinstance(array, np.ndarray) else int(array.device.id)
+
+
+def is_capturing(array: Any) -> bool:
+    """Whether the current stream of `array`'s library records a CUDA graph instead of running."""
+    if is_torch(array):
+        return bool(array.is_cuda and library(array).cuda.is_current_stream_capturing())
+    return not isinstance(array, np.ndarray) and bool(library(array).cuda.get_current_stream().is_capturing())
+
+
+def synchronize(array: Any) -> None:
+    """Wait for all work on the GPU of `array`."""
+    if is_torch(array):
+        library(array).cuda.synchronize(array.device)
+    elif not isinstance(array, np.ndarray):
+        array.device.synchronize()

@@ -12,15 +12,26 @@ from typing import Any
 import numpy as np
 from fastcolor.reference.constants import DEFAULT_TEMPERATURE, MAX_BINS
 
-from ._arrays import cast, contiguous, empty, is_contiguous, moveaxis, pointer
-from ._cuda_engine import Engine, index_type, scalar_type
+from ._arrays import (
+    cast,
+    contiguous,
+    contiguous_like,
+    deliver,
+    dtype_name,
+    empty,
+    is_contiguous,
+    is_double,
+    moveaxis,
+    pointer,
+)
+from ._cuda_engine import Engine, index_type, index_value, scalar_type
 from ._layout import planes
 from ._scale import log2_scale
 
 RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE = 1, 2, 4, 8, 16  # as in decode.cu
 THREADS = 128
 TILE_BYTES = 24 << 10  # of shared memory: several blocks an SM
-_FAST_BINS = 32  # has its own instances, unrolled
+FAST_BINS = 32  # has its own instances, unrolled
 _PALETTE = np.dtype([("u", np.float32, (MAX_BINS + 1,)), ("v", np.float32, (MAX_BINS + 1,))])
 
 
@@ -41,7 +52,7 @@ def annealed_mean(
         out = empty(logits, shape, run.dtype) if out is None else out
         target = out if _fits(out, 2 * out.itemsize) else empty(logits, shape, run.dtype)
         run(bins, temperature, chroma=target, count=math.prod(shape[axis + 1 :]))
-        return _deliver(out, target)
+        return deliver(out, target)
 
 
 def confidence(engine: Engine, logits: Any, *, axis: int = -3, out: Any = None) -> tuple[Any, Any]:
@@ -49,9 +60,9 @@ def confidence(engine: Engine, logits: Any, *, axis: int = -3, out: Any = None) 
     with engine.context(logits):
         out = out or _maps(logits, without(logits.shape, axis))
         run = Run(engine, logits, axis)
-        targets = [_contiguous_like(array) for array in out]
+        targets = [contiguous_like(array) for array in out]
         run(None, 1.0, top=targets[0], ratio=targets[1])
-        return _deliver(out[0], targets[0]), _deliver(out[1], targets[1])
+        return deliver(out[0], targets[0]), deliver(out[1], targets[1])
 
 
 def decode(
@@ -77,13 +88,13 @@ def decode(
         last = channel == logits.ndim - 1
         count = math.prod(pixels[channel:])
         direct = last or run.takes_planes(count)
-        target = _contiguous_like(rgb) if direct else empty(logits, (*pixels, 3), "uint8")
-        targets = [_contiguous_like(array) for array in maps]
+        target = contiguous_like(rgb) if direct else empty(logits, (*pixels, 3), "uint8")
+        targets = [contiguous_like(array) for array in maps]
         top, ratio = targets or (None, None)
         run(bins, temperature, luma=luma, rgb=target, planar=direct and not last, count=count, top=top, ratio=ratio)
-        _deliver(rgb, target if direct else moveaxis(target, -1, channel))
+        deliver(rgb, target if direct else moveaxis(target, -1, channel))
         for array, buffer in zip(maps, targets, strict=True):
-            _deliver(array, buffer)
+            deliver(array, buffer)
     return out
 
 
@@ -101,11 +112,11 @@ class Run:
 
     def __init__(self, engine: Engine, logits: Any, axis: int) -> None:
         self.engine = engine
-        self.x, _ = planes(cast(logits, "float32") if _is_double(logits) else logits, axis)
+        self.x, _ = planes(cast(logits, "float32") if is_double(logits) else logits, axis)
         self.images, self.n, self.count = self.x.shape
         self.pixels = self.images * self.count
         self.last = self.count == 1
-        self.dtype = "float32" if _is_double(logits) else str(logits.dtype).removeprefix("torch.")
+        self.dtype = "float32" if is_double(logits) else dtype_name(logits)
         self.index = index_type(self.pixels * max(self.n, 3))
 
     def takes_planes(self, count: int) -> bool:
@@ -133,7 +144,7 @@ class Run:
         results = (luma, rgb, chroma, top, ratio)
         tail = (log2_scale(temperature), palette(bins), *map(pointer, results))
         kinds = (scalar_type(self.x), "float" if luma is None else scalar_type(luma), want)
-        if self.last or self.n != _FAST_BINS:
+        if self.last or self.n != FAST_BINS:
             self._tiled(kinds, count, tail)
         else:
             self._planar(kinds, tail, wide=self._is_wide(luma, rgb if planar else None, chroma, top, ratio))
@@ -153,7 +164,7 @@ class Run:
         logit, luma, want = kinds
         row = row_stride(self.n, self.x.itemsize) if self.last else self.n
         threads = tile_pixels(row * self.x.itemsize)
-        fast = self.n if self.n == _FAST_BINS and self.last else 0
+        fast = self.n if self.n == FAST_BINS and self.last else 0
         last = "true" if self.last else "false"
         expression = f"fc::decode_tiled<{logit}, {fast}, {last}, {luma}, {want}, {self.index}>"
         between = self._size(count if self.last else self.count)
@@ -165,14 +176,14 @@ class Run:
         self.engine.launch(self.x, "decode", expression, blocks, threads, (pointer(self.x), *args), shared)
 
     def _size(self, value: int) -> Any:
-        return np.uint32(value) if self.index == "fc::u32" else np.uint64(value)
+        return index_value(self.index, value)
 
 
 def row_stride(n: int, itemsize: int) -> int:
     """Elements between the rows of a tile: an odd number of words, or of 16-byte words for the unrolled n, so that the
     rows of neighbouring threads lie in different banks.
     """
-    if n == _FAST_BINS:
+    if n == FAST_BINS:
         return n + 16 // itemsize
     words = -(-n * itemsize // 4) | 1
     return words * 4 // itemsize
@@ -196,26 +207,9 @@ def without(shape: Any, axis: int) -> tuple[int, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def _is_double(array: Any) -> bool:
-    return str(array.dtype).endswith("float64")
-
-
 def _maps(like: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     return empty(like, shape, "float32"), empty(like, shape, "float32")
 
 
 def _fits(array: Any, alignment: int) -> bool:
     return is_contiguous(array) and int(pointer(array)) % alignment == 0
-
-
-def _contiguous_like(array: Any) -> Any:
-    """`array` itself if a kernel can write it, else a buffer for :func:`_deliver`."""
-    if is_contiguous(array):
-        return array
-    return empty(array, tuple(array.shape), str(array.dtype).removeprefix("torch."))
-
-
-def _deliver(array: Any, buffer: Any) -> Any:
-    if buffer is not array:
-        array[...] = buffer
-    return array

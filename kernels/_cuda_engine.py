@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
+
 from . import _arrays
 from ._cuda_source import OPTIONS, source
 
@@ -80,3 +82,8 @@ def index_type(elements: int) -> str:
     ('fc::u64', 'fc::u32')
     """
     return "fc::u32" if elements < _LIMIT_32 else "fc::u64"
+
+
+def index_value(index: str, value: int) -> Any:
+    """`value` as an argument of type `index`."""
+    return np.uint32(value) if index == "fc::u32" else np.uint64(value)

@@ -1,0 +1,248 @@
+// Temporal smoothing and decoding of a frame in one pass: softmax, recursion, annealed mean.
+//
+// Sums (n, pixels) and ring (window + 1, n, pixels) are planar whatever the logits are: every stream is read and written
+// once, in whole sectors. planar: a thread holds the n logits of V = 4 pixels, so that float32 moves by 16 bytes and a
+// uint8 ring by 4; tiled: any n, and channels-last, one pixel a thread.
+namespace fc {
+
+enum Want { RGB = 1, CHROMA = 2, MODE = 4 };  // MODE: T = 0
+
+constexpr int THREADS = 128;
+
+// One frame of the recursion s = p + decay s' - leaving p_old. `exact`: p counts as the ring rounds it.
+// The frame's place in the ring is `slot` of `length`; `seen` frames of the ring hold what came before it.
+// Blocks whose number is `due` modulo `period` sum their past anew from the ring.
+struct Step {
+    float decay, leaving, scale;  // scale = 1 / T
+    u32 exact, slot, length, seen, period, due;
+};
+
+// A probability in the ring; uint8 holds 255 p. From 2^23 on a float32 is an integer and its low bits are that integer:
+// bytes come and go without the conversions that share a slow unit with exp2.
+FC_DEVICE float recall(float past) { return past; }
+FC_DEVICE float recall(f16 past) { return to_float(past); }
+FC_DEVICE float recall(u8 past) { return (__uint_as_float(0x4b000000u | past) - 0x1p23f) * (1.0f / 255.0f); }
+
+template <class Past>
+FC_DEVICE Past remember(float p) { return from_float<Past>(p); }
+template <>
+FC_DEVICE u8 remember<u8>(float p) { return (u8)__float_as_uint(fmaf(p, 255.0f, 0x1p23f)); }
+
+// The window form, for V pixels: their sums before this frame, from the ring.
+template <int V, class Past, class Index>
+FC_DEVICE void sum_anew(float *sums, const Past *ring, Index pixel, Index pixels, int n, const Step &step) {
+#pragma unroll 1
+    for (int b = 0; b < n; ++b) {
+        Pack<float, V> total = {};
+#pragma unroll 8
+        for (u32 age = step.seen; age > 0; --age) {
+            const u32 slot = step.slot >= age ? step.slot - age : step.slot + step.length - age;
+            const Pack<Past, V> past = load<Past, V>(ring + ((u64)slot * n + b) * pixels + pixel);
+#pragma unroll
+            for (int v = 0; v < V; ++v) total.at[v] = fmaf(total.at[v], step.decay, recall(past.at[v]));
+        }
+        store(sums + b * pixels + pixel, total);
+    }
+}
+
+// The color of sums as they come, some bins at a time.
+template <bool IS_MODE>
+struct Average;
+
+// Annealed mean: weights s^(1/T) over 2^top, where top is an integer not below any exponent so far. To raise it scales
+// what has been added by a power of two, which rounds nothing.
+template <>
+struct Average<false> {
+    float top = -3e38f, total = 0.0f, u = 0.0f, v = 0.0f;
+
+    template <int G>
+    FC_DEVICE void add(const float (&s)[G], const float *cu, const float *cv, float scale) {
+        float y[G], peak = top;
+#pragma unroll
+        for (int k = 0; k < G; ++k) {
+            y[k] = log2_fast(s[k]) * scale;
+            peak = fmaxf(peak, ceilf(y[k]));
+        }
+        const float factor = exp2_fast(top - peak);
+        top = peak;
+        total *= factor;
+        u *= factor;
+        v *= factor;
+#pragma unroll
+        for (int k = 0; k < G; ++k) {
+            const float w = exp2_fast(y[k] - top);
+            total += w;
+            u = fmaf(w, cu[k], u);
+            v = fmaf(w, cv[k], v);
+        }
+    }
+
+    FC_DEVICE Chroma chroma() const {
+        const float inverse = __frcp_rn(total);
+        return {u * inverse, v * inverse};
+    }
+};
+
+// T = 0: the color of the first bin with the largest sum.
+template <>
+struct Average<true> {
+    float top = -1.0f, u = 0.0f, v = 0.0f;
+
+    template <int G>
+    FC_DEVICE void add(const float (&s)[G], const float *cu, const float *cv, float) {
+#pragma unroll
+        for (int k = 0; k < G; ++k)
+            if (s[k] > top) top = s[k], u = cu[k], v = cv[k];
+    }
+
+    FC_DEVICE Chroma chroma() const { return {u, v}; }
+};
+
+// Bins b .. b + G - 1 of V pixels: their loads first, all in flight at once.
+template <int G, int V, class Rows, class Past, class Index, class Mean>
+FC_DEVICE void advance(int b, const Rows &row, const float (&top)[V], const float (&share)[V], float *sums, Past *ring,
+                       Index pixels, const Step &step, const Palette &colors, Mean (&mean)[V]) {
+    Pack<float, V> sum[G];
+    Pack<Past, V> past[G];
+#pragma unroll
+    for (int k = 0; k < G; ++k) {
+        sum[k] = load<float, V>(sums + k * pixels);
+        past[k] = load<Past, V>(ring + k * pixels);
+    }
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+        float s[G];
+#pragma unroll
+        for (int k = 0; k < G; ++k) {
+            float p = fmaxf(exp2_fast((row(v)[b + k] - top[v]) * LOG2E) * share[v], 0.0f);  // 0 where it is NaN
+            const Past now = remember<Past>(p);
+            if (step.exact) p = recall(now);
+            const float next = fmaf(sum[k].at[v], step.decay, fmaf(recall(past[k].at[v]), -step.leaving, p));
+            sum[k].at[v] = next;
+            past[k].at[v] = now;
+            s[k] = fmaxf(next, 0.0f);  // rounding may leave less than zero
+        }
+        mean[v].add(s, colors.u + b, colors.v + b, step.scale);
+    }
+#pragma unroll
+    for (int k = 0; k < G; ++k) {
+        store(sums + k * pixels, sum[k]);
+        store(ring + k * pixels, past[k]);
+    }
+}
+
+// What is wanted of V neighbouring pixels, kept until all are known.
+template <int V>
+struct Results {
+    Pack<u8, V> r, g, b;
+};
+
+// A frame of V pixels; `row(v)` gives the logits of pixel `pixel + v`.
+template <int WANT, int V, class Luma, class Rows, class Past, class Index>
+FC_DEVICE void smooth(const Rows &row, Index pixel, Index pixels, const Step &step, const Palette &colors,
+                      const Luma *luma, float *sums, Past *ring, float *chroma, Results<V> &results) {
+    constexpr int G = V == 4 ? 4 : 8;
+    const int n = row(0).size();
+    if (blockIdx.x % step.period == step.due) sum_anew<V>(sums, ring, pixel, pixels, n, step);
+    sums += pixel;
+    ring += (u64)step.slot * n * pixels + pixel;
+    float top[V], share[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+        top[v] = peak(row(v));
+        share[v] = __frcp_rn(partition(row(v), top[v]));
+    }
+    Average<(WANT & MODE) != 0> mean[V];
+    int b = 0;
+#pragma unroll
+    for (; b + G <= n; b += G, sums += G * pixels, ring += G * pixels)
+        advance<G>(b, row, top, share, sums, ring, pixels, step, colors, mean);
+#pragma unroll
+    for (; b < n; ++b, sums += pixels, ring += pixels)
+        advance<1>(b, row, top, share, sums, ring, pixels, step, colors, mean);
+    Pack<float, V> u, v;
+    Pack<Luma, V> y;
+    if (WANT & RGB) y = load<Luma, V>(luma + pixel);
+#pragma unroll
+    for (int k = 0; k < V; ++k) {
+        const float broken = share[k] - share[k];  // 0 or NaN
+        const Chroma c = mean[k].chroma();
+        u.at[k] = c.u + broken;
+        v.at[k] = c.v + broken;
+        if (WANT & RGB) {
+            const Rgb rgb = join(level(y.at[k]), u.at[k], v.at[k]);
+            results.r.at[k] = (u8)rgb.r;
+            results.g.at[k] = (u8)rgb.g;
+            results.b.at[k] = (u8)rgb.b;
+        }
+    }
+    if (WANT & CHROMA) {
+        store(chroma + pixel, u);
+        store(chroma + pixels + pixel, v);
+    }
+}
+
+template <class Logit, int N, int V, class Luma, class Past, int WANT, class Index>
+__global__ void __launch_bounds__(THREADS)
+    temporal_planar(const Logit *x, Index pixels, Step step, Palette colors, const Luma *luma, float *sums, Past *ring,
+                    u8 *rgb, float *chroma) {
+    const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
+    Results<V> results;
+    if (pixel < pixels) {
+        const Held<Logit, N, V> held = hold<Logit, N, V>(x + pixel, pixels);
+        const auto row = [&](int v) { return HeldRow<Logit, N, V>{held, v}; };
+        smooth<WANT, V>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+    }
+    if (WANT & RGB) {
+        __shared__ Stage<V> stages[THREADS / WARP];
+        send(stages[threadIdx.x / WARP], results.r, results.g, results.b, rgb, pixel - threadIdx.x % WARP * V, pixels);
+    }
+}
+
+// Blocks of up to THREADS pixels; `stride` elements of the tile lie between the rows of pixels (LAST) or of bins.
+template <class Logit, int N, bool LAST, class Luma, class Past, int WANT, class Index>
+__global__ void __launch_bounds__(THREADS)
+    temporal_tiled(const Logit *x, int n, int stride, Index pixels, Step step, Palette colors, const Luma *luma,
+                   float *sums, Past *ring, u8 *rgb, float *chroma) {
+    extern __shared__ uint4 shared[];
+    Logit *tile = reinterpret_cast<Logit *>(shared);
+    const Index first = (Index)blockIdx.x * blockDim.x;
+    const Index pixel = first + threadIdx.x;
+    if (LAST)
+        fill_rows<Logit, N>(tile, x + first * n, n, stride, min_of<Index>(pixels - first, blockDim.x));
+    else if (pixel < pixels)
+        fill_column(tile + threadIdx.x, x + pixel, n, stride, pixels);
+    Results<1> results;
+    if (pixel < pixels) {
+        if constexpr (LAST && N > 0) {
+            const Row<Logit, N> held = row_of<Logit, N>(tile + threadIdx.x * stride);
+            const auto row = [&](int) -> const Row<Logit, N> & { return held; };
+            smooth<WANT, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+        } else {
+            const SharedRow<Logit> held{LAST ? tile + threadIdx.x * stride : tile + threadIdx.x, LAST ? 1 : stride, n};
+            const auto row = [&](int) -> const SharedRow<Logit> & { return held; };
+            smooth<WANT, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+        }
+    }
+    if (WANT & RGB) {
+        __shared__ Stage<1> stages[THREADS / WARP];
+        send(stages[threadIdx.x / WARP], results.r, results.g, results.b, rgb, pixel - threadIdx.x % WARP, pixels);
+    }
+}
+
+// p̂ / sum_b p̂, NaN where the sum is not above `least`.
+template <class Index>
+__global__ void __launch_bounds__(THREADS)
+    temporal_probabilities(const float *sums, int n, Index pixels, float least, float *probabilities) {
+    const Index pixel = (Index)blockIdx.x * THREADS + threadIdx.x;
+    if (pixel >= pixels) return;
+    float total = 0.0f;
+#pragma unroll 8
+    for (int b = 0; b < n; ++b) total += fmaxf(load(sums + b * pixels + pixel), 0.0f);
+    const float share = total > least ? __frcp_rn(total) : not_a_number();
+#pragma unroll 8
+    for (int b = 0; b < n; ++b)
+        store(probabilities + b * pixels + pixel, fmaxf(load(sums + b * pixels + pixel), 0.0f) * share);
+}
+
+}  // namespace fc
