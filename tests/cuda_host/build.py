@@ -19,7 +19,7 @@ SANITIZERS = {
         "-fno-sanitize=vptr",
         "-fno-sanitize-recover=all",
     ),
-    "thread": ("-fsanitize=thread", "-DFC_HOST_THREADS"),
+    "thread": ("-fsanitize=thread",),
 }
 
 

@@ -55,7 +55,8 @@ class HostModule:
     trace : bool
         Record each access to global memory, for :mod:`cuda_host.traffic`.
     sanitize : str, optional
-        ``"address,undefined"`` or ``"thread"``; by default what ``FASTCOLOR_HOST_SANITIZE`` says.
+        ``"address,undefined"``, or ``"thread"``, which implies mode threads; by default what the environment variable
+        ``FASTCOLOR_HOST_SANITIZE`` says.
     """
 
     def __init__(
@@ -72,12 +73,11 @@ class HostModule:
     ) -> None:
         if sanitize is None:
             sanitize = os.environ.get("FASTCOLOR_HOST_SANITIZE", "")
-        if mode == "threads":
-            sanitize = "thread"
-        elif sanitize == "thread":
+        if sanitize == "thread":
             mode = "threads"
         self.mode, self.order = mode, order
-        flags = (*SANITIZERS[sanitize], *(["-DFC_HOST_TRACE"] if trace else []))
+        defines = [*(["-DFC_HOST_THREADS"] if mode == "threads" else []), *(["-DFC_HOST_TRACE"] if trace else [])]
+        flags = (*SANITIZERS[sanitize], *defines)
         self.runtime = runtime(flags)
         kept = tuple(option for option in options if option.startswith(("-std=", "--std=", "-D")))
         text = "\n".join(
