@@ -14,7 +14,7 @@ from ._scale import LOG2E
 
 OPTIONS = ("-std=c++17",)
 _FOLDER = "fastcolor.kernels"
-_COMMON = ("common.cuh", "tile.cuh", "softmax.cuh")
+_COMMON = ("common.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh")
 
 
 def _floats() -> dict[str, float]:
@@ -65,7 +65,5 @@ def constants() -> str:
 def source(name: str) -> str:
     """Everything that the kernels of ``<name>.cu`` need, as one text."""
     folder = files(_FOLDER)
-    parts = [
-        (folder / file).read_text(encoding="utf-8") for file in ("common.cuh", "tile.cuh", "softmax.cuh", f"{name}.cu")
-    ]
+    parts = [(folder / file).read_text(encoding="utf-8") for file in (*_COMMON, f"{name}.cu")]
     return "\n".join([constants(), *parts])

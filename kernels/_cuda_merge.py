@@ -1,0 +1,53 @@
+"""Merge on a GPU: the launch of ``merge.cu``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._arrays import contiguous, contiguous_like, deliver, empty, pointer
+from ._cuda_engine import Engine, index_type, scalar_type
+
+THREADS, GROUP = 256, 4  # as in merge.cu
+
+
+def merge(engine: Engine, chroma: Any, luma: Any, *, out: Any = None) -> Any:
+    """``rgb = join(Y, bilinear(chroma))``, (H, W, 3) uint8."""
+    height, width = luma.shape
+    with engine.context(luma):
+        out = empty(luma, (height, width, 3), "uint8") if out is None else out
+        chroma, luma, rgb = contiguous(chroma), contiguous(luma), contiguous_like(out)
+        sizes = ((chroma.shape[1], height), (chroma.shape[2], width))
+        farthest = max((2 * want + 2) * have + 2 * want for have, want in sizes)
+        index = index_type(max(3 * (height * width + GROUP * THREADS), farthest, 2 * chroma.shape[1] * chroma.shape[2]))
+        integer = np.uint32 if index == "fc::u32" else np.uint64
+        rows, columns = (axis(*size, integer) for size in sizes)
+        args = (pointer(chroma), rows, columns, pointer(luma), integer(height * width), pointer(rgb))
+        blocks = -(-height * width // (GROUP * THREADS))
+        engine.launch(luma, "merge", f"fc::merge<{scalar_type(luma)}, {index}>", blocks, THREADS, args)
+        return deliver(out, rgb)
+
+
+def axis(have: int, want: int, integer: Any = np.uint32) -> Any:
+    """``fc::Axis``: where `want` pixels lie between `have` samples, in integers.
+
+    Examples
+    --------
+    >>> a = axis(2, 3)[0]
+    >>> [4 * int(a["scale"]) >> int(a["shift"]), 6 * int(a["scale"]) >> int(a["shift"])]
+    [0, 1]
+    """
+    names = ("have", "want", "first", "first_rest", "step", "step_rest")
+    kinds = [*((name, integer) for name in names), ("scale", np.uint32), ("shift", np.uint32), ("unit", np.float32)]
+    step = (2 * have) % (2 * want)
+    values = (have, want, *divmod(have + want, 2 * want), have // want, step, *_reciprocal(2 * want), 0.5 / want)
+    return np.array([values], np.dtype(kinds, align=True))
+
+
+def _reciprocal(divisor: int) -> tuple[int, int]:
+    """(m, s) with ``n // divisor = n m >> s`` for 0 <= n < 2^31: m exceeds 2^s / divisor by at most 1, and n < 2^s /
+    divisor times the error of less than 1 (none for a divisor of 2^32 and more, which 64-bit instances divide by).
+    """
+    shift = 31 + (divisor - 1).bit_length()
+    return ((1 << shift) // divisor + 1) & 0xFFFFFFFF, shift

@@ -1,0 +1,150 @@
+// RGB on its way from global memory to a thread, and the luma and the cell of a color.
+//
+// A warp takes a tile of 1536 bytes: three runs, each of one 16-byte word a lane, which are neighbouring pixels or a
+// piece of each plane. In shared memory a thread then finds the pixels that it wants to write together.
+namespace fc {
+
+// V elements of shared memory as machine words, which a copy of the array would not always be.
+template <class T, int V>
+FC_DEVICE Pack<T, V> get_shared(const T *from) {
+    Words<T, V> words;
+#pragma unroll
+    for (int k = 0; k < words.COUNT; ++k) words.at[k] = reinterpret_cast<const typename Words<T, V>::type *>(from)[k];
+    return words.pack;
+}
+
+template <class T, int V>
+FC_DEVICE void put_shared(T *to, const Pack<T, V> &pack) {
+    Words<T, V> words;
+    words.pack = pack;
+#pragma unroll
+    for (int k = 0; k < words.COUNT; ++k) reinterpret_cast<typename Words<T, V>::type *>(to)[k] = words.at[k];
+}
+
+template <class T>
+struct Tile {
+    static constexpr int E = 16 / sizeof(T);
+    static constexpr int RUN = WARP * E;  // elements of a run: as many as a tile has pixels
+    uint4 words[3 * WARP];
+};
+
+// Which pixels a warp takes: `first` counts them in the order of the results, `from` is the first one's red.
+template <class T, class Index>
+struct Span {
+    const T *from;
+    Index first;
+    int pixels;
+};
+
+// Tile number `tile` of `tiles`, within images of `count` pixels in planes, or in one image of interleaved pixels.
+template <bool PLANAR, class T, class Index>
+FC_DEVICE Span<T, Index> span_of(const T *rgb, Index tile, Index tiles, Index count) {
+    constexpr int RUN = Tile<T>::RUN;
+    Index first = tile * RUN, start = first, image = 0;
+    if (PLANAR) {
+        const Index each = (count + RUN - 1) / RUN;
+        image = tile / each;
+        start = (tile - image * each) * RUN;
+        first = image * count + start;
+    }
+    const int pixels = tile < tiles ? (int)min_of<Index>(RUN, count - start) : 0;
+    return {rgb + (PLANAR ? first + 2 * image * count : 3 * first), first, pixels};
+}
+
+// RUNS whole runs, which lie `step` elements apart, V elements at once: all loads go out before the first is awaited.
+template <int V, int RUNS, class T, class Index>
+FC_DEVICE void bring(T *tile, const T *from, Index step) {
+    constexpr int RUN = Tile<T>::RUN, EACH = RUN / (V * WARP);
+    const int lane = threadIdx.x % WARP;
+    Pack<T, V> got[RUNS][EACH];
+#pragma unroll
+    for (int k = 0; k < RUNS; ++k)
+#pragma unroll
+        for (int e = 0; e < EACH; ++e) got[k][e] = load<T, V>(from + k * step + (e * WARP + lane) * V);
+#pragma unroll
+    for (int k = 0; k < RUNS; ++k)
+#pragma unroll
+        for (int e = 0; e < EACH; ++e) put_shared(tile + k * RUN + (e * WARP + lane) * V, got[k][e]);
+}
+
+// A warp's pixels to its tile; `count` elements lie between planes. Narrow where an address or the size is odd.
+template <bool PLANAR, class T, class Index>
+FC_DEVICE void fill(Tile<T> &to, const Span<T, Index> &span, Index count) {
+    constexpr int E = Tile<T>::E, RUN = Tile<T>::RUN;
+    const Index step = PLANAR ? count : (Index)RUN;
+    T *tile = reinterpret_cast<T *>(to.words);
+    if (span.pixels == RUN && (((u64)span.from | step * sizeof(T)) & 15) == 0) {
+        bring<E, 3>(tile, span.from, step);
+    } else {
+#pragma unroll 1
+        for (int k = 0; k < 3; ++k) {
+            const int valid = PLANAR ? span.pixels : min_of(3 * span.pixels - k * RUN, RUN);
+            if (valid == RUN) bring<1, 1>(tile + k * RUN, span.from + k * step, step);
+            else
+                for (int at = threadIdx.x % WARP; at < valid; at += WARP)
+                    tile[k * RUN + at] = load(span.from + k * step + at);
+        }
+    }
+    __syncwarp();
+}
+
+// V neighbouring pixels in registers.
+template <bool PLANAR, class T, int V>
+struct Group {
+    Pack<T, V> part[3];
+    FC_DEVICE T operator()(int v, int channel) const {
+        const int at = 3 * v + channel;
+        return PLANAR ? part[channel].at[v] : part[at / V].at[at % V];
+    }
+};
+
+template <bool PLANAR, int V, class T>
+FC_DEVICE Group<PLANAR, T, V> group_of(const Tile<T> &tile, int group) {
+    const T *first = reinterpret_cast<const T *>(tile.words) + (PLANAR ? group : 3 * group) * V;
+    Group<PLANAR, T, V> pixels;
+#pragma unroll
+    for (int k = 0; k < 3; ++k) pixels.part[k] = get_shared<T, V>(first + k * (PLANAR ? Tile<T>::RUN : V));
+    return pixels;
+}
+
+// K, and ceil(2^38 K / D) for the ranges D of the two chroma numerators.
+struct Grid {
+    u32 cells, u_scale, v_scale;
+};
+
+struct Color {
+    float luma;  // in [0, 1]
+    u32 cell;    // row U, column V
+};
+
+constexpr int UNIT = U_OF_B - V_OF_B;  // B - Y in thousandths is UNIT * B less the luma's own coefficients
+
+// floor(x K / D) by a product and a shift, exact for all 0 <= x <= D: the scale is rounded up by less than 1, which adds
+// less than D / 2^38 < 1 / D to the quotient. Only the top edge reaches K.
+FC_DEVICE u32 cell_on(u32 x, u32 scale, u32 cells) { return min_of((u32)((u64)x * scale >> 38), cells - 1); }
+
+FC_DEVICE Color color_of(u8 r, u8 g, u8 b, const Grid &grid) {
+    static_assert(V_OF_R - U_OF_R == UNIT && U_OF_G == V_OF_G, "both numerators are UNIT * channel - luma");
+    static_assert(U_NUMERATOR_MAX < 1 << 18 && V_NUMERATOR_MAX < 1 << 18, "ranges below 2^19");
+    const u32 y = (u32)-U_OF_R * r + (u32)-U_OF_G * g + (u32)-V_OF_B * b;
+    const u32 u = cell_on((u32)UNIT * b + U_NUMERATOR_MAX - y, grid.u_scale, grid.cells);
+    const u32 v = cell_on((u32)UNIT * r + V_NUMERATOR_MAX - y, grid.v_scale, grid.cells);
+    return {(float)(int)y * (1.0f / (255 * UNIT)), u * grid.cells + v};
+}
+
+// Cell of a share of the range; NaN, which compares as false, lies in the middle.
+template <class Real>
+FC_DEVICE u32 cell_at(Real share, u32 cells) {
+    const Real x = share * (Real)cells, last = (Real)(cells - 1);
+    return x > 0 ? (u32)(x < last ? x : last) : x <= 0 ? 0 : cells / 2;
+}
+
+template <class Real>
+FC_DEVICE Color color_of(Real r, Real g, Real b, const Grid &grid) {
+    constexpr Real R = (Real)-U_OF_R / UNIT, G = (Real)-U_OF_G / UNIT, B = (Real)-V_OF_B / UNIT;
+    constexpr Real U = (Real)UNIT / (2 * U_OF_B), V = (Real)UNIT / (2 * V_OF_R), HALF = (Real)0.5;
+    const Real y = R * r + G * g + B * b;
+    return {(float)y, cell_at((b - y) * U + HALF, grid.cells) * grid.cells + cell_at((r - y) * V + HALF, grid.cells)};
+}
+
+}  // namespace fc
