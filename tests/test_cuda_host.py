@@ -291,6 +291,14 @@ def test_limits_of_a_launch(grid: Any, block: Any, shared: int, message: str) ->
         test(grid, block, (address(x),), shared_mem=shared)
 
 
+def test_static_shared_memory_counts() -> None:
+    text = "__global__ void test(float *x) { __shared__ float tile[1024]; tile[threadIdx.x] = 0; *x = tile[0]; }"
+    test, x = kernel(text), np.ones(1, np.float32)
+    test((1,), (32,), (address(x),), shared_mem=44 << 10)
+    with pytest.raises(LaunchError, match=r"shared_mem: expected 0..45056 bytes, got 45060"):
+        test((1,), (32,), (address(x),), shared_mem=(44 << 10) + 4)
+
+
 _PAIR = np.dtype([("u", np.float32, (256,)), ("v", np.float32, (256,))])
 _STRUCTURE = """
 struct Pair { float u[256], v[256]; };

@@ -6,7 +6,7 @@ import os
 from contextlib import nullcontext
 from functools import partial
 
-from fastcolor.kernels import _cuda_decode, _registry
+from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_merge, _cuda_smoother, _registry
 from fastcolor.kernels._cuda_engine import Engine
 
 from .build import CompileError, available
@@ -14,9 +14,13 @@ from .host_module import HostModule, runtime
 
 ENGINE = Engine(HostModule, nullcontext)
 
+encode = partial(_cuda_encode.encode, ENGINE)
+histogram = partial(_cuda_encode.histogram, ENGINE)
 annealed_mean = partial(_cuda_decode.annealed_mean, ENGINE)
 confidence = partial(_cuda_decode.confidence, ENGINE)
 decode = partial(_cuda_decode.decode, ENGINE)
+merge = partial(_cuda_merge.merge, ENGINE)
+TemporalSmoother = partial(_cuda_smoother.TemporalSmoother, ENGINE)
 
 
 def _probe() -> None:

@@ -115,6 +115,9 @@ class Function:
         self.kinds = ctypes.c_char_p.in_dll(library, f"fc_host_kinds_{number}").value.decode()
         self.sizes = tuple(sizes[index] for index in range(count))
         self.name, self._module = name, module
+        # Of all kernels in the library: known where it holds one, as those of the engine do.
+        alone = len(module._names) == 1
+        self._static_shared = sum(region.bytes for region in module.shared) if alone else 0
         self._call = getattr(library, f"fc_host_call_{number}")
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
@@ -148,8 +151,9 @@ class Function:
                     raise LaunchError(f"{self.name}: {what}.{axis}: expected 1..{limit}, got {size}")
         if threads > MAX_THREADS:
             raise LaunchError(f"{self.name}: block: expected at most {MAX_THREADS} threads, got {threads}")
-        if not 0 <= shared_mem <= MAX_SHARED:
-            raise LaunchError(f"{self.name}: shared_mem: expected 0..{MAX_SHARED} bytes, got {shared_mem}")
+        left = MAX_SHARED - self._static_shared
+        if not 0 <= shared_mem <= left:
+            raise LaunchError(f"{self.name}: shared_mem: expected 0..{left} bytes, got {shared_mem}")
 
     def _pack(self, args: Sequence[Any]) -> tuple[Any, Any]:
         """Copies of the arguments, and the array of pointers to them."""
