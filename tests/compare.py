@@ -335,6 +335,41 @@ def assert_confidence_close(
     _fail("ratio", ~(same | close | beyond), actual, expected_ratio, bound)
 
 
+# --- the loss ---------------------------------------------------------------------------------------------------------
+
+
+def assert_loss_close(
+    loss: Any, gradient: Any, logits: Any, labels: Any, weights: Any, *, arithmetic: Arithmetic = FLOAT32
+) -> None:
+    """The weighted cross entropy of `logits` (N, n, ...) and its gradient, computed in float32; `weights` as masked.
+
+    A pixel's ``log sum e^y - y_label`` errs by the relative error of the sum, by that of the logarithm (its own, and
+    4 u for base, product and constant), and by 4 u of ``y_label``; pixels are added in any order, each with its
+    normalised weight, 4 u. An entry of the gradient is a softmax times that weight, less it at the label: 4 u of both.
+    """
+    x, labels, w = np.moveaxis(as_seen(logits), 1, -1), as_numpy(labels).astype(np.int64), as_float64(weights)
+    share_of_loss = w / w.sum()
+    e, relative = _weights(x, 1.0, arithmetic)
+    total = e.sum(axis=-1)
+    of_sum = (e * relative).sum(axis=-1) / total + sum_error(e) / total + arithmetic.exp
+    picked = np.abs(x.max(axis=-1) - np.take_along_axis(x, labels[..., None], axis=-1)[..., 0])
+    of_log = (arithmetic.log + 4 * u) * np.maximum(math.log(2), np.log(total))
+    terms = (share_of_loss * (np.log(total) + picked)).reshape(-1)
+    bound = (share_of_loss * (of_sum / (1 - of_sum) + of_log + 4 * u * picked)).sum()
+    arrays = as_float64(logits), labels, w
+    expected = reference.weighted_cross_entropy(*arrays)
+    assert_close("loss", loss, np.asarray(expected), bound + float(sum_error(terms)) + 8 * u * abs(expected))
+
+    p = e / total[..., None]
+    bound = p * (relative + of_sum[..., None] + 4 * u)
+    np.put_along_axis(bound, labels[..., None], np.take_along_axis(bound, labels[..., None], -1) + 4 * u, -1)
+    bound = np.moveaxis(bound * share_of_loss[..., None], -1, 1) + SMALLEST_NORMAL
+    expected_gradient = reference.weighted_cross_entropy_gradient(*arrays)
+    half_ulp, smallest = HALF_ULP[str(gradient.dtype).removeprefix("torch.")]
+    bound = bound + half_ulp * (np.abs(expected_gradient) + bound) + smallest
+    assert_close("gradient", gradient, expected_gradient, bound)
+
+
 # --- temporal smoothing -----------------------------------------------------------------------------------------------
 
 # What storing a probability in the ring may change: a share of it, and an absolute part (half a step).

@@ -37,6 +37,7 @@ MARKERS = (
     "gpu: needs a CUDA device that torch sees; FASTCOLOR_REQUIRE_GPU=1 forbids skipping",
     "ops(name, ...): the operations that a test with an argument `backend` needs; it runs for backends that have them",
     "devices(name, ...): a test with an argument `backend` runs for backends that take arrays on these devices",
+    "cases(sequence): a test with `backend` and `case` runs for each case whose operation (`case.op`) the backend has",
     "arrays(names, values_of): further arguments of a test with `backend` and `kind`, from a function of the kind",
 )
 
@@ -111,6 +112,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" not in metafunc.fixturenames:
         return
     backends = backends_for(metafunc.definition, metafunc.config.stash[_BACKENDS])
+    if "case" in metafunc.fixturenames:
+        (cases,) = metafunc.definition.get_closest_marker("cases").args
+        rows = [(backend, case) for backend in backends for case in cases if case.op not in lacking(backend)]
+        metafunc.parametrize(["backend", "case"], rows, ids=[f"{backend}-{case.name}" for backend, case in rows])
+        return
     if "kind" not in metafunc.fixturenames:
         metafunc.parametrize("backend", backends)
         return

@@ -289,3 +289,37 @@ def test_smoothing_rejects(arithmetic: compare.Arithmetic) -> None:
             truth.assert_rgb(rgb, luma)
         with pytest.raises(AssertionError, match="probabilities: "):
             truth.assert_probabilities(probabilities)
+
+
+def labelled() -> tuple[Any, Any, Any]:
+    """Logits (2, n, H, W), labels and weights."""
+    rng = np.random.default_rng(8)
+    logits = np.stack([wide_logits(seed) for seed in (0, 1)]).astype(F)
+    shape = (2, *SHAPE)
+    return logits, rng.integers(0, BINS.n, shape), rng.uniform(0.1, 1.1, shape).astype(F)
+
+
+@of_every_arithmetic
+def test_loss_rejects(arithmetic: compare.Arithmetic) -> None:
+    logits, labels, weights = labelled()
+
+    def results(*arrays: Any) -> tuple[Any, Any]:
+        loss = F(reference.weighted_cross_entropy(*arrays))
+        return loss, reference.weighted_cross_entropy_gradient(*arrays).astype(F)
+
+    loss, gradient = results(logits, labels, weights)
+    compare.assert_loss_close(loss, gradient, logits, labels, weights, arithmetic=arithmetic)
+    stale = gradient.copy()
+    stale[1, :, -1] = 0
+    unmasked = results(logits, labels, np.where(np.arange(SHAPE[1]) < 40, weights, 0))
+    for wrong in (
+        results(logits, np.roll(labels, 1), weights),
+        results(logits, labels, np.ones_like(weights)),
+        unmasked,
+        (loss * F(1 + 1e-4), gradient),
+        (loss, gradient * F(1 + 3e-5)),
+        (loss, stale),
+        (loss, gradient[:, ::-1]),
+    ):
+        with pytest.raises(AssertionError, match="(loss|gradient): "):
+            compare.assert_loss_close(*wrong, logits, labels, weights, arithmetic=arithmetic)
