@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import machine, runner
-from .suites import SUITES
+from .suites import SUITES, of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0, 1 if fastcolor gave a wrong answer or a worker failed, 2 for wrong usage."""
+    """Exit status: 0, 1 if fastcolor gave a wrong answer or a worker failed, 2 for wrong usage or a missing device."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["report"]:
         return _report(words[1:])
@@ -21,17 +21,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .sass import cli
 
         return cli.main(words[1:])
-    args = _parser().parse_args(words)
+    parser = _parser()
+    args = parser.parse_args(words)
+    once = args.quick or args.device != "cpu"
+    if args.device != "cpu" and (args.threads or args.malloc or "startup" in args.suites):
+        parser.error(f"--device {args.device}: expected no --threads, --malloc or startup, which are for the CPU")
     try:
         path, right = runner.run(
-            args.suites or list(SUITES),
-            threads=args.threads or ([1] if args.quick else [1, 2]),
-            mallocs=args.malloc or (["default"] if args.quick else list(runner.MALLOC)),
+            args.suites or of(args.device),
+            threads=args.threads or ([1] if once else [1, 2]),
+            mallocs=args.malloc or (["default"] if once else list(runner.MALLOC)),
             quick=args.quick,
             device=args.device,
             out=args.out,
             command=_public(words),
         )
+    except runner.DeviceMissingError as error:
+        print(f"bench: error: {error}; nothing was measured or written", file=sys.stderr)
+        return 2
     except subprocess.CalledProcessError as error:
         print(f"bench: error: a worker failed with status {error.returncode}; nothing was written", file=sys.stderr)
         return 1
@@ -54,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="small images, few rounds: does it work")
     parser.add_argument("--threads", type=_integers, metavar="1,2", help="default: 1,2; quick: 1")
     parser.add_argument("--malloc", type=_mallocs, metavar="default,tuned", help="default: both; quick: default")
-    parser.add_argument("--device", choices=["cpu"], default="cpu")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
     parser.add_argument("--out", type=Path, help="default: bench/results/<suites>--<machine>--<device>.json")
     return parser
 

@@ -24,6 +24,7 @@ class Setting:
     quick : bool
         Smaller images and fewer rounds: does it work, not how fast is it.
     device : str
+        "cpu" or "cuda".
     """
 
     threads: int = 1
@@ -81,6 +82,8 @@ class Candidate:
         Why a known approximation is timed although its answer is outside the tolerance; empty for all others.
     check : callable, optional
         In place of the case's own, for a crop.
+    backend : str
+        What it asks fastcolor for; where that backend does not run it is skipped, with the reason.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Candidate:
     slow: bool = False
     inexact: str = ""
     check: Check | None = None
+    backend: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class Case:
         steady state.
     main : bool
         True for the case that the README and the goals quote.
+    host : bool
+        True where the time is what the host takes to enqueue a call for a GPU, and not what the GPU takes.
     """
 
     suite: str
@@ -126,3 +132,4 @@ class Case:
     candidates: tuple[Candidate, ...]
     calls: int = 2
     main: bool = False
+    host: bool = False

@@ -39,7 +39,8 @@ def draw(document: dict[str, Any], path: Path) -> None:
         Line2D([], [], color=TUNED, marker="|", markersize=11, markeredgewidth=2, ls="", label="with tuned malloc"),
     ]
     m = document["metadata"]
-    title = f"1 thread, {m['machine']['cpu']}, commit {m['commit'][:10]}, {m['date']}"
+    where = f"1 thread, {m['machine']['cpu']}" if m["device"] == "cpu" else m["gpu"]["name"]
+    title = f"{where}, commit {m['commit'][:10]}, {m['date']}"
     figure.legend(handles=handles, loc="outside upper center", ncols=4, title=title, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".png")

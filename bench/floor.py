@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,6 +33,13 @@ def _sum_kernel() -> Callable[[Any], float]:
     return total
 
 
+class Reads(Protocol):
+    """The speed of a memory: functions that move bytes, for the round robin."""
+
+    def runs(self, hot_bytes: int) -> dict[str, tuple[Callable[[], int], float]]:
+        """Name -> (function that returns the bytes it moves, seconds that it takes at most)."""
+
+
 class Floor:
     """Reads and copies a buffer with as many threads as the case uses.
 
@@ -49,6 +56,11 @@ class Floor:
         self._sum = _sum_kernel()
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._sum(self.buffer[:16])
+
+    def runs(self, hot_bytes: int) -> dict[str, tuple[Callable[[], int], float]]:
+        """Reading, copying, and reading as much as the operation reads, over and over."""
+        hot = min(hot_bytes, self.buffer.nbytes)
+        return {"read": (self.read, 0.05), "copy": (self.copy, 0.1), "hot": (lambda: self.read(hot), 1e-3)}
 
     def read(self, size: int | None = None) -> int:
         """Read the buffer, or its first `size` bytes; return the bytes read."""
@@ -69,3 +81,35 @@ class Floor:
         cuts = [arrays[0].size * k // self.threads for k in range(self.threads + 1)]
         parts = [[array[a:b] for array in arrays] for a, b in itertools.pairwise(cuts)]
         list(self._pool.map(lambda part: function(*part), parts))
+
+
+class DeviceFloor:
+    """Reads a buffer on a GPU (a sum) and copies it to another one there; no hot one, since the L2 is flushed.
+
+    Parameters
+    ----------
+    device : str
+    size : int
+        Bytes of each buffer.
+    """
+
+    def __init__(self, device: str, size: int = BUFFER_BYTES) -> None:
+        import torch
+
+        self._source = torch.ones(size // 4, dtype=torch.float32, device=device)
+        self._target = torch.empty_like(self._source)
+        self._bytes = 4 * self._source.numel()
+
+    def runs(self, hot_bytes: int) -> dict[str, tuple[Callable[[], int], float]]:
+        """Reading and copying, whatever the operation reads."""
+        return {"read": (self.read, 1e-3), "copy": (self.copy, 1e-3)}
+
+    def read(self) -> int:
+        """Sum the buffer; return the bytes read."""
+        self._source.sum()
+        return self._bytes
+
+    def copy(self) -> int:
+        """Copy it; return the bytes read plus the bytes written."""
+        self._target.copy_(self._source)
+        return 2 * self._bytes

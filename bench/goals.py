@@ -1,4 +1,6 @@
-"""The speed goals, and whether the figures of a run reach them: one thread, every ratio from the same run.
+"""The speed goals of each device, and whether the figures of a run reach them: every ratio from the same run.
+
+On the CPU they are about one thread.
 
 Two kinds of ratio. "best peer" is the fastest peer of the run whose answer is as good as ours. Some goals were set
 when the strongest formulation known was a weaker one, without loops over the planes and without blocks; they are also
@@ -84,10 +86,10 @@ def _against(suite: str, names: Sequence[str], malloc: str = "default") -> Calla
     return value
 
 
-def _floor(suite: str) -> Callable[[Results], float | None]:
+def _floor(suite: str, which: str = "read") -> Callable[[Results], float | None]:
     def value(results: Results) -> float | None:
         mine = ours(select(results, suite))
-        return None if mine is None else mine["read_floor_share"]
+        return None if mine is None else mine[f"{which}_floor_share"]
 
     return value
 
@@ -143,6 +145,19 @@ GOALS = (
         unit="s",
     ),
 )
+
+CUDA_GOALS = (
+    Goal("encode", "share of the measured copy bandwidth", _floor("encode", "copy"), 0.8, unit=""),
+    Goal("encode", "x torch.compile", _against("encode", _COMPILED), 5),
+    Goal("encode", "wrong labels among all 2^24 colors", _mismatches, 0, at_most=True, unit=""),
+    Goal("decode", "share of the measured copy bandwidth", _floor("decode", "copy"), 0.8, unit=""),
+    Goal("decode", "x torch.compile", _against("decode", _COMPILED), 5),
+)
+
+
+def of(device: str) -> tuple[Goal, ...]:
+    """The goals of "cpu" or "cuda"."""
+    return GOALS if device == "cpu" else CUDA_GOALS
 
 
 def reached(goal: Goal, value: float) -> bool:

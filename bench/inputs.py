@@ -48,3 +48,15 @@ def logits(height: int, width: int, seed: int = 0) -> np.ndarray:
         rng.standard_normal(dtype=np.float32, out=plane)
         plane -= ((u - cu) ** 2 + (v - cv) ** 2) * np.float32(0.5 / SPREAD**2)
     return out
+
+
+def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
+    """The float32 values that `dtype` ("float32", "float16", "bfloat16") makes of `values`, ties to even.
+
+    >>> rounded(np.array([1.0, 0.3], np.float32), "bfloat16").tolist()
+    [1.0, 0.30078125]
+    """
+    if dtype == "bfloat16":  # which NumPy lacks: the upper half of a float32
+        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+    return values.astype(dtype).astype(np.float32)

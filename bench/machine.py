@@ -17,16 +17,20 @@ PACKAGES = (
     "numba",
     "llvmlite",
     "torch",
+    "triton",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "numba-cuda",
     "scipy",
     "scikit-learn",
     "scikit-image",
     "opencv-python-headless",
     "pillow",
 )
-# Settings that change what is measured: threads, allocator, CPU dispatch of the BLAS and compiler libraries.
+# Settings that change what is measured: threads, allocator, CPU dispatch of the BLAS and compiler libraries, CUDA.
 ENVIRONMENT = re.compile(
-    r"^(OMP|OPENBLAS|MKL|NVPL|BLIS|KMP|GOMP|MALLOC|NUMBA|NPY|ATEN|TORCHINDUCTOR|DNNL|ONEDNN)_"
-    r"|^(GLIBC_TUNABLES|LD_PRELOAD)$"
+    r"^(OMP|OPENBLAS|MKL|NVPL|BLIS|KMP|GOMP|MALLOC|NUMBA|NPY|ATEN|TORCHINDUCTOR|DNNL|ONEDNN|CUPY|TRITON|PYTORCH)_"
+    r"|^CUDA_(DEVICE|LAUNCH|MODULE|VISIBLE|AUTO)_|^(GLIBC_TUNABLES|LD_PRELOAD)$"
 )
 FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd")
 # What the bench itself writes does not make a commit's figures those of another state.
@@ -89,7 +93,16 @@ def slug(described: dict[str, Any]) -> str:
     'intel-xeon-processor-2cpu'
     """
     words = re.sub(r"\((R|TM|r|tm)\)", "", described["cpu"])
-    return re.sub(r"[^a-z0-9]+", "-", f"{words} {described['cpus']}cpu".lower()).strip("-")
+    return plain(f"{words} {described['cpus']}cpu")
+
+
+def plain(text: str) -> str:
+    """Lower case, everything but letters and digits a dash.
+
+    >>> plain("NVIDIA H100 80GB HBM3")
+    'nvidia-h100-80gb-hbm3'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _git(*words: str) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .cases import Run
 from .color import LOG2_E
 from .peers_torch import _peak, _to_rgb
 
@@ -34,14 +33,9 @@ class Smoother:
             return self.step(logits, luma, self.sum, oldest)
 
 
-def running(smoother: Smoother, frames: Sequence[Tensor], luma: Tensor) -> Run:
-    """Each call is one frame; `frames` repeat."""
-    return lambda: smoother(frames[smoother.frame % len(frames)], luma)
-
-
 def step_eager(bins: Any, temperature: float, alpha: float, window: int) -> Step:
     """In place wherever torch allows it."""
-    colors = torch.from_numpy(bins.colors.copy())
+    colors = torch.tensor(bins.colors)
     decay, last = math.exp(-alpha), math.exp(-alpha * (window + 1))
 
     def step(x: Tensor, y: Tensor, total: Tensor, oldest: Tensor) -> Tensor:
@@ -83,7 +77,7 @@ def step_planes(bins: Any, temperature: float, alpha: float, window: int, levels
 
 def step_wide(bins: Any, temperature: float, alpha: float, window: int, levels: int = 0) -> Step:
     """Written for the compiler with n-wide expressions, which it fuses as it sees fit."""
-    cu, cv = (torch.from_numpy(bins.colors[:, k].copy()).reshape(-1, 1, 1) for k in range(2))
+    cu, cv = (torch.tensor(bins.colors[:, k]).reshape(-1, 1, 1) for k in range(2))
     decay, last = math.exp(-alpha), math.exp(-alpha * (window + 1))
 
     def step(x: Tensor, y: Tensor, total: Tensor, oldest: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 Each function takes the inputs and returns the function that is timed. "hand-fused" means: written for the compiler, as
 one expression a pixel over the n planes, so that no temporary grows with n. Everything runs under
-``torch.inference_mode()`` with static shapes.
+``torch.inference_mode()`` with static shapes. Constants are made on torch's default device, which the caller sets.
 """
 
 from __future__ import annotations
@@ -32,14 +32,19 @@ def eager(function: Callable[..., Any], *inputs: Any) -> Run:
     return run
 
 
+def with_grad(function: Callable[..., Any], *inputs: Any) -> Run:
+    """Call with the same inputs; the function sees to its own autograd."""
+    return lambda: function(*inputs)
+
+
 def compiled(function: Callable[..., Any], *inputs: Any) -> Run:
     """``torch.compile`` for exactly these shapes; the first call compiles."""
     return eager(torch.compile(function, dynamic=False, fullgraph=True), *inputs)
 
 
-def tensor(array: np.ndarray) -> Tensor:
-    """Share memory with a NumPy array."""
-    return torch.from_numpy(array)
+def tensor(array: Any) -> Tensor:
+    """Share memory with a NumPy array; a tensor is taken as it is."""
+    return torch.from_numpy(array) if isinstance(array, np.ndarray) else array
 
 
 def _cells(rgb: Tensor, cells: int) -> Tensor:
@@ -57,8 +62,8 @@ def _luma(rgb: Tensor) -> Tensor:
 
 def encode(bins: Any, weights: np.ndarray) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
     """Exact integer cells, then one look-up for the label and one for the weight."""
-    table = torch.from_numpy(bins.table.reshape(-1).copy())
-    cell_weights = torch.from_numpy(weights.astype(np.float32))[table.long()]
+    table = torch.tensor(bins.table.reshape(-1))
+    cell_weights = torch.tensor(weights.astype(np.float32))[table.long()]
     cells = bins.cells
 
     def function(rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,7 +75,7 @@ def encode(bins: Any, weights: np.ndarray) -> Callable[[Tensor], tuple[Tensor, T
 
 def encode_all_colors(labels: np.ndarray, weights: np.ndarray) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
     """One look-up in a table of the labels of all 2^24 colors (16 MB), made outside the clock."""
-    table, bin_weights = torch.from_numpy(labels), torch.from_numpy(weights.astype(np.float32))
+    table, bin_weights = torch.tensor(labels), torch.tensor(weights.astype(np.float32))
 
     def function(rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r, g, b = (rgb[..., k].int() for k in range(3))
@@ -102,7 +107,7 @@ def _to_rgb(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 def annealed_softmax(bins: Any, temperature: float, axis: int = 0) -> Callable[[Tensor], Tensor]:
     """``softmax(x / T)``, then a matrix product with the bins' colors; (2, H, W) or, for axis -1, (H, W, 2)."""
-    colors = torch.from_numpy(bins.colors.copy())
+    colors = torch.tensor(bins.colors)
 
     def function(x: Tensor) -> Tensor:
         p = torch.softmax(x.float() / temperature, axis)
@@ -124,11 +129,11 @@ def decode_softmax(bins: Any, temperature: float, axis: int = 0) -> Callable[[Te
 
 def decode_blocked(bins: Any, temperature: float) -> Callable[[Tensor, Tensor], Tensor]:
     """Eager softmax and matrix product on blocks of pixels that fit a cache."""
-    offsets = torch.from_numpy(bin_offsets(bins))
+    offsets = torch.tensor(bin_offsets(bins))
 
     def function(x: Tensor, y: Tensor) -> Tensor:
         planes, luma = x.reshape(len(x), -1), y.reshape(-1)
-        out = torch.empty((luma.numel(), 3), dtype=torch.uint8)
+        out = torch.empty((luma.numel(), 3), dtype=torch.uint8, device=y.device)
         for i in range(0, luma.numel(), BLOCK):
             p = torch.softmax(planes[:, i : i + BLOCK].float() * (1 / temperature), 0)
             rgb = torch.addmm(luma[None, i : i + BLOCK], offsets, p)
@@ -141,7 +146,7 @@ def decode_blocked(bins: Any, temperature: float) -> Callable[[Tensor, Tensor], 
 def decode_sums(bins: Any, temperature: float, axis: int = 0) -> Callable[[Tensor, Tensor], Tensor]:
     """Hand-fused with reductions: three weighted sums of ``exp((x - max) / T)``."""
     shape = (-1, 1, 1) if axis == 0 else (-1,)
-    cu, cv = (torch.from_numpy(bins.colors[:, k].copy()).reshape(shape) for k in range(2))
+    cu, cv = (torch.tensor(bins.colors[:, k]).reshape(shape) for k in range(2))
 
     def function(x: Tensor, y: Tensor) -> Tensor:
         x = x.float()
@@ -223,7 +228,7 @@ def merge_rows(chroma_shape: tuple[int, ...], luma_shape: tuple[int, ...]) -> Ca
     (low_row, high_row, row_t), (low, high, t) = (
         _lerp(have, want) for have, want in zip(chroma_shape[1:], luma_shape, strict=True)
     )
-    offsets = torch.from_numpy((255 * OFFSETS).astype(np.float32))
+    offsets = torch.tensor((255 * OFFSETS).astype(np.float32))
 
     def function(chroma: Tensor, luma: Tensor) -> Tensor:
         y = luma.float() * (255.0 if luma.is_floating_point() else 1.0)

@@ -25,6 +25,13 @@ METADATA: dict[str, type | tuple[type, ...]] = {
     "input": str,
     "seconds": (int, float),
 }
+GPU: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "compute_capability": str,
+    "memory_gb": (int, float),
+    "cuda_runtime": str,
+    "nvrtc": str,
+}
 _NUMBER = (int, float, type(None))
 RESULT: dict[str, type | tuple[type, ...]] = {
     "suite": str,
@@ -64,6 +71,8 @@ def validate(document: Any) -> None:
     _fields("metadata", document["metadata"], METADATA)
     if document["metadata"]["schema"] != VERSION:
         raise ValueError(f"metadata.schema: expected {VERSION}, got {document['metadata']['schema']}")
+    if document["metadata"]["device"] != "cpu":
+        _fields("metadata.gpu", document["metadata"].get("gpu"), GPU)
     for index, result in enumerate(document["results"]):
         where = f"results[{index}]"
         _fields(where, result, RESULT)

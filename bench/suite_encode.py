@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,85 +12,99 @@ import fastcolor
 from fastcolor import reference
 
 from . import bytes as traffic
-from . import compare, inputs, peers_numpy, peers_other
-from .cases import Candidate, Case, Check, Run, Setting, Verdict
+from . import compare, device, inputs, peers_numpy, peers_other
+from .cases import Candidate, Case, Check, Setting, Verdict
+from .peers import Peers
+from .sizes import Size, sizes
 
 LAM = 0.2
 NEAREST = "nearest color of a bin, which is another partition than the cells"
 
 
 def encode(setting: Setting) -> Iterator[Case]:
-    """One photograph to luma, labels and weights."""
-    side = 512 if setting.quick else 1024
-    rgb, bins = inputs.photo(side, side), inputs.bins()
-    weights = bins.weights(LAM)
-    crop = rgb[side // 2 : side // 2 + side // 32]  # the dictionary look-up takes half a second a megapixel
-    check = _check(rgb)
+    """Photographs to luma, labels and weights."""
+    for size in sizes(setting, "uint8 photo"):
+        yield _encode(setting, size)
+    if setting.threads == 1 and setting.malloc == "default" and not setting.quick:
+        yield _all_colors(setting)
 
-    def torch_peer(kind: str) -> Run:
-        from . import peers_torch as p
 
-        image = p.tensor(rgb)
-        if kind == "table":
-            return p.compiled(p.encode_all_colors(_labels_of_all_colors(bins), weights), image)
-        return (p.eager if kind == "eager" else p.compiled)(p.encode(bins, weights), image)
-
-    def numpy_peer(kind: str) -> Run:
-        whole = peers_numpy.encode(bins, weights)
-        if kind == "table":
-            whole = peers_numpy.encode_all_colors(_labels_of_all_colors(bins), weights)
-        function = whole if kind == "whole" else peers_numpy.by_rows(whole)
-        return lambda: function(rgb)
-
-    other = peers_other
-    yield Case(
+def _encode(setting: Setting, size: Size) -> Case:
+    bins = inputs.bins()
+    rgb, weights = inputs.photo(size.height, size.width), bins.weights(LAM)
+    make = Peers(setting, device.place(setting.device).put(rgb))
+    candidates = make.ours(_ours, second=True) + (make.ours_on_cupy(_ours) if size.main or size.host else [])
+    candidates += [
+        make.torch("torch eager", lambda p: p.encode(bins, weights)),
+        make.torch("torch.compile", lambda p: p.encode(bins, weights), "compiled"),
+        make.torch(
+            "torch.compile, 16-MB table", lambda p: p.encode_all_colors(_labels_of_all_colors(), weights), "compiled"
+        ),
+    ]
+    if make.where.gpu:
+        candidates += [
+            make.cupy("CuPy", lambda p, xp: p.encode(xp, bins, weights)),
+            make.cupy("CuPy, fused", lambda p, xp: p.encode(xp, bins, weights, fused=True)),
+            make.cupy("CuPy, 16-MB table", lambda p, xp: p.encode_all_colors(xp, _labels_of_all_colors(), weights)),
+        ]
+    else:
+        candidates += _cpu_peers(setting, rgb, make)
+    return Case(
         suite="encode",
-        name="uint8 photo",
-        shape=f"{side}x{side}x3",
+        name=size.name,
+        shape=f"{size.height}x{size.width}x3",
         dtype="uint8",
         layout="channels-last",
-        pixels=side * side,
-        traffic=traffic.encode(side * side),
-        check=check,
-        main=True,
-        candidates=(
-            Candidate("fastcolor", lambda: lambda: fastcolor.encode(rgb, bins, lam=LAM), ours=True),
-            Candidate("numpy", lambda: numpy_peer("whole")),
-            Candidate("numpy, blocked", lambda: numpy_peer("blocked")),
-            Candidate("numpy, 16-MB table", lambda: numpy_peer("table")),
-            Candidate("torch eager", lambda: torch_peer("eager"), ("torch",)),
-            Candidate("torch.compile", lambda: torch_peer("compiled"), ("torch",)),
-            Candidate("torch.compile, 16-MB table", lambda: torch_peer("table"), ("torch",)),
-            Candidate(
-                "sklearn NearestNeighbors",
-                lambda: other.encode_sklearn(rgb, bins, weights, setting.threads),
-                ("sklearn",),
-                inexact=NEAREST,
-            ),
-            Candidate(
-                "scipy cKDTree",
-                lambda: other.encode_kdtree(rgb, bins, weights, setting.threads),
-                ("scipy",),
-                inexact=NEAREST,
-            ),
-            Candidate(
-                "scikit-image rgb2yuv",
-                lambda: other.encode_skimage(rgb, bins, weights),
-                ("skimage",),
-                slow=True,
-                inexact="float64 rounding at the edges of the cells",
-            ),
-            Candidate(
-                "dictionary, pixel by pixel",
-                lambda: other.encode_dictionary(crop, bins, weights),
-                share=len(crop) / side,
-                slow=True,
-                check=_check(crop),
-            ),
-        ),
+        pixels=size.pixels,
+        traffic=traffic.encode(size.pixels),
+        check=_check(rgb),
+        main=size.main,
+        host=size.host,
+        candidates=tuple(candidates),
     )
-    if setting.threads == 1 and setting.malloc == "default" and not setting.quick:
-        yield _all_colors(bins)
+
+
+def _ours(backend: str) -> Callable[[Any], Any]:
+    return lambda rgb: fastcolor.encode(rgb, inputs.bins(), lam=LAM, backend=backend)
+
+
+def _cpu_peers(setting: Setting, rgb: np.ndarray, make: Peers) -> list[Candidate]:
+    bins, other, numpy = inputs.bins(), peers_other, peers_numpy
+    weights, rows = bins.weights(LAM), len(rgb) // 32
+    crop = rgb[len(rgb) // 2 :][:rows]  # the dictionary look-up takes half a second a megapixel
+    return [
+        make.numpy("numpy", lambda: numpy.encode(bins, weights)),
+        make.numpy("numpy, blocked", lambda: numpy.by_rows(numpy.encode(bins, weights))),
+        make.numpy(
+            "numpy, 16-MB table", lambda: numpy.by_rows(numpy.encode_all_colors(_labels_of_all_colors(), weights))
+        ),
+        Candidate(
+            "sklearn NearestNeighbors",
+            lambda: other.encode_sklearn(rgb, bins, weights, setting.threads),
+            ("sklearn",),
+            inexact=NEAREST,
+        ),
+        Candidate(
+            "scipy cKDTree",
+            lambda: other.encode_kdtree(rgb, bins, weights, setting.threads),
+            ("scipy",),
+            inexact=NEAREST,
+        ),
+        Candidate(
+            "scikit-image rgb2yuv",
+            lambda: other.encode_skimage(rgb, bins, weights),
+            ("skimage",),
+            slow=True,
+            inexact="float64 rounding at the edges of the cells",
+        ),
+        Candidate(
+            "dictionary, pixel by pixel",
+            lambda: other.encode_dictionary(crop, bins, weights),
+            share=len(crop) / len(rgb),
+            slow=True,
+            check=_check(crop),
+        ),
+    ]
 
 
 def _check(rgb: np.ndarray) -> Check:
@@ -104,14 +119,17 @@ def _check(rgb: np.ndarray) -> Check:
     )
 
 
-def _labels_of_all_colors(bins: Any) -> np.ndarray:
+@lru_cache(maxsize=1)
+def _labels_of_all_colors() -> np.ndarray:
+    bins = inputs.bins()
     labels = peers_numpy.by_rows(peers_numpy.encode(bins, bins.weights(LAM)))(peers_numpy.all_colors())[1]
     return np.ascontiguousarray(labels).reshape(-1)
 
 
-def _all_colors(bins: Any) -> Case:
+def _all_colors(setting: Setting) -> Case:
     """Every uint8 color once: how many labels differ from the reference."""
-    rgb = peers_numpy.all_colors()
+    bins, rgb = inputs.bins(), peers_numpy.all_colors()
+    make = Peers(setting, device.place(setting.device).put(rgb))
 
     def check(answer: Any) -> Verdict:
         labels = np.asarray(answer[1])
@@ -129,57 +147,62 @@ def _all_colors(bins: Any) -> Case:
         pixels=1 << 24,
         traffic=traffic.encode(1 << 24),
         check=check,
-        candidates=(Candidate("fastcolor", lambda: lambda: fastcolor.encode(rgb, bins, lam=LAM), ours=True),),
+        candidates=tuple(make.ours(_ours, second=True)),
     )
 
 
 def histogram(setting: Setting) -> Iterator[Case]:
-    """One photograph to K x K counts."""
-    side = 512 if setting.quick else 1024
-    rgb, cells = inputs.photo(side, side), inputs.bins().cells
+    """Photographs to K x K counts."""
+    for size in sizes(setting, "uint8 photo"):
+        yield _histogram(setting, size)
 
-    def torch_peer(compiled: bool) -> Run:
-        from . import peers_torch as p
 
-        return p.eager(p.histogram_compiled(cells) if compiled else p.histogram(cells), p.tensor(rgb))
-
-    def numpy_peer(kind: str) -> Run:
-        function = peers_numpy.histogram(cells, rows=side if kind == "whole" else peers_numpy.ROWS)
-        if kind == "table":
-            function = peers_numpy.histogram_all_colors(_cells_of_all_colors(cells), cells)
-        return lambda: function(rgb)
-
-    yield Case(
+def _histogram(setting: Setting, size: Size) -> Case:
+    rgb, cells = inputs.photo(size.height, size.width), inputs.bins().cells
+    make = Peers(setting, device.place(setting.device).put(rgb))
+    candidates = make.ours(lambda backend: lambda image: fastcolor.histogram(image, cells, backend=backend))
+    candidates += [
+        make.torch("torch eager", lambda p: p.histogram(cells)),
+        make.torch("torch.compile + bincount", lambda p: p.histogram_compiled(cells)),
+    ]
+    if make.where.gpu:
+        candidates.append(make.cupy("CuPy, fused + bincount", lambda p, xp: p.histogram(xp, cells)))
+    else:
+        candidates += _cpu_counters(rgb, cells, make)
+    return Case(
         suite="histogram",
-        name="uint8 photo",
-        shape=f"{side}x{side}x3",
+        name=size.name,
+        shape=f"{size.height}x{size.width}x3",
         dtype="uint8",
         layout="channels-last",
-        pixels=side * side,
-        traffic=traffic.histogram(side * side, cells),
+        pixels=size.pixels,
+        traffic=traffic.histogram(size.pixels, cells),
         check=compare.equal(reference.histogram(rgb, cells)),
-        main=True,
-        candidates=(
-            Candidate("fastcolor", lambda: lambda: fastcolor.histogram(rgb, cells), ours=True),
-            Candidate("numpy", lambda: numpy_peer("whole")),
-            Candidate("numpy, blocked", lambda: numpy_peer("blocked")),
-            Candidate("numpy, 32-MB table", lambda: numpy_peer("table")),
-            Candidate("torch eager", lambda: torch_peer(False), ("torch",)),
-            Candidate("torch.compile + bincount", lambda: torch_peer(True), ("torch",)),
-            Candidate(
-                "OpenCV calcHist",
-                lambda: peers_other.histogram_opencv(rgb, cells),
-                ("cv2",),
-                inexact="chroma rounded to 8 bits before it is counted",
-            ),
-            Candidate(
-                "OpenCV calcHist, float32",
-                lambda: peers_other.histogram_opencv_float(rgb, cells),
-                ("cv2",),
-                inexact="float32 rounding at the edges of the cells",
-            ),
-        ),
+        main=size.main,
+        host=size.host,
+        candidates=tuple(candidates),
     )
+
+
+def _cpu_counters(rgb: np.ndarray, cells: int, make: Peers) -> list[Candidate]:
+    numpy = peers_numpy
+    return [
+        make.numpy("numpy", lambda: numpy.histogram(cells, rows=len(rgb))),
+        make.numpy("numpy, blocked", lambda: numpy.histogram(cells)),
+        make.numpy("numpy, 32-MB table", lambda: numpy.histogram_all_colors(_cells_of_all_colors(cells), cells)),
+        Candidate(
+            "OpenCV calcHist",
+            lambda: peers_other.histogram_opencv(rgb, cells),
+            ("cv2",),
+            inexact="chroma rounded to 8 bits before it is counted",
+        ),
+        Candidate(
+            "OpenCV calcHist, float32",
+            lambda: peers_other.histogram_opencv_float(rgb, cells),
+            ("cv2",),
+            inexact="float32 rounding at the edges of the cells",
+        ),
+    ]
 
 
 def _cells_of_all_colors(cells: int) -> np.ndarray:

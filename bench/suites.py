@@ -32,6 +32,11 @@ SUITES = {
 }
 
 
+def of(device: str) -> list[str]:
+    """The suites of a device: imports and first results are the CPU's."""
+    return [name for name in SUITES if device == "cpu" or name != "startup"]
+
+
 def cases(name: str, setting: Setting) -> Iterator[Case]:
     """The cases of a suite, made one by one, so that only one holds its arrays at a time."""
     module = import_module(f".{SUITES[name].module}", __package__)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import gc
 import importlib.util
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import memory
+import fastcolor
+
+from . import device
 from .cases import Candidate, Case, Run, Setting, Verdict
-from .floor import Floor
+from .clocks import Clock, WallClock
+from .floor import Reads
 
 
 @dataclass
@@ -30,12 +32,12 @@ class Runner:
     estimate: float  # seconds, of the last warm-up call
     seconds: list[float] = field(default_factory=list)
     result: Any = None
+    clock: Clock = field(default_factory=WallClock)
 
     def call(self) -> None:
         """Call once, on the clock."""
-        start = time.perf_counter()
-        self.result = self.run()
-        self.seconds.append(time.perf_counter() - start)
+        seconds, self.result = self.clock.time(self.run)
+        self.seconds.append(seconds)
 
     def turn(self, burst: int) -> None:
         """One call off the clock, then `burst` on it.
@@ -68,12 +70,15 @@ class Plan(NamedTuple):
 
 QUICK = Budget(0.4, 2, 3)
 FULL = {1: Budget(2.5, 4, 12), 2: Budget(1.5, 3, 6)}  # two threads are reported, not gated
+GPU = Budget(2.5, 8, 30)  # of the device's own seconds: flushing comes on top
 BURST, SLOW = 3, 0.1  # timed calls a turn, and the seconds from which on one is enough
 
 
 def budget(setting: Setting) -> Budget:
     """The budget of a case under `setting`."""
-    return QUICK if setting.quick else FULL.get(setting.threads, FULL[2])
+    if setting.quick:
+        return QUICK
+    return GPU if device.place(setting.device).gpu else FULL.get(setting.threads, FULL[2])
 
 
 def plan(estimates: Sequence[float], limit: Budget) -> list[Plan]:
@@ -126,15 +131,16 @@ def quantiles(seconds: Sequence[float]) -> dict[str, float]:
     return {"median_s": float(median), "p20_s": round(float(p20), 12), "p80_s": round(float(p80), 12)}
 
 
-def measure(case: Case, setting: Setting, floor: Floor) -> list[dict[str, Any]]:
+def measure(case: Case, setting: Setting, floor: Reads) -> list[dict[str, Any]]:
     """Check and time every candidate of a case; one result (see :mod:`bench.schema`) for each."""
+    where = device.place(setting.device)
     results, runners = [], []
     for candidate in case.candidates:
         result, runner = _prepare(case, candidate, setting)
         results.append(result)
         runners.append(runner)
     ready = [runner for runner in runners if runner is not None]
-    speeds = _floor_runners(floor, case.traffic.read)
+    speeds = {} if case.host else _floor_runners(floor, case.traffic.read, where.clock())
     if ready:
         interleave([*ready, *(runner for runner, _ in speeds.values())], budget(setting))
     bandwidth = {key: size / float(np.median(runner.seconds)) for key, (runner, size) in speeds.items() if ready}
@@ -142,7 +148,7 @@ def measure(case: Case, setting: Setting, floor: Floor) -> list[dict[str, Any]]:
         if runner is not None:
             result |= _figures(case, result["share"], runner, bandwidth)
             if setting.malloc == "default":  # the tuned one keeps what is freed: the peak says nothing there
-                result["peak_bytes"] = memory.peak_of(runner.run)
+                result["peak_bytes"] = where.peak_of(runner.run)
     return results
 
 
@@ -151,21 +157,32 @@ def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[s
     result = _blank(case, candidate, setting)
     if missing := [name for name in candidate.needs if importlib.util.find_spec(name) is None]:
         return result | {"status": "skipped", "note": f"not installed: {', '.join(missing)}"}, None
+    if reason := _unavailable(candidate.backend):
+        return result | {"status": "skipped", "note": reason}, None
+    where = device.place(setting.device)
     try:
         run = candidate.make()
-        runner = Runner(candidate.name, run, 0.0)
+        runner = Runner(candidate.name, run, 0.0, clock=where.clock())
         for _ in range(max(case.calls, 2)):
             runner.call()
-        verdict = (candidate.check or case.check)(runner.result)
+        verdict = (candidate.check or case.check)(where.host(runner.result))
     except Exception as error:  # a peer that fails must not end the run: it is reported with its reason
-        return result | {"status": "error", "note": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"}, None
+        status = "skipped" if type(error).__name__ == "OutOfMemoryError" else "error"  # torch's and CuPy's, on a GPU
+        first = next(iter(str(error).splitlines()), "")
+        return result | {"status": status, "note": f"{type(error).__name__}: {first[:200]}"}, None
     result |= {"check": vars(verdict), "first_call_s": runner.seconds[0], "status": _status(candidate, verdict)}
     if result["status"] == "wrong":
         return result, None
     if result["status"] == "inexact":
         result["note"] = candidate.inexact
+    if case.host:
+        runner.clock = where.enqueue_clock()
     runner.estimate, runner.seconds, runner.result = min(runner.seconds[1:]), [], None
     return result, runner
+
+
+def _unavailable(backend: str) -> str:
+    return "" if backend == "auto" else fastcolor.backends()[backend].reason
 
 
 def _status(candidate: Candidate, verdict: Verdict) -> str:
@@ -194,31 +211,28 @@ def _blank(case: Case, candidate: Candidate, setting: Setting) -> dict[str, Any]
         "write_bytes": case.traffic.write,
         "check": None,
         "first_call_s": None,
+        **({"host": True} if case.host else {}),
     }
 
 
-def _floor_runners(floor: Floor, hot_bytes: int) -> dict[str, tuple[Runner, int]]:
-    hot = min(hot_bytes, floor.buffer.nbytes)
-    made: dict[str, tuple[Callable[[], int], float]] = {
-        "read": (floor.read, 0.05),
-        "copy": (floor.copy, 0.1),
-        "hot": (lambda: floor.read(hot), 1e-3),
-    }
-    return {key: (Runner(key, run, estimate), run()) for key, (run, estimate) in made.items()}
+def _floor_runners(floor: Reads, hot_bytes: int, clock: Clock) -> dict[str, tuple[Runner, int]]:
+    runs = floor.runs(hot_bytes)
+    return {key: (Runner(key, run, estimate, clock=clock), run()) for key, (run, estimate) in runs.items()}
 
 
 def _figures(case: Case, share: float, runner: Runner, bandwidth: dict[str, float]) -> dict[str, Any]:
-    """Times of the whole case (a crop's are scaled up), rates, and shares of the two floors."""
-    times = {key: value / share for key, value in quantiles(runner.seconds).items()}
+    """Times of the whole case (a crop's are scaled up), rates, and shares of the two floors; host time has no rates."""
+    times = {key: value / share for key, value in quantiles(runner.seconds).items()} | {"runs": len(runner.seconds)}
+    if case.host:
+        return times | dict.fromkeys(("mp_per_s", "read_floor_share", "copy_floor_share"))
     seconds = times["median_s"]
     moved = case.traffic.read + case.traffic.write
     return times | {
-        "runs": len(runner.seconds),
         "mp_per_s": case.pixels / seconds / 1e6,
         "gb_per_s": moved / seconds / 1e9,
         "read_gb_per_s": bandwidth["read"] / 1e9,
         "copy_gb_per_s": bandwidth["copy"] / 1e9,
-        "hot_read_gb_per_s": bandwidth["hot"] / 1e9,
+        **({"hot_read_gb_per_s": bandwidth["hot"] / 1e9} if "hot" in bandwidth else {}),
         "read_floor_share": case.traffic.read / bandwidth["read"] / seconds,
         "copy_floor_share": moved / bandwidth["copy"] / seconds,
     }

@@ -17,9 +17,8 @@ from typing import Any
 
 import fastcolor
 
-from . import suites, timing
+from . import device, suites, timing
 from .cases import Case, Setting
-from .floor import BUFFER_BYTES, QUICK_BUFFER_BYTES, Floor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,9 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--malloc", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
-    setting = Setting(args.threads, args.malloc, args.quick)
+    setting = Setting(args.threads, args.malloc, args.quick, args.device)
     set_threads(setting.threads)
     args.out.write_text(json.dumps(run(args.suites, setting)))
     return 0
@@ -52,7 +52,8 @@ def set_threads(threads: int) -> None:
 
 def run(names: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
     """Results of all cases of all named suites."""
-    floor = Floor(setting.threads, QUICK_BUFFER_BYTES if setting.quick else BUFFER_BYTES)
+    where = device.place(setting.device)
+    floor = where.floor(setting)
     results = []
     for name in names:
         for case in suites.cases(name, setting):
@@ -63,7 +64,7 @@ def run(names: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
             for result in measured:
                 print("  " + line(result), flush=True)
             results += measured
-            _forget_compiled()
+            where.forget()
     return results
 
 
@@ -87,18 +88,16 @@ def line(result: dict[str, Any]) -> str:
     if result["status"] == "wrong":
         check = result["check"]
         return f"{name} WRONG: {check['mismatch']:.3%} outside {check['tolerance']}, at worst {check['worst']:g}"
-    text = f"{name} {result['mp_per_s']:8.1f} MP/s {1e3 * result['median_s']:9.2f} ms"
-    spread = f"[{1e3 * result['p20_s']:.2f}, {1e3 * result['p80_s']:.2f}]"
-    text += f" {spread:>20} {result['read_floor_share']:6.1%} of the read floor"
+    if result.get("host"):
+        return f"{name} {1e6 * result['median_s']:8.1f} us of the host"
+    text = f"{name} {result['mp_per_s']:8.1f} MP/s {1e3 * result['median_s']:9.3f} ms"
+    spread = f"[{1e3 * result['p20_s']:.3f}, {1e3 * result['p80_s']:.3f}]"
+    text += (
+        f" {spread:>20} {result['read_floor_share']:6.1%} of the read floor, {result['copy_floor_share']:.1%} of copy"
+    )
     if result["status"] == "inexact":
         text += f"  inexact: {result['check']['mismatch']:.3%}"
     return text
-
-
-def _forget_compiled() -> None:
-    """Code that torch compiled for the last case must not count against its limit of recompilations."""
-    if torch := sys.modules.get("torch"):
-        torch._dynamo.reset()
 
 
 if __name__ == "__main__":

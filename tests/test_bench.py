@@ -11,7 +11,7 @@ import pytest
 
 import fastcolor
 from bench import bytes as traffic
-from bench import compare, goals, machine, peers_numpy, peers_other, report, runner, schema, timing, worker
+from bench import compare, device, goals, machine, peers_numpy, peers_other, report, runner, schema, timing, worker
 from bench.__main__ import main
 from bench.cases import Candidate, Case, Setting
 from bench.floor import Floor
@@ -288,7 +288,7 @@ def test_schema_names_what_is_wrong(document, damage, where, tmp_path):
 
 def test_worker_writes_valid_results(photo, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(worker, "set_threads", lambda threads: None)
-    monkeypatch.setattr(worker, "QUICK_BUFFER_BYTES", 1 << 16)
+    monkeypatch.setattr(device, "QUICK_BUFFER_BYTES", 1 << 16)
     monkeypatch.setattr(worker.suites, "cases", lambda name, setting: iter([a_case(photo)]))
     words = ["histogram", "--threads", "1", "--malloc", "default", "--quick", "--out", str(tmp_path / "r.json")]
     assert worker.main(words) == 0
@@ -313,6 +313,6 @@ def committed():
 def test_readme_and_report_say_what_the_json_says():
     documents = [schema.read(path) for path in committed()]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert report.with_block(readme, report.block(report.quoted(documents))) == readme, "run `python -m bench report`"
+    assert report.with_block(readme, report.blocks(documents)) == readme, "run `python -m bench report`"
     written = (ROOT / "bench/report/README.md").read_text(encoding="utf-8")
     assert report.report(documents, committed()) == written, "run `python -m bench report`"

@@ -1,0 +1,430 @@
+"""``python -m bench --device cuda`` without a GPU: its suites, clocks, report and errors, with stand-ins for libraries.
+
+NumPy stands in for CuPy, tensors on the CPU for those on a GPU, events that read the wall clock for CUDA events. What
+only a GPU can show is its figures.
+"""
+
+from __future__ import annotations
+
+import copy
+import doctest
+import importlib
+import json
+import pkgutil
+import time
+import types
+
+import numpy as np
+import pytest
+
+import bench
+from bench import bytes as traffic
+from bench import clocks, compare, device, device_cuda, goals, gpu, inputs, peers_cupy, report, runner, schema, timing
+from bench import machine as host_machine
+from bench import peers_cupy_video as video
+from bench.__main__ import main
+from bench.cases import Candidate, Case, Setting
+from bench.peers import Peers
+from bench.suites import SUITES, cases, of
+from bench.worker import line
+from bench.worker import run as run_worker
+from fastcolor import reference
+
+torch = pytest.importorskip("torch")
+
+QUICK = Setting(quick=True, device="cuda")
+SMALL = ((24, 37), (40, 52))
+MADE_UP = {
+    "name": "Made-Up GPU 1",
+    "compute_capability": "0.0",
+    "memory_gb": 1.5,
+    "driver": "1.2.3",
+    "cuda_of_torch": "0.1",
+    "cuda_runtime": "0.1",
+    "nvrtc": "0.2",
+    "clock_sm_mhz": 1000.0,
+    "clock_sm_max_mhz": 2000.0,
+}
+
+
+class FakeEvent:
+    """Reads the wall clock where a CUDA event marks a stream."""
+
+    def __init__(self, enable_timing=False):
+        assert enable_timing
+
+    def record(self):
+        self.at = time.perf_counter()
+
+    def synchronize(self):
+        assert self.at
+
+    def elapsed_time(self, end):
+        return 1e3 * (end.at - self.at)
+
+
+FAKE_CUDA = types.SimpleNamespace(
+    Event=FakeEvent,
+    synchronize=lambda: None,
+    empty_cache=lambda: None,
+    current_device=lambda: 0,
+    get_device_properties=lambda index: types.SimpleNamespace(L2_cache_size=1 << 10),
+    reset_peak_memory_stats=lambda: None,
+    memory_allocated=lambda: 100,
+    max_memory_allocated=lambda: 350,
+)
+
+
+@pytest.fixture
+def place(monkeypatch):
+    """Every module finds the stand-in where it asks for the device "cuda"."""
+    monkeypatch.setattr(clocks, "LEAD", 1e-6)
+    monkeypatch.setattr(device_cuda, "QUICK_BUFFER_BYTES", 1 << 12)
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    stand_in = device_cuda.Cuda("cpu", np, FAKE_CUDA, (("fastcolor", "numba"),), SMALL, flush=1 << 12)
+    stand_in.network_images = 1
+    monkeypatch.setattr(device, "place", lambda name: stand_in if name == "cuda" else device.Cpu())
+    return stand_in
+
+
+@pytest.mark.parametrize("suite", of("cuda"))
+def test_every_candidate_of_every_suite_is_right(suite, place, monkeypatch):
+    monkeypatch.setattr(timing, "QUICK", timing.Budget(0.001, 2, 2))
+    results = run_worker([suite], QUICK)
+    assert {r["status"] for r in results} == {"ok"}, [line(r) for r in results if r["status"] != "ok"]
+    names = {r["candidate"] for r in results if r["main"]}
+    assert "fastcolor" in " ".join(names)
+    if suite != "network":
+        assert any("CuPy" in name for name in names) or suite == "temporal"
+        assert any("torch.compile" in name for name in names)
+        assert {bool(r.get("host")) for r in results} == {False, True}
+    for r in results:
+        assert r["peak_bytes"] == 250
+        assert (r["copy_floor_share"] is None) == bool(r.get("host"))
+        assert line(r).startswith(r["candidate"])
+    schema.validate({"metadata": a_metadata(), "results": results})
+
+
+def test_decode_covers_sizes_types_and_layouts(place):
+    made = [(c.dtype, c.layout, c.pixels, c.host) for c in cases("decode", QUICK)]
+    for dtype in ("float32", "float16", "bfloat16"):
+        for layout in ("planar", "channels-last"):
+            for height, width in SMALL:
+                assert (dtype, layout, height * width, False) in made
+    assert sum(host for *_, host in made) == 1
+    mains = [c for c in cases("decode", QUICK) if c.main]
+    assert [(c.dtype, c.layout, c.pixels) for c in mains] == [("float32", "planar", 40 * 52)]
+
+
+def test_all_colors_run_on_the_device(place, monkeypatch):
+    names = [c.name for c in cases("encode", Setting(device="cuda"))]
+    assert names[-1] == "all 2^24 colors"
+
+
+def a_case(rgb, *extra, **options):
+    """A histogram with the right answer on the stand-in's arrays, and whatever else is to be tried."""
+    right = reference.histogram(rgb, 17)
+    where = device.place("cuda")
+    mine = Candidate("fastcolor", lambda: lambda: where.put(right), ours=True)
+    return Case(
+        suite="histogram",
+        name="tiny",
+        shape="33x61x3",
+        dtype="uint8",
+        layout="channels-last",
+        pixels=33 * 61,
+        traffic=traffic.histogram(33 * 61, 17),
+        check=compare.equal(right),
+        candidates=(mine, *extra),
+        main=True,
+        **options,
+    )
+
+
+@pytest.fixture
+def rgb():
+    return np.random.default_rng(0).integers(0, 256, (33, 61, 3), dtype=np.uint8)
+
+
+def test_wrong_answers_get_no_time(place, rgb):
+    wrong = place.put(reference.histogram(rgb, 17) + 1)
+
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    def hungry():
+        raise OutOfMemoryError("CUDA out of memory\nof 80 GB")
+
+    extra = (
+        Candidate("planted", lambda: lambda: wrong),
+        Candidate("approximation", lambda: lambda: wrong, inexact="planted"),
+        Candidate("raises", lambda: lambda: 1 / 0),
+        Candidate("hungry", lambda: hungry),
+        Candidate("absent", lambda: lambda: wrong, needs=("no_such_module",)),
+    )
+    results = {r["candidate"]: r for r in timing.measure(a_case(rgb, *extra), QUICK, place.floor(QUICK))}
+    assert {name: r["status"] for name, r in results.items()} == {
+        "fastcolor": "ok",
+        "planted": "wrong",
+        "approximation": "inexact",
+        "raises": "error",
+        "hungry": "skipped",
+        "absent": "skipped",
+    }
+    assert {name for name, r in results.items() if "median_s" in r} == {"fastcolor", "approximation"}
+    assert results["hungry"]["note"] == "OutOfMemoryError: CUDA out of memory"
+
+
+def test_a_backend_that_does_not_run_is_skipped_with_its_reason(place, rgb, monkeypatch):
+    status = types.SimpleNamespace(reason="no driver; install one")
+    monkeypatch.setattr(timing.fastcolor, "backends", lambda: {"second": status})
+    case = a_case(rgb, Candidate("second", lambda: lambda: None, ours=True, backend="second"))
+    result = timing.measure(case, QUICK, place.floor(QUICK))[1]
+    assert (result["status"], result["note"]) == ("skipped", "no driver; install one")
+
+
+def test_event_clock_flushes_off_the_clock():
+    now, order = [0.0], []
+
+    class Event:
+        def record(self):
+            self.at = now[0]
+
+        def synchronize(self):
+            pass
+
+        def elapsed_time(self, end):
+            return end.at - self.at
+
+    def flush():
+        order.append("flush")
+        now[0] += 0.3  # milliseconds
+
+    def run():
+        order.append("run")
+        now[0] += 2.0
+        return "answer"
+
+    clock = clocks.EventClock(Event, flush)
+    assert clock.flushes == 4  # of 0.3 ms each: more than the millisecond that the host may take
+    order.clear()
+    seconds, answer = clock.time(run)
+    assert seconds == pytest.approx(2e-3)
+    assert answer == "answer"
+    assert order == ["flush"] * 4 + ["run"]
+
+
+def test_enqueue_clock_waits_only_before_and_after():
+    order = []
+    seconds, answer = clocks.EnqueueClock(lambda: order.append("wait")).time(lambda: order.append("call"))
+    assert order == ["wait"] + ["call"] * clocks.CALLS + ["wait"]
+    assert answer is None
+    assert 0 < seconds < 1
+
+
+def test_flush_is_larger_than_the_l2(place, monkeypatch):
+    sizes = []
+    real = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda size, **options: sizes.append(size) or real(size, **options))
+    for l2, flush, wanted in ((1 << 10, 1 << 8, 1 << 12), (1 << 10, 1 << 14, 1 << 14)):
+        cuda = types.SimpleNamespace(**vars(FAKE_CUDA))
+        cuda.get_device_properties = lambda index, l2=l2: types.SimpleNamespace(L2_cache_size=l2)
+        device_cuda.Cuda("cpu", np, cuda, flush=flush).clock()
+        assert 4 * sizes.pop() == wanted
+
+
+def test_fusing_is_left_to_the_module():
+    def function(x):
+        return x
+
+    assert peers_cupy.fuse(np, function) is function
+    assert peers_cupy.fuse(types.SimpleNamespace(fuse=lambda f: ("fused", f)), function) == ("fused", function)
+
+
+def test_cupy_peers_take_odd_sizes_and_other_types():
+    rng = np.random.default_rng(1)
+    bins = inputs.bins()
+    x, y = rng.normal(0, 3, (bins.n, 33, 61)).astype(np.float16), rng.random((33, 61), dtype=np.float32)
+    expected = compare.image(reference.decode(x, y, bins))
+    assert expected(peers_cupy.decode(np, bins, 0.38)(x, y)).ok
+    assert expected(peers_cupy.decode(np, bins, 0.38, -1)(np.moveaxis(x, 0, -1), y)).ok
+    assert expected(peers_cupy.decode_planes(np, bins, 0.38)(x, y)).ok
+    chroma = rng.uniform(-0.3, 0.3, (2, 7, 5)).astype(np.float32)
+    for luma in (y, reference.to_uint8(y)):
+        assert compare.image(reference.merge(chroma, luma))(video.merge(np, chroma.shape, luma.shape)(chroma, luma)).ok
+
+
+def test_rounding_to_bfloat16_is_that_of_torch():
+    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    values[:2] = [1.00390625, 1.01171875]  # ties, to even below and above
+    for dtype in ("bfloat16", "float16", "float32"):
+        wanted = torch.from_numpy(values).to(getattr(torch, dtype)).float().numpy()
+        assert (inputs.rounded(values, dtype) == wanted).all()
+
+
+def test_answers_of_every_kind_come_to_the_host(place):
+    on_gpu = types.SimpleNamespace(get=lambda: np.arange(3))  # as a CuPy array has it
+    tensor = torch.tensor([1.5], dtype=torch.bfloat16, requires_grad=True)
+    there = place.host((tensor, [on_gpu, np.ones(2)]))
+    assert there[0].tolist() == [1.5]
+    assert there[1][0].tolist() == [0, 1, 2]
+    assert there[1][1].tolist() == [1, 1]
+
+
+def test_second_backends_and_cupy_arrays_compete_on_the_gpu_alone(place):
+    array = place.put(np.zeros((2, 2), np.float32))
+    place.ours = (("fastcolor", "numba"), ("fastcolor, other", "other"))
+    make = Peers(QUICK, array)
+    assert [c.name for c in make.ours(lambda backend: None)] == ["fastcolor"]
+    assert [c.backend for c in make.ours(lambda backend: None, second=True)] == ["numba", "other"]
+    assert [c.name for c in make.ours_on_cupy(lambda backend: None)] == ["fastcolor, CuPy arrays"]
+    assert Peers(Setting(), array).ours_on_cupy(lambda backend: None) == []
+
+
+def a_metadata():
+    metadata = runner._metadata(host_machine.describe(), True, "cuda", ["--device", "cuda", "--quick"])
+    return metadata | {"gpu": MADE_UP}
+
+
+@pytest.fixture
+def document(place, monkeypatch):
+    """What a run on a GPU writes, with made-up times: ours 100 us at 85 % of copy; peers 200, 300, ... us."""
+    monkeypatch.setattr(timing, "QUICK", timing.Budget(0.001, 2, 2))
+    results = run_worker(["encode", "decode"], QUICK)
+    for suite in ("encode", "decode"):
+        for k, r in enumerate(r for r in results if r["suite"] == suite and r["main"]):
+            r |= dict.fromkeys(("median_s", "p20_s", "p80_s"), 1e-4 * (k + 1))
+            r |= {"copy_floor_share": 0.85 / (k + 1), "mp_per_s": 1000 / (k + 1)}
+    results[0]["check"] |= {"mismatch": 0.0}
+    return json.loads(json.dumps({"metadata": a_metadata(), "results": results}))
+
+
+def test_goals_of_the_gpu(document):
+    results = document["results"]
+    for r in results:
+        if r["candidate"] == "torch.compile" and r["main"]:
+            r["median_s"] = 4.2e-4 if r["suite"] == "encode" else 7e-4
+    table = report.goal_table(results, "cuda")
+    assert "| decode | share of the measured copy bandwidth | >= 0.8  | 0.85 | reached |" in table
+    assert "| decode | x torch.compile | >= 5 x | 7 x | reached |" in table
+    assert "| encode | x torch.compile | >= 5 x | 4.2 x | **missed** |" in table
+    assert "not measured" in table  # all 2^24 colors, which a quick run leaves out
+    assert {goal.suite for goal in goals.of("cuda")} == {"encode", "decode"}
+    assert goals.of("cpu") is goals.GOALS
+
+
+def test_report_renders_a_document_of_a_gpu(document, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "all--made-up--cuda.json"
+    schema.write(path, document)
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text(f"before\n{report.START}\nold\n{report.END}\nafter", encoding="utf-8")
+    written = report.write([path])
+    assert [p.relative_to(tmp_path).as_posix() for p in written] == [
+        "bench/report/speed-cuda.png",
+        "bench/report/README.md",
+        "README.md",
+    ]
+    text = (tmp_path / "bench/report/README.md").read_text(encoding="utf-8")
+    for part in (
+        "- Made-Up GPU 1, compute capability 0.0, 1.5 GB; driver 1.2.3; CUDA runtime 0.1, NVRTC 0.2",
+        "clocks at the start: SM 1000 MHz (at most 2000)",
+        "### decode: planar float32, 40x52",
+        "### decode: channels-last bfloat16, 24x37",
+        "| **fastcolor** | 1000 | 100 | 100..100 |",
+        "### Host time of a call",
+        "*Method on a GPU.*",
+    ):
+        assert part in text
+    assert "host, " not in text.split("### Host time of a call")[0].split("### encode")[1]
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("before\n")
+    assert "| decode (logits and luma to RGB) | 32x40x52 float32 | 100 | 0.85 |" in readme
+    assert "Made-Up GPU 1, driver 1.2.3, CUDA 0.1" in readme
+
+
+def test_a_document_of_a_gpu_leaves_the_table_of_the_cpu_alone(document):
+    cpu = copy.deepcopy(document)
+    cpu["metadata"] |= {"device": "cpu"}
+    del cpu["metadata"]["gpu"]
+    for r in cpu["results"]:
+        r |= {"hot_read_gb_per_s": 1.0, "read_gb_per_s": 1.0, "copy_gb_per_s": 1.0, "gb_per_s": 1.0}
+        r.pop("host", None)
+    assert report.quoted([cpu, document], "cpu") is cpu
+    assert report.quoted([cpu, document], "cuda") is document
+    assert report.quoted([cpu], "cuda") is None
+    assert report.blocks([cpu]) == report.block(cpu)
+    assert report.blocks([document, cpu]).startswith(report.block(cpu) + "\n\n")
+
+
+def test_schema_wants_the_gpu(document, tmp_path):
+    for damage in (lambda m: m.pop("gpu"), lambda m: m["gpu"].pop("nvrtc")):
+        broken = copy.deepcopy(document)
+        damage(broken["metadata"])
+        with pytest.raises(ValueError, match=r"metadata\.gpu"):
+            schema.write(tmp_path / "broken.json", broken)
+
+
+def test_a_run_asks_for_the_gpu_first(document, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "ask", lambda: (MADE_UP, ""))
+    asked = []
+    monkeypatch.setattr(runner, "_worker", lambda *words: asked.append(words) or document["results"])
+    out = tmp_path / "made-up.json"
+    assert main(["--device", "cuda", "--quick", "--out", str(out)]) == 0
+    assert asked == [(of("cuda"), 1, "default", True, "cuda")]
+    metadata = schema.read(out)["metadata"]
+    assert metadata["gpu"] == MADE_UP
+    assert metadata["command"] == "python -m bench --device cuda --quick"
+    path = runner.default_path(of("cuda"), metadata, quick=False)
+    assert path.name == "all--made-up-gpu-1--cuda.json"
+
+
+def test_without_a_gpu_there_is_one_clear_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "ask", lambda: ({}, "torch sees no CUDA device; `nvidia-smi` must list one"))
+    monkeypatch.setattr(runner, "_worker", lambda *words: pytest.fail("a worker was started"))
+    assert main(["--device", "cuda", "--out", str(tmp_path / "x.json")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("bench: error: --device cuda: torch sees no CUDA device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_missing_is_named_with_its_remedy(monkeypatch, capsys):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "built without CUDA; install" in gpu.missing()
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "sees no CUDA device; `nvidia-smi`" in gpu.missing()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    status = types.SimpleNamespace(available=False, reason="ImportError: no cupy\n; pip install it")
+    monkeypatch.setattr("fastcolor.backends", lambda: {"cupy": status})
+    assert gpu.main() == 2
+    assert capsys.readouterr().out == "fastcolor's backend cupy does not run: ImportError: no cupy ; pip install it\n"
+    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
+    assert gpu.missing().startswith("torch is not installed; pip install torch")
+
+
+def test_fields_of_the_driver_tool_that_it_does_not_tell_are_left_out():
+    assert gpu.smi_fields("1.2.3, 100, [N/A], 200, 300, [Not Supported], 31\n") == {
+        "driver": "1.2.3",
+        "clock_sm_mhz": 100.0,
+        "clock_sm_max_mhz": 200.0,
+        "clock_memory_max_mhz": 300.0,
+        "temperature_c": 31.0,
+    }
+    assert gpu.smi_fields("") == {}
+
+
+@pytest.mark.parametrize("words", [["startup"], ["--threads", "1"], ["--malloc", "tuned"]])
+def test_what_is_for_the_cpu_is_refused(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--device", "cuda", *words])
+    assert stop.value.code == 2
+    assert "which are for the CPU" in capsys.readouterr().err
+    assert of("cpu") == list(SUITES)
+
+
+@pytest.mark.parametrize("name", [info.name for info in pkgutil.iter_modules(bench.__path__, "bench.")])
+def test_examples_of_the_bench_run(name):
+    if name != "bench.__main__":
+        assert doctest.testmod(importlib.import_module(name), extraglobs={"np": np}).failed == 0
