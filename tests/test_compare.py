@@ -321,5 +321,5 @@ def test_loss_rejects(arithmetic: compare.Arithmetic) -> None:
         (loss, stale),
         (loss, gradient[:, ::-1]),
     ):
-        with pytest.raises(AssertionError, match="(loss|gradient): "):
+        with pytest.raises(AssertionError, match=r"(loss|gradient): "):
             compare.assert_loss_close(*wrong, logits, labels, weights, arithmetic=arithmetic)

@@ -1,0 +1,45 @@
+"""Run under compute-sanitizer by test_gpu_sanitizer: every operation, or one planted fault that the tool must find.
+
+Memory comes straight from the driver here: a pool would hide accesses just outside an array.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import compare
+import cupy
+import gpu_cases
+import numpy as np
+import torch
+
+FAULTS = {
+    "memcheck": "if (threadIdx.x == 31) out[n] = 1;",
+    "racecheck": "__shared__ int s[64]; s[threadIdx.x] = threadIdx.x; out[threadIdx.x] = s[63 - threadIdx.x];",
+}
+BACKEND = "cupy"
+
+
+def run_every_case() -> None:
+    rng, arithmetic = np.random.default_rng(0), compare.arithmetic_of(BACKEND)
+    for case in gpu_cases.CASES:
+        inputs = case.inputs(rng)
+        put = (lambda array: torch.from_numpy(array).cuda()) if case.torch_only else cupy.asarray
+        results = case.call({name: put(array) for name, array in inputs.items()}, BACKEND)
+        case.check(inputs, results, arithmetic)
+        print(f"ran {case.name}", flush=True)
+
+
+def run_fault(tool: str) -> None:
+    code = f'extern "C" __global__ void planted(int *out, int n) {{ {FAULTS[tool]} }}'
+    out = cupy.zeros(64, dtype="int32")
+    cupy.RawKernel(code, "planted")((1,), (64,), (out, np.int32(64)))
+    cupy.cuda.Device().synchronize()
+
+
+if __name__ == "__main__":
+    cupy.cuda.set_allocator(None)
+    if len(sys.argv) > 1:
+        run_fault(sys.argv[1])
+    else:
+        run_every_case()
