@@ -54,9 +54,13 @@ FC_DEVICE f16 from_float<f16>(float x) {
 
 template <>
 FC_DEVICE bf16 from_float<bf16>(float x) {
-    u32 bits = __float_as_uint(x);
     bf16 y;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+#else
+    const u32 bits = __float_as_uint(x);
     y.bits = x != x ? (u16)((bits >> 16) | 64) : (u16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+#endif
     return y;
 }
 

@@ -1,0 +1,97 @@
+"""Weighted cross entropy on a GPU: which instance of ``loss.cu`` runs, and on what.
+
+Nothing comes back to the host: the scale is read, and the loss is left, on the device.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ._arrays import contiguous, empty, pointer
+from ._cuda_decode import FAST_BINS, THREADS, row_stride, tile_pixels
+from ._cuda_engine import Engine, index_type, index_value, scalar_type
+from ._layout import planes
+
+WIDE = 4  # pixels a thread
+SUMMERS = 256  # as in loss.cu
+_MOST_BLOCKS = 2048  # of a pass that goes round and round, and may have nothing to do
+
+
+def weighted_cross_entropy(
+    engine: Engine, logits: Any, labels: Any, weights: Any, scale: Any, gradient: Any = None
+) -> Any:
+    """``scale sum_i w_i (logsumexp(x_i) - x_i[y_i])``; ``gradient[...] = scale w_i (softmax(x_i) - [b = y_i])``.
+
+    Parameters
+    ----------
+    engine : Engine
+    logits : array, shape (N, n, ...)
+        float32, float16 or bfloat16; contiguous, or channels-last in memory.
+    labels : array, shape (N, ...), uint8, int32 or int64
+        One that is no bin makes the loss NaN, and the gradient of its pixel that of no label.
+    weights : array, shape of the labels, float32
+    scale : array of one float32
+    gradient : array, dtype and memory layout of the logits, optional
+        Written if given.
+
+    Returns
+    -------
+    array, shape (), float32
+        Bit for bit the same at every call.
+    """
+    with engine.context(logits):
+        x, _ = planes(logits, 1)
+        target = None if gradient is None else _same_layout(gradient, x)
+        images, n, count = x.shape
+        pixels, last, size = images * count, count == 1, x.itemsize
+        labels, weights = contiguous(labels), contiguous(weights)
+        index = index_type(pixels * n)
+        kinds = f"{scalar_type(labels)}, {'false' if gradient is None else 'true'}, {index}>"
+        between = (index_value(index, count), index_value(index, pixels))
+        if last or n != FAST_BINS:
+            row = row_stride(n, size) if last else n
+            threads = tile_pixels(row * size)
+            each, shared = 1, threads * row * size
+            fast = n if n == FAST_BINS else 0
+            expression = f"fc::loss_tiled<{scalar_type(x)}, {fast}, {'true' if last else 'false'}, {kinds}"
+            head: tuple[Any, ...] = (pointer(x), np.int32(n), np.int32(row if last else threads), *between)
+        else:
+            arrays = (x, labels, weights, target)
+            wide = count % WIDE == 0 and not any(int(pointer(array)) % 16 for array in arrays)
+            each, threads, shared = WIDE if wide else 1, THREADS, 0
+            expression = f"fc::loss_planar<{scalar_type(x)}, {n}, {each}, {kinds}"
+            head = (pointer(x), *between)
+        blocks = -(-pixels // (each * threads))
+        sums, loss = empty(x, (blocks,), "float32"), empty(x, (), "float32")
+        tail = map(pointer, (labels, weights, scale, target, sums))
+        engine.launch(x, "loss", expression, blocks, threads, (*head, *tail), shared)
+        args = (pointer(sums), np.uint32(blocks), pointer(scale), pointer(loss))
+        engine.launch(x, "loss", "fc::loss_total", 1, SUMMERS, args)
+        return loss
+
+
+def scale_unless_one(engine: Engine, gradient: Any, factor: Any) -> Any:
+    """``gradient *= factor``, one float32 on the device, in place; a factor of 1 moves no memory."""
+    with engine.context(gradient):
+        values, copied = planes(gradient, 1)
+        assert not copied, "a gradient of a loss is dense"
+        count = math.prod(values.shape)
+        index = index_type(count)
+        blocks = min(-(-count // (THREADS * (16 // values.itemsize))), _MOST_BLOCKS)
+        expression = f"fc::scale_unless_one<{scalar_type(values)}, {index}>"
+        args = (pointer(values), index_value(index, count), pointer(factor))
+        engine.launch(values, "loss", expression, blocks, THREADS, args)
+    return gradient
+
+
+def _same_layout(gradient: Any, x: Any) -> Any:
+    view, copied = planes(gradient, 1)
+    if copied or view.shape != x.shape:
+        raise ValueError(
+            f"gradient: expected the memory layout of the logits, {tuple(x.shape)} as (images, bins, pixels), "
+            f"got {tuple(view.shape)}{' after a copy' if copied else ''}"
+        )
+    return view
