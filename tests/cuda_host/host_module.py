@@ -91,7 +91,7 @@ class HostModule:
             ]
         )
         # The hooks that -fsanitize=thread calls are in trace.h, so that its own library must stay out.
-        hooks = ("-fsanitize=thread", "-nodefaultlibs") if trace else ()
+        hooks = ("-O2", "-fsanitize=thread", "-nodefaultlibs") if trace else ()
         libraries = (self.runtime._name, *(["-lstdc++", "-lm", "-lgcc_s", "-lc"] if trace else []))
         library = build(text, (*kept, *flags, *hooks), libraries)
         self._library = ctypes.CDLL(str(library))

@@ -28,6 +28,7 @@ from bench import bytes as models
 from .host_module import HostModule, runtime
 
 Array = NDArray[Any]
+ENGINE = Engine(partial(HostModule, trace=True), nullcontext)
 SECTOR = 32
 WARP = 32
 _ACCESS = np.dtype(
@@ -65,15 +66,14 @@ class Row:
         return (self.read + self.write) / least - 1
 
 
-def record(run: Callable[[Engine], object]) -> Array:
-    """All accesses to global memory of what `run` launches on the engine it is given."""
-    engine = Engine(partial(HostModule, trace=True), nullcontext)
+def record(run: Callable[[], object]) -> Array:
+    """All accesses to global memory of what `run` launches on :data:`ENGINE`."""
     library = runtime(("-DFC_HOST_TRACE",))
     library.fc_host_trace_stop.restype = ctypes.c_void_p
     count = ctypes.c_uint64()
     library.fc_host_trace_start()
     try:
-        run(engine)
+        run()
     finally:
         address = library.fc_host_trace_stop(ctypes.byref(count))
     if not count.value:
@@ -159,10 +159,10 @@ def aligned(shape: Sequence[int], dtype: Any) -> Array:
 
 @dataclass(frozen=True)
 class Case:
-    """One operation on its main path: `run(engine)` reads and writes `streams`, `pixels` of them."""
+    """One operation on its main path: `run()` reads and writes `streams`, `pixels` of them."""
 
     name: str
-    run: Callable[[Engine], object]
+    run: Callable[[], object]
     streams: tuple[Array, ...]
     pixels: int
     least: models.Traffic

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode
+from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_merge, _cuda_smoother
 
 from bench import bytes as models
 from fastcolor import reference
 
-from .traffic import Array, Case, aligned
+from .traffic import ENGINE, Array, Case, aligned
 
-HEIGHT, WIDTH, BINS = 64, 256, 32
+HEIGHT, WIDTH, BINS, CELLS = 64, 256, 32, 65
 PIXELS = HEIGHT * WIDTH
 LOGITS = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 LAYOUTS = {"planar": 0, "channels-last": -1}
@@ -23,13 +23,16 @@ def cases() -> Iterator[Case]:
     """All of them, operation by operation."""
     rng = np.random.default_rng(4)
     bins = _bins(rng)
+    yield from _encoding(rng, bins)
     yield from _decoding(rng, bins)
+    yield from _smoothing(rng, bins)
+    yield from _merging(rng)
 
 
 def _bins(rng: np.random.Generator) -> reference.ColorBins:
     colors = (rng.uniform(-1, 1, (BINS, 2)) * [0.4, 0.6]).astype(np.float32)
     prior = rng.random(BINS) + 0.01
-    return reference.ColorBins(rng.integers(0, BINS, (65, 65)).astype(np.uint8), colors, prior / prior.sum())
+    return reference.ColorBins(rng.integers(0, BINS, (CELLS, CELLS)).astype(np.uint8), colors, prior / prior.sum())
 
 
 def _logits(rng: np.random.Generator, dtype: str, axis: int) -> Array:
@@ -38,6 +41,71 @@ def _logits(rng: np.random.Generator, dtype: str, axis: int) -> Array:
     values = rng.standard_normal(shape).astype(np.float32)
     x[...] = values.view(np.uint32) >> 16 if dtype == "bfloat16" else values
     return x
+
+
+def _encoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
+    luma, weights = aligned((HEIGHT, WIDTH), np.float32), aligned((HEIGHT, WIDTH), np.float32)
+    for layout, axis in {"interleaved": -1, "planar": 0}.items():
+        rgb = aligned((HEIGHT, WIDTH, 3) if axis else (3, HEIGHT, WIDTH), np.uint8)
+        rgb[...] = rng.integers(0, 256, rgb.shape)
+        for dtype in ("uint8", "int64"):
+            labels = aligned((HEIGHT, WIDTH), dtype)
+            yield Case(
+                f"encode, {layout}, {dtype} labels",
+                lambda rgb=rgb, axis=axis, labels=labels: _cuda_encode.encode(
+                    ENGINE, rgb, bins, channel_axis=axis, label_dtype=str(labels.dtype), out=(luma, labels, weights)
+                ),
+                (rgb, luma, labels, weights),
+                PIXELS,
+                models.encode(PIXELS, labels.itemsize),
+            )
+        yield Case(
+            f"histogram, {layout}",
+            lambda rgb=rgb, axis=axis: _cuda_encode.histogram(ENGINE, rgb, CELLS, channel_axis=axis),
+            (rgb,),
+            PIXELS,
+            models.histogram(PIXELS, CELLS),
+        )
+
+
+def _smoothing(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
+    luma = aligned((HEIGHT, WIDTH), np.float32)
+    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
+    for dtype in LOGITS:
+        for layout, axis in LAYOUTS.items():
+            x = _logits(rng, dtype, axis)
+            frame = np.moveaxis(x, axis, 0)
+            for ring in ("float32", "float16", "uint8") if dtype == "float32" else ("uint8",):
+                smoother = _cuda_smoother.TemporalSmoother(ENGINE, bins, window=3, ring=ring)
+                smoother.step(frame, luma, out=rgb)
+                smoother._sums, smoother._past = map(_realigned, (smoother._sums, smoother._past))
+                yield Case(
+                    f"smoothing, {layout}, {dtype}, {ring} ring",
+                    lambda smoother=smoother, frame=frame: smoother.step(frame, luma, out=rgb),
+                    (x, luma, rgb, smoother._sums, smoother._past),
+                    PIXELS,
+                    models.temporal(PIXELS, BINS, np.dtype(ring).itemsize, x.itemsize),
+                )
+
+
+def _realigned(array: Array) -> Array:
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def _merging(rng: np.random.Generator) -> Iterator[Case]:
+    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
+    chroma = aligned((2, HEIGHT // 4, WIDTH // 4), np.float32)
+    for dtype in ("float32", "uint8"):
+        luma = aligned((HEIGHT, WIDTH), dtype)
+        yield Case(
+            f"merge, {dtype} luma",
+            lambda luma=luma: _cuda_merge.merge(ENGINE, chroma, luma, out=rgb),
+            (luma, rgb),
+            PIXELS,
+            models.merge(PIXELS, chroma[0].size, luma.itemsize),
+        )
 
 
 def _decoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
@@ -52,15 +120,15 @@ def _decoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
             what = f"{layout}, {dtype}"
             yield Case(
                 f"decode, {what}",
-                lambda engine, x=x, axis=axis: _cuda_decode.decode(engine, x, luma, bins, axis=axis, out=rgb),
+                lambda x=x, axis=axis: _cuda_decode.decode(ENGINE, x, luma, bins, axis=axis, out=rgb),
                 (x, luma, rgb),
                 PIXELS,
                 models.decode(PIXELS, BINS, bytes_each),
             )
             yield Case(
                 f"decode with confidence, {what}",
-                lambda engine, x=x, axis=axis: _cuda_decode.decode(
-                    engine, x, luma, bins, axis=axis, confidence=True, out=(rgb, *maps)
+                lambda x=x, axis=axis: _cuda_decode.decode(
+                    ENGINE, x, luma, bins, axis=axis, confidence=True, out=(rgb, *maps)
                 ),
                 (x, luma, rgb, *maps),
                 PIXELS,
@@ -68,8 +136,8 @@ def _decoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
             )
             yield Case(
                 f"annealed mean, {what}",
-                lambda engine, x=x, axis=axis, chroma=chroma: _cuda_decode.annealed_mean(
-                    engine, x, bins, axis=axis, out=chroma
+                lambda x=x, axis=axis, chroma=chroma: _cuda_decode.annealed_mean(
+                    ENGINE, x, bins, axis=axis, out=chroma
                 ),
                 (x, chroma),
                 PIXELS,
@@ -77,7 +145,7 @@ def _decoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
             )
             yield Case(
                 f"confidence, {what}",
-                lambda engine, x=x, axis=axis: _cuda_decode.confidence(engine, x, axis=axis, out=maps),
+                lambda x=x, axis=axis: _cuda_decode.confidence(ENGINE, x, axis=axis, out=maps),
                 (x, *maps),
                 PIXELS,
                 models.confidence(PIXELS, BINS, bytes_each),
