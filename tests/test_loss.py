@@ -10,7 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import compare  # noqa: E402
+import gpu_cases  # noqa: E402
 from fastcolor.kernels.loss_cpu import _bfloat16_bits  # noqa: E402
+from strategies import place  # noqa: E402
 
 from fastcolor import reference  # noqa: E402
 from fastcolor.loss import weighted_cross_entropy  # noqa: E402
@@ -59,6 +62,31 @@ def test_loss_and_gradient_are_the_references(shape, dtype, layout):
     assert np.abs(logits.grad.double().numpy() - gradient).max() <= GRADIENT[dtype] * share
     if layout != "sliced":
         assert logits.grad.stride() == logits.stride()
+
+
+def loss_dtypes(kind):
+    """Those that kernels take, on the device of the kind; the loss is torch's alone."""
+    return {"torch": ["float32", "bfloat16"], "torch-cuda": ["float32", "bfloat16", "float16"]}.get(kind, [])
+
+
+@pytest.mark.ops("weighted_cross_entropy")
+@pytest.mark.arrays("dtype", loss_dtypes)
+@pytest.mark.parametrize("layout", ["planar", "channels_last", "sliced"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_backend_gives_the_references_loss(backend, kind, dtype, shape, layout):
+    """Within the bound that is derived in compare.assert_loss_close."""
+    logits, labels, weights, mask = case(shape, getattr(torch, dtype), layout)
+    device = "cuda" if kind == "torch-cuda" else "cpu"
+    there = [place(array.detach(), device) for array in (logits, labels, weights, mask)]
+    there[0].requires_grad_()
+    with gpu_cases.loss_by(backend):
+        loss = weighted_cross_entropy(*there)
+        loss.backward()
+    assert loss.dtype == torch.float32
+    if layout != "sliced":
+        assert there[0].grad.stride() == logits.stride()
+    arithmetic = compare.arithmetic_of(backend)
+    compare.assert_loss_close(loss, there[0].grad, logits, labels, weights * mask, arithmetic=arithmetic)
 
 
 def test_the_fused_path_is_the_torch_path():
