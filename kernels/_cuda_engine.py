@@ -42,10 +42,21 @@ class Engine:
         self._raw_module, self.context = raw_module, context
         self._functions: dict[tuple[int, str, str], Any] = {}
 
-    def function(self, device: int, name: str, expression: str) -> Any:
-        """The compiled instance `expression` of ``<name>.cu``; the device must be current."""
-        key = (device, name, expression)
+    def function(self, like: Any, name: str, expression: str) -> Any:
+        """The compiled instance `expression` of ``<name>.cu`` for the device of `like`, which must be current.
+
+        Raises
+        ------
+        RuntimeError
+            If it would have to be compiled while a CUDA graph is being captured.
+        """
+        key = (_arrays.device_index(like), name, expression)
         if key not in self._functions:
+            if _arrays.is_capturing(like):
+                raise RuntimeError(
+                    f"{name}: expected its kernel to be compiled before a CUDA graph is captured, got its first use "
+                    "within a capture; call the operation once with such arrays before"
+                )
             module = self._raw_module(code=source(name), options=OPTIONS, name_expressions=(expression,))
             self._functions[key] = module.get_function(expression)
         return self._functions[key]
@@ -57,8 +68,7 @@ class Engine:
 
         Arguments: NumPy scalars of the exact types, addresses as uint64, structures as arrays of size one.
         """
-        function = self.function(_arrays.device_index(like), name, expression)
-        function((blocks,), (threads,), args, shared_mem=shared)
+        self.function(like, name, expression)((blocks,), (threads,), args, shared_mem=shared)
 
 
 def scalar_type(array: Any) -> str:

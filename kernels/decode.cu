@@ -40,10 +40,10 @@ FC_DEVICE void compute(const Row &x, int k, float scale, const Palette &colors, 
     }
 }
 
-// Everything but interleaved RGB; `count` pixels lie between the planes of an output.
+// Everything but interleaved RGB; `count` pixels lie between the planes of an output, `whole`: every lane writes.
 template <int WANT, class Logit, int V, class Index>
-FC_DEVICE void write(const Results<Logit, V> &from, Index pixel, Index count, u8 *rgb, Logit *chroma, float *top,
-                     float *ratio) {
+FC_DEVICE void write(const Results<Logit, V> &from, Index pixel, Index count, bool whole, u8 *rgb, Logit *chroma,
+                     float *top, float *ratio) {
     if (WANT & (RGB_PLANES | CHROMA)) {
         const Index image = pixel / count;
         if (WANT & RGB_PLANES) {
@@ -60,8 +60,13 @@ FC_DEVICE void write(const Results<Logit, V> &from, Index pixel, Index count, u8
         }
     }
     if (WANT & CONFIDENCE) {
-        store(top + pixel, from.top);
-        store(ratio + pixel, from.ratio);
+        if (V * sizeof(float) > 16 && whole) {
+            store_warp(top + pixel, from.top);
+            store_warp(ratio + pixel, from.ratio);
+        } else {
+            store(top + pixel, from.top);
+            store(ratio + pixel, from.ratio);
+        }
     }
 }
 
@@ -70,6 +75,7 @@ __global__ void __launch_bounds__(THREADS)
     decode_planar(const Logit *x, Index count, Index pixels, float scale, Palette colors, const Luma *luma, u8 *rgb,
                   Logit *chroma, float *top, float *ratio) {
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
+    const Index first = pixel - threadIdx.x % WARP * V;  // of the warp
     Results<Logit, V> results;
     if (pixel < pixels) {
         const Held<Logit, N, V> held = hold<Logit, N, V>(x + pixel + pixel / count * (N - 1) * count, count);
@@ -78,11 +84,11 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int v = 0; v < V; ++v)
             compute<WANT>(HeldRow<Logit, N, V>{held, v}, v, scale, colors, y.at[v], results);
-        write<WANT>(results, pixel, count, rgb, chroma, top, ratio);
+        write<WANT>(results, pixel, count, first + WARP * V <= pixels, rgb, chroma, top, ratio);
     }
     if (WANT & RGB) {
         __shared__ Stage<V> stages[THREADS / WARP];
-        send(stages[threadIdx.x / WARP], results.r, results.g, results.b, rgb, pixel - threadIdx.x % WARP * V, pixels);
+        send(stages[threadIdx.x / WARP], results.r, results.g, results.b, rgb, first, pixels);
     }
 }
 
@@ -108,7 +114,7 @@ __global__ void __launch_bounds__(THREADS)
         else
             compute<WANT>(SharedRow<Logit>{LAST ? tile + threadIdx.x * stride : tile + threadIdx.x, LAST ? 1 : stride, n},
                           0, scale, colors, y, results);
-        write<WANT>(results, pixel, count, rgb, chroma, top, ratio);
+        write<WANT>(results, pixel, count, false, rgb, chroma, top, ratio);
     }
     if (WANT & RGB) {
         __shared__ Stage<1> stages[THREADS / WARP];

@@ -103,6 +103,28 @@ FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int 
     __syncthreads();
 }
 
+// Store where every lane of the warp does, next to its neighbour. Of 32 bytes a lane, halves are swapped between pairs of
+// lanes first: a request then fills whole sectors, not every other half of one.
+template <class T, int V>
+FC_DEVICE void store_warp(T *to, const Pack<T, V> &pack) {
+    if constexpr (V * sizeof(T) == 32) {
+        Words<T, V> words;
+        words.pack = pack;
+        const bool odd = threadIdx.x & 1;
+        const uint4 give = odd ? words.at[0] : words.at[1];
+        uint4 got;
+        got.x = __shfl_xor_sync(~0u, give.x, 1);
+        got.y = __shfl_xor_sync(~0u, give.y, 1);
+        got.z = __shfl_xor_sync(~0u, give.z, 1);
+        got.w = __shfl_xor_sync(~0u, give.w, 1);
+        uint4 *at = reinterpret_cast<uint4 *>(to) - odd;
+        store(at, odd ? got : words.at[0]);
+        store(at + 2, odd ? words.at[1] : got);
+    } else {
+        store(to, pack);
+    }
+}
+
 // RGB of 32 V pixels on its way out.
 template <int V>
 struct Stage {
