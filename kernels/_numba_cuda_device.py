@@ -1,8 +1,7 @@
 """How Numba launches on memory and streams that belong to torch or CuPy, and whether it can run here at all.
 
 Arrays go in as raw pointers: ``__cuda_array_interface__`` of a torch tensor is slow, fails where a gradient is
-required, and makes Numba wait for the stream. NumPy arrays come from Numba's simulator only, which takes them as they
-are. Nothing here touches CUDA before the first launch or probe.
+required, and makes Numba wait for the stream. Nothing here touches CUDA before the first launch or probe.
 """
 
 from __future__ import annotations
@@ -27,22 +26,19 @@ THREADS = 256  # of kernels without a tile
 @contextmanager
 def on_device(like: Any) -> Iterator[Any]:
     """Make the device of `like` Numba's; gives the stream that is its library's current one at this moment."""
-    if isinstance(like, np.ndarray):
-        yield 0
-        return
-    index = _arrays.device_index(like)
-    with cuda.gpus[index]:
-        if _arrays.is_torch(like):
-            handle = _arrays.library(like).cuda.current_stream(index).cuda_stream
-        else:
-            handle = _arrays.library(like).cuda.get_current_stream().ptr
-        yield cuda.external_stream(handle)
+    with cuda.gpus[_arrays.device_index(like)]:
+        yield cuda.external_stream(current_stream(like))
+
+
+def current_stream(like: Any) -> int:
+    """Handle of the current stream of torch or CuPy on the device of `like`, which is the current one."""
+    if _arrays.is_torch(like):
+        return int(_arrays.library(like).cuda.current_stream(like.device).cuda_stream)
+    return int(_arrays.library(like).cuda.get_current_stream().ptr)
 
 
 def flat(array: Any) -> Any:
     """A contiguous array as a one-dimensional argument of a kernel; bfloat16 as the bits in uint16."""
-    if isinstance(array, np.ndarray):  # the simulator writes every argument back, but for arrays "on the device"
-        return array.reshape(-1) if array.flags.writeable else cuda.to_device(array.reshape(-1))
     name = _arrays.dtype_name(array)
     interface = {
         "version": 3,

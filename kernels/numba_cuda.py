@@ -1,7 +1,7 @@
 """The second GPU backend: short Numba CUDA kernels of the main operations, for reading and for comparison.
 
-Arguments are torch CUDA tensors or CuPy arrays that the public API has validated (NumPy arrays in Numba's simulator,
-uint16 logits being the bits of bfloat16). Everything runs on the device and the current stream of the caller.
+Arguments are torch CUDA tensors or CuPy arrays that the public API has validated; uint16 logits, where a library has no
+bfloat16, are its bits. Everything runs on the device and the current stream of the caller.
 """
 
 from __future__ import annotations
