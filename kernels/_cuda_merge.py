@@ -39,9 +39,10 @@ def axis(have: int, want: int, integer: Any = np.uint32) -> Any:
     [0, 1]
     """
     names = ("have", "want", "first", "first_rest", "step", "step_rest")
-    kinds = [*((name, integer) for name in names), ("scale", np.uint32), ("shift", np.uint32), ("unit", np.float32)]
-    step = (2 * have) % (2 * want)
-    values = (have, want, *divmod(have + want, 2 * want), have // want, step, *_reciprocal(2 * want), 0.5 / want)
+    kinds = [*((name, integer) for name in names), ("scale", "u4"), ("shift", "u4"), ("unit", "f4"), ("wide", "u4")]
+    places = (*divmod(have + want, 2 * want), *divmod(2 * have, 2 * want))
+    wide = (GROUP - 1) * have < want and 2 * (want + have) <= 1 << 24
+    values = (have, want, *places, *_reciprocal(2 * want), 0.5 / want, wide)
     return np.array([values], np.dtype(kinds, align=True))
 
 

@@ -92,8 +92,16 @@ FC_DEVICE T min_of(T a, T b) { return a < b ? a : b; }
 FC_DEVICE float infinity() { return __uint_as_float(0x7f800000u); }
 FC_DEVICE float not_a_number() { return __uint_as_float(0x7fc00000u); }
 
-// floor(x + 0.5) of x clipped to [0, 255]; NaN gives 0.
-FC_DEVICE u32 to_level(float x) { return (u32)(fminf(fmaxf(x, 0.0f), 255.0f) + 0.5f); }
+// floor(x) of x clipped to [0, 255]; NaN gives 0.
+FC_DEVICE u32 to_level(float x) {
+#ifdef __CUDACC__
+    u32 level;
+    asm("cvt.rzi.u8.f32 %0, %1;" : "=r"(level) : "f"(x));  // clips by itself
+    return level;
+#else
+    return (u32)fminf(fmaxf(x, 0.0f), 255.0f);
+#endif
+}
 
 // --- memory: V elements of T at once, which lie at a multiple of V * sizeof(T) -----------------------------------------
 
@@ -169,11 +177,8 @@ struct Rgb {
 
 FC_DEVICE Rgb join(float luma, float u, float v) {
     const bool broken = luma != luma || u != u || v != v;
-    Rgb c;
-    c.r = broken ? 0 : to_level(fmaf(v, R_V, luma));
-    c.g = broken ? 0 : to_level(fmaf(u, G_U, fmaf(v, G_V, luma)));
-    c.b = broken ? 0 : to_level(fmaf(u, B_U, luma));
-    return c;
+    const float y = broken ? not_a_number() : luma + 0.5f;  // black in all three
+    return {to_level(fmaf(v, R_V, y)), to_level(fmaf(u, G_U, fmaf(v, G_V, y))), to_level(fmaf(u, B_U, y))};
 }
 
 }  // namespace fc

@@ -1,8 +1,9 @@
 // Merge: low-resolution chroma, interpolated at each pixel, joined with full-resolution luma.
 //
 // A thread takes V neighbouring pixels of the flattened image, whatever its width. Where a pixel lies between the samples
-// is counted in integers: one division a thread, then additions. The two columns of samples next to a pixel are
-// interpolated along the height once and kept while the pixels that follow lie between the same two.
+// is counted in integers: one division a thread, then additions. Columns of samples are interpolated along the height
+// first, once for all pixels beside them; where the image is V - 1 times as wide as its chroma, and away from its
+// borders, V pixels touch three columns at most, whose samples are all loaded at once.
 namespace fc {
 
 constexpr int THREADS = 256, V = 4;
@@ -12,10 +13,11 @@ constexpr int THREADS = 256, V = 4;
 template <class Index>
 struct Axis {
     Index have, want;
-    Index first, first_rest;  // of pixel 0: samples that lie at or before it, counted from that one, and the rest
+    Index first, first_rest;  // of pixel 0: samples at or before it, counted from that one, and the rest
     Index step, step_rest;    // from one pixel to the next
     u32 scale, shift;         // n / (2 want) = n scale >> shift for n < 2^31
     float unit;               // 1 / (2 want)
+    u32 wide;                 // 3 have < want, and float32 holds 2 (want + have)
 };
 
 // n / (2 want).
@@ -56,13 +58,29 @@ struct Between {
 
 // A neighbour of weight zero counts if it is NaN or infinite, as in the reference.
 FC_DEVICE float lerp(float a, float b, float weight) { return fmaf(weight, b, (1.0f - weight) * a); }
+FC_DEVICE Chroma lerp(Chroma a, Chroma b, float weight) { return {lerp(a.u, b.u, weight), lerp(a.v, b.v, weight)}; }
 
-// One column of samples, interpolated along the height.
+// What lies on a row of pixels: samples above and below, `plane` apart for U and V.
 template <class Index>
-FC_DEVICE Chroma column_of(const float *chroma, Index x, const Between<Index> &y, Index width, Index plane) {
-    const float *above = chroma + y.low * width + x, *below = chroma + y.high * width + x;
-    return {lerp(__ldg(above), __ldg(below), y.weight), lerp(__ldg(above + plane), __ldg(below + plane), y.weight)};
-}
+struct Line {
+    const float *above, *below;
+    Index plane;
+    float weight;
+
+    FC_DEVICE Line(const float *chroma, const Place<Index> &down, const Axis<Index> &rows, Index width) {
+        const Between<Index> y(down, rows);
+        above = chroma + y.low * width, below = chroma + y.high * width;
+        plane = rows.have * width, weight = y.weight;
+    }
+
+    // From column x on: what follows then lies at constant offsets.
+    FC_DEVICE void go_to(Index x) { above += x, below += x; }
+
+    FC_DEVICE Chroma column(int k) const {
+        return {lerp(__ldg(above + k), __ldg(below + k), weight),
+                lerp(__ldg(above + plane + k), __ldg(below + plane + k), weight)};
+    }
+};
 
 // V levels of luma, 0 to 255; one by one where the address is odd or the image ends.
 template <class Luma>
@@ -75,46 +93,82 @@ FC_DEVICE Pack<Luma, V> levels(const Luma *from, int valid) {
     return y;
 }
 
+// The first element becomes the last.
+template <class T>
+FC_DEVICE Pack<T, V> turned(Pack<T, V> pack) {
+    const T first = pack.at[0];
+#pragma unroll
+    for (int v = 0; v + 1 < V; ++v) pack.at[v] = pack.at[v + 1];
+    pack.at[V - 1] = first;
+    return pack;
+}
+
+struct Colors {
+    Pack<u8, V> r, g, b;
+
+    template <class Luma>
+    FC_DEVICE void set(int v, Luma luma, Chroma c) {
+        const Rgb rgb = join(level(luma), c.u, c.v);
+        r.at[v] = (u8)rgb.r, g.at[v] = (u8)rgb.g, b.at[v] = (u8)rgb.b;
+    }
+};
+
+// V pixels among three columns, of which the first lies left of the first pixel.
+template <class Luma, class Index>
+FC_DEVICE Colors among_three(const Pack<Luma, V> &y, Line<Index> line, const Place<Index> &across,
+                             const Axis<Index> &columns) {
+    line.go_to(across.next - 1);
+    const Chroma c[3] = {line.column(0), line.column(1), line.column(2)};
+    const float turn = (float)(2 * columns.want), step = (float)columns.step_rest;
+    float rest = (float)across.rest;
+    Colors colors;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+        const bool beyond = v > 0 && rest >= turn;
+        const float weight = (beyond ? rest - turn : rest) * columns.unit;
+        colors.set(v, y.at[v], lerp(beyond ? c[1] : c[0], beyond ? c[2] : c[1], weight));
+        rest += step;
+    }
+    return colors;
+}
+
+// Any V pixels, on as many rows as may be. Packs turn like wheels, so that the loop need not be unrolled.
+template <class Luma, class Index>
+FC_DEVICE Colors anywhere(Pack<Luma, V> y, const float *chroma, Place<Index> down, Place<Index> across, Index x,
+                          const Axis<Index> &rows, const Axis<Index> &columns) {
+    Colors colors = {};
+#pragma unroll 1
+    for (int v = 0; v < V; ++v) {
+        const Between<Index> sides(across, columns);
+        Line<Index> line(chroma, down, rows, columns.have);
+        line.go_to(sides.low);
+        colors = {turned(colors.r), turned(colors.g), turned(colors.b)}, y = turned(y);
+        colors.set(V - 1, y.at[V - 1], lerp(line.column(0), line.column((int)(sides.high - sides.low)), sides.weight));
+        across.advance(columns);
+        if (++x == columns.want) x = 0, across.go_to_first(columns), down.advance(rows);
+    }
+    return colors;
+}
+
 template <class Luma, class Index>
 __global__ void __launch_bounds__(THREADS)
     merge(const float *chroma, Axis<Index> rows, Axis<Index> columns, const Luma *luma, Index pixels, u8 *rgb) {
     const Index first = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
-    Pack<u8, V> r, g, b;
+    Colors colors;
     if (first < pixels) {
         const Pack<Luma, V> y = levels(luma + first, (int)min_of<Index>(V, pixels - first));
-        const Index row = divide(2 * first, columns), plane = rows.have * columns.have;
-        Index x = first - row * columns.want;
+        const Index row = divide(2 * first, columns), x = first - row * columns.want;
         Place<Index> across, down;
         down.go_to(row, rows);
         across.go_to(x, columns);
-        Between<Index> vertical(down, rows), horizontal(across, columns);
-        const auto at = [&](Index column) { return column_of(chroma, column, vertical, columns.have, plane); };
-        Chroma left = at(horizontal.low), right = at(horizontal.high);
-#pragma unroll
-        for (int v = 0; v < V; ++v) {
-            if (v > 0) {
-                const Index low = horizontal.low, high = horizontal.high;
-                bool same = true;  // row
-                across.advance(columns);
-                if (++x == columns.want) {
-                    x = 0, same = false;
-                    across.go_to_first(columns);
-                    down.advance(rows);
-                    vertical = Between<Index>(down, rows);
-                }
-                horizontal = Between<Index>(across, columns);
-                if (!same || horizontal.low != low || horizontal.high != high) {
-                    left = same && horizontal.low == high ? right : at(horizontal.low);
-                    right = at(horizontal.high);
-                }
-            }
-            const Rgb c = join(level(y.at[v]), lerp(left.u, right.u, horizontal.weight),
-                               lerp(left.v, right.v, horizontal.weight));
-            r.at[v] = (u8)c.r, g.at[v] = (u8)c.g, b.at[v] = (u8)c.b;
-        }
+        const bool inside = x + V <= columns.want && across.next > 0 && across.next + 1 < columns.have;
+        if (columns.wide && inside)
+            colors = among_three(y, Line<Index>(chroma, down, rows, columns.have), across, columns);
+        else
+            colors = anywhere(y, chroma, down, across, x, rows, columns);
     }
     __shared__ Stage<V> stages[THREADS / WARP];
-    send(stages[threadIdx.x / WARP], r, g, b, rgb, first - threadIdx.x % WARP * V, pixels);
+    send(stages[threadIdx.x / WARP], colors.r, colors.g, colors.b, rgb, first - threadIdx.x % WARP * V, pixels);
 }
 
 }  // namespace fc
