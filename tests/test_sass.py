@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from fastcolor.kernels._cuda_source import source
 
-from bench.sass import cubin, instances, rules
+from bench.sass import cubin, expectations, instances, rules
 
 if cubin.missing() and not os.environ.get("FASTCOLOR_REQUIRE_TOOLS"):
     pytest.skip(f"{', '.join(cubin.missing())} missing: {cubin.EXTRA}", allow_module_level=True)
@@ -36,13 +36,16 @@ def test_every_instance_can_be_launched(arch: str) -> None:
 
 
 def test_the_unrolled_instances_have_exact_figures() -> None:
-    with_rules = [i for i in instances.instances() if rules.expectation(i, "sm_90").ex2]
-    assert {(i.operation, i.logits, i.layout) for i in with_rules} >= {
-        (operation, dtype, layout)
-        for operation in instances.OF_LOGITS
-        for dtype in instances.LOGITS
-        for layout in ("planar", "last")
+    exact = [i for i in instances.instances() if i.n == instances.FAST_BINS]
+    assert {i.operation for i in exact} == set(instances.OF_LOGITS)
+    assert {(i.dtype, i.layout) for i in exact} == {
+        (d, layout) for d in instances.LOGITS for layout in ("planar", "last")
     }
+    for i in exact:
+        wanted = expectations.expectation(i, "sm_90")
+        assert wanted.ex2
+        assert wanted.wide_loads
+        assert wanted.in_flight
 
 
 # --- the rules reject what they are for -------------------------------------------------------------------------------
@@ -57,7 +60,7 @@ def broken_by(replaced: str, by: str, options: tuple[str, ...] = ()) -> str:
 
 
 def decode() -> instances.Instance:
-    return next(i for i in instances.instances() if (i.operation, i.logits, i.layout, i.n) == MAIN)
+    return next(i for i in instances.instances() if (i.operation, i.dtype, i.layout, i.n) == MAIN)
 
 
 MAIN = ("decode", "float32", "planar", instances.FAST_BINS)
@@ -92,7 +95,7 @@ def test_a_loop_that_is_not_unrolled() -> None:
 
 
 def test_exponentials_computed_twice() -> None:
-    assert "exponentials: 256, expected 128" in broken_by("total += w;", "total += exp2_fast(w);")
+    assert "exponentials: 64 a pixel, expected 32" in broken_by("total += w;", "total += exp2_fast(w);")
 
 
 def test_loads_that_wait_for_each_other() -> None:

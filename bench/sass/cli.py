@@ -59,7 +59,7 @@ def _table(architectures: Sequence[str]) -> int:
         print(f"{'':78} registers  warps  KiB in flight  EX2 a pixel  loads, stores")
         for c in rules.check_all(arch):
             f = c.figures
-            exponentials = f"{f.ex2 / c.instance.pixels:.3g}"
+            exponentials = f"{f.ex2 / c.instance.pixels:.4g}"
             print(
                 f"{c.instance!s:78} {f.registers:9}  {c.warps:5}  {c.in_flight / 1024:13.0f}  {exponentials:>11}  "
                 f"{widths(f.loads)}; {widths(f.stores)}"

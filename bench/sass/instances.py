@@ -5,20 +5,24 @@ The operations run on small NumPy arrays with an engine that writes down each la
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode
+from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_smoother
 from fastcolor.kernels._cuda_engine import Engine
 
 from fastcolor import ColorBins
 
 # As the kernel modules have it, uint16 is bfloat16 by its bits.
 LOGITS = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+RGB = {"uint8": np.uint8, "float32": np.float32, "float64": np.float64}
+RINGS = ("float32", "float16", "uint8")
 FAST_BINS, OTHER_BINS = 32, 24
-_SHAPE = (64, 128)
+SHAPE = (64, 128)
 
 
 class Launch(NamedTuple):
@@ -45,22 +49,27 @@ class Launch(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """A launch with what it is for. ``logits`` is a type; ``layout`` says where the bins are: planar or last."""
+    """A launch with what it is for.
+
+    ``dtype`` is that of the logits or of the RGB; ``layout`` is planar or last, for bins and for colors alike; ``n`` is
+    0 where there are no bins.
+    """
 
     operation: str
-    logits: str
+    dtype: str
     layout: str
     n: int
     launch: Launch
 
     @property
-    def pixels(self) -> int:
+    def pixels(self) -> float:
         """Pixels a thread."""
-        return _SHAPE[0] * _SHAPE[1] // (self.launch.blocks * self.launch.threads)
+        return SHAPE[0] * SHAPE[1] / (self.launch.blocks * self.launch.threads)
 
     def __str__(self) -> str:
         index = "64" if "fc::u64" in self.launch.expression else "32"
-        return f"{self.operation}, {self.logits}, {self.layout}, n = {self.n}, {index}-bit index: {self.launch.kernel}"
+        bins = f", n = {self.n}" if self.n else ""
+        return f"{self.operation}, {self.dtype}, {self.layout}{bins}, {index}-bit index: {self.launch.kernel}"
 
 
 class Recorder(Engine):
@@ -77,44 +86,72 @@ class Recorder(Engine):
         self.launches.append(Launch(name, expression, blocks, threads, shared))
 
 
-def bins_of(n: int) -> ColorBins:
+def instances() -> Iterator[Instance]:
+    """Every operation x type x layout x n."""
+    for operation, run in OF_LOGITS.items():
+        for dtype, layout, n in product(LOGITS, ("planar", "last"), (FAST_BINS, OTHER_BINS)):
+            if _leave_out(operation, dtype, n):
+                continue
+            logits, axis = _array(LOGITS[dtype], layout, n)
+            for launch in _launches(lambda engine: run(engine, logits, axis, _bins(n))):  # noqa: B023
+                yield Instance(operation, dtype, layout, n, launch)
+    for operation, run_image in OF_IMAGES.items():
+        for dtype, layout in product(RGB, ("last", "planar")):
+            rgb, axis = _array(RGB[dtype], layout, 3)
+            for launch in _launches(lambda engine: run_image(engine, rgb, axis)):  # noqa: B023
+                yield Instance(operation, dtype, layout, 0, launch)
+
+
+def _leave_out(operation: str, dtype: str, n: int) -> bool:
+    """Instances of smoothing take seconds to compile: any n for float32 alone, the float16 ring for float16 alone."""
+    if not operation.startswith("temporal"):
+        return False
+    return (n != FAST_BINS and dtype != "float32") or ("float16" in operation and dtype != "float16")
+
+
+def _launches(run: Callable[[Engine], object]) -> list[Launch]:
+    engine = Recorder()
+    run(engine)
+    return engine.launches
+
+
+def _array(dtype: Any, layout: str, channels: int) -> tuple[np.ndarray, int]:
+    """Zeros of a picture with channels first or last, and their axis."""
+    if layout == "planar":
+        return np.zeros((channels, *SHAPE), dtype), 0
+    return np.zeros((*SHAPE, channels), dtype), 2
+
+
+def _bins(n: int) -> ColorBins:
     """Any n bins on 17 x 17 cells."""
     table = (np.arange(17 * 17) % n).astype(np.uint8).reshape(17, 17)
     return ColorBins(table, np.zeros((n, 2), np.float32), np.full(n, 1 / n))
 
 
-def _logits(dtype: str, layout: str, n: int) -> tuple[np.ndarray, int]:
-    shape = (n, *_SHAPE) if layout == "planar" else (*_SHAPE, n)
-    return np.zeros(shape, LOGITS[dtype]), 0 if layout == "planar" else -1
+_LUMA = np.zeros(SHAPE, np.float32)
 
 
-def _record(operation: str, dtype: str, layout: str, n: int) -> list[Launch]:
-    """The launches of one operation on one kind of logits."""
-    engine = Recorder()
-    logits, axis = _logits(dtype, layout, n)
-    luma = np.zeros(_SHAPE, np.float32)
-    match operation:
-        case "decode":
-            _cuda_decode.decode(engine, logits, luma, bins_of(n), axis=axis)
-        case "decode + confidence":
-            _cuda_decode.decode(engine, logits, luma, bins_of(n), axis=axis, confidence=True)
-        case "annealed_mean":
-            _cuda_decode.annealed_mean(engine, logits, bins_of(n), axis=axis)
-        case "confidence":
-            _cuda_decode.confidence(engine, logits, axis=axis)
-        case _:
-            raise ValueError(operation)
-    return engine.launches
+def _decode(engine: Engine, logits: Any, axis: int, bins: ColorBins, *, confidence: bool) -> None:
+    _cuda_decode.decode(engine, logits, _LUMA, bins, axis=axis, confidence=confidence)
 
 
-OF_LOGITS = ("decode", "decode + confidence", "annealed_mean", "confidence")
+def _temporal(engine: Engine, logits: Any, axis: int, bins: ColorBins, *, ring: str) -> None:
+    smoother = _cuda_smoother.TemporalSmoother(engine, bins, ring=ring, window=2)
+    smoother.step(np.moveaxis(logits, axis, 0), _LUMA)
 
 
-def instances() -> Iterator[Instance]:
-    """Every operation x type x layout x n."""
-    for operation in OF_LOGITS:
-        for dtype in LOGITS:
-            for layout in ("planar", "last"):
-                for n in (FAST_BINS, OTHER_BINS):
-                    for launch in _record(operation, dtype, layout, n):
-                        yield Instance(operation, dtype, layout, n, launch)
+OF_LOGITS: dict[str, Callable[[Engine, Any, int, ColorBins], object]] = {
+    "decode": partial(_decode, confidence=False),
+    "decode + confidence": partial(_decode, confidence=True),
+    "annealed_mean": lambda engine, x, axis, bins: _cuda_decode.annealed_mean(engine, x, bins, axis=axis),
+    "confidence": lambda engine, x, axis, bins: _cuda_decode.confidence(engine, x, axis=axis),
+    **{f"temporal, {ring} ring": partial(_temporal, ring=ring) for ring in RINGS},
+}
+OF_IMAGES: dict[str, Callable[[Engine, Any, int], object]] = {
+    "encode": lambda engine, rgb, axis: _cuda_encode.encode(engine, rgb, _bins(FAST_BINS), channel_axis=axis),
+    "encode to int64": lambda engine, rgb, axis: _cuda_encode.encode(
+        engine, rgb, _bins(FAST_BINS), channel_axis=axis, label_dtype="int64"
+    ),
+    "histogram": lambda engine, rgb, axis: _cuda_encode.histogram(engine, rgb, 65, channel_axis=axis),
+    "histogram of 255 cells": lambda engine, rgb, axis: _cuda_encode.histogram(engine, rgb, 255, channel_axis=axis),
+}

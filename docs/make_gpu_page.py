@@ -1,0 +1,162 @@
+"""Make the tables in docs/gpu.md: python docs/make_gpu_page.py. No GPU is needed; NVRTC and g++ are.
+
+Bytes are those of the traffic model on the host shim, registers and instructions those of the machine code, times
+predictions from published figures. Nothing of it is measured.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from cuda_host import traffic, traffic_cases  # noqa: E402
+from fastcolor.kernels._cuda_source import source  # noqa: E402
+
+from bench.gpu_model import GPUS, Gpu, Prediction, predict  # noqa: E402
+from bench.sass import cubin, instances, listing, path, pipes  # noqa: E402
+from bench.sass.figures import Figures, figures  # noqa: E402
+from bench.sass.occupancy import in_flight, resident_warps  # noqa: E402
+
+PAGE = ROOT / "docs/gpu.md"
+START, END = "<!-- generated:start -->", "<!-- generated:end -->"
+SIZES = (1 << 20, 8 << 20)
+ARCHITECTURES = ("sm_80", "sm_90")
+
+
+class Kernel(NamedTuple):
+    """A case of the traffic model with its machine code on one architecture."""
+
+    row: traffic.Row
+    launch: instances.Launch
+    pixels: int  # of the case
+    figures: Figures
+    clocks: float  # of one multiprocessor, a thread
+    pipe: str
+    warps: int
+    in_flight: int
+
+    @property
+    def threads(self) -> int:
+        return self.launch.blocks * self.launch.threads
+
+
+def main() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(with_block(text, block()), encoding="utf-8")
+
+
+def with_block(text: str, generated: str) -> str:
+    """`text` with what stands between the markers replaced."""
+    return re.sub(f"{START}.*?{END}", lambda _: f"{START}\n{generated}\n{END}", text, flags=re.DOTALL)
+
+
+def block() -> str:
+    """Everything between the markers."""
+    found = {arch: list(kernels(arch)) for arch in ARCHITECTURES}
+    parts = [
+        "### Bytes",
+        *bytes_table(found["sm_90"]),
+        f"### Machine code ({cubin.versions()})",
+        *code_table(found),
+        "### Predicted time",
+        *time_table(found),
+    ]
+    return "\n".join(parts)
+
+
+def kernels(arch: str) -> Iterator[Kernel]:
+    """Every case whose work is one launch, compiled for ``arch``."""
+    launches = {}
+    for case in traffic_cases.cases():
+        recorder = instances.Recorder()
+        case.run(recorder)
+        launches[case.name] = max(recorder.launches, key=lambda launch: launch.blocks * launch.threads)
+    compiled = {}
+    for name in {launch.source for launch in launches.values()}:
+        expressions = sorted({launch.expression for launch in launches.values() if launch.source == name})
+        compiled |= cubin.build(source(name), expressions, arch)
+    for case in traffic_cases.cases():
+        launch = launches[case.name]
+        code = compiled[launch.expression]
+        f = figures(code)
+        clocks, pipe = pipes.clocks(path.main_path(listing.parse(code.sass)), arch)
+        needs = (arch, f.registers, launch.threads, f.shared + launch.shared)
+        yield Kernel(
+            traffic.measure(case),
+            launch,
+            case.pixels,
+            f,
+            clocks,
+            pipe,
+            resident_warps(*needs),
+            in_flight(*needs, f.in_flight),
+        )
+
+
+def bytes_table(found: list[Kernel]) -> Iterator[str]:
+    yield "| operation (n = 32) | least read | read | least written | written | beyond the least |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for k in found:
+        r = k.row
+        yield (
+            f"| {r.case} | {r.least_read:.1f} | {r.read:.1f} | {r.least_write:.1f} | {r.write:.1f} | {r.excess:.1%} |"
+        )
+
+
+def code_table(found: dict[str, list[Kernel]]) -> Iterator[str]:
+    yield (
+        "| operation (n = 32) | pixels a thread | registers | shared, KiB a block | warps an SM "
+        "| 16-byte loads | 16-byte stores | EX2 a pixel | in flight, KiB an SM |"
+    )
+    yield "|---|" + "---:|" * 8
+    for a, b in zip(*(found[arch] for arch in ARCHITECTURES), strict=True):
+        pixels = a.pixels / a.threads
+        shared = (b.figures.shared + b.launch.shared) / 1024
+        yield (
+            f"| {a.row.case} | {pixels:g} | {_both(a.figures.registers, b.figures.registers)} | {shared:.1f} "
+            f"| {_both(a.warps, b.warps)} "
+            f"| {_both(a.figures.loads.get(16, 0), b.figures.loads.get(16, 0))} "
+            f"| {_both(a.figures.stores.get(16, 0), b.figures.stores.get(16, 0))} "
+            f"| {_both(round(a.figures.ex2 / pixels), round(b.figures.ex2 / pixels))} "
+            f"| {_both(a.in_flight >> 10, b.in_flight >> 10)} |"
+        )
+
+
+def _both(a: int, b: int) -> str:
+    """One number, or that of sm_80 and that of sm_90."""
+    return f"{a}" if a == b else f"{a}, {b}"
+
+
+def time_table(found: dict[str, list[Kernel]]) -> Iterator[str]:
+    yield "| operation (n = 32) | " + " | ".join(f"{gpu.name}, predicted" for gpu in GPUS) + " |"
+    yield "|---|" + "---:|" * len(GPUS)
+    for position in range(len(found["sm_80"])):
+        cells = [_times(gpu, found[gpu.arch][position]) for gpu in GPUS]
+        yield f"| {found['sm_80'][position].row.case} | " + " | ".join(cells) + " |"
+
+
+def _times(gpu: Gpu, kernel: Kernel) -> str:
+    small, large = (prediction(gpu, kernel, pixels) for pixels in SIZES)
+    limit = "" if large.bound == "memory" else f", {large.bound}"
+    return f"{_microseconds(small)} / {_microseconds(large)} us ({small.share:.0%} / {large.share:.0%}{limit})"
+
+
+def prediction(gpu: Gpu, kernel: Kernel, pixels: int) -> Prediction:
+    """For an image of so many pixels."""
+    moved = (kernel.row.read + kernel.row.write) * pixels
+    clocks = kernel.clocks * kernel.threads * pixels / kernel.pixels
+    return predict(gpu, moved, kernel.in_flight, clocks, kernel.pipe)
+
+
+def _microseconds(p: Prediction) -> str:
+    return f"{p.seconds * 1e6:.3g}"
+
+
+if __name__ == "__main__":
+    main()
