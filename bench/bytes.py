@@ -81,10 +81,10 @@ def merge(pixels: int, chroma_samples: int, luma_bytes: int = 4) -> Traffic:
     return Traffic(luma_bytes * pixels + 8 * chroma_samples, 3 * pixels)
 
 
-def cross_entropy(pixels: int, n: int, label_bytes: int = 1) -> Traffic:
-    """Forward and backward at once: read n float32 logits, label, weight (4); write n float32 gradients.
+def cross_entropy(pixels: int, n: int, label_bytes: int = 1, logit_bytes: int = 4) -> Traffic:
+    """Forward and backward at once: read n logits, label, weight (4); write n gradients of the logits' type.
 
     >>> cross_entropy(1, 32)
     Traffic(read=133, write=128)
     """
-    return Traffic((4 * n + label_bytes + 4) * pixels, 4 * n * pixels)
+    return Traffic((logit_bytes * n + label_bytes + 4) * pixels, logit_bytes * n * pixels)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_merge, _cuda_smoother
+from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_loss, _cuda_merge, _cuda_smoother
 
 from bench import bytes as models
 from fastcolor import reference
@@ -15,7 +15,7 @@ from .traffic import ENGINE, Array, Case, aligned
 
 HEIGHT, WIDTH, BINS, CELLS = 64, 256, 32, 65
 PIXELS = HEIGHT * WIDTH
-LOGITS = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+LOGITS = ("float32", "float16")  # bfloat16 differs from float16 in arithmetic only
 LAYOUTS = {"planar": 0, "channels-last": -1}
 
 
@@ -27,6 +27,7 @@ def cases() -> Iterator[Case]:
     yield from _decoding(rng, bins)
     yield from _smoothing(rng, bins)
     yield from _merging(rng)
+    yield from _losses(rng)
 
 
 def _bins(rng: np.random.Generator) -> reference.ColorBins:
@@ -37,9 +38,8 @@ def _bins(rng: np.random.Generator) -> reference.ColorBins:
 
 def _logits(rng: np.random.Generator, dtype: str, axis: int) -> Array:
     shape = (HEIGHT, WIDTH, BINS) if axis else (BINS, HEIGHT, WIDTH)
-    x = aligned(shape, LOGITS[dtype])
-    values = rng.standard_normal(shape).astype(np.float32)
-    x[...] = values.view(np.uint32) >> 16 if dtype == "bfloat16" else values
+    x = aligned(shape, dtype)
+    x[...] = rng.standard_normal(shape)
     return x
 
 
@@ -112,10 +112,10 @@ def _decoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
     luma = aligned((HEIGHT, WIDTH), np.float32)
     rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
     maps = aligned((HEIGHT, WIDTH), np.float32), aligned((HEIGHT, WIDTH), np.float32)
-    for dtype, kind in LOGITS.items():
+    for dtype in LOGITS:
         for layout, axis in LAYOUTS.items():
             x = _logits(rng, dtype, axis)
-            chroma = aligned((HEIGHT, WIDTH, 2) if axis else (2, HEIGHT, WIDTH), kind)
+            chroma = aligned((HEIGHT, WIDTH, 2) if axis else (2, HEIGHT, WIDTH), dtype)
             bytes_each = x.itemsize
             what = f"{layout}, {dtype}"
             yield Case(
@@ -149,4 +149,24 @@ def _decoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
                 (x, *maps),
                 PIXELS,
                 models.confidence(PIXELS, BINS, bytes_each),
+            )
+
+
+def _losses(rng: np.random.Generator) -> Iterator[Case]:
+    labels, weights = aligned((1, HEIGHT, WIDTH), np.uint8), aligned((1, HEIGHT, WIDTH), np.float32)
+    labels[...] = rng.integers(0, BINS, labels.shape)
+    weights[...] = 1
+    scale = np.ones(1, np.float32)
+    for dtype in LOGITS:
+        for layout, axis in LAYOUTS.items():
+            x, gradient = _logits(rng, dtype, axis)[None], _logits(rng, dtype, axis)[None]
+            views = [np.moveaxis(array, -1, 1) if axis else array for array in (x, gradient)]
+            yield Case(
+                f"weighted cross entropy, {layout}, {dtype}",
+                lambda views=views: _cuda_loss.weighted_cross_entropy(
+                    ENGINE, views[0], labels, weights, scale, views[1]
+                ),
+                (x, gradient, labels, weights),
+                PIXELS,
+                models.cross_entropy(PIXELS, BINS, logit_bytes=x.itemsize),
             )
