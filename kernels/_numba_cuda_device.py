@@ -7,8 +7,7 @@ required, and makes Numba wait for the stream. Nothing here touches CUDA before 
 from __future__ import annotations
 
 import math
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,29 +53,8 @@ def launch(
     kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], threads: int = THREADS, shared: int = 0
 ) -> None:
     """Run `kernel` with a thread for each pixel, within :func:`on_device`; arrays among `args` must be contiguous."""
-    ready = [arg if isinstance(arg, (np.generic, int, tuple)) or cuda_array(arg) else flat(arg) for arg in args]
+    ready = [arg if isinstance(arg, (np.generic, int, tuple)) else flat(arg) for arg in args]
     kernel[-(-pixels // threads), threads, stream, shared](*ready)
-
-
-def cuda_array(arg: Any) -> bool:
-    """Whether `arg` is an array of Numba's own."""
-    return getattr(arg, "__cuda_ndarray__", False)
-
-
-_constants: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
-
-
-def constant(bins: Any, name: Any, values: Callable[[], Any], like: Any) -> Any:
-    """``values()``, flat, on the device of `like`: copied once for each (bins, name), to be called in `on_device`.
-
-    A copy at every call would wait for the stream and could not be captured in a graph. The memory is Numba's: torch
-    may take back what it lent while a graph was captured, and freeing Numba's waits for kernels on any stream.
-    """
-    kept = _constants.setdefault(bins, {})
-    key = (name, _arrays.device_index(like))
-    if key not in kept:
-        kept[key] = cuda.to_device(np.ascontiguousarray(values()).reshape(-1))
-    return kept[key]
 
 
 @cuda.jit

@@ -15,8 +15,9 @@ import numpy as np
 from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_LAM, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
 from . import _arrays, _numba_cuda_decode, _numba_cuda_encode, _numba_cuda_temporal
+from ._cuda_tables import on_device as there
 from ._layout import planes
-from ._numba_cuda_device import constant, launch, on_device
+from ._numba_cuda_device import launch, on_device
 from ._numba_cuda_tile import threads_for, tile_bytes
 from ._recursion import recursion
 from ._scale import log2_scale
@@ -38,8 +39,7 @@ def encode(
         view, _ = planes(rgb, channel_axis)
         shape, post = without(rgb.shape, channel_axis), view.shape[2]
         out = out or tuple(_arrays.empty(rgb, shape, dtype) for dtype in ("float32", label_dtype, "float32"))
-        table = constant(bins, "table", lambda: bins.table, rgb)
-        by_label = constant(bins, ("weights", lam), lambda: bins.weights(lam).astype(np.float32), rgb)
+        table, by_label = there(bins.table, rgb), there(bins.weights(lam).astype(np.float32), rgb)
         exact = _arrays.dtype_name(rgb) == "uint8"
         kernel = _numba_cuda_encode.encode_uint8 if exact else _numba_cuda_encode.encode_float
         pixels = view.shape[0] * post
@@ -181,7 +181,7 @@ class _Logits:
     """Logits as the kernels want them, contiguous (pre, n, post), and a launch with a tile for each block of pixels."""
 
     def __init__(self, logits: Any, axis: int, stream: Any) -> None:
-        rounded = _arrays.cast(logits, "float32") if _arrays.dtype_name(logits) == "float64" else logits
+        rounded = _arrays.cast(logits, "float32") if _arrays.is_double(logits) else logits
         self.view, _ = planes(rounded, axis)
         self.bfloat16 = _arrays.dtype_name(self.view) in ("bfloat16", "uint16")
         self.kernels, self._stream = _numba_cuda_decode.kernels(self.bfloat16), stream
@@ -195,14 +195,10 @@ class _Logits:
 @contextmanager
 def written(*arrays: Any) -> Iterator[list[Any]]:
     """Contiguous buffers for results: the arrays themselves where they are contiguous, else copied back at the end."""
-    buffers = [
-        array if _arrays.is_contiguous(array) else _arrays.empty(array, tuple(array.shape), _arrays.dtype_name(array))
-        for array in arrays
-    ]
+    buffers = [_arrays.contiguous_like(array) for array in arrays]
     yield buffers
     for array, buffer in zip(arrays, buffers, strict=True):
-        if buffer is not array:
-            array[...] = buffer
+        _arrays.deliver(array, buffer)
 
 
 def levels(luma: Any) -> tuple[Any, np.float32]:
@@ -213,7 +209,7 @@ def levels(luma: Any) -> tuple[Any, np.float32]:
 
 
 def colors(bins: Any, like: Any) -> Any:
-    return constant(bins, "colors", lambda: np.asarray(bins.colors, np.float32), like)
+    return there(np.asarray(bins.colors, np.float32), like)
 
 
 def inverse(temperature: float) -> np.float32:

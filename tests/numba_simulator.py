@@ -13,7 +13,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 import strategies
-from fastcolor.kernels import _numba_cuda_device, _registry
+from fastcolor.kernels import _cuda_tables, _numba_cuda_device, _registry
 from numba import config, cuda
 from numba.cuda.cudadrv.devicearray import FakeCUDAArray
 
@@ -55,6 +55,7 @@ def _small_shapes(max_pixels: int = PIXELS) -> Any:
 cuda.from_cuda_array_interface = from_cuda_array_interface
 cuda.external_stream = lambda handle: handle
 _numba_cuda_device.current_stream = lambda like: 0
+_cuda_tables.synchronize = lambda array: None
 
 _registry.BACKENDS[NAME] = _registry.Backend(
     NAME, "fastcolor.kernels.numba_cuda", ("cpu",), probe=lambda: None, hint="NUMBA_ENABLE_CUDASIM=1"
