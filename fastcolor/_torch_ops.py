@@ -8,6 +8,7 @@ device or copies from the host, so that a CUDA graph can hold every operator aft
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -87,6 +88,16 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, want
     """The loss alone; autograd keeps the gradient that came with it."""
     loss: Tensor = _weighted_cross_entropy(logits, labels, weights, wants_gradient)[0]
     return loss
+
+
+_REASON = "TemporalSmoother changes its state, which a compiled graph cannot; call it outside, or without fullgraph"
+_SAYS_WHY = "reason" in signature(torch.compiler.disable).parameters  # not in torch 2.6
+
+
+@torch.compiler.disable(**({"reason": _REASON} if _SAYS_WHY else {}))
+def eagerly(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The call, outside of any compiled graph."""
+    return function(*arguments)
 
 
 def _no_out(out: Any) -> None:
@@ -210,6 +221,10 @@ def _through_annealed_mean(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     return _annealed_mean_backward(gradient, logits, *ctx.options), None, None, None, None
 
 
+def _once_only(ctx: Any, *gradients: Any) -> None:
+    raise RuntimeError("annealed_mean: expected one derivative, got a second; it is differentiable once")
+
+
 def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.set_materialize_grads(False)  # no zeros for the second output, which is as large as the logits
     ctx.save_for_backward(output[1])
@@ -221,4 +236,5 @@ def _through_loss(ctx: Any, factor: Tensor | None, _: None) -> tuple[Any, ...]:
 
 
 torch.library.register_autograd("fastcolor::annealed_mean", _through_annealed_mean, setup_context=_keep_logits)
+torch.library.register_autograd("fastcolor::annealed_mean_backward", _once_only)
 torch.library.register_autograd("fastcolor::weighted_cross_entropy", _through_loss, setup_context=_keep_gradient)

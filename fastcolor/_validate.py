@@ -106,6 +106,11 @@ def color_bins(value: Any) -> None:
         return
     if not all(hasattr(value, field) for field in ("table", "colors", "prior", "weights")):
         raise TypeError(f"bins: expected fastcolor.ColorBins, got {_type(value)}; ColorBins.default() is one")
+    if "torch" in sys.modules and sys.modules["torch"].compiler.is_compiling():
+        raise TypeError(
+            f"bins: expected fastcolor.ColorBins in compiled code, got {_type(value)}; "
+            "ColorBins(table, colors, prior) makes one"
+        )
     bin_table(value.table, len(value.colors))  # kernels look labels up without a bounds check
 
 

@@ -70,7 +70,13 @@ class ColorBins(_reference.ColorBins):
         _check(self)
         for array in (self.table, self.colors, self.prior):
             array.flags.writeable = False  # kernels cache what they derive from it
+        object.__setattr__(self, "_n", len(self.colors))
         object.__setattr__(self, "_key", make_key(self))
+
+    @property
+    def n(self) -> int:
+        """Number of bins."""
+        return self._n  # type: ignore[attr-defined,no-any-return] # a number, which torch.compile reads without the array
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.table, self.colors, self.prior, self.moments)  # copies are checked and read-only too

@@ -147,7 +147,8 @@ def annealed_mean(
     Notes
     -----
     Differentiable once in a torch tensor of logits: ``d chroma / d x_b = f_b (c_b - chroma) / T`` with
-    ``f = softmax(x / T)``, in float32. The other operations refuse tensors that require a gradient, unless gradients are disabled.
+    ``f = softmax(x / T)``, in float32. The other operations refuse tensors that require a gradient, unless gradients
+    are disabled.
 
     References
     ----------

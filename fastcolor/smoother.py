@@ -36,8 +36,9 @@ class TemporalSmoother:
 
     Notes
     -----
-    The state lies on the device of the frames. It is changed in place and its frames are counted in Python: a CUDA
-    graph or a compiled function would repeat one frame for ever, so that :meth:`step` raises RuntimeError in either.
+    The state lies on the device of the frames. It is changed in place and its frames are counted in Python. A CUDA
+    graph or an exported program would repeat one frame for ever, so that :meth:`step` raises RuntimeError in either;
+    compiled code breaks its graph there.
 
     References
     ----------
@@ -101,6 +102,9 @@ class TemporalSmoother:
         ValueError
             If the shape, kind or device differs from the frames before: call :meth:`reset` first.
         """
+        return _now(self._step, logits, luma, out)
+
+    def _step(self, logits: Any, luma: Any, out: Any) -> Any:
         self._check(logits, luma=luma)
         _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
         _validate.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
@@ -126,6 +130,9 @@ class TemporalSmoother:
         array, shape (2, H, W), float32
             ``annealed_mean(log p̂)``; NaN where this frame's logits are invalid.
         """
+        return _now(self._chroma, logits, out)
+
+    def _chroma(self, logits: Any, out: Any) -> Any:
         self._check(logits)
         out = result("out", out, logits, (2, *logits.shape[1:]), "float32")
         self._advance(lambda kernel: kernel.chroma(native(logits), out=native(out)), logits)
@@ -141,8 +148,8 @@ class TemporalSmoother:
             _validate.arrays(**{"the frames before": self._like, "logits": logits})
         if traced(logits) or capturing(logits):
             raise RuntimeError(
-                "TemporalSmoother: expected a frame to add now, got a step to be recorded (torch.compile, torch.export "
-                "or a CUDA graph), and a replay would not count frames; call it outside"
+                "TemporalSmoother: expected a frame to add now, got one to be recorded (torch.export or a CUDA graph), "
+                "and a replay would not count frames; call it outside"
             )
 
     def _advance(self, run: Callable[[Any], Any], logits: Any) -> None:
@@ -180,3 +187,12 @@ class TemporalSmoother:
         if self._kernel is None:
             return _array.empty(self._like, self._shape, "float32")
         return _array.adopt(self._like, self._kernel.probabilities)
+
+
+def _now(function: Callable[..., Any], logits: Any, *others: Any) -> Any:
+    """The call, kept out of code that torch compiles."""
+    if not traced(logits):
+        return function(logits, *others)
+    from ._torch_ops import eagerly
+
+    return eagerly(function, logits, *others)
