@@ -40,8 +40,8 @@ def on_device(table: np.ndarray, like: Any) -> Any:
 def _copy(table: np.ndarray, like: Any, capturing: bool) -> Any:
     if capturing:
         raise RuntimeError(
-            "bins: expected their table to be on the GPU before a CUDA graph is captured, got their first use within "
-            "a capture; call the operation once with these bins before"
+            "bins: expected their table to be on the GPU already, got their first use while a CUDA graph is captured; "
+            "call the operation with these bins once before the capture"
         )
     while len(_recent) >= LIMIT:
         synchronize(_recent.pop(next(iter(_recent))))  # whatever reads it is done before its memory is used again

@@ -65,8 +65,9 @@ __global__ void __launch_bounds__(THREADS)
         for (int v = 0; v < V; ++v) {
             const Color color = color_of(pixels(v, 0), pixels(v, 1), pixels(v, 2), grid);
             y.at[v] = color.luma;
-            label.at[v] = __ldg(table + color.cell);
-            w.at[v] = weight_of[label.at[v]];
+            const u32 b = __ldg(table + color.cell);
+            label.at[v] = (u8)b;
+            w.at[v] = weight_of[b];
         }
         put(luma + span.first + at, y, span.pixels - at);
         put(label_weights + span.first + at, w, span.pixels - at);

@@ -7,48 +7,75 @@ namespace fc {
 
 constexpr int THREADS = 256;
 
+// A warp's counts in shared memory. PTX where there is PTX: a conditional atomicAdd would be a branch, and would work
+// out the address of shared memory anew.
+struct Local {
+#ifdef __CUDACC__
+    u32 counts;
+    FC_DEVICE explicit Local(u32 *to) : counts((u32)__cvta_generic_to_shared(to)) {}
+    FC_DEVICE void add(u32 cell, u32 length, bool wanted) const {
+        asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p red.shared.add.u32 [%0], %1; }" ::"r"(counts + 4 * cell),
+                     "r"(length), "r"((u32)wanted)
+                     : "memory");
+    }
+#else
+    u32 *counts;
+    FC_DEVICE explicit Local(u32 *to) : counts(to) {}
+    FC_DEVICE void add(u32 cell, u32 length, bool wanted) const {
+        if (wanted) atomicAdd(counts + cell, length);
+    }
+#endif
+};
+
+// The result itself.
+struct Global {
+    u64 *counts;
+    FC_DEVICE void add(u32 cell, u32 length, bool wanted) const {
+        if (wanted) atomicAdd(counts + cell, (u64)length);
+    }
+};
+
+// Equal cells in a row, not yet counted.
 struct Run {
     u32 cell, length;
 };
 
-// What a warp adds to: its copy in shared memory, or the result.
-template <class Count>
-FC_DEVICE void add(Run &run, Count *counts) {
-    if (run.length > 0) atomicAdd(counts + run.cell, (Count)run.length);
-    run.length = 0;
-}
-
-template <bool PLANAR, class T, class Count>
-FC_DEVICE void count_tile(const Tile<T> &tile, int pixels, const Grid &grid, Run &run, Count *counts) {
+// The pixels that a lane finds in its tile.
+template <bool PLANAR, bool WHOLE, class T, class Counts>
+FC_DEVICE void count_tile(const Tile<T> &tile, int pixels, const Grid &grid, Run &run, const Counts &counts) {
     constexpr int V = Tile<T>::E;
     const int lane = threadIdx.x % WARP;
     const Group<PLANAR, T, V> group = group_of<PLANAR, V>(tile, lane);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-        if (lane * V + v >= pixels) break;
+        if (!WHOLE && lane * V + v >= pixels) break;
         const u32 cell = color_of(group(v, 0), group(v, 1), group(v, 2), grid).cell;
-        if (cell != run.cell) add(run, counts), run.cell = cell;
-        ++run.length;
+        const bool other = cell != run.cell;
+        counts.add(run.cell, run.length, other);
+        run.length = other ? 1 : run.length + 1;
+        run.cell = cell;
     }
 }
 
 // Every warp takes tiles, a whole grid apart, until none is left.
-template <bool PLANAR, class T, class Index, class Count>
-FC_DEVICE void count_tiles(Tile<T> &tile, const T *rgb, Index count, Index tiles, const Grid &grid, Count *counts) {
+template <bool PLANAR, class T, class Index, class Counts>
+FC_DEVICE void count_tiles(Tile<T> &tile, const T *rgb, Index count, Index tiles, const Grid &grid,
+                           const Counts &counts) {
     constexpr int WARPS = THREADS / WARP;
     Run run = {0, 0};
     for (Index k = (Index)blockIdx.x * WARPS + threadIdx.x / WARP; k < tiles; k += (Index)gridDim.x * WARPS) {
         const Span<T, Index> span = span_of<PLANAR>(rgb, k, tiles, count);
         fill<PLANAR>(tile, span, count);
-        count_tile<PLANAR>(tile, span.pixels, grid, run, counts);
+        if (span.pixels == Tile<T>::RUN) count_tile<PLANAR, true>(tile, span.pixels, grid, run, counts);
+        else count_tile<PLANAR, false>(tile, span.pixels, grid, run, counts);
         __syncwarp();
     }
-    add(run, counts);
+    counts.add(run.cell, run.length, true);
 }
 
 // `copies` histograms in shared memory; none if it is 0, as LOCAL says.
 template <class T, bool PLANAR, bool LOCAL, class Index>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 4)
     histogram(const T *rgb, Index count, Index tiles, Grid grid, int copies, u64 *counts) {
     __shared__ Tile<T> tile_of[THREADS / WARP];
     const int warp = threadIdx.x / WARP;
@@ -58,7 +85,7 @@ __global__ void __launch_bounds__(THREADS)
         const int size = grid.cells * grid.cells;
         for (int k = threadIdx.x; k < copies * size; k += THREADS) local[k] = 0;
         __syncthreads();
-        count_tiles<PLANAR>(tile_of[warp], rgb, count, tiles, grid, local + warp % copies * size);
+        count_tiles<PLANAR>(tile_of[warp], rgb, count, tiles, grid, Local(local + warp % copies * size));
         __syncthreads();
         for (int k = threadIdx.x; k < size; k += THREADS) {
             u32 sum = 0;
@@ -66,7 +93,7 @@ __global__ void __launch_bounds__(THREADS)
             if (sum > 0) atomicAdd(counts + k, (u64)sum);
         }
     } else {
-        count_tiles<PLANAR>(tile_of[warp], rgb, count, tiles, grid, counts);
+        count_tiles<PLANAR>(tile_of[warp], rgb, count, tiles, grid, Global{counts});
     }
 }
 

@@ -88,13 +88,18 @@ FC_DEVICE void fill(Tile<T> &to, const Span<T, Index> &span, Index count) {
     __syncwarp();
 }
 
-// V neighbouring pixels in registers.
+// V neighbouring pixels in registers. A byte is taken from its word by one permutation.
 template <bool PLANAR, class T, int V>
 struct Group {
-    Pack<T, V> part[3];
-    FC_DEVICE T operator()(int v, int channel) const {
-        const int at = 3 * v + channel;
-        return PLANAR ? part[channel].at[v] : part[at / V].at[at % V];
+    union {
+        Pack<T, V> pack;
+        u32 words[V * sizeof(T) / 4];
+    } part[3];
+
+    FC_DEVICE auto operator()(int v, int channel) const {
+        const int at = 3 * v + channel, p = PLANAR ? channel : at / V, k = PLANAR ? v : at % V;
+        if constexpr (sizeof(T) == 1) return __byte_perm(part[p].words[k / 4], 0, 0x4440 + k % 4);
+        else return part[p].pack.at[k];
     }
 };
 
@@ -103,7 +108,7 @@ FC_DEVICE Group<PLANAR, T, V> group_of(const Tile<T> &tile, int group) {
     const T *first = reinterpret_cast<const T *>(tile.words) + (PLANAR ? group : 3 * group) * V;
     Group<PLANAR, T, V> pixels;
 #pragma unroll
-    for (int k = 0; k < 3; ++k) pixels.part[k] = get_shared<T, V>(first + k * (PLANAR ? Tile<T>::RUN : V));
+    for (int k = 0; k < 3; ++k) pixels.part[k].pack = get_shared<T, V>(first + k * (PLANAR ? Tile<T>::RUN : V));
     return pixels;
 }
 
@@ -121,9 +126,10 @@ constexpr int UNIT = U_OF_B - V_OF_B;  // B - Y in thousandths is UNIT * B less 
 
 // floor(x K / D) by a product and a shift, exact for all 0 <= x <= D: the scale is rounded up by less than 1, which adds
 // less than D / 2^38 < 1 / D to the quotient. Only the top edge reaches K.
-FC_DEVICE u32 cell_on(u32 x, u32 scale, u32 cells) { return min_of((u32)((u64)x * scale >> 38), cells - 1); }
+FC_DEVICE u32 cell_on(u32 x, u32 scale, u32 cells) { return min_of(__umulhi(x, scale) >> 6, cells - 1); }
 
-FC_DEVICE Color color_of(u8 r, u8 g, u8 b, const Grid &grid) {
+// Levels 0 to 255: integers, exact.
+FC_DEVICE Color color_of(u32 r, u32 g, u32 b, const Grid &grid) {
     static_assert(V_OF_R - U_OF_R == UNIT && U_OF_G == V_OF_G, "both numerators are UNIT * channel - luma");
     static_assert(U_NUMERATOR_MAX < 1 << 18 && V_NUMERATOR_MAX < 1 << 18, "ranges below 2^19");
     const u32 y = (u32)-U_OF_R * r + (u32)-U_OF_G * g + (u32)-V_OF_B * b;
@@ -139,6 +145,7 @@ FC_DEVICE u32 cell_at(Real share, u32 cells) {
     return x > 0 ? (u32)(x < last ? x : last) : x <= 0 ? 0 : cells / 2;
 }
 
+// float or double, in [0, 1].
 template <class Real>
 FC_DEVICE Color color_of(Real r, Real g, Real b, const Grid &grid) {
     constexpr Real R = (Real)-U_OF_R / UNIT, G = (Real)-U_OF_G / UNIT, B = (Real)-V_OF_B / UNIT;
