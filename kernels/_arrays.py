@@ -6,6 +6,7 @@ An array of a library exists only if its owner imported that library: nothing is
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,13 @@ import numpy as np
 
 def library(array: Any) -> Any:
     """The module (numpy, torch or cupy) that `array` belongs to."""
-    return sys.modules[type(array).__module__.partition(".")[0]] if not isinstance(array, np.ndarray) else np
+    kind: Any = type(array)
+    return _library_of(kind)
+
+
+@cache
+def _library_of(kind: Any) -> Any:
+    return np if issubclass(kind, np.ndarray) else sys.modules[kind.__module__.partition(".")[0]]
 
 
 def is_torch(array: Any) -> bool:
@@ -120,6 +127,7 @@ def is_capturing(array: Any) -> bool:
 def synchronize(array: Any) -> None:
     """Wait for all work on the GPU of `array`."""
     if is_torch(array):
-        library(array).cuda.synchronize(array.device)
+        if array.is_cuda:
+            library(array).cuda.synchronize(array.device)
     elif not isinstance(array, np.ndarray):
         array.device.synchronize()

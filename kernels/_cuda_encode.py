@@ -6,9 +6,11 @@ given, through a contiguous buffer if its strides ask for one.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from fastcolor.reference.bins import class_weights
 from fastcolor.reference.constants import DEFAULT_LAM, MAX_BINS, U_NUMERATOR_MAX, V_NUMERATOR_MAX
 
 from ._arrays import contiguous, contiguous_like, deliver, empty, moveaxis, pointer, zeros
@@ -45,8 +47,7 @@ def encode(
         image = _Image(rgb, channel_axis)
         buffers = [contiguous_like(array) for array in out]
         table = on_device(bins.table, rgb)
-        by_label = np.zeros(1, _WEIGHTS)
-        by_label["of"][0, : bins.n] = bins.weights(lam)
+        by_label = _by_label(np.asarray(bins.prior, np.float64).tobytes(), lam)
         tail = (grid(bins.cells), pointer(table), by_label, np.int32(bins.n), *map(pointer, buffers))
         expression = f"fc::encode<{image.scalar}, {scalar_type(labels)}, {image.planar}, {image.index}>"
         blocks = -(-image.tiles // (ENCODE_THREADS // WARP))
@@ -99,6 +100,16 @@ class _Image:
         self.head = (pointer(view), size(count), size(self.tiles))
 
 
+@lru_cache(maxsize=64)
+def _by_label(prior: bytes, lam: float) -> Any:
+    """Class weights as ``fc::Weights``, for the content of a prior."""
+    weights = class_weights(np.frombuffer(prior), lam)
+    by_label = np.zeros(1, _WEIGHTS)
+    by_label["of"][0, : len(weights)] = weights
+    return by_label
+
+
+@lru_cache(maxsize=256)
 def grid(cells: int) -> Any:
     """``fc::Grid``: ``x K // D = x ceil(2^38 K / D) >> 38`` for chroma numerators x in [0, D], D < 2^19.
 

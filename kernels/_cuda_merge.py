@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ def merge(engine: Engine, chroma: Any, luma: Any, *, out: Any = None) -> Any:
         return deliver(out, rgb)
 
 
+@lru_cache(maxsize=256)
 def axis(have: int, want: int, integer: Any = np.uint32) -> Any:
     """``fc::Axis``: where `want` pixels lie between `have` samples, in integers.
 
@@ -47,8 +49,10 @@ def axis(have: int, want: int, integer: Any = np.uint32) -> Any:
 
 
 def _reciprocal(divisor: int) -> tuple[int, int]:
-    """(m, s) with ``n // divisor = n m >> s`` for 0 <= n < 2^31: m exceeds 2^s / divisor by at most 1, and n < 2^s /
-    divisor times the error of less than 1 (none for a divisor of 2^32 and more, which 64-bit instances divide by).
+    """(m, s) with ``n // divisor = n m >> s`` for 0 <= n < 2^31 and divisors below 2^32.
+
+    m is 2^s / divisor rounded up to an integer above, which makes the quotient too large by less than n / 2^s, and
+    that is at most 1 / divisor. 64-bit instances divide, so that only the low bits of m matter for larger divisors.
     """
     shift = 31 + (divisor - 1).bit_length()
     return ((1 << shift) // divisor + 1) & 0xFFFFFFFF, shift
