@@ -443,9 +443,10 @@ extern "C" int fc_host_launch(void (*call)(void *const *), void *const *argument
 #ifdef FC_HOST_TRACE
     const auto number_of = [](const void *pointer) { return reinterpret_cast<uint64_t>(pointer); };
     ++launches;
-    private_ranges = {library_of(reinterpret_cast<uint64_t>(call)),
+    private_ranges = {library_of(number_of(reinterpret_cast<const void *>(call))),
                       library_of(number_of(&threadIdx)),
                       {number_of(shared), number_of(shared) + shared_bytes},
+                      {number_of(threads.data()), number_of(threads.data() + threads.size())},
                       {number_of(arguments), number_of(arguments + count + 1)},
                       {number_of(arguments[0]), number_of(arguments[count])}};
 #endif
