@@ -20,6 +20,7 @@ from . import _arrays
 _config: Any = numba.config  # its settings are made at run time, unknown to type checkers
 
 THREADS = 256  # of kernels without a tile
+LEAST_BLOCKS = 128  # of a launch: with fewer Numba warns its user; those without a pixel end at once
 
 
 @contextmanager
@@ -52,9 +53,9 @@ def flat(array: Any) -> Any:
 def launch(
     kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], threads: int = THREADS, shared: int = 0
 ) -> None:
-    """Run `kernel` with a thread for each pixel, within :func:`on_device`; arrays among `args` must be contiguous."""
+    """Run `kernel` with a thread or more for each pixel, in :func:`on_device`; arrays in `args` must be contiguous."""
     ready = [arg if isinstance(arg, (np.generic, int, tuple)) else flat(arg) for arg in args]
-    kernel[-(-pixels // threads), threads, stream, shared](*ready)
+    kernel[max(-(-pixels // threads), LEAST_BLOCKS), threads, stream, shared](*ready)
 
 
 @cuda.jit

@@ -1,7 +1,8 @@
 """Device functions of the Numba CUDA kernels: numbers in, numbers out, no thread index.
 
 float32 throughout: a literal like 0.5 would be float64 here, so that constants are typed. Every function runs in
-Numba's simulator as well, which knows no libdevice; there, ``math`` gives Python floats, hence the casts.
+Numba's simulator as well, which knows no libdevice; there, ``math`` gives Python floats, hence the casts. Comparisons
+stand where one would write min() and max(): Numba 0.66 to 0.68 cannot compile these for a GPU.
 """
 
 from __future__ import annotations

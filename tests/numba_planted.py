@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 import strategies as make
 import torch
-from fastcolor.kernels import _numba_cuda_decode, _numba_cuda_math, _numba_cuda_temporal, _numba_cuda_tile, numba_cuda
+from fastcolor.kernels import (
+    _numba_cuda_decode,
+    _numba_cuda_device,
+    _numba_cuda_math,
+    _numba_cuda_temporal,
+    _numba_cuda_tile,
+    numba_cuda,
+)
 
 import fastcolor
 
@@ -75,6 +82,12 @@ def _refresh_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_kernels_are_right(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", [check_decode, check_chroma, check_encode, check_smoother])
+def test_blocks_without_a_pixel_do_nothing(check: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_numba_cuda_device, "LEAST_BLOCKS", 4)
     check()
 
 

@@ -55,6 +55,7 @@ def _small_shapes(max_pixels: int = PIXELS) -> Any:
 cuda.from_cuda_array_interface = from_cuda_array_interface
 cuda.external_stream = lambda handle: handle
 _numba_cuda_device.current_stream = lambda like: 0
+_numba_cuda_device.LEAST_BLOCKS = 1
 _cuda_tables.synchronize = lambda array: None
 
 _registry.BACKENDS[NAME] = _registry.Backend(

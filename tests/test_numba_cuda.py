@@ -131,7 +131,7 @@ def test_the_stream_is_read_at_every_launch(fake: Any) -> None:
     for fake.stream in (0, 7, 9):
         with _numba_cuda_device.on_device(x) as stream:
             _numba_cuda_device.launch(kernel, stream, 300, (np.float32(1), 5))
-    assert [configuration for configuration, _ in kernel.launches] == [(2, 256, stream, 0) for stream in (0, 7, 9)]
+    assert [configuration for configuration, _ in kernel.launches] == [(128, 256, stream, 0) for stream in (0, 7, 9)]
     assert kernel.launches[0][1] == (np.float32(1), 5)
 
 
