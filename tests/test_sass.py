@@ -17,6 +17,9 @@ if cubin.missing() and not os.environ.get("FASTCOLOR_REQUIRE_TOOLS"):
 CASES = [(arch, arch == "sm_90") for arch in rules.ARCHITECTURES]
 
 
+FINISHING = ("loss_total", "scale_unless_one")
+
+
 @cache
 def checked(arch: str, wide_index: bool) -> list[rules.Checked]:
     return rules.check_all(arch, wide_index)
@@ -36,7 +39,7 @@ def test_every_instance_can_be_launched(arch: str) -> None:
 
 
 def test_the_unrolled_instances_have_exact_figures() -> None:
-    exact = [i for i in instances.instances() if i.n == instances.FAST_BINS]
+    exact = [i for i in instances.instances() if i.n == instances.FAST_BINS and i.launch.kernel not in FINISHING]
     assert {i.operation for i in exact} == set(instances.OF_LOGITS)
     assert {(i.dtype, i.layout) for i in exact} == {
         (d, layout) for d in instances.LOGITS for layout in ("planar", "last")

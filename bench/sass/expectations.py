@@ -17,25 +17,27 @@ _RING_BYTES = dict(zip(RINGS, (4, 2, 1), strict=True))
 class Expectation(NamedTuple):
     """Numbers of instructions on a thread's way, and bytes in flight; None: no rule.
 
-    All numbers are exact, but that of the loads where `more_loads` says that a loop or a rare branch may bring more.
+    All numbers are exact, but those of loads and stores where `loops` says that a loop or a rare branch may bring more.
     Exponentials are counted a pixel; there may be two right numbers.
     """
 
     ex2: tuple[int, ...] = ()
     wide_loads: int | None = None
-    more_loads: bool = False
+    loops: bool = False
     wide_stores: int | None = None
     in_flight: int = 0
     doubles: bool = False
 
 
 def expectation(instance: Instance, arch: str) -> Expectation:
-    """Exact figures for n = 32 and for images; the general rules alone for other n."""
-    if instance.operation.startswith(("encode", "histogram")):
+    """Exact figures for n = 32 and for images; the general rules alone for other n and for what finishes a pass."""
+    if instance.launch.source in ("encode", "histogram"):
         return _of_image(instance, arch)
-    if instance.n != FAST_BINS:
+    if instance.launch.source == "merge":
+        return Expectation((), int(instance.dtype == "float32"), wide_stores=1)
+    if instance.n != FAST_BINS or instance.launch.kernel in ("loss_total", "scale_unless_one"):
         return Expectation()
-    return (_temporal if "temporal" in instance.operation else _decode)(instance, arch)
+    return {"decode": _decode, "temporal": _temporal, "loss": _loss}[instance.launch.source](instance, arch)
 
 
 def _decode(instance: Instance, arch: str) -> Expectation:
@@ -45,7 +47,7 @@ def _decode(instance: Instance, arch: str) -> Expectation:
     ex2 = n * (instance.operation != "confidence") + (n + 1) * confidence
     loads, stores = n * size * pixels // 16, int(rgb)  # a loop over what a warp has staged
     if instance.layout == "last":
-        return Expectation((ex2,), loads, more_loads=True, wide_stores=stores, in_flight=NEEDED[arch])
+        return Expectation((ex2,), loads, loops=True, wide_stores=stores, in_flight=NEEDED[arch])
     loads += pixels * 4 // 16 * rgb
     stores += 2 * pixels * size // 16 * (instance.operation == "annealed_mean") + 2 * pixels * 4 // 16 * confidence
     return Expectation((ex2,), loads, wide_stores=stores, in_flight=HELD_IN_REGISTERS)
@@ -58,11 +60,26 @@ def _temporal(instance: Instance, arch: str) -> Expectation:
     n, pixels = instance.n, int(instance.pixels)
     if instance.layout == "last":
         groups, loads = n // 8, n * _logit_bytes(instance) * pixels // 16
-        return Expectation((2 * n + groups, 3 * n + groups), loads, more_loads=True, in_flight=NEEDED[arch])
+        return Expectation((2 * n + groups, 3 * n + groups), loads, loops=True, in_flight=NEEDED[arch])
     groups = n // 4
     ring = next(size for name, size in _RING_BYTES.items() if f"{name} ring" in instance.operation)
     loads = 1 + n + sum(n for size in (_logit_bytes(instance), ring) if size * pixels == 16)  # luma and sums, too
-    return Expectation((2 * n + groups, 3 * n + groups), loads, more_loads=True, in_flight=HELD_IN_REGISTERS)
+    return Expectation((2 * n + groups, 3 * n + groups), loads, loops=True, in_flight=HELD_IN_REGISTERS)
+
+
+def _loss(instance: Instance, arch: str) -> Expectation:
+    """One exponential a bin for the sum, and one more for the gradient where the compiler does not keep the first.
+
+    Four pixels of 2-byte logits move by 8 bytes.
+    """
+    n, pixels, gradient = instance.n, int(instance.pixels), "gradient" in instance.operation
+    ex2 = (n, 2 * n) if gradient else (n,)
+    words = n * _logit_bytes(instance) * pixels // 16
+    if instance.layout == "last":
+        return Expectation(ex2, words, loops=True, wide_stores=int(gradient), in_flight=NEEDED[arch])
+    words *= _logit_bytes(instance) == 4
+    labels = 0 if gradient else 8 * pixels // 16
+    return Expectation(ex2, words + 1 + labels, wide_stores=words * gradient, in_flight=HELD_IN_REGISTERS)
 
 
 def _of_image(instance: Instance, arch: str) -> Expectation:

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_smoother
+from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_loss, _cuda_merge, _cuda_smoother
 from fastcolor.kernels._cuda_engine import Engine
 
 from fastcolor import ColorBins
@@ -51,8 +51,8 @@ class Launch(NamedTuple):
 class Instance(NamedTuple):
     """A launch with what it is for.
 
-    ``dtype`` is that of the logits or of the RGB; ``layout`` is planar or last, for bins and for colors alike; ``n`` is
-    0 where there are no bins.
+    ``dtype`` is that of the logits, the RGB or (merge) the luma; ``layout`` is planar or last, for bins and for colors
+    alike; ``n`` is 0 where there are no bins.
     """
 
     operation: str
@@ -87,7 +87,11 @@ class Recorder(Engine):
 
 
 def instances() -> Iterator[Instance]:
-    """Every operation x type x layout x n."""
+    """Every operation x type x layout x n; what several launch, such as the sum over blocks, once."""
+    yield from {instance.launch.expression: instance for instance in _instances()}.values()
+
+
+def _instances() -> Iterator[Instance]:
     for operation, run in OF_LOGITS.items():
         for dtype, layout, n in product(LOGITS, ("planar", "last"), (FAST_BINS, OTHER_BINS)):
             if _leave_out(operation, dtype, n):
@@ -100,6 +104,9 @@ def instances() -> Iterator[Instance]:
             rgb, axis = _array(RGB[dtype], layout, 3)
             for launch in _launches(lambda engine: run_image(engine, rgb, axis)):  # noqa: B023
                 yield Instance(operation, dtype, layout, 0, launch)
+    for dtype in ("uint8", "float32"):
+        for launch in _launches(partial(_merge, luma=np.zeros(SHAPE, dtype))):
+            yield Instance("merge", dtype, "planar", 0, launch)
 
 
 def _leave_out(operation: str, dtype: str, n: int) -> bool:
@@ -140,12 +147,26 @@ def _temporal(engine: Engine, logits: Any, axis: int, bins: ColorBins, *, ring: 
     smoother.step(np.moveaxis(logits, axis, 0), _LUMA)
 
 
+def _loss(engine: Engine, logits: Any, axis: int, bins: ColorBins, *, gradient: bool, labels: str = "uint8") -> None:
+    x = np.moveaxis(logits, axis, 0)[None]
+    scale, target = np.ones(1, np.float32), np.zeros_like(x) if gradient else None
+    _cuda_loss.weighted_cross_entropy(engine, x, np.zeros((1, *SHAPE), labels), _LUMA[None], scale, target)
+    if target is not None:
+        _cuda_loss.scale_unless_one(engine, target, scale)
+
+
+def _merge(engine: Engine, luma: Any) -> None:
+    _cuda_merge.merge(engine, np.zeros((2, SHAPE[0] // 4, SHAPE[1] // 4), np.float32), luma)
+
+
 OF_LOGITS: dict[str, Callable[[Engine, Any, int, ColorBins], object]] = {
     "decode": partial(_decode, confidence=False),
     "decode + confidence": partial(_decode, confidence=True),
     "annealed_mean": lambda engine, x, axis, bins: _cuda_decode.annealed_mean(engine, x, bins, axis=axis),
     "confidence": lambda engine, x, axis, bins: _cuda_decode.confidence(engine, x, axis=axis),
     **{f"temporal, {ring} ring": partial(_temporal, ring=ring) for ring in RINGS},
+    "loss and gradient": partial(_loss, gradient=True),
+    "loss": partial(_loss, gradient=False, labels="int64"),
 }
 OF_IMAGES: dict[str, Callable[[Engine, Any, int], object]] = {
     "encode": lambda engine, rgb, axis: _cuda_encode.encode(engine, rgb, _bins(FAST_BINS), channel_axis=axis),
