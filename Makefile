@@ -1,19 +1,33 @@
-# make demo   colorize the bundled photographs and write demo.png
-# make test   all tests
-# make check  format, lint, types
-# make bench  the full benchmark and its report (quick: make bench BENCH=--quick)
+# make demo       colorize the bundled photographs and write demo.png
+# make test       all tests; with g++ those of the CUDA kernels on the CPU too (FASTCOLOR_REQUIRE_TOOLS=1: fails without)
+# make test-gpu   the same tests with the kernels on a GPU, and those that need one; installs fastcolor and nothing else
+# make check      format, lint, types
+# make rules      the CUDA kernels' machine code and memory traffic, held to their rules without a GPU
+# make bench      the full benchmark and its report (quick: make bench BENCH=--quick)
+# make bench-gpu  the benchmark on a GPU
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install -c constraints.txt
 
-.PHONY: demo test check bench format clean
+# With a GPU everything runs in the environment of PYTHON as it is: it has torch and CuPy for the machine's CUDA.
+GPU_BACKENDS ?= cupy,numba-cuda
+GPU_REPORT ?= runs/test-gpu.json
+GPU_TESTS ?= $(addprefix tests/test_,gpu.py gpu_only.py agreement.py laws.py exhaustive.py loss.py torch_ops.py \
+	gpu_sanitizer.py)
+GPU_NEEDS := torch cupy numba tqdm PIL pytest hypothesis
+
+.PHONY: demo test test-gpu check rules bench bench-gpu gpu-ready format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fastcolor demo -o demo.png
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest tests $(PYTEST)
+
+test-gpu: gpu-ready
+	FASTCOLOR_REQUIRE_GPU=1 FASTCOLOR_TEST_BACKENDS=$(GPU_BACKENDS) FASTCOLOR_TEST_REPORT=$(GPU_REPORT) \
+		$(PYTHON) -m pytest $(GPU_TESTS) $(PYTEST)
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -23,6 +37,10 @@ check: $(VENV)/.test
 	cp -r fastcolor bench build/types && cp -r reference kernels build/types/fastcolor
 	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml fastcolor bench
 
+rules: $(VENV)/.test
+	$(BIN)/python -m bench sass
+	PYTHONPATH=tests $(BIN)/python -m cuda_host
+
 format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -30,6 +48,17 @@ format: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(BENCH)
 	$(BIN)/python -m bench report
+
+bench-gpu: gpu-ready
+	$(PYTHON) -m bench --device cuda $(BENCH)
+
+# fastcolor itself is linked into the environment of PYTHON if it is not yet, without its dependencies.
+gpu-ready:
+	@$(PYTHON) -c "import importlib.util as u, sys; \
+	lacks = [name for name in '$(GPU_NEEDS)'.split() if u.find_spec(name) is None]; \
+	sys.exit('$(PYTHON) lacks ' + ', '.join(lacks) + ': choose another PYTHON, or see CONTRIBUTING.md' if lacks else 0)"
+	@$(PYTHON) -c "import fastcolor.kernels" 2>/dev/null \
+		|| $(PYTHON) -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -40,7 +69,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) setuptools wheel
-	$(PIP) -e '.[test]'
+	$(PIP) -e '.[test,kernel-check]'
 	touch $@ $(VENV)/.demo
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python

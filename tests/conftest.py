@@ -93,6 +93,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def backends_for(item: Any, names: list[str]) -> list[str]:
     """Those of `names` that have the operations and take arrays on the devices of a test's markers."""
     ops = {op for mark in item.iter_markers("ops") for op in mark.args}
+    if unknown := ops - set(OPS):
+        raise pytest.UsageError(f"ops: expected some of {OPS}, got {sorted(unknown)}")
     devices = {device for mark in item.iter_markers("devices") for device in mark.args} or {"cpu", "cuda"}
     fitting = (name for name in names if devices & set(_registry.BACKENDS[name].devices))
     return [name for name in fitting if not ops & set(lacking(name))]
