@@ -7,7 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import as_file, files
 from typing import Any
@@ -62,6 +62,8 @@ class ColorBins(_reference.ColorBins):
     """
 
     moments: ChromaMoments | None = None
+    _n: int = field(init=False, repr=False)
+    _key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _validate.bin_table(np.asarray(self.table), len(self.colors))  # before the cast to uint8 could wrap labels
@@ -76,7 +78,7 @@ class ColorBins(_reference.ColorBins):
     @property
     def n(self) -> int:
         """Number of bins."""
-        return self._n  # type: ignore[attr-defined,no-any-return] # a number, which torch.compile reads without the array
+        return self._n  # torch.compile reads it without the array
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.table, self.colors, self.prior, self.moments)  # copies are checked and read-only too
