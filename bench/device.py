@@ -50,7 +50,7 @@ class Place:
         return run
 
     def host(self, answer: Any) -> Any:
-        """An answer as the comparators take it: NumPy arrays, bfloat16 as float32."""
+        """An answer as the comparators take it: NumPy arrays; bfloat16 as float32."""
         if isinstance(answer, (tuple, list)):
             return tuple(map(self.host, answer))
         torch = sys.modules.get("torch")
@@ -59,10 +59,13 @@ class Place:
             return answer.cpu().numpy()
         return answer.get() if hasattr(answer, "get") else answer
 
+    def trim(self) -> None:
+        """Before a candidate is set up: nothing to do."""
+
     def forget(self) -> None:
         """Between cases: code that torch compiled must not count against its limit of recompilations."""
-        if torch := sys.modules.get("torch"):
-            torch._dynamo.reset()
+        if dynamo := sys.modules.get("torch._dynamo"):
+            dynamo.reset()
 
 
 class Cpu(Place):

@@ -90,7 +90,8 @@ class Cuda(Place):
     def _flusher(self) -> Callable[[], None]:
         import torch
 
-        size = max(self._flush_bytes, TIMES_L2 * int(self.properties().get("L2_cache_size", 0)))
+        found = self.cuda.get_device_properties(self.cuda.current_device())
+        size = max(self._flush_bytes, TIMES_L2 * getattr(found, "L2_cache_size", 0))
         buffer = torch.empty(size // 4, dtype=torch.float32, device=self.torch_device)
 
         def flush() -> None:
@@ -99,18 +100,13 @@ class Cuda(Place):
 
         return flush
 
-    def properties(self) -> dict[str, Any]:
-        """What torch knows of the device, by name."""
-        found = self.cuda.get_device_properties(self.cuda.current_device())
-        return {name: getattr(found, name) for name in dir(found) if not name.startswith("_")}
-
     def floor(self, setting: Setting) -> Reads:
         """The speed of the device's memory."""
         return DeviceFloor(self.torch_device, QUICK_BUFFER_BYTES if setting.quick else BUFFER_BYTES)
 
     def peak_of(self, run: Run) -> int | None:
         """Bytes that one call takes at most, its result included: by torch's count, and by what CuPy's pool grew."""
-        self._empty()
+        self.trim()
         self.cuda.reset_peak_memory_stats()
         before = self.cuda.memory_allocated() + self._pool_bytes()
         result = run()
@@ -123,9 +119,10 @@ class Cuda(Place):
         """Compiled code, and memory that the two libraries keep for themselves."""
         super().forget()
         gc.collect()
-        self._empty()
+        self.trim()
 
-    def _empty(self) -> None:
+    def trim(self) -> None:
+        """Give back the memory that torch and CuPy keep for themselves: each may need what the other has."""
         self.cuda.synchronize()
         self.cuda.empty_cache()
         if (pool := self._pool()) is not None:

@@ -32,13 +32,13 @@ def photo(height: int, width: int) -> np.ndarray:
     return np.array(resized)  # a writable copy: torch refuses to share read-only memory
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def yuv(height: int, width: int) -> np.ndarray:
     """Luma and chroma of the photograph: (3, H, W) float32."""
     return np.ascontiguousarray(np.moveaxis(reference.rgb_to_yuv(photo(height, width)), -1, 0), dtype=np.float32)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def logits(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Logits (n, H, W), float32, with the photograph's colors as modes, and noise. Shared: not to be written to."""
     _, u, v = yuv(height, width)

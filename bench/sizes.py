@@ -30,6 +30,6 @@ def sizes(setting: Setting, name: str) -> list[Size]:
     where = device.place(setting.device)
     shapes = where.sizes(setting.quick)
     if not where.gpu:
-        return [Size(*shape, name, main=True) for shape in shapes]
-    made = [Size(*shape, f"{name}, {shape[0]}x{shape[1]}", main=shape == shapes[-1]) for shape in shapes]
+        return [Size(height, width, name, main=True) for height, width in shapes]
+    made = [Size(h, w, f"{name}, {h}x{w}", main=(h, w) == shapes[-1]) for h, w in shapes]
     return [*made, Size(TINY, TINY, f"{name}, {TINY}x{TINY}, host", host=True)]

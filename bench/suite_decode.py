@@ -169,7 +169,7 @@ def _decode_confidence(setting: Setting, case: Logits) -> Case:
         return p.decode_confidence(decode(xp, bins, T), confidence(xp))
 
     candidates = [
-        *make.ours(ours),
+        *make.ours(ours, second=True),
         make.torch("torch softmax + topk", lambda p: torch_peer(p, eager)),
         make.torch("torch.compile, hand-fused", lambda p: torch_peer(p, planes), "compiled"),
     ]
@@ -220,7 +220,7 @@ def confidence(setting: Setting) -> Iterator[Case]:
         case = Logits(size)
         make = case.peers(setting, luma=False)
         candidates = [
-            *make.ours(lambda backend: lambda x: fastcolor.confidence(x, backend=backend)),
+            *make.ours(lambda backend: lambda x: fastcolor.confidence(x, backend=backend), second=True),
             make.torch("torch softmax + topk", lambda p: p.confidence_topk),
             make.torch("torch.compile, hand-fused", lambda p: p.confidence_planes, "compiled"),
         ]

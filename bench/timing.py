@@ -160,6 +160,7 @@ def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[s
     if reason := _unavailable(candidate.backend):
         return result | {"status": "skipped", "note": reason}, None
     where = device.place(setting.device)
+    where.trim()
     try:
         run = candidate.make()
         runner = Runner(candidate.name, run, 0.0, clock=where.clock())
