@@ -107,7 +107,10 @@ def from_numpy(like: Any, values: np.ndarray) -> Any:
     """`values`, copied to the library and the device of `like`."""
     if is_torch(like):
         return library(like).from_numpy(np.array(values)).to(like.device)
-    return library(like).asarray(values)
+    if isinstance(like, np.ndarray):
+        return values
+    with like.device:
+        return library(like).asarray(values)
 
 
 def device_index(array: Any) -> int:

@@ -5,6 +5,7 @@ They are found by content, so that equal bins share one copy, and bins that were
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
@@ -45,6 +46,8 @@ def _copy(table: np.ndarray, like: Any, capturing: bool) -> Any:
         )
     while len(_recent) >= LIMIT:
         synchronize(_recent.pop(next(iter(_recent))))  # whatever reads it is done before its memory is used again
-    copied = from_numpy(like, np.ascontiguousarray(table))
+    # In a thread of its own: while torch warms up a CUDA graph, what the calling thread allocates becomes the graph's.
+    with ThreadPoolExecutor(1) as other:
+        copied = other.submit(from_numpy, like, np.ascontiguousarray(table)).result()
     synchronize(copied)  # it will be read on other streams than the one that copies
     return copied
