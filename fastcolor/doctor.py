@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ._dispatch import backends
+from ._dispatch import BackendStatus, backends
+from ._doctor_cuda import cuda_problems, cuda_report, version_problems
 
 _DEVELOPER_EXTRAS = {"bench", "test"}  # nobody who colorizes misses them
 # What the kernels gain from: 16 lanes in one or two registers, fused multiply-add, half precision in hardware.
@@ -37,9 +37,10 @@ def diagnose() -> Report:
 
     works, check = _check_cpu_path()
     packages = _packages()
-    torch = _torch()
-    cupy = _cupy_builds()
+    torch, torch_error = _torch()
+    cuda = cuda_report(torch)
     cache = _kernel_cache()
+    statuses = backends()
     return {
         "works": works,
         "check": check,
@@ -52,47 +53,19 @@ def diagnose() -> Report:
         "kernel_cache": cache,
         "backends": {
             name: {"devices": list(status.devices), "available": status.available, "reason": status.reason}
-            for name, status in backends().items()
+            for name, status in statuses.items()
         },
-        "cuda": {"torch": torch.get("cuda"), "devices": torch.get("devices", []), "cupy": cupy},
+        "cuda": cuda,
         "data": _data(),
         "problems": [
             *([] if works else [check]),
             *_cache_problems(cache),
-            *_torch_problems(torch, packages),
-            *cuda_problems(cupy, torch.get("cuda")),
+            *_torch_problems(torch, torch_error, packages),
+            *cuda_problems(cuda["cupy"], cuda["torch"]),
+            *version_problems(cuda),
+            *_gpu_problems(statuses, cuda["cupy"]),
         ],
     }
-
-
-def cuda_problems(cupy_builds: Iterable[str], torch_cuda: str | None) -> list[str]:
-    """Builds of CuPy that get in each other's way or need another CUDA than torch, each with the fix.
-
-    Parameters
-    ----------
-    cupy_builds : iterable of str
-        Installed distributions: "cupy", "cupy-cuda12x", ...
-    torch_cuda : str or None
-        ``torch.version.cuda``.
-
-    Examples
-    --------
-    >>> cuda_problems(["cupy-cuda12x"], "13.0")
-    ['cupy-cuda12x beside torch for CUDA 13.0; pip uninstall cupy-cuda12x, then pip install cupy-cuda13x']
-    """
-    builds = sorted(cupy_builds)
-    wanted = f"cupy-cuda{torch_cuda.partition('.')[0]}x" if torch_cuda else None
-    if len(builds) > 1:
-        keep = wanted or builds[-1]
-        return [
-            f"{' and '.join(builds)} share one folder and break each other; "
-            f"pip uninstall {' '.join(builds)}, then pip install {keep}"
-        ]
-    return [
-        f"{build} beside torch for CUDA {torch_cuda}; pip uninstall {build}, then pip install {wanted}"
-        for build in builds
-        if wanted and build.startswith("cupy-cuda") and build != wanted
-    ]
 
 
 def _check_cpu_path() -> tuple[bool, str]:
@@ -169,36 +142,36 @@ def _cpu_model() -> str:
     return match[1] if match else platform.processor() or platform.machine()
 
 
-def _threads(torch: Report) -> dict[str, int]:
+def _threads(torch: Any) -> dict[str, int]:
     from .kernels._threads import get_num_threads
 
-    return {"fastcolor": get_num_threads()} | ({"torch": torch["threads"]} if "threads" in torch else {})
+    return {"fastcolor": get_num_threads()} | ({} if torch is None else {"torch": torch.get_num_threads()})
 
 
-def _torch() -> Report:
-    """What only torch itself can tell; empty if it is not installed."""
+def _torch() -> tuple[Any, str]:
+    """The module, or None, and why it cannot be imported although it is installed."""
     if _version("torch") is None:
-        return {}
+        return None, ""
     try:
         import torch
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"cuda": torch.version.cuda, "devices": devices, "threads": torch.get_num_threads()}
+        return None, f"{type(error).__name__}: {error}"
+    return torch, ""
 
 
-def _torch_problems(torch: Report, packages: dict[str, dict[str, str | None]]) -> list[str]:
+def _gpu_problems(statuses: dict[str, BackendStatus], cupy: list[str]) -> list[str]:
+    """GPU backends that somebody has installed, and that do not run: no driver, no GPU, ..."""
+    installed = {"cupy": cupy, "numba-cuda": _version("numba-cuda")}
+    return [f"{s.name} is installed, but {s.reason}" for s in statuses.values() if installed.get(s.name) and s.reason]
+
+
+def _torch_problems(torch: Any, error: str, packages: dict[str, dict[str, str | None]]) -> list[str]:
     problems = []
-    if "error" in torch:
-        problems.append(f"torch is installed but cannot be imported ({torch['error']}); install it again")
+    if error:
+        problems.append(f"torch is installed but cannot be imported ({error}); install it again")
     elif torch and packages.get("safetensors", {"version": ""})["version"] is None:
         problems.append("torch without safetensors cannot load a network; pip install 'fastcolor[torch]'")
     return problems
-
-
-def _cupy_builds() -> list[str]:
-    names = {(dist.metadata["Name"] or "").lower() for dist in metadata.distributions()}
-    return sorted(name for name in names if re.fullmatch(r"cupy(-cuda\w+|-rocm.*)?", name))
 
 
 def _kernel_cache() -> dict[str, str | None]:

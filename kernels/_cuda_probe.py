@@ -52,6 +52,22 @@ def check_driver(runtime: Any) -> None:
         raise RuntimeError("the NVIDIA driver sees no GPU; is CUDA_VISIBLE_DEVICES right?")
 
 
+def compiler_mix(cupy: int, compiler: int) -> str:
+    """What is wrong with an NVRTC of another CUDA than CuPy was built for; empty if it is of the same.
+
+    Examples
+    --------
+    >>> compiler_mix(13, 13)
+    ''
+    """
+    if compiler == cupy:
+        return ""
+    return (
+        f"CuPy for CUDA {cupy} has loaded NVRTC of CUDA {compiler}, which another package brought; "
+        f"pip uninstall cupy-cuda{cupy}x, then pip install cupy-cuda{compiler}x"
+    )
+
+
 def torch_major() -> int | None:
     """The CUDA that torch was built for, if somebody has imported torch: 12, 13, or None."""
     version = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
@@ -77,11 +93,8 @@ def _run(cupy: Any) -> int:
 def _mix(cupy: Any, compiler: int) -> str:
     """The versions that do not go together, if any; they may be the cause of an error."""
     major = cupy.cuda.runtime.runtimeGetVersion() // 1000
-    if compiler != major:
-        return (
-            f"; CuPy for CUDA {major} has loaded NVRTC of CUDA {compiler}, which another package brought: "
-            f"pip uninstall cupy-cuda{major}x, then pip install cupy-cuda{compiler}x"
-        )
+    if mix := compiler_mix(major, compiler):
+        return f"; {mix}"
     torch = torch_major()
     if torch not in (None, major):
         return (

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 import fastcolor
-from fastcolor import doctor
+from fastcolor import _doctor_cuda, doctor
 from fastcolor.cli import main
 from fastcolor.doctor import cuda_problems, diagnose
 
@@ -132,21 +132,83 @@ def test_torch_without_safetensors(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "torch without safetensors" in capsys.readouterr().out
 
 
-def test_devices_of_torch_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+def fake_torch(monkeypatch: pytest.MonkeyPatch, cuda: str) -> None:
+    """A torch that sees one GPU."""
+    card = SimpleNamespace(name="NVIDIA H100 80GB HBM3", total_memory=85_000_000_000, major=9, minor=0)
     torch = ModuleType("torch")
-    torch.cuda = ModuleType("torch.cuda")  # type: ignore[attr-defined]
-    torch.cuda.device_count = lambda: 1  # type: ignore[attr-defined]
-    torch.cuda.get_device_name = lambda index: f"GPU {index}"  # type: ignore[attr-defined]
-    torch.version = ModuleType("torch.version")  # type: ignore[attr-defined]
-    torch.version.cuda = "13.0"  # type: ignore[attr-defined]
+    torch.cuda = SimpleNamespace(device_count=lambda: 1, get_device_properties=lambda index: card)  # type: ignore[attr-defined]
+    torch.version = SimpleNamespace(cuda=cuda)  # type: ignore[attr-defined]
     torch.get_num_threads = lambda: 7  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setattr(doctor, "_version", lambda name: "1")
-    monkeypatch.setattr(doctor, "_cupy_builds", lambda: ["cupy-cuda12x"])
+
+
+def fake_cupy(monkeypatch: pytest.MonkeyPatch, build: str, *, runtime: int, driver: int, compiler: int) -> None:
+    """A CuPy that is installed, and that sees one GPU if there is a driver."""
+    card = {"name": b"NVIDIA L4", "totalGlobalMem": 24_000_000_000, "major": 8, "minor": 9}
+    api = SimpleNamespace(
+        runtimeGetVersion=lambda: runtime,
+        driverGetVersion=lambda: driver,
+        getDeviceCount=lambda: int(driver > 0),
+        getDeviceProperties=lambda index: card,
+    )
+    cupy = ModuleType("cupy")
+    cupy.cuda = ModuleType("cupy.cuda")  # type: ignore[attr-defined]
+    cupy.cuda.runtime = api  # type: ignore[attr-defined]
+    cupy.cuda.nvrtc = SimpleNamespace(getVersion=lambda: (compiler, 0))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "cupy.cuda", cupy.cuda)  # type: ignore[attr-defined]
+    monkeypatch.setattr(_doctor_cuda, "cupy_builds", lambda: [build])
+
+
+def test_a_gpu_and_two_cudas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_torch(monkeypatch, "13.0")
+    fake_cupy(monkeypatch, "cupy-cuda12x", runtime=12090, driver=13000, compiler=13)
     report = diagnose()
-    assert report["cuda"] == {"torch": "13.0", "devices": ["GPU 0"], "cupy": ["cupy-cuda12x"]}
+    assert report["cuda"] == {
+        "torch": "13.0",
+        "cupy": ["cupy-cuda12x"],
+        "cupy_cuda": "12.9",
+        "nvrtc": "13.0",
+        "driver": "13.0",
+        "devices": ["NVIDIA H100 80GB HBM3, 85 GB, compute capability 9.0"],
+    }
     assert report["threads"]["torch"] == 7
-    assert any("pip install cupy-cuda13x" in problem for problem in report["problems"])
+    beside = "cupy-cuda12x beside torch for CUDA 13.0; pip uninstall cupy-cuda12x, then pip install cupy-cuda13x"
+    loaded = "CuPy for CUDA 12 has loaded NVRTC of CUDA 13, which another package brought; pip uninstall cupy-cuda12x"
+    assert beside in report["problems"]
+    assert any(problem.startswith(loaded) for problem in report["problems"])
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for line in (
+        "  device             NVIDIA H100 80GB HBM3, 85 GB",
+        "CUDA 12.9, compiler (NVRTC) 13.0",
+        "for CUDA 13.0",
+    ):
+        assert line in text
+
+
+def test_a_gpu_without_torch(monkeypatch: pytest.MonkeyPatch, nothing_installed: None) -> None:
+    fake_cupy(monkeypatch, "cupy-cuda13x", runtime=13000, driver=13000, compiler=13)
+    cuda = diagnose()["cuda"]
+    assert cuda["devices"] == ["NVIDIA L4, 24 GB, compute capability 8.9"]
+    assert cuda["torch"] is None
+
+
+def test_cupy_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason of the backend is a problem once somebody has installed it."""
+    fake_cupy(monkeypatch, "cupy-cuda13x", runtime=13000, driver=0, compiler=13)
+    reason = "RuntimeError: there is no NVIDIA driver; install one"
+    monkeypatch.setattr(doctor, "backends", lambda: {"cupy": fastcolor.BackendStatus("cupy", ("cuda",), False, reason)})
+    report = diagnose()
+    assert report["cuda"]["driver"] is None
+    assert f"cupy is installed, but {reason}" in report["problems"]
+
+
+def test_cupy_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_doctor_cuda, "cupy_builds", lambda: ["cupy-cuda13x"])
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert diagnose()["cuda"]["cupy_error"].startswith("ModuleNotFoundError")
 
 
 @pytest.mark.parametrize(

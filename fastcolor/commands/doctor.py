@@ -48,8 +48,9 @@ def _text(report: Report) -> str:
         ],
         "CUDA": [
             ("torch", f"CUDA {cuda['torch']}" if cuda["torch"] else "no CUDA"),
-            ("devices", ", ".join(cuda["devices"]) or "none"),
             ("cupy", ", ".join(cuda["cupy"]) or "not installed"),
+            *_cupy_rows(cuda),
+            *(("device", device) for device in cuda["devices"] or ["none"]),
         ],
         "In the package": list(report["data"].items()),
         "Check": [("CPU path", report["check"])],
@@ -60,3 +61,11 @@ def _text(report: Report) -> str:
     problems = report["problems"]
     lines += ["Problems", *(f"  - {problem}" for problem in problems)] if problems else ["No problems found."]
     return "\n".join(lines)
+
+
+def _cupy_rows(cuda: Report) -> list[tuple[str, str]]:
+    """What only CuPy can tell."""
+    if not cuda["cupy"]:
+        return []
+    versions = f"CUDA {cuda['cupy_cuda'] or 'unknown'}, compiler (NVRTC) {cuda['nvrtc'] or 'not found'}"
+    return [("cupy runs", versions), ("driver", f"for CUDA {cuda['driver']}" if cuda["driver"] else "none")]
