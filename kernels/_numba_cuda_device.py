@@ -74,9 +74,9 @@ def probe() -> None:
     if count == 0:
         raise RuntimeError("the CUDA driver sees no GPU; is CUDA_VISIBLE_DEVICES empty?")
     with cuda.gpus[0]:
-        x = cuda.to_device(np.ones(1, np.float32))
-        _increment[1, 1](x)
-        if x.copy_to_host()[0] != 2:
+        x = cuda.to_device(np.ones(LEAST_BLOCKS, np.float32))
+        _increment[LEAST_BLOCKS, 1](x)
+        if (x.copy_to_host() != 2).any():
             raise RuntimeError("Numba compiled a CUDA kernel that gives a wrong answer")
 
 
