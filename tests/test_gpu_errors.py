@@ -308,8 +308,8 @@ PROBES: list[tuple[str, dict[str, Any], str]] = [
     (
         "an old driver",
         {"driver": 12040},
-        r"^the NVIDIA driver is for CUDA 12\.4 and this CuPy for CUDA 13; update the driver, or pip install cupy-cuda12x "
-        "in its place",
+        r"^the NVIDIA driver is for CUDA 12\.4 and this CuPy for CUDA 13; update the driver, or pip install "
+        "cupy-cuda12x in its place",
     ),
     ("no GPU", {"devices": 0}, r"^the NVIDIA driver sees no GPU; is CUDA_VISIBLE_DEVICES right\?"),
     (
