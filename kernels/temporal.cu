@@ -2,12 +2,16 @@
 //
 // Sums (n, pixels) and ring (window + 1, n, pixels) are planar whatever the logits are: every stream is read and written
 // once, in whole sectors. planar: a thread holds the n logits of V = 4 pixels, so that float32 moves by 16 bytes and a
-// uint8 ring by 4; tiled: any n, and channels-last, one pixel a thread.
+// uint8 ring by 4; then sums and ring come four bins at a time, which the registers just allow: up to 255 of them,
+// no spills, and still 32 KiB in flight on an SM beside the 128 KiB of logits. tiled: any n, and
+// channels-last, one pixel a thread.
 namespace fc {
 
 enum Want { RGB = 1, CHROMA = 2, MODE = 4 };  // MODE: T = 0
 
 constexpr int THREADS = 128;
+// Blocks an SM that the registers must allow; left to itself the compiler spills a few of them to fit in one block more.
+constexpr int WIDE_BLOCKS = 2, NARROW_BLOCKS = 4, TILED_BLOCKS = 5;
 
 // One frame of the recursion s = p + decay s' - leaving p_old. `exact`: p counts as the ring rounds it.
 // The frame's place in the ring is `slot` of `length`; `seen` frames of the ring hold what came before it.
@@ -34,7 +38,7 @@ FC_DEVICE void sum_anew(float *sums, const Past *ring, Index pixel, Index pixels
 #pragma unroll 1
     for (int b = 0; b < n; ++b) {
         Pack<float, V> total = {};
-#pragma unroll 8
+#pragma unroll 4
         for (u32 age = step.seen; age > 0; --age) {
             const u32 slot = step.slot >= age ? step.slot - age : step.slot + step.length - age;
             const Pack<Past, V> past = load<Past, V>(ring + ((u64)slot * n + b) * pixels + pixel);
@@ -137,8 +141,8 @@ struct Results {
     Pack<u8, V> r, g, b;
 };
 
-// A frame of V pixels; `row(v)` gives the logits of pixel `pixel + v`.
-template <int WANT, int V, class Luma, class Rows, class Past, class Index>
+// A frame of V pixels; `row(v)` gives the logits of pixel `pixel + v`, N of them where that is known.
+template <int WANT, int N, int V, class Luma, class Rows, class Past, class Index>
 FC_DEVICE void smooth(const Rows &row, Index pixel, Index pixels, const Step &step, const Palette &colors,
                       const Luma *luma, float *sums, Past *ring, float *chroma, Results<V> &results) {
     constexpr int G = V == 4 ? 4 : 8;
@@ -154,10 +158,10 @@ FC_DEVICE void smooth(const Rows &row, Index pixel, Index pixels, const Step &st
     }
     Average<(WANT & MODE) != 0> mean[V];
     int b = 0;
-#pragma unroll
+#pragma unroll N > 0 ? N : 1
     for (; b + G <= n; b += G, sums += G * pixels, ring += G * pixels)
         advance<G>(b, row, top, share, sums, ring, pixels, step, colors, mean);
-#pragma unroll
+#pragma unroll 1
     for (; b < n; ++b, sums += pixels, ring += pixels)
         advance<1>(b, row, top, share, sums, ring, pixels, step, colors, mean);
     Pack<float, V> u, v;
@@ -183,7 +187,7 @@ FC_DEVICE void smooth(const Rows &row, Index pixel, Index pixels, const Step &st
 }
 
 template <class Logit, int N, int V, class Luma, class Past, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, V == 1 ? NARROW_BLOCKS : WIDE_BLOCKS)
     temporal_planar(const Logit *x, Index pixels, Step step, Palette colors, const Luma *luma, float *sums, Past *ring,
                     u8 *rgb, float *chroma) {
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
@@ -191,7 +195,7 @@ __global__ void __launch_bounds__(THREADS)
     if (pixel < pixels) {
         const Held<Logit, N, V> held = hold<Logit, N, V>(x + pixel, pixels);
         const auto row = [&](int v) { return HeldRow<Logit, N, V>{held, v}; };
-        smooth<WANT, V>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+        smooth<WANT, N, V>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
     }
     if (WANT & RGB) {
         __shared__ Stage<V> stages[THREADS / WARP];
@@ -201,7 +205,7 @@ __global__ void __launch_bounds__(THREADS)
 
 // Blocks of up to THREADS pixels; `stride` elements of the tile lie between the rows of pixels (LAST) or of bins.
 template <class Logit, int N, bool LAST, class Luma, class Past, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, TILED_BLOCKS)
     temporal_tiled(const Logit *x, int n, int stride, Index pixels, Step step, Palette colors, const Luma *luma,
                    float *sums, Past *ring, u8 *rgb, float *chroma) {
     extern __shared__ uint4 shared[];
@@ -217,11 +221,11 @@ __global__ void __launch_bounds__(THREADS)
         if constexpr (LAST && N > 0) {
             const Row<Logit, N> held = row_of<Logit, N>(tile + threadIdx.x * stride);
             const auto row = [&](int) -> const Row<Logit, N> & { return held; };
-            smooth<WANT, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+            smooth<WANT, N, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
         } else {
             const SharedRow<Logit> held{LAST ? tile + threadIdx.x * stride : tile + threadIdx.x, LAST ? 1 : stride, n};
             const auto row = [&](int) -> const SharedRow<Logit> & { return held; };
-            smooth<WANT, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+            smooth<WANT, N, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
         }
     }
     if (WANT & RGB) {
