@@ -66,8 +66,11 @@ def test_cupy_arrays_on_a_stream_that_ignores_the_default_one(case: Case) -> Non
     with stream:
         case.call({name: cupy.asarray(array) for name, array in inputs.items()}, BACKEND)  # compiled
         stream.synchronize()
-        arrays = {name: cupy.zeros_like(array) for name, array in inputs.items()}
         sources = {name: cupy.asarray(array) for name, array in inputs.items()}
+        arrays = {name: source.copy() for name, source in sources.items()}
+        for name, array in arrays.items():
+            array[...] = sources[name]  # CuPy compiles this as well
+            array.fill(0)
         stream.synchronize()
         spin((1,), (1,), (np.int64(300_000_000),))
         for name, array in arrays.items():

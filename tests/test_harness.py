@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import report
+import strategies as make
 
 HERE = Path(__file__).parent
 
@@ -80,3 +81,24 @@ def test_operations_that_a_backend_lacks_are_named_and_deselected(backend: str) 
         backends_for(Item("encoed"), [backend])
     for op in absent:
         assert backends_for(Item(op), [backend]) == []
+
+
+def test_arrays_lie_where_the_backend_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from conftest import rows_of
+    from fastcolor.kernels import _registry
+
+    class Item:
+        def get_closest_marker(self, name: str) -> Any:
+            return pytest.mark.arrays(
+                "dtype", lambda kind: ["bfloat16"] if make.has_bfloat16(kind) else ["float32"]
+            ).mark
+
+    for name, devices in (("here", ("cpu",)), ("there", ("cuda",))):
+        one = _registry.Backend(name, "nowhere", devices, lambda: None, hint="")
+        monkeypatch.setitem(_registry.BACKENDS, name, one)
+    assert list(rows_of(Item(), ["here", "there"])) == [
+        ("here", "numpy", "float32"),
+        ("here", "torch", "bfloat16"),
+        ("there", "torch-cuda", "bfloat16"),
+        ("there", "cupy", "float32"),
+    ]
