@@ -26,6 +26,7 @@ __all__ = [
     "encode",
     "histogram",
     "merge",
+    "scale_unless_one",
     "weighted_cross_entropy",
 ]
 
@@ -62,4 +63,5 @@ confidence = partial(_cuda_decode.confidence, ENGINE)
 decode = partial(_cuda_decode.decode, ENGINE)
 merge = partial(_cuda_merge.merge, ENGINE)
 weighted_cross_entropy = partial(_cuda_loss.weighted_cross_entropy, ENGINE)
+scale_unless_one = partial(_cuda_loss.scale_unless_one, ENGINE)
 TemporalSmoother = partial(_cuda_smoother.TemporalSmoother, ENGINE)
