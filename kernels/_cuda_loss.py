@@ -76,8 +76,7 @@ def weighted_cross_entropy(
 def scale_unless_one(engine: Engine, gradient: Any, factor: Any) -> Any:
     """``gradient *= factor``, one float32 on the device, in place; a factor of 1 moves no memory."""
     with engine.context(gradient):
-        values, copied = planes(gradient, 1)
-        assert not copied, "a gradient of a loss is dense"
+        values = _dense(gradient)
         count = math.prod(values.shape)
         index = index_type(count)
         blocks = min(-(-count // (THREADS * (16 // values.itemsize))), _MOST_BLOCKS)
@@ -88,10 +87,17 @@ def scale_unless_one(engine: Engine, gradient: Any, factor: Any) -> Any:
 
 
 def _same_layout(gradient: Any, x: Any) -> Any:
-    view, copied = planes(gradient, 1)
-    if copied or view.shape != x.shape:
+    view = _dense(gradient)
+    if view.shape != x.shape:
         raise ValueError(
             f"gradient: expected the memory layout of the logits, {tuple(x.shape)} as (images, bins, pixels), "
-            f"got {tuple(view.shape)}{' after a copy' if copied else ''}"
+            f"got {tuple(view.shape)}"
         )
+    return view
+
+
+def _dense(gradient: Any) -> Any:
+    view, copied = planes(gradient, 1)
+    if copied:
+        raise ValueError("gradient: expected contiguous or channels-last memory, got other strides")
     return view
