@@ -1,6 +1,6 @@
-"""Run by test_numba_cuda: compile every Numba CUDA kernel for a GPU that is not there, and print what the PTX contains.
+"""Run by test_numba_cuda: compile what the Numba CUDA backend launches for a GPU that is not there, and print the PTX.
 
-One JSON object: {"missing": reason}, or {"kernel and dtypes": {instruction: how often}}.
+One JSON object: {"missing": reason}, or {"kernel, dtypes of its arrays": {instruction: how often}}.
 """
 
 from __future__ import annotations
@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import numba.cuda.dispatcher
-from fastcolor.kernels import _numba_cuda_decode, _numba_cuda_encode, _numba_cuda_temporal
-from numba import cuda, types
+import numpy as np
+import strategies as make
+from fastcolor.kernels import numba_cuda
+from numba import cuda, typeof
 from numba.cuda.cudadrv import nvvm
 
-CAPABILITY = (9, 0)
-LOGITS = {"float32": types.float32, "float16": types.float16, "bfloat16": types.uint16}
-SIZE, REAL, FLAG = types.int64, types.float32, types.boolean
-REALS, BYTES = types.float32[::1], types.uint8[::1]
+CAPABILITY, SHAPE = (9, 0), (4, 6)
+FLOATS = ("float32", "float16", "uint16")  # the last are the bits of bfloat16
+
+launched: dict[str, tuple[Any, tuple[Any, ...]]] = {}
 
 
 @cuda.jit
@@ -28,36 +30,31 @@ def spoiled(x):
     x[0] = x[0] * 0.1  # a float64 literal
 
 
-def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
-    """Name, kernel, and the types of its arguments, as the host code passes them."""
-    yield "spoiled", spoiled, (REALS,)
-    for name, dtype in LOGITS.items():
-        k, logits = _numba_cuda_decode.kernels(name == "bfloat16"), dtype[::1]
-        image = (logits, SIZE, SIZE, SIZE)
-        yield f"annealed {name}", k.annealed, (*image, REAL, REALS, logits, SIZE)
-        yield f"top {name}", k.top, (*image, REALS, REALS)
-        for luma in (types.uint8, types.float32):
-            yield (
-                f"decode {name}, luma {luma}",
-                k.decode,
-                (*(*image, REAL, REALS, luma[::1], REAL, BYTES, SIZE, REALS, REALS),),
-            )
-        step = _numba_cuda_temporal.step_kernel(name == "bfloat16")
-        for ring in (types.float32, types.float16, types.uint8):
-            yield (
-                f"step {name}, ring {ring}",
-                step,
-                (
-                    *(*image, BYTES, REAL, BYTES, REALS, REALS, REAL, REALS, ring[::1], types.UniTuple(REAL, 3)),
-                    *(SIZE, SIZE, types.Tuple((REAL, REAL, FLAG, FLAG))),
-                ),
-            )
-    yield "normalise", _numba_cuda_temporal.normalise, (REALS, SIZE, SIZE, REAL, REALS)
-    image, results = (SIZE, SIZE, SIZE, BYTES, REALS), (REALS, BYTES, REALS)
-    for label in (types.uint8, types.int32, types.int64):
-        yield f"encode uint8, {label}", _numba_cuda_encode.encode_uint8, (BYTES, *image, REALS, label[::1], REALS)
-    for rgb in (types.float32, types.float64):
-        yield f"encode {rgb}", _numba_cuda_encode.encode_float, (rgb[::1], *image, *results)
+def remember(kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], *rest: int) -> None:
+    """In the place of a launch: the kernel, and the types of its arguments as the host code passes them."""
+    flat = [arg.reshape(-1) if isinstance(arg, np.ndarray) else arg for arg in args]
+    dtypes = [str(arg.dtype) for arg in flat if isinstance(arg, np.ndarray)]
+    launched[f"{kernel.py_func.__name__} {' '.join(dtypes)}"] = kernel, tuple(map(typeof, flat))
+
+
+def call_everything() -> None:
+    numba_cuda.launch, numba_cuda.on_device = remember, lambda like: nullcontext()
+    bins = make.make_bins(np.random.default_rng(0), 32, 17)
+    lumas = [np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32)]
+    for dtype in FLOATS:
+        logits = np.zeros((32, *SHAPE), dtype)
+        numba_cuda.annealed_mean(logits, bins)
+        numba_cuda.confidence(logits)
+        for luma in lumas:
+            numba_cuda.decode(logits, luma, bins)
+        for luma, ring in zip([*lumas, lumas[0]], ("float32", "float16", "uint8"), strict=True):
+            smoother = numba_cuda.TemporalSmoother(bins, ring=ring)
+            smoother.step(logits, luma)
+            assert smoother.probabilities is not None
+    for dtype, labels in (("uint8", "uint8"), ("uint8", "int32"), ("uint8", "int64"), ("float32", "uint8")):
+        numba_cuda.encode(np.zeros((*SHAPE, 3), dtype), bins, label_dtype=labels)
+    numba_cuda.encode(np.zeros((*SHAPE, 3)), bins)
+    remember(spoiled, None, 1, (np.zeros(1, np.float32),))
 
 
 def instructions(kernel: Any, signature: tuple[Any, ...]) -> Counter[str]:
@@ -75,7 +72,8 @@ def main() -> None:
     except Exception as error:
         print(json.dumps({"missing": " ".join(str(error).split())}))
         return
-    print(json.dumps({name: instructions(kernel, signature) for name, kernel, signature in kernels()}))
+    call_everything()
+    print(json.dumps({name: instructions(*launch) for name, launch in launched.items()}))
 
 
 if __name__ == "__main__":
