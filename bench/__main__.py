@@ -106,7 +106,12 @@ def _report(words: Sequence[str]) -> int:
     if not files:
         print("bench: error: no JSON file in bench/results; `python -m bench` writes one", file=sys.stderr)
         return 1
-    for path in report.write(files):
+    try:
+        written = report.write(files)
+    except ModuleNotFoundError as error:
+        print(f"bench: error: the chart needs {error.name}; pip install 'fastcolor[bench]'", file=sys.stderr)
+        return 1
+    for path in written:
         print(f"wrote {path}")
     return 0
 

@@ -46,7 +46,7 @@ def missing() -> str:
 
 
 def describe() -> dict[str, Any]:
-    """Device, memory, driver, CUDA versions, clocks as far as they can be read."""
+    """Device, memory, driver, CUDA versions; clocks under load, as far as they can be read."""
     import cupy
     import torch
 
@@ -63,7 +63,17 @@ def describe() -> dict[str, Any]:
         "cuda_of_torch": torch.version.cuda,
         "nvrtc": ".".join(map(str, nvrtc)),
     }
+    _load()
     return described | _smi(str(getattr(found, "uuid", "")))
+
+
+def _load() -> None:
+    """Enqueue about a second of work and do not wait for it: an idle device lowers its clocks."""
+    import torch
+
+    buffer = torch.zeros(1 << 28, device="cuda")
+    for _ in range(1000):
+        buffer.add_(1)
 
 
 def _version(number: int) -> str:

@@ -33,7 +33,7 @@ def machine(document: Document) -> str:
         f"{gpu['name']}, compute capability {gpu['compute_capability']}, {gpu['memory_gb']} GB",
         f"driver {gpu.get('driver', 'unknown')}",
         f"CUDA runtime {gpu['cuda_runtime']}, NVRTC {gpu['nvrtc']}, torch's CUDA {gpu.get('cuda_of_torch', 'unknown')}",
-        f"clocks at the start: {', '.join(clocks) or 'not readable'}",
+        f"clocks under load: {', '.join(clocks) or 'not readable'}",
     ]
     return f"- {'; '.join(parts)}"
 

@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import pkgutil
+import sys
 import time
 import types
 
@@ -368,7 +369,7 @@ def test_report_renders_a_document_of_a_gpu(document, tmp_path, monkeypatch):
     text = (tmp_path / "bench/report/README.md").read_text(encoding="utf-8")
     for part in (
         "- Made-Up GPU 1, compute capability 0.0, 1.5 GB; driver 1.2.3; CUDA runtime 0.1, NVRTC 0.2",
-        "clocks at the start: SM 1000 MHz (at most 2000)",
+        "clocks under load: SM 1000 MHz (at most 2000)",
         "### decode: planar float32, 40x52",
         "### decode: channels-last bfloat16, 24x37",
         "| **fastcolor** | 1000 | 100 | 100..100 |",
@@ -442,6 +443,55 @@ def test_what_is_missing_is_named_with_its_remedy(monkeypatch, capsys):
     assert capsys.readouterr().out == "fastcolor's backend cupy does not run: ImportError: no cupy ; pip install it\n"
     monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
     assert gpu.missing().startswith("torch is not installed; pip install torch")
+
+
+def test_description_of_the_device(monkeypatch):
+    found = types.SimpleNamespace(
+        name="Made-Up GPU 1",
+        major=9,
+        minor=0,
+        total_memory=80_000_000_000,
+        multi_processor_count=132,
+        L2_cache_size=50 << 20,
+        uuid="0123",
+    )
+    cuda = types.SimpleNamespace(
+        nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 0)),
+        runtime=types.SimpleNamespace(driverGetVersion=lambda: 13010, runtimeGetVersion=lambda: 13000),
+    )
+    asked = []
+
+    def run(command, **options):
+        asked.append(command)
+        return types.SimpleNamespace(stdout="1.2.3, 1000, 2000, 1980, 2619, 700.00, 31")
+
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: found)
+    monkeypatch.setattr(gpu, "_load", lambda: None)
+    monkeypatch.setattr(gpu.subprocess, "run", run)
+    described = gpu.describe()
+    assert described["compute_capability"] == "9.0"
+    assert described["memory_gb"] == 80.0
+    assert (described["cuda_of_driver"], described["cuda_runtime"], described["nvrtc"]) == ("13.1", "13.0", "13.0")
+    assert (described["driver"], described["clock_memory_max_mhz"]) == ("1.2.3", 2619.0)
+    assert asked[0][-2:] == ["-i", "GPU-0123"]
+    schema.validate({"metadata": a_metadata() | {"gpu": json.loads(json.dumps(described))}, "results": []})
+
+    def absent(command, **options):
+        raise FileNotFoundError(command[0])
+
+    monkeypatch.setattr(gpu.subprocess, "run", absent)
+    assert "driver" not in gpu.describe()
+
+
+def test_a_report_without_matplotlib_says_what_to_install(tmp_path, monkeypatch, capsys):
+    def fail(files):
+        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+
+    monkeypatch.setattr(report, "write", fail)
+    assert main(["report", str(tmp_path / "any.json")]) == 1
+    assert "the chart needs matplotlib; pip install 'fastcolor[bench]'" in capsys.readouterr().err
 
 
 def test_fields_of_the_driver_tool_that_it_does_not_tell_are_left_out():
