@@ -246,27 +246,11 @@ def test_the_smoother_stays_outside() -> None:
 
 # --- autograd ---------------------------------------------------------------------------------------------------------
 
-# d chroma_k / d x_b = f_b (c_bk - chroma_k) / T in float32. With s = max_b |c_b . g|: f_b errs by its argument, 4 u |y|
-# with |y| e^-|y| < 0.37, by exp, 3 u, and by its sum of n terms, at most n u; c_b . g by 3 u s; chroma . g by that, by
-# f and by its own sum, at most n u; the difference (at most 2 s) and two products by 1 u each. In all, times s / T:
-# 2 (1.5 + 3 + n) + 3 + (3 + 4.5 + 2 n) + 6 < 4 n + 26.
-HALF_ULP = {torch.float32: u, torch.float64: u, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
-SMALLEST = {torch.float32: 0.0, torch.float64: 0.0, torch.float16: 2.0**-25, torch.bfloat16: 0.0}
-
 
 def check_gradient(
     ours: torch.Tensor, g: torch.Tensor, x: torch.Tensor, bins: Any, temperature: float, axis: int
 ) -> None:
-    """Within the bound above of the closed form on the same rounded logits, NaN where that is NaN."""
-    values = x.detach().float().double().cpu().numpy()
-    upstream = g.double().cpu().numpy()
-    expected = reference.annealed_mean_gradient(upstream, values, bins, temperature=temperature, axis=axis)
-    slopes = np.abs(np.moveaxis(upstream, axis, -1) @ bins.colors.T.astype(np.float64)).max(axis=-1)
-    bound = np.expand_dims((4 * bins.n + 26) * u * slopes / temperature, axis)
-    bound = bound + HALF_ULP[x.dtype] * np.abs(expected) + SMALLEST[x.dtype] + 2.0**-126
-    difference = np.abs(ours.detach().double().cpu().numpy() - expected)
-    np.testing.assert_array_equal(np.isnan(difference), np.isnan(expected))
-    assert not (difference > bound).any(), f"{np.nanmax(difference / bound)} times the bound"
+    compare.assert_annealed_gradient_close(ours, g, x, bins, temperature=temperature, axis=axis)
 
 
 DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64])
