@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -19,8 +22,8 @@ from cuda_host import traffic, traffic_cases  # noqa: E402
 from fastcolor.kernels._cuda_source import source  # noqa: E402
 
 from bench.gpu_model import GPUS, Gpu, Prediction, predict  # noqa: E402
-from bench.sass import cubin, instances, listing, path, pipes  # noqa: E402
-from bench.sass.figures import Figures, figures  # noqa: E402
+from bench.sass import cubin, instances  # noqa: E402
+from bench.sass.figures import Figures, figures_of  # noqa: E402
 from bench.sass.occupancy import in_flight, resident_warps  # noqa: E402
 
 PAGE = ROOT / "docs/gpu.md"
@@ -36,8 +39,6 @@ class Kernel(NamedTuple):
     launch: instances.Launch
     pixels: int  # of the case
     figures: Figures
-    clocks: float  # of one multiprocessor, a thread
-    pipe: str
     warps: int
     in_flight: int
 
@@ -60,11 +61,13 @@ def block() -> str:
     """Everything between the markers."""
     found = {arch: list(kernels(arch)) for arch in ARCHITECTURES}
     parts = [
+        "### What must be in flight",
+        *needed_table(),
         "### Bytes",
         *bytes_table(found["sm_90"]),
         f"### Machine code ({cubin.versions()})",
         *code_table(found),
-        "### Predicted time",
+        "### Predicted time, not measured",
         *time_table(found),
     ]
     return "\n".join(parts)
@@ -75,28 +78,32 @@ def kernels(arch: str) -> Iterator[Kernel]:
     launches = {}
     for case in traffic_cases.cases():
         recorder = instances.Recorder()
-        case.run(recorder)
+        with patch.object(traffic.ENGINE, "launch", recorder.launch):
+            case.run()
         launches[case.name] = max(recorder.launches, key=lambda launch: launch.blocks * launch.threads)
-    compiled = {}
+    found: dict[str, Figures] = {}
     for name in {launch.source for launch in launches.values()}:
-        expressions = sorted({launch.expression for launch in launches.values() if launch.source == name})
-        compiled |= cubin.build(source(name), expressions, arch)
+        expressions = [launch.expression for launch in launches.values() if launch.source == name]
+        found |= figures_of(source(name), expressions, arch)
     for case in traffic_cases.cases():
         launch = launches[case.name]
-        code = compiled[launch.expression]
-        f = figures(code)
-        clocks, pipe = pipes.clocks(path.main_path(listing.parse(code.sass)), arch)
+        f = found[launch.expression]
         needs = (arch, f.registers, launch.threads, f.shared + launch.shared)
-        yield Kernel(
-            traffic.measure(case),
-            launch,
-            case.pixels,
-            f,
-            clocks,
-            pipe,
-            resident_warps(*needs),
-            in_flight(*needs, f.in_flight),
-        )
+        yield Kernel(rows()[case.name], launch, case.pixels, f, resident_warps(*needs), in_flight(*needs, f.in_flight))
+
+
+@cache
+def rows() -> dict[str, traffic.Row]:
+    """The traffic of every case, in tenths of a byte: where a table begins in a sector is chance."""
+    found = (traffic.measure(case) for case in traffic_cases.cases())
+    return {row.case: replace(row, read=round(row.read, 1), write=round(row.write, 1)) for row in found}
+
+
+def needed_table() -> Iterator[str]:
+    yield "| | GB/s, published | multiprocessors | KiB in flight needed in each |"
+    yield "|---|---:|---:|---:|"
+    for gpu in GPUS:
+        yield f"| {gpu.name} | {gpu.bandwidth / 1e9:.0f} | {gpu.multiprocessors} | {gpu.needed / 1024:.1f} |"
 
 
 def bytes_table(found: list[Kernel]) -> Iterator[str]:
@@ -104,9 +111,8 @@ def bytes_table(found: list[Kernel]) -> Iterator[str]:
     yield "|---|---:|---:|---:|---:|---:|"
     for k in found:
         r = k.row
-        yield (
-            f"| {r.case} | {r.least_read:.1f} | {r.read:.1f} | {r.least_write:.1f} | {r.write:.1f} | {r.excess:.1%} |"
-        )
+        excess = max(r.excess, 0)
+        yield f"| {r.case} | {r.least_read:.1f} | {r.read:.1f} | {r.least_write:.1f} | {r.write:.1f} | {excess:.0%} |"
 
 
 def code_table(found: dict[str, list[Kernel]]) -> Iterator[str]:
@@ -134,7 +140,7 @@ def _both(a: int, b: int) -> str:
 
 
 def time_table(found: dict[str, list[Kernel]]) -> Iterator[str]:
-    yield "| operation (n = 32) | " + " | ".join(f"{gpu.name}, predicted" for gpu in GPUS) + " |"
+    yield "| operation (n = 32), predicted us for 1 / 8 MP | " + " | ".join(gpu.name for gpu in GPUS) + " |"
     yield "|---|" + "---:|" * len(GPUS)
     for position in range(len(found["sm_80"])):
         cells = [_times(gpu, found[gpu.arch][position]) for gpu in GPUS]
@@ -142,20 +148,23 @@ def time_table(found: dict[str, list[Kernel]]) -> Iterator[str]:
 
 
 def _times(gpu: Gpu, kernel: Kernel) -> str:
+    if kernel.launch.source == "histogram":
+        return "-"  # atomics in shared memory decide, and how often they collide depends on the picture
     small, large = (prediction(gpu, kernel, pixels) for pixels in SIZES)
     limit = "" if large.bound == "memory" else f", {large.bound}"
-    return f"{_microseconds(small)} / {_microseconds(large)} us ({small.share:.0%} / {large.share:.0%}{limit})"
+    return f"{_microseconds(small)} / {_microseconds(large)} ({small.share:.0%} / {large.share:.0%}{limit})"
 
 
 def prediction(gpu: Gpu, kernel: Kernel, pixels: int) -> Prediction:
     """For an image of so many pixels."""
     moved = (kernel.row.read + kernel.row.write) * pixels
-    clocks = kernel.clocks * kernel.threads * pixels / kernel.pixels
-    return predict(gpu, moved, kernel.in_flight, clocks, kernel.pipe)
+    clocks = kernel.figures.clocks * kernel.threads * pixels / kernel.pixels
+    return predict(gpu, moved, kernel.in_flight, clocks, kernel.figures.pipe)
 
 
 def _microseconds(p: Prediction) -> str:
-    return f"{p.seconds * 1e6:.3g}"
+    us = p.seconds * 1e6
+    return f"{us:.0f}" if us >= 100 else f"{us:.3g}"
 
 
 if __name__ == "__main__":

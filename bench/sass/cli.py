@@ -72,14 +72,15 @@ def _table(architectures: Sequence[str]) -> int:
 
 
 def _described(compiled: cubin.Compiled, arch: str, threads: int, shared: int) -> str:
-    f = figures(compiled)
+    f = figures(compiled, arch)
     warps = occupancy.resident_warps(arch, f.registers, threads, shared + f.shared)
     flying = occupancy.in_flight(arch, f.registers, threads, shared + f.shared, f.in_flight) / 1024
     return (
         f"  registers {f.registers}, stack {f.stack}, spills {f.spills}, static shared {f.shared}, "
         f"instructions {f.instructions}\n"
         f"  loads {widths(f.loads)}; stores {widths(f.stores)}; local {f.local}, float64 {f.doubles}, EX2 {f.ex2}\n"
-        f"  {warps} warps an SM, {f.in_flight} B in flight a thread, {flying:.0f} KiB an SM"
+        f"  {warps} warps an SM, {f.in_flight} B in flight a thread, {flying:.0f} KiB an SM\n"
+        f"  {f.clocks:.3g} clocks an SM a thread, decided by {f.pipe}"
     )
 
 

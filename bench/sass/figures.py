@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import listing, path
-from .cubin import Compiled
+from . import cubin, listing, path, pipes
 
 
 class Figures(NamedTuple):
-    """Bytes, and numbers of instructions: ``local`` and ``doubles`` anywhere in the text, the rest on the main path."""
+    """Bytes, and numbers of instructions: ``local`` and ``doubles`` anywhere in the text, the rest on the main path.
+
+    ``clocks`` of a multiprocessor is what its busiest ``pipe`` needs for one thread.
+    """
 
     registers: int
     stack: int
@@ -24,9 +26,29 @@ class Figures(NamedTuple):
     stores: dict[int, int]
     ex2: int
     in_flight: int
+    clocks: float
+    pipe: str
 
 
-def figures(compiled: Compiled) -> Figures:
+_KNOWN: dict[tuple[str, str, str, tuple[str, ...]], Figures] = {}
+
+
+def figures_of(code: str, expressions: Sequence[str], arch: str, options: Sequence[str] = ()) -> dict[str, Figures]:
+    """Of all name expressions of one source, which are compiled once in a process.
+
+    Raises
+    ------
+    cubin.ToolsMissing, cubin.CompileError
+    """
+    keys = {expression: (code, expression, arch, tuple(options)) for expression in expressions}
+    new = sorted(expression for expression, key in keys.items() if key not in _KNOWN)
+    if new:
+        built = cubin.build(code, new, arch, options)
+        _KNOWN.update({keys[expression]: figures(compiled, arch) for expression, compiled in built.items()})
+    return {expression: _KNOWN[key] for expression, key in keys.items()}
+
+
+def figures(compiled: cubin.Compiled, arch: str) -> Figures:
     """Count the instructions of a compiled kernel."""
     code = listing.parse(compiled.sass)
     way = path.main_path(code)
@@ -42,6 +64,7 @@ def figures(compiled: Compiled) -> Figures:
         _widths(way, ("STG",)),
         sum(i.name.startswith("MUFU.EX2") for i in way),
         path.bytes_in_flight(way),
+        *pipes.clocks(way, arch),
     )
 
 

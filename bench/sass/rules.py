@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from fastcolor.kernels._cuda_source import source
 
-from . import cubin
 from .expectations import Expectation, expectation
-from .figures import Figures, figures
+from .figures import Figures, figures_of
 from .instances import Instance, instances
 from .occupancy import in_flight, resident_warps
 
@@ -39,10 +38,9 @@ def check_all(arch: str, wide_index: bool = False) -> list[Checked]:
 def check(code: str, chosen: Iterable[Instance], arch: str, options: Iterable[str] = ()) -> Iterator[Checked]:
     """Instances of one source text."""
     chosen = list(chosen)
-    expressions = sorted({i.launch.expression for i in chosen})
-    compiled = {name: figures(found) for name, found in cubin.build(code, expressions, arch, tuple(options)).items()}
+    found = figures_of(code, [i.launch.expression for i in chosen], arch, tuple(options))
     for i in chosen:
-        f = compiled[i.launch.expression]
+        f = found[i.launch.expression]
         needs = (arch, f.registers, i.launch.threads, f.shared + i.launch.shared)
         flying = in_flight(*needs, f.in_flight)
         yield Checked(i, arch, f, resident_warps(*needs), flying, broken(f, expectation(i, arch), i.pixels, flying))
