@@ -13,40 +13,19 @@ from cuda_host.backend import ENGINE
 from fastcolor.kernels import _cuda_encode, _cuda_merge, _cuda_tables
 from fastcolor.kernels._cuda_engine import Engine
 from fastcolor.reference.constants import U_NUMERATOR_MAX, V_NUMERATOR_MAX
+from guarded import Guarded, at_offset
 
 from fastcolor import reference
 
 Array = np.ndarray
-CANARY = 0xA5
 # Pixels around the ends of a group (4), of a warp's tile (64, 128, 512) and of a block.
 COUNTS = (1, 3, 4, 5, 63, 64, 65, 127, 129, 511, 512, 513, 2047, 2049, 4500)
 RGB = ("uint8", "float32", "float64")
 
 
-class Guarded:
-    """An array that begins `offset` bytes after a multiple of 64, amid bytes that must not change."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: str, offset: int) -> None:
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        self._bytes = np.full(size + 192, CANARY, np.uint8)
-        self._start = 64 - self._bytes.ctypes.data % 64 + offset
-        self._stop = self._start + size
-        self.array: Array = np.ndarray(shape, dtype, self._bytes.data, self._start)
-
-    def assert_unharmed(self) -> None:
-        outside = np.concatenate([self._bytes[: self._start], self._bytes[self._stop :]])
-        assert (outside == CANARY).all(), "bytes around the result were written"
-
-
 def picture(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
     levels = rng.integers(0, 256, shape).astype(np.uint8)
     return levels if dtype == "uint8" else (levels / 255).astype(dtype)
-
-
-def at_offset(array: Array, offset: int) -> Array:
-    guarded = Guarded(array.shape, str(array.dtype), offset)
-    guarded.array[...] = array
-    return guarded.array
 
 
 def encode_at(rgb: Array, bins: Any, axis: int, label: str = "uint8", offset: int = 0) -> tuple[Array, ...]:
@@ -93,7 +72,7 @@ def test_places_of_merge_are_exact(seed: int) -> None:
     """n // (2 want) by the kernel's product and shift, for 2 <= 2 want < 2^31 and 0 <= n < 2^31."""
     rng = np.random.default_rng(seed)
     for want in (1, 2, 3, 2**seed, 2**seed + 1, 2**30 - 1, *(int(2 ** rng.uniform(0, 30)) for _ in range(20))):
-        axis = _cuda_merge.axis(7, want)[0]
+        axis = _cuda_merge.axis(7, want, 4)[0]
         scale, shift = int(axis["scale"]), int(axis["shift"])
         n = rng.integers(0, 2**31, 200)
         multiples = n // (2 * want) * 2 * want
