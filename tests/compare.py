@@ -77,8 +77,13 @@ LUMA_ERROR = 5 * u
 # 6 u / 1.402 = 4.3 u; offset, division and the product with K round three times a number <= 1. In all 8 u = 4 eps.
 CELL_ERROR = 8 * u
 
-# Half an ulp of the result, relative to it, and half of the smallest subnormal.
-HALF_ULP = {"float32": (2.0**-24, 2.0**-150), "float16": (2.0**-11, 2.0**-25), "bfloat16": (2.0**-8, 2.0**-134)}
+# Half an ulp of the result, relative to it, and half of the smallest subnormal; float64 holds what float32 computed.
+HALF_ULP = {
+    "float64": (2.0**-24, 2.0**-150),
+    "float32": (2.0**-24, 2.0**-150),
+    "float16": (2.0**-11, 2.0**-25),
+    "bfloat16": (2.0**-8, 2.0**-134),
+}
 
 
 def is_of(library: str, array: Any) -> bool:
@@ -243,6 +248,25 @@ def assert_chroma_close(
     bound = chroma_bound(seen, bins, temperature, arithmetic)
     bound = bound + half_ulp * (np.abs(expected) + bound) + smallest
     assert_close("chroma", np.moveaxis(as_float64(actual), axis, -1), expected, bound)
+
+
+def assert_annealed_gradient_close(
+    gradient: Any, upstream: Any, logits: Any, bins: reference.ColorBins, *, temperature: float, axis: int = -3
+) -> None:
+    """``d chroma / d x_b . g = f_b (c_b - chroma) . g / T`` for g = `upstream`, NaN where that is NaN.
+
+    With s = max_b |c_b . g|, f_b errs by its argument, 4 u |y| with |y| e^-|y| < 0.37, by exp, 4 u (torch's, on any
+    device), and by its sum of n terms, at most n u; c_b . g by 3 u s; chroma . g by that, by f and by its own sum, at
+    most n u; the difference (at most 2 s) and two products by 1 u each. In all, times s / T:
+    2 (1.5 + 4 + n) + 3 + (3 + 5.5 + 2 n) + 6 < 4 n + 29.
+    """
+    seen, g = as_seen(logits), as_float64(upstream)
+    expected = reference.annealed_mean_gradient(g, seen, bins, temperature=temperature, axis=axis)
+    slopes = np.abs(np.moveaxis(g, axis, -1) @ bins.colors.T.astype(np.float64)).max(axis=-1)
+    half_ulp, smallest = HALF_ULP[str(gradient.dtype).removeprefix("torch.")]
+    bound = np.expand_dims((4 * bins.n + 29) * u * slopes / temperature, axis)
+    bound = bound + half_ulp * (np.abs(expected) + bound) + smallest + SMALLEST_NORMAL
+    assert_close("gradient", gradient, expected, bound)
 
 
 # --- RGB --------------------------------------------------------------------------------------------------------------

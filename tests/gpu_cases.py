@@ -84,6 +84,10 @@ def _half_resolution(rng: np.random.Generator) -> Inputs:
     }
 
 
+def _with_upstream(rng: np.random.Generator) -> Inputs:
+    return {**_logits(rng), "upstream": rng.standard_normal((2, HEIGHT, WIDTH), dtype=np.float32)}
+
+
 def _labelled(rng: np.random.Generator) -> Inputs:
     shape = (2, HEIGHT, WIDTH)
     return {
@@ -101,6 +105,12 @@ def _smooth(arrays: Inputs, backend: str) -> tuple[Any, ...]:
     for frame in arrays["frames"]:
         rgb = smoother.step(frame, arrays["luma"])
     return rgb, smoother.probabilities
+
+
+def _chroma_and_gradient(arrays: Inputs, backend: str) -> tuple[Any, ...]:
+    logits = arrays["logits"].detach().requires_grad_()
+    chroma = fastcolor.annealed_mean(logits, BINS, temperature=TEMPERATURE, backend=backend)
+    return chroma.detach(), *torch.autograd.grad(chroma, logits, arrays["upstream"])
 
 
 def _loss(arrays: Inputs, backend: str) -> tuple[Any, ...]:
@@ -126,6 +136,13 @@ def _check_histogram(inputs: Inputs, results: tuple[Any, ...], arithmetic: compa
 
 def check_chroma(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
     compare.assert_chroma_close(results[0], inputs["logits"], BINS, temperature=TEMPERATURE, arithmetic=arithmetic)
+
+
+def _check_gradient(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
+    check_chroma(inputs, results, arithmetic)
+    compare.assert_annealed_gradient_close(
+        results[1], inputs["upstream"], inputs["logits"], BINS, temperature=TEMPERATURE
+    )
 
 
 def check_decoded(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic, axis: int = -3) -> None:
@@ -165,6 +182,10 @@ CASES = (
             fastcolor.annealed_mean(arrays["logits"], BINS, temperature=TEMPERATURE, backend=backend),
         ),
         check_chroma,
+    ),
+    Case(
+        "annealed_mean_gradient", "annealed_mean", _with_upstream, _chroma_and_gradient, _check_gradient,
+        torch_only=True,
     ),
     Case(
         "confidence", "confidence", _logits,

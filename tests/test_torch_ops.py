@@ -6,11 +6,11 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import compare
 import numpy as np
 import pytest
 import strategies as make
 import torch
-from compare import u
 from fastcolor.kernels import _registry
 from hypothesis import given
 from hypothesis import strategies as st
@@ -246,13 +246,6 @@ def test_the_smoother_stays_outside() -> None:
 
 # --- autograd ---------------------------------------------------------------------------------------------------------
 
-
-def check_gradient(
-    ours: torch.Tensor, g: torch.Tensor, x: torch.Tensor, bins: Any, temperature: float, axis: int
-) -> None:
-    compare.assert_annealed_gradient_close(ours, g, x, bins, temperature=temperature, axis=axis)
-
-
 DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64])
 
 
@@ -276,7 +269,7 @@ def test_gradient_of_the_annealed_mean(
         _softmax_gradient._PART = before
     assert x.grad is not None
     assert x.grad.dtype == dtype
-    check_gradient(x.grad, g, x, bins, temperature, axis)
+    compare.assert_annealed_gradient_close(x.grad, g, x, bins, temperature=temperature, axis=axis)
 
 
 def test_a_wrong_gradient_is_found() -> None:
@@ -285,10 +278,10 @@ def test_a_wrong_gradient_is_found() -> None:
     chroma = fastcolor.annealed_mean(x, BINS)
     g = torch.ones_like(chroma)
     chroma.backward(g)
-    check_gradient(x.grad, g, x, BINS, 0.38, 0)
+    compare.assert_annealed_gradient_close(x.grad, g, x, BINS, temperature=0.38, axis=0)
     for wrong in (x.grad * (1 + 1e-3), x.grad.flip(0), x.grad.roll(1, 2), torch.zeros_like(x.grad)):
         with pytest.raises(AssertionError):
-            check_gradient(wrong, g, x, BINS, 0.38, 0)
+            compare.assert_annealed_gradient_close(wrong, g, x, BINS, temperature=0.38, axis=0)
 
 
 @pytest.mark.ops("annealed_mean")
@@ -313,7 +306,7 @@ def test_gradients_are_taken_once_and_of_one_pixel_too(backend: str) -> None:
     x = images(backend)[0][:, 0, 0].requires_grad_()
     chroma = fastcolor.annealed_mean(x, BINS, axis=0, backend=backend)
     (gradient,) = torch.autograd.grad(chroma.sum(), x, create_graph=True)
-    check_gradient(gradient, torch.ones_like(chroma), x, BINS, 0.38, 0)
+    compare.assert_annealed_gradient_close(gradient, torch.ones_like(chroma), x, BINS, temperature=0.38, axis=0)
     with pytest.raises(RuntimeError, match=r"^annealed_mean: expected one derivative, got a second"):
         gradient.sum().backward()
 
@@ -325,7 +318,7 @@ def test_gradients_of_bins_that_are_not_of_this_package() -> None:
     x.requires_grad_()
     chroma = fastcolor.annealed_mean(x, plain)
     chroma.backward(torch.ones_like(chroma))
-    check_gradient(x.grad, torch.ones_like(chroma), x, plain, 0.38, 0)
+    compare.assert_annealed_gradient_close(x.grad, torch.ones_like(chroma), x, plain, temperature=0.38, axis=0)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
