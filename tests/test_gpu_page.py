@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import importlib.util
 import os
 import re
@@ -56,6 +58,13 @@ def test_decode_is_predicted_near_the_speed_of_a_copy(page: ModuleType) -> None:
 def test_nothing_is_said_to_have_run_on_a_gpu() -> None:
     assert "No kernel of fastcolor has run on a GPU yet" in TEXT
     assert "measured" not in TEXT[TEXT.index("<!-- generated:start") :].replace("not measured", "")
+
+
+@pytest.mark.parametrize("name", ["gpu_model", *(f"sass.{name}" for name in ("listing", "path", "pipes", "occupancy"))])
+def test_examples_of_the_models(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"bench.{name}"))
+    assert result.attempted
+    assert not result.failed
 
 
 def test_examples_run_on_the_cpu() -> None:
