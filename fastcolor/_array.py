@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_CLASSES = {"numpy": ("numpy", "ndarray"), "torch": ("torch", "Tensor"), "cupy": ("cupy", "ndarray")}
-
 
 def kind(array: Any) -> str | None:
     """``"numpy"``, ``"torch"`` or ``"cupy"``; None for anything else.
@@ -24,9 +22,12 @@ def kind(array: Any) -> str | None:
     >>> kind(np.zeros(3)), kind([0, 0, 0])
     ('numpy', None)
     """
-    for name, (module, cls) in _CLASSES.items():
-        if module in sys.modules and isinstance(array, getattr(sys.modules[module], cls, ())):
-            return name
+    if isinstance(array, np.ndarray):
+        return "numpy"
+    if "torch" in sys.modules and isinstance(array, getattr(sys.modules["torch"], "Tensor", ())):
+        return "torch"
+    if "cupy" in sys.modules and isinstance(array, getattr(sys.modules["cupy"], "ndarray", ())):
+        return "cupy"
     return None
 
 

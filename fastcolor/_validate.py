@@ -21,20 +21,21 @@ _GREATEST = sys.float_info.max
 def arrays(**named: Any) -> None:
     """All arguments are arrays of one library on one device."""
     first_name, first = next(iter(named.items()))
+    kind, device = _array.kind(first), _array.device(first)
     for name, value in named.items():
         if _array.kind(value) is None:
             raise TypeError(
                 f"{name}: expected a NumPy array, a torch tensor or a CuPy array, got {_type(value)}; "
                 "numpy.asarray(...) makes one"
             )
-        if _array.kind(value) != _array.kind(first):
+        if _array.kind(value) != kind:
             raise TypeError(
-                f"{name}: expected the same kind of array as {first_name} ({_array.kind(first)}), got {_type(value)}; "
+                f"{name}: expected the same kind of array as {first_name} ({kind}), got {_type(value)}; "
                 "convert one of them"
             )
-        if _array.device(value) != _array.device(first):
+        if value is not first and _array.device(value) != device:
             raise ValueError(
-                f"{name}: expected device {_array.device(first)!r} like {first_name}, got {_array.device(value)!r}; "
+                f"{name}: expected device {device!r} like {first_name}, got {_array.device(value)!r}; "
                 "arrays are never moved unasked"
             )
 
