@@ -28,7 +28,7 @@ def run(*arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=HERE,
-        env={**os.environ, "PYTHONPATH": str(HERE), **environment},
+        env={**os.environ, "PYTHONPATH": str(HERE), "FASTCOLOR_TEST_REPORT": "", **environment},
         capture_output=True,
         text=True,
         timeout=300,
