@@ -10,7 +10,7 @@ import numpy as np
 from ._arrays import contiguous, contiguous_like, deliver, empty, pointer
 from ._cuda_engine import Engine, index_type, scalar_type
 
-THREADS, GROUP = 256, 4  # as in merge.cu
+THREADS = 256  # as in merge.cu
 
 
 def merge(engine: Engine, chroma: Any, luma: Any, *, out: Any = None) -> Any:
@@ -20,32 +20,37 @@ def merge(engine: Engine, chroma: Any, luma: Any, *, out: Any = None) -> Any:
         out = empty(luma, (height, width, 3), "uint8") if out is None else out
         chroma, luma, rgb = contiguous(chroma), contiguous(luma), contiguous_like(out)
         sizes = ((chroma.shape[1], height), (chroma.shape[2], width))
+        group = 8 if _is_wide(*sizes[1], 8) else 4
         farthest = max((2 * want + 2) * have + 2 * want for have, want in sizes)
-        index = index_type(max(3 * (height * width + GROUP * THREADS), farthest, 2 * chroma.shape[1] * chroma.shape[2]))
+        index = index_type(max(3 * (height * width + group * THREADS), farthest, chroma.shape[1] * chroma.shape[2] * 2))
         integer = np.uint32 if index == "fc::u32" else np.uint64
-        rows, columns = (axis(*size, integer) for size in sizes)
+        rows, columns = (axis(*size, group, integer) for size in sizes)
         args = (pointer(chroma), rows, columns, pointer(luma), integer(height * width), pointer(rgb))
-        blocks = -(-height * width // (GROUP * THREADS))
-        engine.launch(luma, "merge", f"fc::merge<{scalar_type(luma)}, {index}>", blocks, THREADS, args)
+        blocks = -(-height * width // (group * THREADS))
+        engine.launch(luma, "merge", f"fc::merge<{scalar_type(luma)}, {group}, {index}>", blocks, THREADS, args)
         return deliver(out, rgb)
 
 
 @lru_cache(maxsize=256)
-def axis(have: int, want: int, integer: Any = np.uint32) -> Any:
+def axis(have: int, want: int, group: int, integer: Any = np.uint32) -> Any:
     """``fc::Axis``: where `want` pixels lie between `have` samples, in integers.
 
     Examples
     --------
-    >>> a = axis(2, 3)[0]
+    >>> a = axis(2, 3, 4)[0]
     >>> [4 * int(a["scale"]) >> int(a["shift"]), 6 * int(a["scale"]) >> int(a["shift"])]
     [0, 1]
     """
     names = ("have", "want", "first", "first_rest", "step", "step_rest")
     kinds = [*((name, integer) for name in names), ("scale", "u4"), ("shift", "u4"), ("unit", "f4"), ("wide", "u4")]
     places = (*divmod(have + want, 2 * want), *divmod(2 * have, 2 * want))
-    wide = (GROUP - 1) * have < want and 2 * (want + have) <= 1 << 24
-    values = (have, want, *places, *_reciprocal(2 * want), 0.5 / want, wide)
+    values = (have, want, *places, *_reciprocal(2 * want), 0.5 / want, _is_wide(have, want, group))
     return np.array([values], np.dtype(kinds, align=True))
+
+
+def _is_wide(have: int, want: int, group: int) -> bool:
+    """Whether `group` pixels in a row lie among three samples, and positions are exact in float32."""
+    return (group - 1) * have < want and 2 * (want + have) <= 1 << 24
 
 
 def _reciprocal(divisor: int) -> tuple[int, int]:

@@ -175,10 +175,14 @@ struct Rgb {
     u32 r, g, b;
 };
 
+// Luma plus one half and finite chroma; NaN luma gives black.
+FC_DEVICE Rgb mix(float y, float u, float v) {
+    return {to_level(fmaf(v, R_V, y)), to_level(fmaf(u, G_U, fmaf(v, G_V, y))), to_level(fmaf(u, B_U, y))};
+}
+
 FC_DEVICE Rgb join(float luma, float u, float v) {
     const bool broken = luma != luma || u != u || v != v;
-    const float y = broken ? not_a_number() : luma + 0.5f;  // black in all three
-    return {to_level(fmaf(v, R_V, y)), to_level(fmaf(u, G_U, fmaf(v, G_V, y))), to_level(fmaf(u, B_U, y))};
+    return mix(broken ? not_a_number() : luma + 0.5f, u, v);
 }
 
 }  // namespace fc

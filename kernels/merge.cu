@@ -1,12 +1,12 @@
 // Merge: low-resolution chroma, interpolated at each pixel, joined with full-resolution luma.
 //
 // A thread takes V neighbouring pixels of the flattened image, whatever its width. Where a pixel lies between the samples
-// is counted in integers: one division a thread, then additions. Columns of samples are interpolated along the height
-// first, once for all pixels beside them; where the image is V - 1 times as wide as its chroma, and away from its
-// borders, V pixels touch three columns at most, whose samples are all loaded at once.
+// is counted in integers: one division a thread, then additions. Where the image is more than V - 1 times as wide as its
+// chroma, and away from its borders, V pixels touch three columns of samples at most: these are loaded at once and
+// interpolated along the height first, and each pixel is their sum with three weights.
 namespace fc {
 
-constexpr int THREADS = 256, V = 4;
+constexpr int THREADS = 256;
 
 // The samples along one axis: pixel i lies at ((2 i + 1) have - want) / (2 want) of them. Positions are counted in
 // 1 / (2 want), from one sample before the first, so that nothing is negative.
@@ -17,7 +17,7 @@ struct Axis {
     Index step, step_rest;    // from one pixel to the next
     u32 scale, shift;         // n / (2 want) = n scale >> shift for n < 2^31
     float unit;               // 1 / (2 want)
-    u32 wide;                 // 3 have < want, and float32 holds 2 (want + have)
+    u32 wide;                 // (V - 1) have < want, and float32 holds 2 (want + have)
 };
 
 // n / (2 want).
@@ -82,93 +82,121 @@ struct Line {
     }
 };
 
-// V levels of luma, 0 to 255; one by one where the address is odd or the image ends.
-template <class Luma>
-FC_DEVICE Pack<Luma, V> levels(const Luma *from, int valid) {
-    if (valid >= V && ((u64)from & (V * sizeof(Luma) - 1)) == 0) return load<Luma, V>(from);
+// V neighbouring values of luma; one by one at the end of the image and where the address is odd.
+template <class Luma, int V, class Index>
+FC_DEVICE Pack<Luma, V> luma_at(const Luma *luma, Index first, Index pixels) {
+    constexpr int ALIGNMENT = V * sizeof(Luma) < 16 ? V * sizeof(Luma) : 16;
+    const Index end_of_warp = first - threadIdx.x % WARP * V + WARP * V;
+    if (end_of_warp <= pixels && ((u64)luma & (ALIGNMENT - 1)) == 0) return load_warp<Luma, V>(luma + first);
     Pack<Luma, V> y = {};
 #pragma unroll
     for (int v = 0; v < V; ++v)
-        if (v < valid) y.at[v] = load(from + v);
+        if (first + v < pixels) y.at[v] = load(luma + first + v);
     return y;
 }
 
-// The first element becomes the last.
-template <class T>
-FC_DEVICE Pack<T, V> turned(Pack<T, V> pack) {
-    const T first = pack.at[0];
+template <class T, int V>
+FC_DEVICE T pop(Pack<T, V> &from) {
+    const T first = from.at[0];
 #pragma unroll
-    for (int v = 0; v + 1 < V; ++v) pack.at[v] = pack.at[v + 1];
-    pack.at[V - 1] = first;
-    return pack;
+    for (int v = 0; v + 1 < V; ++v) from.at[v] = from.at[v + 1];
+    return first;
 }
 
-struct Colors {
-    Pack<u8, V> r, g, b;
+template <int V>
+FC_DEVICE void push(Interleaved<V> &to, const Rgb &c) {
+    constexpr int LAST = 3 * V / 4 - 1;
+#pragma unroll
+    for (int k = 0; k < LAST; ++k) to.words[k] = to.words[k] >> 24 | to.words[k + 1] << 8;
+    to.words[LAST] = to.words[LAST] >> 24 | c.r << 8 | c.g << 16 | c.b << 24;
+}
 
-    template <class Luma>
-    FC_DEVICE void set(int v, Luma luma, Chroma c) {
-        const Rgb rgb = join(level(luma), c.u, c.v);
-        r.at[v] = (u8)rgb.r, g.at[v] = (u8)rgb.g, b.at[v] = (u8)rgb.b;
+// a b, clipped to [0, 1].
+FC_DEVICE float share(float a, float b) {
+#ifdef __CUDACC__
+    float product;
+    asm("mul.sat.f32 %0, %1, %2;" : "=f"(product) : "f"(a), "f"(b));
+    return product;
+#else
+    return fminf(fmaxf(a * b, 0.0f), 1.0f);
+#endif
+}
+
+// Three columns of samples, the first of which lies left of the first pixel.
+struct Three {
+    Chroma c[3];
+
+    template <class Index>
+    FC_DEVICE Three(Line<Index> line, const Place<Index> &across) {
+        line.go_to(across.next - 1);
+        for (int k = 0; k < 3; ++k) c[k] = line.column(k);
+    }
+
+    // A weight of zero then hides nothing.
+    FC_DEVICE bool finite() const {
+        const float sum = c[0].u + c[0].v + c[1].u + c[1].v + c[2].u + c[2].v;
+        return sum - sum == 0.0f;
+    }
+
+    template <class Luma, int V, class Index>
+    FC_DEVICE Interleaved<V> among(const Pack<Luma, V> &y, const Place<Index> &across, const Axis<Index> &columns) const {
+        const float turn = (float)(2 * columns.want), step = (float)columns.step_rest;
+        float past = (float)across.rest - turn;  // the middle column, exactly
+        u32 colors[3 * V];
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+            const float left = share(past, -columns.unit), right = share(past, columns.unit);
+            const float middle = 1.0f - left - right;  // one of them is 0
+            const Rgb rgb = mix(level(y.at[v]) + 0.5f, fmaf(left, c[0].u, fmaf(right, c[2].u, middle * c[1].u)),
+                                fmaf(left, c[0].v, fmaf(right, c[2].v, middle * c[1].v)));
+            colors[3 * v] = rgb.r, colors[3 * v + 1] = rgb.g, colors[3 * v + 2] = rgb.b;
+            past += step;
+        }
+        return interleave<V>(colors);
     }
 };
 
-// V pixels among three columns, of which the first lies left of the first pixel.
-template <class Luma, class Index>
-FC_DEVICE Colors among_three(const Pack<Luma, V> &y, Line<Index> line, const Place<Index> &across,
-                             const Axis<Index> &columns) {
-    line.go_to(across.next - 1);
-    const Chroma c[3] = {line.column(0), line.column(1), line.column(2)};
-    const float turn = (float)(2 * columns.want), step = (float)columns.step_rest;
-    float rest = (float)across.rest;
-    Colors colors;
-#pragma unroll
-    for (int v = 0; v < V; ++v) {
-        const bool beyond = v > 0 && rest >= turn;
-        const float weight = (beyond ? rest - turn : rest) * columns.unit;
-        colors.set(v, y.at[v], lerp(beyond ? c[1] : c[0], beyond ? c[2] : c[1], weight));
-        rest += step;
-    }
-    return colors;
-}
-
-// Any V pixels, on as many rows as may be. Packs turn like wheels, so that the loop need not be unrolled.
-template <class Luma, class Index>
-FC_DEVICE Colors anywhere(Pack<Luma, V> y, const float *chroma, Place<Index> down, Place<Index> across, Index x,
-                          const Axis<Index> &rows, const Axis<Index> &columns) {
-    Colors colors = {};
+// Any V pixels, on as many rows as may be. Luma and colors move along like a queue, so that the loop need not be unrolled.
+template <class Luma, int V, class Index>
+FC_DEVICE Interleaved<V> anywhere(Pack<Luma, V> y, const float *chroma, Place<Index> down, Place<Index> across, Index x,
+                                  const Axis<Index> &rows, const Axis<Index> &columns) {
+    Interleaved<V> colors = {};
 #pragma unroll 1
     for (int v = 0; v < V; ++v) {
         const Between<Index> sides(across, columns);
         Line<Index> line(chroma, down, rows, columns.have);
         line.go_to(sides.low);
-        colors = {turned(colors.r), turned(colors.g), turned(colors.b)}, y = turned(y);
-        colors.set(V - 1, y.at[V - 1], lerp(line.column(0), line.column((int)(sides.high - sides.low)), sides.weight));
+        const Chroma c = lerp(line.column(0), line.column((int)(sides.high - sides.low)), sides.weight);
+        push(colors, join(level(pop(y)), c.u, c.v));
         across.advance(columns);
         if (++x == columns.want) x = 0, across.go_to_first(columns), down.advance(rows);
     }
     return colors;
 }
 
-template <class Luma, class Index>
-__global__ void __launch_bounds__(THREADS)
+template <class Luma, int V, class Index>
+FC_DEVICE Interleaved<V> colors_of(const Pack<Luma, V> &y, const float *chroma, const Axis<Index> &rows,
+                                   const Axis<Index> &columns, Index first) {
+    const Index row = divide(2 * first, columns), x = first - row * columns.want;
+    Place<Index> across, down;
+    down.go_to(row, rows);
+    across.go_to(x, columns);
+    if (columns.wide && x + V <= columns.want && across.next > 0 && across.next + 1 < columns.have) {
+        const Three three(Line<Index>(chroma, down, rows, columns.have), across);
+        if (three.finite()) return three.among(y, across, columns);
+    }
+    return anywhere(y, chroma, down, across, x, rows, columns);
+}
+
+template <class Luma, int V, class Index>
+__global__ void __launch_bounds__(THREADS, 3)
     merge(const float *chroma, Axis<Index> rows, Axis<Index> columns, const Luma *luma, Index pixels, u8 *rgb) {
     const Index first = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
-    Colors colors;
-    if (first < pixels) {
-        const Pack<Luma, V> y = levels(luma + first, (int)min_of<Index>(V, pixels - first));
-        const Index row = divide(2 * first, columns), x = first - row * columns.want;
-        Place<Index> across, down;
-        down.go_to(row, rows);
-        across.go_to(x, columns);
-        const bool inside = x + V <= columns.want && across.next > 0 && across.next + 1 < columns.have;
-        if (columns.wide && inside)
-            colors = among_three(y, Line<Index>(chroma, down, rows, columns.have), across, columns);
-        else
-            colors = anywhere(y, chroma, down, across, x, rows, columns);
-    }
+    const Pack<Luma, V> y = luma_at<Luma, V>(luma, first, pixels);
+    Interleaved<V> colors;
+    if (first < pixels) colors = colors_of(y, chroma, rows, columns, first);
     __shared__ Stage<V> stages[THREADS / WARP];
-    send(stages[threadIdx.x / WARP], colors.r, colors.g, colors.b, rgb, first - threadIdx.x % WARP * V, pixels);
+    send(stages[threadIdx.x / WARP], colors, rgb, first - threadIdx.x % WARP * V, pixels);
 }
 
 }  // namespace fc

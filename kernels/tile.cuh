@@ -125,36 +125,56 @@ FC_DEVICE void store_warp(T *to, const Pack<T, V> &pack) {
     }
 }
 
+// Load what store_warp stores.
+template <class T, int V>
+FC_DEVICE Pack<T, V> load_warp(const T *from) {
+    if constexpr (V * sizeof(T) == 32) {
+        Words<T, V> words;
+        const bool odd = threadIdx.x & 1;
+        const uint4 *at = reinterpret_cast<const uint4 *>(from) - odd;
+        const uint4 first = load(at), second = load(at + 2), give = odd ? first : second;
+        uint4 got;
+        got.x = __shfl_xor_sync(~0u, give.x, 1);
+        got.y = __shfl_xor_sync(~0u, give.y, 1);
+        got.z = __shfl_xor_sync(~0u, give.z, 1);
+        got.w = __shfl_xor_sync(~0u, give.w, 1);
+        words.at[0] = odd ? got : first;
+        words.at[1] = odd ? second : got;
+        return words.pack;
+    } else {
+        return load<T, V>(from);
+    }
+}
+
 // RGB of 32 V pixels on its way out.
 template <int V>
 struct Stage {
     uint4 words[WARP * V * 3 / 16];
 };
 
-// A warp's R, G, B, interleaved in shared memory and sent on as 16-byte words; `first` is the warp's first pixel.
+// R, G, B of V neighbouring pixels in turn.
+template <int V>
+struct Interleaved {
+    u32 words[3 * V / 4];
+};
+
+template <int V>
+FC_DEVICE Interleaved<V> interleave(const u32 (&bytes)[3 * V]) {
+    Interleaved<V> rgb;
+#pragma unroll
+    for (int k = 0; k < 3 * V / 4; ++k)
+        rgb.words[k] = __byte_perm(__byte_perm(bytes[4 * k], bytes[4 * k + 1], 0x40),
+                                   __byte_perm(bytes[4 * k + 2], bytes[4 * k + 3], 0x40), 0x5410);
+    return rgb;
+}
+
+// What a warp has staged, sent on as 16-byte words; `first` is the warp's first pixel.
 template <int V, class Index>
-FC_DEVICE void send(Stage<V> &stage, const Pack<u8, V> &r, const Pack<u8, V> &g, const Pack<u8, V> &b, u8 *rgb,
-                    Index first, Index pixels) {
-    const int lane = threadIdx.x % WARP;
-    u8 *bytes = reinterpret_cast<u8 *>(stage.words);
-    u8 mine[3 * V];
-#pragma unroll
-    for (int k = 0; k < V; ++k) {
-        mine[3 * k] = r.at[k];
-        mine[3 * k + 1] = g.at[k];
-        mine[3 * k + 2] = b.at[k];
-    }
-    if (V % 4 == 0) {
-        u32 *words = reinterpret_cast<u32 *>(bytes) + lane * (3 * V / 4);
-#pragma unroll
-        for (int k = 0; k < 3 * V / 4; ++k)
-            words[k] = mine[4 * k] | mine[4 * k + 1] << 8 | mine[4 * k + 2] << 16 | (u32)mine[4 * k + 3] << 24;
-    } else {
-#pragma unroll
-        for (int k = 0; k < 3 * V; ++k) bytes[3 * V * lane + k] = mine[k];
-    }
+FC_DEVICE void send_staged(const Stage<V> &stage, u8 *rgb, Index first, Index pixels) {
     __syncwarp();
     if (first >= pixels) return;
+    const int lane = threadIdx.x % WARP;
+    const u8 *bytes = reinterpret_cast<const u8 *>(stage.words);
     u8 *to = rgb + 3 * first;
     const Index left = pixels - first;
     const int valid = 3 * (left < WARP * V ? (int)left : WARP * V);
@@ -163,6 +183,35 @@ FC_DEVICE void send(Stage<V> &stage, const Pack<u8, V> &r, const Pack<u8, V> &g,
     for (int k = lane; k < whole; k += WARP) store(reinterpret_cast<uint4 *>(to) + k, stage.words[k]);
 #pragma unroll 1
     for (int k = 16 * whole + lane; k < valid; k += WARP) store(to + k, bytes[k]);
+}
+
+template <int V, class Index>
+FC_DEVICE void send(Stage<V> &stage, const Interleaved<V> &colors, u8 *rgb, Index first, Index pixels) {
+    u32 *words = reinterpret_cast<u32 *>(stage.words) + threadIdx.x % WARP * (3 * V / 4);
+#pragma unroll
+    for (int k = 0; k < 3 * V / 4; ++k) words[k] = colors.words[k];
+    send_staged(stage, rgb, first, pixels);
+}
+
+// The same from three packs, of any number of pixels.
+template <int V, class Index>
+FC_DEVICE void send(Stage<V> &stage, const Pack<u8, V> &r, const Pack<u8, V> &g, const Pack<u8, V> &b, u8 *rgb,
+                    Index first, Index pixels) {
+    u32 mine[3 * V];
+#pragma unroll
+    for (int k = 0; k < V; ++k) {
+        mine[3 * k] = r.at[k];
+        mine[3 * k + 1] = g.at[k];
+        mine[3 * k + 2] = b.at[k];
+    }
+    if constexpr (V % 4 == 0) {
+        send(stage, interleave<V>(mine), rgb, first, pixels);
+    } else {
+        u8 *bytes = reinterpret_cast<u8 *>(stage.words) + 3 * V * (threadIdx.x % WARP);
+#pragma unroll
+        for (int k = 0; k < 3 * V; ++k) bytes[k] = (u8)mine[k];
+        send_staged(stage, rgb, first, pixels);
+    }
 }
 
 }  // namespace fc
