@@ -83,8 +83,13 @@ _BACKENDS = pytest.StashKey[list[str]]()
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     names = config.stash[_BACKENDS]
-    without = [f"fastcolor: {name} has no {', '.join(lacking(name))}" for name in names if lacking(name)]
-    return [f"fastcolor: backends {', '.join(names) or 'NONE'}; hypothesis profile {PROFILE}", *without]
+    lines = [f"fastcolor: backends {', '.join(names) or 'NONE'}; hypothesis profile {PROFILE}"]
+    lines += [f"fastcolor: {name} has no {', '.join(lacking(name))}" for name in names if lacking(name)]
+    for name in _registry.BACKENDS:
+        if name not in names:
+            reason = _registry.unavailable_because(name) or "FASTCOLOR_TEST_BACKENDS does not name it"
+            lines.append(f"fastcolor: {name} is not tested: {reason}")
+    return lines
 
 
 # --- a test's arguments -----------------------------------------------------------------------------------------------
