@@ -88,6 +88,11 @@ def test_loads_of_four_bytes() -> None:
     assert "16-byte loads: 0, expected 33" in said
 
 
+def test_stores_of_one_byte() -> None:
+    said = broken_by("const int whole = ((u64)to & 15) == 0 ? valid / 16 : 0;", "const int whole = 0;")
+    assert "16-byte stores: 0, expected 1" in said
+
+
 def test_registers_that_do_not_suffice() -> None:
     assert "bytes spilled" in broken_by("__launch_bounds__(THREADS)", "__launch_bounds__(THREADS, 16)")
 

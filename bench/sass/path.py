@@ -17,6 +17,11 @@ def main_path(code: Sequence[Instruction]) -> list[Instruction]:
 
     Two copies of a loop behind a uniform condition then count as the one that runs, and a narrow path for unaligned
     data does not count. Jumps backward end the way, so that only what lies in order is followed.
+
+    >>> from .listing import parse
+    >>> branch = "/*0*/ @P0 BRA `(.L_x_0) ;\\n/*1*/ MUFU.EX2 R0, R1 ;\\n/*2*/ EXIT ;\\n.L_x_0:\\n/*3*/ MUFU.EX2 R0 ;"
+    >>> [i.name for i in main_path(parse(branch))]
+    ['BRA', 'MUFU.EX2', 'EXIT']
     """
     best: list[tuple[int, int, int]] = [(0, 0, 0)] * (len(code) + 1)
     follow: list[int] = [len(code)] * len(code)
