@@ -15,7 +15,7 @@ import pytest
 from cuda_host.build import available
 
 from bench.gpu_model import GPUS
-from bench.sass import cubin
+from bench.sass import cli, cubin
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/gpu.md").read_text(encoding="utf-8")
@@ -65,6 +65,12 @@ def test_examples_of_the_models(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"bench.{name}"))
     assert result.attempted
     assert not result.failed
+
+
+def test_without_the_tools(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cubin, "missing", lambda: ["nvidia-cuda-nvrtc"])
+    assert cli.main(["decode", "fc::decode_planar<float, 32, 4, float, 1, fc::u32>"]) == 1
+    assert re.search(r"nvidia-cuda-nvrtc missing; pip install 'fastcolor\[kernel-check\]'", capsys.readouterr().err)
 
 
 def test_examples_run_on_the_cpu() -> None:
