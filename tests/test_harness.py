@@ -32,6 +32,17 @@ def test_a_backend_that_does_not_run_here_is_an_error() -> None:
     assert "FASTCOLOR_TEST_BACKENDS: cupy does not run here: " in done.stderr
 
 
+def test_without_a_compiler_the_cuda_sources_are_skipped_or_an_error() -> None:
+    absent = {"CXX": os.path.join(os.devnull, "g++")}
+    done = run_pytest("tests/test_cuda_host.py", "-rs", **absent)
+    assert done.returncode == pytest.ExitCode.OK
+    assert "g++ is not installed" in done.stdout
+    assert "passed" not in done.stdout
+    done = run_pytest("tests/test_cuda_host.py", FASTCOLOR_REQUIRE_TOOLS="1", **absent)
+    assert done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert "FASTCOLOR_REQUIRE_TOOLS=1, but g++ is not installed" in done.stdout + done.stderr
+
+
 def test_an_unknown_backend_is_an_error() -> None:
     done = run_pytest("tests/test_strategies.py", FASTCOLOR_TEST_BACKENDS="opencl")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
