@@ -53,7 +53,7 @@ def _cache() -> Path:
 def _compiler_version() -> str:
     if not available():
         raise CompileError(f"{COMPILER}: not found; install g++ (12 or newer), or name another compiler in CXX")
-    return subprocess.run([COMPILER, "-v"], capture_output=True, text=True, check=True).stderr
+    return _run(COMPILER, "-v").stderr
 
 
 @functools.cache
@@ -64,6 +64,12 @@ def _machine() -> tuple[str, ...]:
     except OSError:
         return ()
     return ("-march=x86-64-v3",) if {"avx2", "fma", "f16c", "bmi2"} <= flags else ()
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    """A tool, which no sanitizer of this process shall watch."""
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = ()) -> Path:
@@ -80,12 +86,7 @@ def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = (
     with tempfile.TemporaryDirectory(dir=_cache(), prefix="build-") as folder:
         source, built = Path(folder) / "kernel.cu", Path(folder) / "kernel.so"
         source.write_text(text)
-        done = subprocess.run(
-            [*command, "-o", str(built), str(source), "-x", "none", *libraries],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _run(*command, "-o", str(built), str(source), "-x", "none", *libraries)
         if done.returncode:
             raise CompileError(_complaints(done.stderr.replace(f"{folder}/", "")))
         os.replace(built, library)
@@ -94,7 +95,7 @@ def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = (
 
 def variables_of_functions(library: Path, anchor: str) -> list[tuple[int, int]]:
     """Where static variables of functions (the kernels' shared memory) lie, counted from `anchor`, and their sizes."""
-    table = subprocess.run(["objdump", "-t", str(library)], capture_output=True, text=True, check=True).stdout
+    table = _run("objdump", "-t", str(library)).stdout
     rows = [(line[:16], line[24:].split()) for line in table.splitlines() if line[:1] in "0123456789abcdef"]
     objects = {fields[-1]: (int(address, 16), fields) for address, fields in rows if len(fields) >= 3}
     first = objects[anchor][0]

@@ -20,8 +20,9 @@
 #include "trace.h"
 #endif
 #ifdef FC_HOST_THREADS
+#include <pthread.h>
+
 #include <barrier>
-#include <thread>
 #endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -54,6 +55,7 @@ struct Failure {
     std::string text;
 };
 
+constexpr size_t STACK = 256 << 10;
 std::vector<Thread> threads;  // of the running block
 void *shared;
 Call kernel;
@@ -109,7 +111,7 @@ unsigned existing_lanes(unsigned number) {
 
 // --- fibers -----------------------------------------------------------------------------------------------------------
 
-constexpr size_t STACK = 256 << 10, GUARD = 4096;
+constexpr size_t GUARD = 4096;
 
 #if defined(__x86_64__)
 // Saves what a call preserves, and the stack pointer in *from; goes on where `to` was saved.
@@ -337,23 +339,34 @@ struct Meeting {
 std::unique_ptr<std::barrier<>> block_meeting;
 std::vector<Meeting> warp_meetings;
 
+uint3 running_block;
+
+void *run_thread(void *given) {
+    Thread &thread = *static_cast<Thread *>(given);
+    enter(thread, running_block);
+    run_kernel();
+    block_meeting->arrive_and_drop();
+    warp_meetings[thread.number / 32].all->arrive_and_drop();
+    return nullptr;
+}
+
 void run_block(uint3 block, const std::vector<unsigned> &warps, const std::vector<unsigned> &) {
     const size_t count = threads.size();
     block_meeting.reset(new std::barrier<>(count));
     warp_meetings = std::vector<Meeting>(warps.size());
     for (size_t warp = 0; warp < warps.size(); ++warp)
         warp_meetings[warp].all.reset(new std::barrier<>(std::min<size_t>(32, count - 32 * warp)));
-    std::vector<std::thread> running;
+    running_block = block;
+    pthread_attr_t small;  // std::thread takes stacks of megabytes, each of which ThreadSanitizer would watch
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, STACK);
+    std::vector<pthread_t> running(count);
     for (unsigned number = 0; number < count; ++number) {
         begin(threads[number], number, State::ready);
-        running.emplace_back([number, block] {
-            enter(threads[number], block);
-            run_kernel();
-            block_meeting->arrive_and_drop();
-            warp_meetings[number / 32].all->arrive_and_drop();
-        });
+        if (pthread_create(&running[number], &small, run_thread, &threads[number])) fail("no more threads to be had");
     }
-    for (std::thread &thread : running) thread.join();
+    for (const pthread_t thread : running) pthread_join(thread, nullptr);
+    pthread_attr_destroy(&small);
     if (!failure.empty()) throw Failure{failure};
 }
 
