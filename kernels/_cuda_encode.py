@@ -22,7 +22,7 @@ from ._layout import planes
 WARP = 32
 ENCODE_THREADS, HISTOGRAM_THREADS = 128, 256  # as in encode.cu and histogram.cu
 LOCAL_CELLS = 92  # K up to which the counts of a block fit in shared memory, beside its tiles
-COPIES_BYTES = 16 << 10  # of shared memory: more copies of a small histogram, less contention
+COPIES_BYTES = 8 << 10  # of shared memory: more copies of a small histogram, less contention
 BLOCKS = 1024  # of a histogram, so that a 32-bit count cannot overflow and adding up stays cheap
 _MIN_PLANE = 128  # pixels: a warp takes pieces of one image's planes
 _GRID = np.dtype([(name, np.uint32) for name in ("cells", "u_scale", "v_scale")])
