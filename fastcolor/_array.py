@@ -145,9 +145,10 @@ def _current(array: Any) -> AbstractContextManager[Any]:
 
 
 def traced(array: Any) -> bool:
-    """Whether torch records what happens to `array` instead of doing it: torch.compile, torch.export, fake tensors.
+    """Whether torch must see what happens to `array`: under torch.compile and torch.export, with fake tensors.
 
-    Other subclasses of Tensor count as well: what reading their memory would mean is for them to say.
+    Modes that watch each operation, transforms such as vmap, and subclasses of Tensor count as well: what reading
+    memory would mean is for them to say.
 
     Examples
     --------
@@ -157,20 +158,9 @@ def traced(array: Any) -> bool:
     if kind(array) != "torch":
         return False
     torch = sys.modules["torch"]
-    return torch.compiler.is_compiling() or type(array) not in (torch.Tensor, torch.nn.Parameter)
-
-
-def capturing(array: Any) -> bool:
-    """Whether the current stream of the device of `array` records a CUDA graph.
-
-    Examples
-    --------
-    >>> capturing(np.zeros(3))
-    False
-    """
-    if device(array) == "cpu":
-        return False
-    if kind(array) == "torch":
-        return bool(sys.modules["torch"].cuda.is_current_stream_capturing())
-    with _current(array):
-        return bool(sys.modules["cupy"].cuda.get_current_stream().is_capturing())
+    return (
+        torch.compiler.is_compiling()
+        or type(array) not in (torch.Tensor, torch.nn.Parameter)
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )

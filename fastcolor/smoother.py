@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _array, _validate
-from ._array import capturing, native, traced
+from ._array import native, traced
 from ._dispatch import choose, known
 from ._prepare import check_logits, float32_or_uint8, result
+from .kernels._arrays import is_capturing
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
@@ -146,7 +147,7 @@ class TemporalSmoother:
         if self._shape is not None:
             _validate.shape("logits", logits, self._shape, "frames must not change their shape; reset() starts anew")
             _validate.arrays(**{"the frames before": self._like, "logits": logits})
-        if traced(logits) or capturing(logits):
+        if traced(logits) or is_capturing(logits):
             raise RuntimeError(
                 "TemporalSmoother: expected a frame to add now, got one to be recorded (torch.export or a CUDA graph), "
                 "and a replay would not count frames; call it outside"

@@ -24,6 +24,8 @@ BINS = make.make_bins(np.random.default_rng(0), N, 5)
 class Array:
     """As much of a CuPy array as the public API asks for, over NumPy values."""
 
+    __module__ = "cupy"
+
     def __init__(self, values: Any, device: int = 0) -> None:
         self.values, self.device = np.asarray(values), SimpleNamespace(id=device)
         self.shape, self.ndim, self.dtype = self.values.shape, self.values.ndim, self.values.dtype

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import strategies as make
 import torch
+import torch._dynamo.testing
 from fastcolor.kernels import _registry
 from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
 import fastcolor
@@ -212,6 +214,20 @@ def test_fake_tensors_have_shapes_and_no_memory(backend: str) -> None:
         x, y, _ = (mode.from_tensor(array) for array in images(backend))
         rgb, top, _ = fastcolor.decode(x, y, BINS, confidence=True, backend=backend)
     assert (tuple(rgb.shape), rgb.dtype, tuple(top.shape)) == ((6, 10, 3), torch.uint8, (6, 10))
+
+
+@pytest.mark.ops("decode")
+def test_modes_and_transforms_see_the_operator(backend: str) -> None:
+    """What is baked into a graph by make_fx is the operator, not its result; vmap is a loop over it."""
+    x, y, _ = images(backend)
+
+    def call(x: torch.Tensor) -> Any:
+        return fastcolor.decode(x, y, BINS, backend=backend)
+
+    graph = make_fx(call)(x)
+    assert same(graph(-x), call(-x))
+    batch = torch.stack([x, -x])
+    assert same(torch.vmap(call)(batch), torch.stack([call(x), call(-x)]))
 
 
 def test_errors_say_the_same_when_compiled() -> None:
