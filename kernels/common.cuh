@@ -75,14 +75,14 @@ FC_DEVICE float exp2_fast(float x) {
 #endif
 }
 
-// log2 x with an absolute error of 2^-22 for x in [0.5, 2], else a relative one; -inf for 0 and for subnormal x.
+// log2 x with an absolute error of 2^-22 for x in [0.5, 2], else a relative one; -inf for 0 and for subnormal x, NaN below.
 FC_DEVICE float log2_fast(float x) {
 #ifdef __CUDACC__
     float y;
     asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 #else
-    return log2f(x < 1.17549435e-38f ? 0.0f : x);
+    return log2f(fabsf(x) < 1.17549435e-38f ? 0.0f : x);
 #endif
 }
 

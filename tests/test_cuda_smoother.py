@@ -159,6 +159,18 @@ def test_a_frame_that_failed_can_be_tried_again(at: int, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(ours.probabilities, truth.probabilities)
 
 
+@pytest.mark.parametrize("n", [32, 11])
+def test_the_mode_of_equal_sums_is_the_first_bin(n: int) -> None:
+    bins = make.make_bins(rng, n, 9)
+    logits = np.zeros((n, 4, 8), np.float32)
+    logits[[3, 7, n - 1], 2:] = 5.0
+    ours = smoother(bins, temperature=0.0)
+    for _ in range(3):
+        chroma = ours.chroma(logits)
+        np.testing.assert_array_equal(chroma[:, :2], np.broadcast_to(bins.colors[0][:, None, None], (2, 2, 8)))
+        np.testing.assert_array_equal(chroma[:, 2:], np.broadcast_to(bins.colors[3][:, None, None], (2, 2, 8)))
+
+
 def test_probabilities_before_the_first_frame() -> None:
     with pytest.raises(RuntimeError, match="expected at least one step"):
         _ = smoother(make.make_bins(rng, 5, 9)).probabilities
