@@ -129,6 +129,7 @@ struct Three {
     template <class Index>
     FC_DEVICE Three(Line<Index> line, const Place<Index> &across) {
         line.go_to(across.next - 1);
+#pragma unroll
         for (int k = 0; k < 3; ++k) c[k] = line.column(k);
     }
 

@@ -103,6 +103,12 @@ FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int 
     __syncthreads();
 }
 
+// What the other lane of a pair gives.
+FC_DEVICE uint4 swapped(const uint4 &give) {
+    return {__shfl_xor_sync(~0u, give.x, 1), __shfl_xor_sync(~0u, give.y, 1), __shfl_xor_sync(~0u, give.z, 1),
+            __shfl_xor_sync(~0u, give.w, 1)};
+}
+
 // Store where every lane of the warp does, next to its neighbour. Of 32 bytes a lane, halves are swapped between pairs of
 // lanes first: a request then fills whole sectors, not every other half of one.
 template <class T, int V>
@@ -111,12 +117,7 @@ FC_DEVICE void store_warp(T *to, const Pack<T, V> &pack) {
         Words<T, V> words;
         words.pack = pack;
         const bool odd = threadIdx.x & 1;
-        const uint4 give = odd ? words.at[0] : words.at[1];
-        uint4 got;
-        got.x = __shfl_xor_sync(~0u, give.x, 1);
-        got.y = __shfl_xor_sync(~0u, give.y, 1);
-        got.z = __shfl_xor_sync(~0u, give.z, 1);
-        got.w = __shfl_xor_sync(~0u, give.w, 1);
+        const uint4 got = swapped(odd ? words.at[0] : words.at[1]);
         uint4 *at = reinterpret_cast<uint4 *>(to) - odd;
         store(at, odd ? got : words.at[0]);
         store(at + 2, odd ? words.at[1] : got);
@@ -132,12 +133,7 @@ FC_DEVICE Pack<T, V> load_warp(const T *from) {
         Words<T, V> words;
         const bool odd = threadIdx.x & 1;
         const uint4 *at = reinterpret_cast<const uint4 *>(from) - odd;
-        const uint4 first = load(at), second = load(at + 2), give = odd ? first : second;
-        uint4 got;
-        got.x = __shfl_xor_sync(~0u, give.x, 1);
-        got.y = __shfl_xor_sync(~0u, give.y, 1);
-        got.z = __shfl_xor_sync(~0u, give.z, 1);
-        got.w = __shfl_xor_sync(~0u, give.w, 1);
+        const uint4 first = load(at), second = load(at + 2), got = swapped(odd ? first : second);
         words.at[0] = odd ? got : first;
         words.at[1] = odd ? second : got;
         return words.pack;
