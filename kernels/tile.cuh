@@ -104,7 +104,7 @@ FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int 
 }
 
 // What the other lane of a pair gives.
-FC_DEVICE uint4 swapped(const uint4 &give) {
+FC_DEVICE uint4 swapped(uint4 give) {
     return {__shfl_xor_sync(~0u, give.x, 1), __shfl_xor_sync(~0u, give.y, 1), __shfl_xor_sync(~0u, give.z, 1),
             __shfl_xor_sync(~0u, give.w, 1)};
 }
