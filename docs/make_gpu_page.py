@@ -23,8 +23,9 @@ from fastcolor.kernels._cuda_source import source  # noqa: E402
 
 from bench.gpu_model import GPUS, Gpu, Prediction, predict  # noqa: E402
 from bench.sass import cubin, instances  # noqa: E402
-from bench.sass.figures import Figures, figures_of  # noqa: E402
+from bench.sass.figures import Figures  # noqa: E402
 from bench.sass.occupancy import in_flight, resident_warps  # noqa: E402
+from bench.sass.store import figures_of  # noqa: E402
 
 PAGE = ROOT / "docs/gpu.md"
 START, END = "<!-- generated:start -->", "<!-- generated:end -->"

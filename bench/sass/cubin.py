@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from fastcolor.kernels._cuda_source import OPTIONS
 
 EXTRA = "pip install 'fastcolor[kernel-check]' (Linux)"
+WHEELS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvdisasm", "nvidia-cuda-cuobjdump")
 # What CuPy adds to the options of a RawModule.
 CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")
 # Constants that one source does not use.
@@ -44,7 +45,7 @@ class Compiled(NamedTuple):
 def missing() -> list[str]:
     """The wheels that are not here; nothing can be compiled unless this is empty."""
     wheels = [] if util.find_spec("cuda") and util.find_spec("cuda.bindings") else ["cuda-bindings"]
-    for name in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvdisasm", "nvidia-cuda-cuobjdump"):
+    for name in WHEELS:
         try:
             metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -53,14 +54,8 @@ def missing() -> list[str]:
 
 
 def versions() -> str:
-    """NVRTC's version, which the register counts depend on.
-
-    Raises
-    ------
-    ToolsMissing
-        With the names of the missing wheels and the extra that brings them.
-    """
-    _require()
+    """NVRTC's version, which the register counts depend on."""
+    require()
     return "NVRTC " + metadata.version("nvidia-cuda-nvrtc")
 
 
@@ -71,7 +66,7 @@ def build(code: str, expressions: Sequence[str], arch: str, options: Sequence[st
     ------
     ToolsMissing, CompileError
     """
-    _require()
+    require()
     cubin, symbols, log = _compile(code, expressions, (*OPTIONS, *CUPY_OPTIONS, _QUIET, *options, f"-arch={arch}"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels.cubin"
@@ -87,7 +82,8 @@ def build(code: str, expressions: Sequence[str], arch: str, options: Sequence[st
     }
 
 
-def _require() -> None:
+def require() -> None:
+    """Raise ToolsMissing, with the names of the missing wheels and the extra that brings them."""
     if wheels := missing():
         raise ToolsMissing(f"kernels cannot be compiled here: {', '.join(wheels)} missing; {EXTRA}")
 

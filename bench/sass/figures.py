@@ -30,24 +30,6 @@ class Figures(NamedTuple):
     pipe: str
 
 
-_KNOWN: dict[tuple[str, str, str, tuple[str, ...]], Figures] = {}
-
-
-def figures_of(code: str, expressions: Sequence[str], arch: str, options: Sequence[str] = ()) -> dict[str, Figures]:
-    """Of all name expressions of one source, which are compiled once in a process.
-
-    Raises
-    ------
-    cubin.ToolsMissing, cubin.CompileError
-    """
-    keys = {expression: (code, expression, arch, tuple(options)) for expression in expressions}
-    new = sorted(expression for expression, key in keys.items() if key not in _KNOWN)
-    if new:
-        built = cubin.build(code, new, arch, options)
-        _KNOWN.update({keys[expression]: figures(compiled, arch) for expression, compiled in built.items()})
-    return {expression: _KNOWN[key] for expression, key in keys.items()}
-
-
 def figures(compiled: cubin.Compiled, arch: str) -> Figures:
     """Count the instructions of a compiled kernel."""
     code = listing.parse(compiled.sass)

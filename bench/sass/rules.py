@@ -8,9 +8,10 @@ from typing import NamedTuple
 from fastcolor.kernels._cuda_source import source
 
 from .expectations import Expectation, expectation
-from .figures import Figures, figures_of
+from .figures import Figures
 from .instances import Instance, instances
 from .occupancy import in_flight, resident_warps
+from .store import figures_of
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
 
