@@ -36,11 +36,11 @@ def loss_and_gradient(logits: Tensor, labels: Tensor, weights: Tensor, wanted: b
     return loss, torch.empty(0, dtype=logits.dtype, device=where) if gradient is None else gradient
 
 
-def logits_and_room(logits: Tensor) -> tuple[Tensor, Tensor]:
+def logits_and_room(logits: Tensor, axis: int = 1) -> tuple[Tensor, Tensor]:
     """The logits in a layout that the kernels take as it is, and memory of the same layout for the gradient."""
-    last = torch.movedim(logits, 1, -1)
+    last = torch.movedim(logits, axis, -1)
     if last.is_contiguous() and not logits.is_contiguous():
-        return logits, torch.movedim(torch.empty(last.shape, dtype=logits.dtype, device=logits.device), -1, 1)
+        return logits, torch.movedim(torch.empty(last.shape, dtype=logits.dtype, device=logits.device), -1, axis)
     return logits.contiguous(), torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
 
 

@@ -1,4 +1,4 @@
-"""The gradient of the annealed mean in the logits, by torch operations on parts of the image."""
+"""The gradient of the annealed mean in the logits: by a kernel, or by torch operations on parts of the image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _run
+from . import _array, _run
+from ._array import native
+from ._dispatch import choose
+from ._run_loss import logits_and_room
 
 # Logits worked on at a time: on the CPU they stay in the caches, on a GPU they keep it busy.
 _PART = {"cpu": 1 << 18, "cuda": 1 << 24}
@@ -33,10 +36,15 @@ def annealed_mean_gradient(
     Returns
     -------
     Tensor
-        Shape and dtype of the logits; NaN where the chroma is NaN.
+        Shape, dtype and memory layout of the logits; NaN where the chroma is NaN.
     """
-    result = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
+    logits, result = logits_and_room(logits, axis)
     if not logits.numel():
+        return result
+    kernels = choose(backend, _array.device(logits), "annealed_mean")
+    if hasattr(kernels, "annealed_mean_gradient"):
+        arrays = native(gradient), native(logits), bins
+        kernels.annealed_mean_gradient(*arrays, temperature=temperature, axis=axis, out=native(result))
         return result
     g, x, out = (torch.movedim(t, axis, 0).unsqueeze(-1) for t in (gradient, logits, result))
     # The colors on the device of the logits without a copy from the host, which a CUDA graph could not hold.

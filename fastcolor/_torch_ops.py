@@ -164,7 +164,8 @@ _annealed_mean_backward = _operator(
     "annealed_mean_backward(Tensor gradient, Tensor logits, str bins, float temperature, int axis, str backend)"
     " -> Tensor",
     lambda gradient, logits, bins, *rest: annealed_mean_gradient(gradient, logits, from_key(bins), *rest),
-    lambda gradient, logits, *rest: _like(logits, logits.shape, logits.dtype),
+    lambda gradient, logits, bins, temperature, axis, backend: logits_and_room(logits, axis)[1],
+    _EXACT_LAYOUT,
 )
 _confidence = _operator(
     "confidence(Tensor logits, int axis, str backend) -> (Tensor, Tensor)", _run.confidence, _fake_confidence

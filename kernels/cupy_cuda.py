@@ -14,13 +14,14 @@ from typing import Any
 
 import cupy
 
-from . import _cuda_decode, _cuda_encode, _cuda_loss, _cuda_merge, _cuda_smoother
+from . import _cuda_decode, _cuda_encode, _cuda_gradient, _cuda_loss, _cuda_merge, _cuda_smoother
 from ._arrays import device_index, is_torch, library
 from ._cuda_engine import Engine
 
 __all__ = [
     "TemporalSmoother",
     "annealed_mean",
+    "annealed_mean_gradient",
     "confidence",
     "decode",
     "encode",
@@ -62,6 +63,7 @@ annealed_mean = partial(_cuda_decode.annealed_mean, ENGINE)
 confidence = partial(_cuda_decode.confidence, ENGINE)
 decode = partial(_cuda_decode.decode, ENGINE)
 merge = partial(_cuda_merge.merge, ENGINE)
+annealed_mean_gradient = partial(_cuda_gradient.annealed_mean_gradient, ENGINE)
 weighted_cross_entropy = partial(_cuda_loss.weighted_cross_entropy, ENGINE)
 scale_unless_one = partial(_cuda_loss.scale_unless_one, ENGINE)
 TemporalSmoother = partial(_cuda_smoother.TemporalSmoother, ENGINE)

@@ -79,34 +79,6 @@ __global__ void __launch_bounds__(THREADS)
     sum_block(loss, sums + blockIdx.x);
 }
 
-// 16 bytes of a tile's rows, beginning at element `at` of the rows without padding.
-template <int N, int E, class Logit>
-FC_DEVICE Pack<Logit, E> gather(const Logit *tile, int at, int n, int stride) {
-    if constexpr (N > 0) {
-        return *reinterpret_cast<const Pack<Logit, E> *>(tile + at / N * stride + at % N);
-    } else {
-        Pack<Logit, E> pack;
-        int row = at / n, column = at % n;
-#pragma unroll
-        for (int k = 0; k < E; ++k) {
-            pack.at[k] = tile[row * stride + column];
-            if (++column == n) column = 0, ++row;
-        }
-        return pack;
-    }
-}
-
-// The inverse of fill_rows.
-template <class Logit, int N>
-FC_DEVICE void drain_rows(const Logit *tile, Logit *to, int n, int stride, int pixels) {
-    constexpr int E = 16 / sizeof(Logit);
-    const int total = pixels * n, threads = blockDim.x;
-    const int packs = ((u64)to & 15) == 0 ? total / E : 0;
-    __syncthreads();
-    for (int at = threadIdx.x; at < packs; at += threads) store(to + at * E, gather<N, E>(tile, at * E, n, stride));
-    for (int at = packs * E + threadIdx.x; at < total; at += threads) store(to + at, tile[at / n * stride + at % n]);
-}
-
 // Blocks of up to THREADS pixels; `stride` elements of the tile lie between the rows of pixels (LAST) or of bins.
 template <class Logit, int N, bool LAST, class Label, bool GRADIENT, class Index>
 __global__ void __launch_bounds__(THREADS)

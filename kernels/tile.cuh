@@ -103,6 +103,34 @@ FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int 
     __syncthreads();
 }
 
+// The inverse of scatter.
+template <int N, int E, class Logit>
+FC_DEVICE Pack<Logit, E> gather(const Logit *tile, int at, int n, int stride) {
+    if constexpr (N > 0) {
+        return *reinterpret_cast<const Pack<Logit, E> *>(tile + at / N * stride + at % N);
+    } else {
+        Pack<Logit, E> pack;
+        int row = at / n, column = at % n;
+#pragma unroll
+        for (int k = 0; k < E; ++k) {
+            pack.at[k] = tile[row * stride + column];
+            if (++column == n) column = 0, ++row;
+        }
+        return pack;
+    }
+}
+
+// The inverse of fill_rows.
+template <class Logit, int N>
+FC_DEVICE void drain_rows(const Logit *tile, Logit *to, int n, int stride, int pixels) {
+    constexpr int E = 16 / sizeof(Logit);
+    const int total = pixels * n, threads = blockDim.x;
+    const int packs = ((u64)to & 15) == 0 ? total / E : 0;
+    __syncthreads();
+    for (int at = threadIdx.x; at < packs; at += threads) store(to + at * E, gather<N, E>(tile, at * E, n, stride));
+    for (int at = packs * E + threadIdx.x; at < total; at += threads) store(to + at, tile[at / n * stride + at % n]);
+}
+
 // What the other lane of a pair gives.
 FC_DEVICE uint4 swapped(uint4 give) {
     return {__shfl_xor_sync(~0u, give.x, 1), __shfl_xor_sync(~0u, give.y, 1), __shfl_xor_sync(~0u, give.z, 1),

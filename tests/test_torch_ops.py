@@ -268,14 +268,19 @@ DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.fl
 @pytest.mark.ops("annealed_mean")
 @given(
     make.bins(), make.shapes(2000), make.logit_kinds, make.temperatures.filter(bool), DTYPES, make.generators,
-    st.integers(0, 2), st.sampled_from([1 << 18, 1 << 10, 1]),
+    st.integers(0, 2), st.sampled_from([1 << 18, 1 << 10, 1]), st.sampled_from(["contiguous", "adjacent", "sliced"]),
 )  # fmt: skip
 def test_gradient_of_the_annealed_mean(
     backend: str, bins: Any, shape: tuple[int, int], kind: str, temperature: float, dtype: torch.dtype,
-    rng: np.random.Generator, axis: int, part: int,
+    rng: np.random.Generator, axis: int, part: int, layout: str,
 ) -> None:  # fmt: skip
     x = torch.from_numpy(np.moveaxis(make.make_logits(rng, kind, bins.n, shape), 0, axis).copy()).to(dtype)
-    x = x.to(device_of(backend)).requires_grad_()
+    x = x.to(device_of(backend))
+    if layout == "adjacent":
+        x = x.movedim(axis, -1).contiguous().movedim(-1, axis)
+    elif layout == "sliced":
+        x = torch.nn.functional.pad(x, (1, 1))[..., 1:-1]
+    x.requires_grad_()
     before, _softmax_gradient._PART = _softmax_gradient._PART, dict.fromkeys(_softmax_gradient._PART, part)
     try:
         chroma = fastcolor.annealed_mean(x, bins, temperature=temperature, axis=axis, backend=backend)
@@ -285,6 +290,7 @@ def test_gradient_of_the_annealed_mean(
         _softmax_gradient._PART = before
     assert x.grad is not None
     assert x.grad.dtype == dtype
+    assert layout == "sliced" or x.grad.stride() == x.stride() or 1 in x.shape
     compare.assert_annealed_gradient_close(x.grad, g, x, bins, temperature=temperature, axis=axis)
 
 

@@ -6,7 +6,15 @@ import os
 from contextlib import nullcontext
 from functools import partial
 
-from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_loss, _cuda_merge, _cuda_smoother, _registry
+from fastcolor.kernels import (
+    _cuda_decode,
+    _cuda_encode,
+    _cuda_gradient,
+    _cuda_loss,
+    _cuda_merge,
+    _cuda_smoother,
+    _registry,
+)
 from fastcolor.kernels._cuda_engine import Engine
 
 from .build import CompileError, available
@@ -20,6 +28,7 @@ annealed_mean = partial(_cuda_decode.annealed_mean, ENGINE)
 confidence = partial(_cuda_decode.confidence, ENGINE)
 decode = partial(_cuda_decode.decode, ENGINE)
 merge = partial(_cuda_merge.merge, ENGINE)
+annealed_mean_gradient = partial(_cuda_gradient.annealed_mean_gradient, ENGINE)
 weighted_cross_entropy = partial(_cuda_loss.weighted_cross_entropy, ENGINE)
 scale_unless_one = partial(_cuda_loss.scale_unless_one, ENGINE)
 TemporalSmoother = partial(_cuda_smoother.TemporalSmoother, ENGINE)
