@@ -119,3 +119,9 @@ def _check_shapes(logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor 
         raise ValueError(f"weights: expected shape {pixels} or ({n},), got {tuple(weights.shape)}")
     if mask is not None and tuple(mask.shape) != pixels:
         raise ValueError(f"mask: expected shape {pixels}, got {tuple(mask.shape)}")
+    for name, tensor in (("labels", labels), ("weights", weights), ("mask", mask)):
+        if tensor is not None and tensor.device != logits.device:
+            raise ValueError(
+                f"{name}: expected device '{logits.device}' like logits, got '{tensor.device}'; "
+                "tensors are never moved unasked"
+            )

@@ -171,6 +171,11 @@ def test_backward_twice_and_without_a_gradient():
         ({"weights": torch.ones(31)}, "weights: expected shape"),
         ({"mask": torch.ones(8, 8)}, "mask: expected shape"),
         ({"logits": torch.zeros(5)}, "logits: expected shape"),
+        (
+            {"labels": torch.zeros(1, 8, 8, dtype=torch.long, device="meta")},
+            "labels: expected device 'cpu' like logits",
+        ),
+        ({"mask": torch.zeros(1, 8, 8, device="meta")}, "mask: expected device 'cpu' like logits, got 'meta'"),
     ],
 )
 def test_wrong_calls_are_told(change, message):
