@@ -37,7 +37,8 @@ def expectation(instance: Instance, arch: str) -> Expectation:
         return Expectation((), int(instance.dtype == "float32"), wide_stores=1)
     if instance.n != FAST_BINS or instance.launch.kernel in ("loss_total", "scale_unless_one"):
         return Expectation()
-    return {"decode": _decode, "temporal": _temporal, "loss": _loss}[instance.launch.source](instance, arch)
+    of_source = {"decode": _decode, "temporal": _temporal, "loss": _loss, "gradient": _gradient}
+    return of_source[instance.launch.source](instance, arch)
 
 
 def _decode(instance: Instance, arch: str) -> Expectation:
@@ -80,6 +81,16 @@ def _loss(instance: Instance, arch: str) -> Expectation:
     words *= _logit_bytes(instance) == 4
     labels = 0 if gradient else 8 * pixels // 16
     return Expectation(ex2, words + 1 + labels, wide_stores=words * gradient, in_flight=HELD_IN_REGISTERS)
+
+
+def _gradient(instance: Instance, arch: str) -> Expectation:
+    """As the loss with its gradient; what comes from above, two values a pixel, is read as the logits are."""
+    n, pixels = instance.n, int(instance.pixels)
+    words = n * _logit_bytes(instance) * pixels // 16
+    if instance.layout == "last":
+        return Expectation((n, 2 * n), words, loops=True, wide_stores=1, in_flight=NEEDED[arch])
+    wide = _logit_bytes(instance) == 4
+    return Expectation((n, 2 * n), (words + 2) * wide, wide_stores=words * wide, in_flight=HELD_IN_REGISTERS)
 
 
 def _of_image(instance: Instance, arch: str) -> Expectation:

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_loss, _cuda_merge, _cuda_smoother
+from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_gradient, _cuda_loss, _cuda_merge, _cuda_smoother
 from fastcolor.kernels._cuda_engine import Engine
 
 from fastcolor import ColorBins
@@ -155,6 +155,11 @@ def _loss(engine: Engine, logits: Any, axis: int, bins: ColorBins, *, gradient: 
         _cuda_loss.scale_unless_one(engine, target, scale)
 
 
+def _gradient(engine: Engine, logits: Any, axis: int, bins: ColorBins) -> None:
+    slope = np.zeros((*logits.shape[:axis], 2, *logits.shape[axis + 1 :]), logits.dtype)
+    _cuda_gradient.annealed_mean_gradient(engine, slope, logits, bins, axis=axis, out=np.zeros_like(logits))
+
+
 def _merge(engine: Engine, luma: Any) -> None:
     _cuda_merge.merge(engine, np.zeros((2, SHAPE[0] // 4, SHAPE[1] // 4), np.float32), luma)
 
@@ -165,6 +170,7 @@ OF_LOGITS: dict[str, Callable[[Engine, Any, int, ColorBins], object]] = {
     "annealed_mean": lambda engine, x, axis, bins: _cuda_decode.annealed_mean(engine, x, bins, axis=axis),
     "confidence": lambda engine, x, axis, bins: _cuda_decode.confidence(engine, x, axis=axis),
     **{f"temporal, {ring} ring": partial(_temporal, ring=ring) for ring in RINGS},
+    "gradient of annealed_mean": _gradient,
     "loss and gradient": partial(_loss, gradient=True),
     "loss": partial(_loss, gradient=False, labels="int64"),
 }
