@@ -11,7 +11,9 @@ enum Want { RGB = 1, CHROMA = 2, MODE = 4 };  // MODE: T = 0
 
 constexpr int THREADS = 128;
 // Blocks an SM that the registers must allow; left to itself the compiler spills a few of them to fit in one block more.
-constexpr int WIDE_BLOCKS = 2, NARROW_BLOCKS = 4, TILED_BLOCKS = 5;
+constexpr int WIDE_BLOCKS = 2, NARROW_BLOCKS = 4;
+template <class Logit>
+constexpr int TILED_BLOCKS = sizeof(Logit) == 4 ? 4 : 5;  // rows of 2 bytes are fewer loads in flight a thread
 
 // One frame of the recursion s = p + decay s' - leaving p_old. `exact`: p counts as the ring rounds it.
 // The frame's place in the ring is `slot` of `length`; `seen` frames of the ring hold what came before it.
@@ -205,7 +207,7 @@ __global__ void __launch_bounds__(THREADS, V == 1 ? NARROW_BLOCKS : WIDE_BLOCKS)
 
 // Blocks of up to THREADS pixels; `stride` elements of the tile lie between the rows of pixels (LAST) or of bins.
 template <class Logit, int N, bool LAST, class Luma, class Past, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS, TILED_BLOCKS)
+__global__ void __launch_bounds__(THREADS, TILED_BLOCKS<Logit>)
     temporal_tiled(const Logit *x, int n, int stride, Index pixels, Step step, Palette colors, const Luma *luma,
                    float *sums, Past *ring, u8 *rgb, float *chroma) {
     extern __shared__ uint4 shared[];
