@@ -35,7 +35,7 @@ OPS = (
 )
 
 MARKERS = (
-    "gpu: needs a CUDA device that torch sees; FASTCOLOR_REQUIRE_GPU=1 forbids skipping",
+    "gpu(backend=None): needs a CUDA device that torch sees, and the backend; FASTCOLOR_REQUIRE_GPU=1 forbids skipping",
     "ops(name, ...): the operations that a test with an argument `backend` needs; it runs for backends that have them",
     "devices(name, ...): a test with an argument `backend` runs for backends that take arrays on these devices",
     "cases(sequence): a test with `backend` and `case` runs for each case whose operation (`case.op`) the backend has",
@@ -154,11 +154,18 @@ def _has_no_row(item: Any) -> bool:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("gpu") is None:
-        return
+    mark = item.get_closest_marker("gpu")
+    if mark is not None and (reason := no_gpu(mark.kwargs.get("backend"))):
+        if REQUIRE_GPU:
+            pytest.fail(f"FASTCOLOR_REQUIRE_GPU=1, but {reason}")
+        pytest.skip(reason)
+
+
+def no_gpu(backend: str | None) -> str | None:
+    """Why a test that needs a GPU, and perhaps a backend on it, cannot run."""
     import torch
 
     if not torch.cuda.is_available():
-        if REQUIRE_GPU:
-            pytest.fail("FASTCOLOR_REQUIRE_GPU=1, but torch sees no CUDA device")
-        pytest.skip("torch sees no CUDA device")
+        return "torch sees no CUDA device"
+    error = _registry.unavailable_because(backend) if backend else None
+    return error and f"{backend} does not run here: {error}"

@@ -20,7 +20,7 @@ from gpu_device import Gpu
 
 import fastcolor
 
-pytestmark = pytest.mark.gpu
+pytestmark = pytest.mark.gpu(backend="cupy")
 
 BACKEND = "cupy"
 ARITHMETIC = compare.arithmetic_of(BACKEND)

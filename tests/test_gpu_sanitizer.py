@@ -11,7 +11,7 @@ from pathlib import Path
 import gpu_cases
 import pytest
 
-pytestmark = pytest.mark.gpu
+pytestmark = pytest.mark.gpu(backend="cupy")
 
 SCRIPT = Path(__file__).with_name("gpu_sanitized.py")
 TOOLS = ("memcheck", "racecheck")
