@@ -9,6 +9,8 @@ from . import _array
 from ._array import native
 from ._dispatch import choose
 
+_LABELS = {"cpu": (torch.uint8,), "cuda": (torch.uint8, torch.int32)}  # taken as they are, beside int64
+
 
 def loss_and_gradient(logits: Tensor, labels: Tensor, weights: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
     """The loss, and its gradient in the logits in their memory layout; an empty tensor if it is not wanted.
@@ -17,7 +19,7 @@ def loss_and_gradient(logits: Tensor, labels: Tensor, weights: Tensor, wanted: b
     refuses, make the loss NaN.
     """
     n, where = logits.shape[1], logits.device
-    labels = labels if labels.dtype == torch.uint8 else labels.long()
+    labels = labels if labels.dtype in _LABELS.get(where.type, ()) else labels.long()
     if where.type == "cpu":
         _check_range(labels, n)
     precise = torch.float64 if logits.dtype == torch.float64 else torch.float32

@@ -9,12 +9,10 @@ import sys
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from ._dispatch import BackendStatus, backends
+from ._doctor_check import check_gpu, check_path
 from ._doctor_cuda import cuda_problems, cuda_report, version_problems
 
 _DEVELOPER_EXTRAS = {"bench", "test"}  # nobody who colorizes misses them
@@ -35,15 +33,17 @@ def diagnose() -> Report:
     """
     from . import __version__
 
-    works, check = _check_cpu_path()
+    works, check = check_path("the CPU path")
     packages = _packages()
     torch, torch_error = _torch()
     cuda = cuda_report(torch)
     cache = _kernel_cache()
     statuses = backends()
+    on_gpu = {s.name: check_gpu(s.name, torch) for s in statuses.values() if s.available and "cuda" in s.devices}
     return {
         "works": works,
         "check": check,
+        "gpu_check": {name: text for name, (_, text) in on_gpu.items()},
         "fastcolor": {"version": __version__, "folder": str(Path(__file__).parent)},
         "python": {"version": platform.python_version(), "executable": sys.executable, "platform": platform.platform()},
         "packages": packages,
@@ -59,6 +59,7 @@ def diagnose() -> Report:
         "data": _data(),
         "problems": [
             *([] if works else [check]),
+            *(text for right, text in on_gpu.values() if not right),
             *_cache_problems(cache),
             *_torch_problems(torch, torch_error, packages),
             *cuda_problems(cuda["cupy"], cuda["torch"]),
@@ -66,28 +67,6 @@ def diagnose() -> Report:
             *_gpu_problems(statuses, cuda["cupy"]),
         ],
     }
-
-
-def _check_cpu_path() -> tuple[bool, str]:
-    """Run encode and decode on a small image against the reference: installed is not the same as working."""
-    from . import reference
-    from .bins import ColorBins
-    from .ops import decode, encode
-
-    started = perf_counter()
-    try:
-        bins = ColorBins.default()
-        image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        luma, labels, _ = encode(image, bins)
-        logits = np.where(labels == np.arange(bins.n)[:, None, None], 9, 0).astype(np.float32)
-        rgb = decode(logits, luma, bins).astype(int)
-        wrong = int((labels != reference.encode(image, bins)[1]).sum())
-        wrong += int((abs(rgb - reference.decode(logits, luma, bins)) > 1).sum())
-    except Exception as error:
-        return False, f"the CPU path does not run: {type(error).__name__}: {error}"
-    if wrong:
-        return False, f"the CPU path gives {wrong} wrong values; please report this with the text above"
-    return True, f"encode and decode agree with the reference ({perf_counter() - started:.2f} s)"
 
 
 def _packages() -> dict[str, dict[str, str | None]]:

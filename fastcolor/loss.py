@@ -14,6 +14,7 @@ from ._array import traced
 from ._dispatch import choose
 from ._run_loss import loss_and_gradient, scale_in_place
 from .errors import BackendUnavailableError
+from .reference.constants import MAX_BINS
 
 # What the kernels take; anything else is left to torch, on the same device.
 _FUSED = {
@@ -26,8 +27,8 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     """``sum_i m_i w_i (logsumexp(x_i) - x_i[y_i]) / sum_i m_i w_i``; 0 if the weights sum to 0.
 
     The gradient is computed along with the loss: no log-softmax is ever stored, and channels-last memory is taken as it
-    is. Where no kernel runs (float16 on the CPU, float64 on a GPU, a GPU without CuPy), torch's own cross entropy does
-    the work, on the device of the logits.
+    is. Where no kernel runs (float16 on the CPU; float64, more than 255 bins, or no CuPy on a GPU), torch's own cross
+    entropy does the work, on the device of the logits.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
         pixel = pixel[labels.long().clamp(0, logits.shape[1] - 1)]  # what is out of range is found below
     if mask is not None:
         pixel = pixel * mask
-    if logits.dtype in _FUSED.get(logits.device.type, ()) and _has_kernels(logits.device.type):
+    if _is_fused(logits):
         if not traced(logits):
             loss: Tensor = _Fused.apply(logits, labels, pixel.detach())
             return loss
@@ -79,6 +80,12 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     mass = pixel.sum(dtype=torch.float64)
     losses = F.cross_entropy(logits.to(precise), labels.long(), reduction="none") * pixel
     return losses.sum() / mass.to(precise).clamp_min(torch.finfo(precise).tiny)
+
+
+def _is_fused(logits: Tensor) -> bool:
+    where = logits.device.type
+    few = where == "cpu" or logits.shape[1] <= MAX_BINS  # on a GPU the bins of a pixel share a tile of its fast memory
+    return few and logits.dtype in _FUSED.get(where, ()) and _has_kernels(where)
 
 
 @torch.compiler.assume_constant_result

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 import fastcolor
@@ -203,6 +204,24 @@ def test_cupy_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     report = diagnose()
     assert report["cuda"]["driver"] is None
     assert f"cupy is installed, but {reason}" in report["problems"]
+
+
+def test_a_gpu_that_works_and_one_that_does_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The check of the CPU path, on arrays of a GPU: here a CuPy of NumPy arrays, and backends of the CPU."""
+    fake_cupy(monkeypatch, "cupy-cuda13x", runtime=13000, driver=13000, compiler=13)
+    cupy = sys.modules["cupy"]
+    cupy.asarray = cupy.asnumpy = np.asarray  # type: ignore[attr-defined]
+    monkeypatch.setattr(doctor, "_torch", lambda: (None, ""))
+    on_gpu = fastcolor.BackendStatus("numba", ("cpu", "cuda"), True, "")
+    monkeypatch.setattr(doctor, "backends", lambda: {"numba": on_gpu})
+    assert main(["doctor"]) == 0
+    assert "  numba              encode and decode agree with the reference" in capsys.readouterr().out
+    cupy.asnumpy = lambda array: np.zeros_like(array)  # type: ignore[attr-defined]
+    report = diagnose()
+    assert report["works"]
+    assert any("the GPU path of numba gives" in problem for problem in report["problems"])
 
 
 def test_cupy_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:

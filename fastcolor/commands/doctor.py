@@ -53,7 +53,7 @@ def _text(report: Report) -> str:
             *(("device", device) for device in cuda["devices"] or ["none"]),
         ],
         "In the package": list(report["data"].items()),
-        "Check": [("CPU path", report["check"])],
+        "Check": [("CPU path", report["check"]), *report["gpu_check"].items()],
     }
     lines = []
     for title, rows in sections.items():
