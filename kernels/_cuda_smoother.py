@@ -17,12 +17,11 @@ from ._arrays import cast, contiguous, contiguous_like, deliver, empty, is_doubl
 from ._cuda_decode import FAST_BINS, THREADS, palette, row_stride, tile_pixels
 from ._cuda_engine import Engine, index_type, index_value, scalar_type
 from ._layout import planes
-from ._recursion import recursion
+from ._recursion import REFRESH, recursion
 from ._scale import log2_scale
 
 RGB, CHROMA, MODE = 1, 2, 4  # as in temporal.cu
 WIDE = 4  # pixels a thread
-REFRESH = 256  # frames between two sums from scratch, where these are wanted
 _STEEPEST = np.float32(2.0**100)  # 1 / T, so that its product with a logarithm stays finite
 _STEP = np.dtype(
     [(name, np.float32) for name in ("decay", "leaving", "scale")]

@@ -14,8 +14,7 @@ from numba import cuda, types
 
 from ._numba_cuda_math import INF, NAN, ZERO, annealed_mean, channel_zero, exp, log, peak, store_rgb
 from ._numba_cuda_tile import tile_functions
-
-REFRESH = 256  # frames between two sums from scratch, where these are wanted
+from ._recursion import REFRESH
 
 
 @lru_cache(maxsize=2)

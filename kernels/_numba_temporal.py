@@ -22,11 +22,11 @@ from ._jit import jit
 from ._numba_decode import write_block
 from ._numba_math import HIGHEST, LOWEST, exp2_scaled, log2
 from ._numba_softmax import GROUP, ROWS, block_sums, transpose_block
+from ._recursion import REFRESH
 from ._scale import LOG2E
 from ._simd import LANES, fma, greater, load, outside, splat, store, to_int, where_greater
 
 BLOCK = 512
-REFRESH = 256
 
 _LOG2E = np.float32(LOG2E)
 _SMALL, _LARGE = np.float32(2.0**-20), np.float32(2.0**100)

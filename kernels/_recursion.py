@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+REFRESH = 256  # frames between two sums of the past from the ring, where these are wanted
 SLOW_FADE = 0.05  # below this α, rounding errors of the recursion would live for hundreds of frames
 
 
