@@ -18,7 +18,7 @@ from fastcolor.kernels import (
 from fastcolor.kernels._cuda_engine import Engine
 
 from .build import CompileError, available
-from .host_module import HostModule, runtime
+from .host_module import HostModule
 
 ENGINE = Engine(HostModule, nullcontext)
 
@@ -35,7 +35,7 @@ TemporalSmoother = partial(_cuda_smoother.TemporalSmoother, ENGINE)
 
 
 def _probe() -> None:
-    runtime(())
+    HostModule(code="__global__ void probe() {}", name_expressions=("probe",)).get_function("probe")((1,), (1,), ())
 
 
 def register() -> None:

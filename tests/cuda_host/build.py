@@ -74,7 +74,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = ()) -> Path:
     """The shared library of a C++ text, built unless the cache holds it."""
-    command = [COMPILER, "-x", "c++", "-fPIC", "-shared", "-O1", "-g1", "-fno-strict-aliasing", "-fno-gnu-unique"]
+    command = [COMPILER, "-x", "c++", "-fPIC", "-shared", "-O1", "-g1", "-fno-strict-aliasing"]
     command += [*_machine(), *flags, f"-I{HERE}"]
     headers = [header.read_text() for header in sorted(HERE.glob("*.h"))]
     key = hashlib.sha256()

@@ -1,7 +1,6 @@
 """Every CUDA kernel at awkward sizes and addresses, for a process that a sanitizer watches.
 
-Inputs end where their memory ends, so that a sanitizer sees one element too many; before outputs lie canaries. Kernels
-are compiled beforehand, as many at once as there are processors.
+Inputs end where their memory ends, so that a sanitizer sees one element too many; before outputs lie canaries.
 """
 
 from __future__ import annotations
@@ -16,13 +15,14 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_loss, _cuda_merge, _cuda_smoother
+from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_gradient, _cuda_loss, _cuda_merge, _cuda_smoother
 from fastcolor.kernels._cuda_engine import Engine
 from fastcolor.kernels._cuda_source import OPTIONS
 
 from fastcolor import reference
 
 from .host_module import HostModule
+from .library import compiled
 
 Array = np.ndarray
 CANARY = 0xA5
@@ -161,6 +161,17 @@ def smoothing(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
     yield Check(chroma, 0, 1, offset)
 
 
+def gradients(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    for dtype, n, last in (("float32", BINS, False), ("float16", BINS, True), ("float32", FEW_BINS, True)):
+        x, _, axis = logits_of(n, pixels, dtype, last, offset)
+        slope = placed(np.ones((1, pixels, 2) if last else (2, 1, pixels), dtype), offset)
+        gradient = target(x.shape, dtype, offset)
+        _cuda_gradient.annealed_mean_gradient(engine, slope, x, bins_of(n), axis=axis, out=gradient)
+        # Moving all logits of a pixel alike changes nothing.
+        yield Check(gradient.astype(np.float32).sum(axis), 0, 1e-2, offset=0)
+        yield Check(gradient, 0, np.inf, offset)
+
+
 def losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
     for dtype, labels_dtype, n, last in (
         ("float32", "uint8", BINS, False),
@@ -184,7 +195,7 @@ def losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         yield Check(gradient, 0, np.inf, offset)
 
 
-ALL = (decoding, encoding, merging, smoothing, losses)
+ALL = (decoding, encoding, merging, smoothing, gradients, losses)
 
 
 def instances(sizes: tuple[int, ...], offsets: tuple[int, ...]) -> set[tuple[str, tuple[str, ...]]]:
@@ -206,10 +217,15 @@ class _Idle:
         return lambda *args, **settings: None
 
 
-def run(sizes: tuple[int, ...] = SIZES, offsets: tuple[int, ...] = OFFSETS) -> None:
-    """All checks of the operations, after what they need has been compiled."""
+def prepare(sanitize: str, sizes: tuple[int, ...] = SIZES, offsets: tuple[int, ...] = OFFSETS) -> None:
+    """Compile what :func:`run` needs, as much at once as there are processors."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda item: HostModule(item[0], OPTIONS, item[1]), instances(sizes, offsets)))
+        wanted = instances(sizes, offsets)
+        list(pool.map(lambda item: compiled(item[0], OPTIONS, item[1], sanitize=sanitize), wanted))
+
+
+def run(sizes: tuple[int, ...] = SIZES, offsets: tuple[int, ...] = OFFSETS) -> None:
+    """All checks of the operations."""
     engine = Engine(HostModule, nullcontext)
     for operation, pixels, offset in product(ALL, sizes, offsets):
         for check in operation(engine, pixels, offset):

@@ -7,8 +7,6 @@ the launch, alignment of each access, threads that wait for each other in vain.
 from __future__ import annotations
 
 import ctypes
-import os
-import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .build import HERE, SANITIZERS, build, variables_of_functions
+from .build import variables_of_functions
+from .library import ANCHOR, compiled
 
 MAX_THREADS, MAX_SHARED = 1024, 48 << 10
 MAX_BLOCK = (1024, 1024, 64)
@@ -24,11 +23,6 @@ MAX_GRID = (2**31 - 1, 65535, 65535)
 MODES = {"fibers": 0, "serial": 1, "threads": 0}
 KINDS = {"p": "a pointer as np.uint64", "i": "an integer", "f": "a floating-point number", "s": "a structure"}
 ALIGNMENT = 64
-_ANCHOR = "fc_host_anchor"
-
-# C++ has no array of unknown size that lies where the launch says.
-_DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w:]+)\s+(\w+)\s*\[\s*\]\s*;")
-_HOST_SHARED = r"\1 *const \2 = static_cast<\1 *>(fc_host::dynamic_shared());"
 
 
 class LaunchError(RuntimeError):
@@ -71,29 +65,11 @@ class HostModule:
         sanitize: str | None = None,
         trace: bool = False,
     ) -> None:
-        if sanitize is None:
-            sanitize = os.environ.get("FASTCOLOR_HOST_SANITIZE", "")
-        if sanitize == "thread":
-            mode = "threads"
         self.mode, self.order = mode, order
-        defines = [*(["-DFC_HOST_THREADS"] if mode == "threads" else []), *(["-DFC_HOST_TRACE"] if trace else [])]
-        flags = (*SANITIZERS[sanitize], *defines)
-        self.runtime = runtime(flags)
-        kept = tuple(option for option in options if option.startswith(("-std=", "--std=", "-D")))
-        text = "\n".join(
-            [
-                '#include "shim.h"',
-                '#line 1 "kernel.cu"',
-                _DYNAMIC_SHARED.sub(_HOST_SHARED, code),
-                f'extern "C" {{ char {_ANCHOR}; }}',
-                *(f"FC_HOST_EXPORT({number}, {name})" for number, name in enumerate(name_expressions)),
-                "",
-            ]
+        library, running = compiled(
+            code, options, name_expressions, threads=mode == "threads", sanitize=sanitize, trace=trace
         )
-        # The hooks that -fsanitize=thread calls are in trace.h, so that its own library must stay out.
-        hooks = ("-O2", "-fsanitize=thread", "-nodefaultlibs") if trace else ()
-        libraries = (self.runtime._name, *(["-lstdc++", "-lm", "-lgcc_s", "-lc"] if trace else []))
-        library = build(text, (*kept, *flags, *hooks), libraries)
+        self.runtime = runtime(running)
         self._library = ctypes.CDLL(str(library))
         self._names = tuple(name_expressions)
         self.shared = _regions(self._library, library)
@@ -183,8 +159,8 @@ class _Region(ctypes.Structure):
 
 def _regions(library: ctypes.CDLL, path: Path) -> Any:
     """Where the static shared memory of a module lies."""
-    anchor = ctypes.addressof(ctypes.c_char.in_dll(library, _ANCHOR))
-    found = [_Region(anchor + offset, size) for offset, size in variables_of_functions(path, _ANCHOR)]
+    anchor = ctypes.addressof(ctypes.c_char.in_dll(library, ANCHOR))
+    found = [_Region(anchor + offset, size) for offset, size in variables_of_functions(path, ANCHOR)]
     return (_Region * len(found))(*found)
 
 
@@ -206,11 +182,9 @@ def _kind(argument: Any) -> tuple[str, int]:
 
 
 @cache
-def runtime(flags: tuple[str, ...]) -> ctypes.CDLL:
-    """What runs the threads, built for a set of sanitizers."""
-    threads = ("-pthread",) if "-DFC_HOST_THREADS" in flags else ()
-    text = (HERE / "runtime.cpp").read_text()
-    library = ctypes.CDLL(str(build(text, ("-std=c++20", *threads, *flags))))
+def runtime(path: Path) -> ctypes.CDLL:
+    """What runs the threads, loaded."""
+    library = ctypes.CDLL(str(path))
     library.fc_host_launch.argtypes = [
         *(ctypes.c_void_p,) * 2,
         ctypes.c_int,

@@ -22,7 +22,7 @@
 #ifdef FC_HOST_THREADS
 #include <pthread.h>
 
-#include <barrier>
+#include <condition_variable>
 #endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -332,30 +332,61 @@ uint32_t running_thread() { return self->number; }
 
 // --- real threads -----------------------------------------------------------------------------------------------------
 
-struct Meeting {
-    std::unique_ptr<std::barrier<>> all;
+// std::barrier would not do: its waiters share atomic counters with those of other barriers, which ThreadSanitizer takes
+// for an order between threads that have none.
+class Meeting {
+public:
     uint64_t given[32];
-};
-std::unique_ptr<std::barrier<>> block_meeting;
-std::vector<Meeting> warp_meetings;
 
+    explicit Meeting(size_t expected) : expected(expected) {}
+
+    void wait() {
+        std::unique_lock<std::mutex> lock(mutex);
+        const size_t before = turn;
+        if (++arrived == expected) {
+            next();
+            return;
+        }
+        while (turn == before) changed.wait(lock);
+    }
+
+    // One that comes no more.
+    void leave() {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (--expected == arrived) next();
+    }
+
+private:
+    void next() {
+        arrived = 0;
+        ++turn;
+        changed.notify_all();
+    }
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    size_t expected, arrived = 0, turn = 0;
+};
+
+std::unique_ptr<Meeting> block_meeting;
+std::vector<std::unique_ptr<Meeting>> warp_meetings;
 uint3 running_block;
 
 void *run_thread(void *given) {
     Thread &thread = *static_cast<Thread *>(given);
     enter(thread, running_block);
     run_kernel();
-    block_meeting->arrive_and_drop();
-    warp_meetings[thread.number / 32].all->arrive_and_drop();
+    block_meeting->leave();
+    warp_meetings[thread.number / 32]->leave();
     return nullptr;
 }
 
 void run_block(uint3 block, const std::vector<unsigned> &warps, const std::vector<unsigned> &) {
     const size_t count = threads.size();
-    block_meeting.reset(new std::barrier<>(count));
-    warp_meetings = std::vector<Meeting>(warps.size());
+    block_meeting.reset(new Meeting(count));
+    warp_meetings.clear();
     for (size_t warp = 0; warp < warps.size(); ++warp)
-        warp_meetings[warp].all.reset(new std::barrier<>(std::min<size_t>(32, count - 32 * warp)));
+        warp_meetings.emplace_back(new Meeting(std::min<size_t>(32, count - 32 * warp)));
     running_block = block;
     pthread_attr_t small;  // std::thread takes stacks of megabytes, each of which ThreadSanitizer would watch
     pthread_attr_init(&small);
@@ -411,16 +442,16 @@ const uint64_t *meet(unsigned mask, uint64_t mine, const char *name, int line) {
 
 #else
 
-void block_barrier(const char *, int) { block_meeting->arrive_and_wait(); }
+void block_barrier(const char *, int) { block_meeting->wait(); }
 
 const uint64_t *meet(unsigned mask, uint64_t mine, const char *name, int line) {
     const unsigned existing = existing_lanes(self->number);
     if ((mask & existing) != existing) fail("%s with a part of a warp, in threads mode (line %d)", name, line);
-    Meeting &meeting = warp_meetings[self->number / 32];
+    Meeting &meeting = *warp_meetings[self->number / 32];
     meeting.given[lane()] = mine;
-    meeting.all->arrive_and_wait();
+    meeting.wait();
     std::copy(meeting.given, meeting.given + 32, self->all);
-    meeting.all->arrive_and_wait();
+    meeting.wait();
     return self->all;
 }
 

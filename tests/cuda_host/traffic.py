@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from bench import bytes as models
 
 from .host_module import HostModule, runtime
+from .library import compiled
 
 Array = NDArray[Any]
 ENGINE = Engine(partial(HostModule, trace=True), nullcontext)
@@ -68,7 +69,7 @@ class Row:
 
 def record(run: Callable[[], object]) -> Array:
     """All accesses to global memory of what `run` launches on :data:`ENGINE`."""
-    library = runtime(("-DFC_HOST_TRACE",))
+    library = runtime(compiled("", trace=True)[1])
     library.fc_host_trace_stop.restype = ctypes.c_void_p
     count = ctypes.c_uint64()
     library.fc_host_trace_start()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_loss, _cuda_merge, _cuda_smoother
+from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_gradient, _cuda_loss, _cuda_merge, _cuda_smoother
 
 from bench import bytes as models
 from fastcolor import reference
@@ -25,6 +25,7 @@ def cases() -> Iterator[Case]:
     bins = _bins(rng)
     yield from _encoding(rng, bins)
     yield from _decoding(rng, bins)
+    yield from _gradients(rng, bins)
     yield from _smoothing(rng, bins)
     yield from _merging(rng)
     yield from _losses(rng)
@@ -66,6 +67,23 @@ def _encoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
             PIXELS,
             models.histogram(PIXELS, CELLS),
         )
+
+
+def _gradients(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
+    for dtype in LOGITS:
+        for layout, axis in LAYOUTS.items():
+            x, gradient = _logits(rng, dtype, axis), _logits(rng, dtype, axis)
+            slope = aligned((HEIGHT, WIDTH, 2) if axis else (2, HEIGHT, WIDTH), dtype)
+            slope[...] = 1
+            yield Case(
+                f"gradient of the annealed mean, {layout}, {dtype}",
+                lambda slope=slope, x=x, axis=axis, gradient=gradient: _cuda_gradient.annealed_mean_gradient(
+                    ENGINE, slope, x, bins, axis=axis, out=gradient
+                ),
+                (x, slope, gradient),
+                PIXELS,
+                models.Traffic(x.nbytes + slope.nbytes, gradient.nbytes),
+            )
 
 
 def _smoothing(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
