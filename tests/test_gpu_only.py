@@ -194,6 +194,28 @@ def test_logits_beyond_32_bits(planar: bool) -> None:
 
 
 @pytest.mark.usefixtures("_memory")
+@pytest.mark.parametrize("planar", [True, False], ids=["planar", "channels_last"])
+def test_gradients_beyond_32_bits(planar: bool) -> None:
+    """Of the annealed mean, as large as the logits."""
+    need(26)
+    n, pixels, axis = BINS.n, BEYOND // BINS.n + 12_345, 0 if planar else -1
+    logits = torch.empty((n, pixels) if planar else (pixels, n), dtype=torch.float16, device="cuda")
+    logits.normal_(std=3, generator=torch.Generator("cuda").manual_seed(9))
+    upstream = torch.rand((2, pixels) if planar else (pixels, 2), device="cuda").half()
+
+    def call(x: Any, g: Any) -> Any:
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(fastcolor.annealed_mean(x, BINS, axis=axis, backend=BACKEND), x, g)
+
+    (gradient,) = call(logits, upstream)
+    along = 1 if planar else 0
+    same_in_tiles(call, [logits, upstream], [along, along], [gradient], [along])
+    for end in (slice(0, CORNER), slice(-CORNER, None)):
+        ours, g, x = (array[:, end] if planar else array[end] for array in (gradient, upstream, logits))
+        compare.assert_annealed_gradient_close(ours, g, x, BINS, temperature=0.38, axis=axis)
+
+
+@pytest.mark.usefixtures("_memory")
 def test_images_beyond_32_bits() -> None:
     """encode and histogram of 2^32 bytes of RGB, four times as many of luma, labels and weights."""
     need(26)
