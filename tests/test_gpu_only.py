@@ -133,7 +133,8 @@ def test_arrays_of_two_gpus_are_refused() -> None:
 # --- more than 2^32 elements ------------------------------------------------------------------------------------------
 
 BEYOND = 2**32
-CORNER = 4096  # pixels at either end that are compared with the reference; all are compared with a small call
+GROUP = 64  # pixels: sizes that are a multiple take the wide way through a kernel, in the whole and in its tiles
+WINDOW = 4096  # pixels that are compared with the reference; all are compared with a small call
 
 
 @pytest.fixture
@@ -151,8 +152,19 @@ def need(gigabytes: float) -> None:
 
 def tiles(length: int, count: int = 8) -> Iterator[slice]:
     """Slices that cover ``range(length)``, none of which needs a 64-bit index."""
-    edges = np.linspace(0, length, count + 1).astype(int)
-    return (slice(int(a), int(b)) for a, b in itertools.pairwise(edges))
+    edges = [GROUP * (k * length // count // GROUP) for k in range(count)] + [length]
+    return (slice(a, b) for a, b in itertools.pairwise(edges))
+
+
+def windows(length: int, elements_a_pixel: int) -> Iterator[slice]:
+    """The ends, and where a 32-bit index would turn negative or start again."""
+    edges = [2**31 // elements_a_pixel, 2**32 // elements_a_pixel]
+    starts = [0, *(min(edge - WINDOW // 2, length - WINDOW) for edge in edges), length - WINDOW]
+    return (slice(start, start + WINDOW) for start in starts)
+
+
+def pixels_of(elements_a_pixel: int, odd: bool = False) -> int:
+    return GROUP * ((BEYOND // elements_a_pixel + 12_345) // GROUP) + odd
 
 
 def same_in_tiles(call: Callable[..., Any], arrays: list[Any], axes: list[int], results: Any, out: list[int]) -> None:
@@ -167,40 +179,46 @@ def cut(array: Any, tile: slice, axis: int) -> Any:
     return array.movedim(axis, 0)[tile].movedim(0, axis)
 
 
+planar_or_last = pytest.mark.parametrize("planar", [True, False], ids=["planar", "channels_last"])
+
+
+def large_logits(pixels: int, planar: bool) -> Any:
+    """2^32 float16 logits are 8.6 GB."""
+    shape = (BINS.n, pixels) if planar else (pixels, BINS.n)
+    logits = torch.empty(shape, dtype=torch.float16, device="cuda")
+    return logits.normal_(std=3, generator=torch.Generator("cuda").manual_seed(6))
+
+
 @pytest.mark.usefixtures("_memory")
-@pytest.mark.parametrize("planar", [True, False], ids=["planar", "channels_last"])
-def test_logits_beyond_32_bits(planar: bool) -> None:
-    """decode and annealed mean; 2^32 float16 logits are 8.6 GB."""
+@planar_or_last
+@pytest.mark.parametrize("odd", [False, True], ids=["wide", "odd"])
+def test_logits_beyond_32_bits(planar: bool, odd: bool) -> None:
+    """decode and annealed mean."""
     need(16)
-    n, pixels = BINS.n, BEYOND // BINS.n + 12_345
-    logits = torch.empty((n, pixels) if planar else (pixels, n), dtype=torch.float16, device="cuda")
-    logits.normal_(std=3, generator=torch.Generator("cuda").manual_seed(6))
-    luma = torch.rand(pixels, device="cuda")
-    axis = 0 if planar else -1
+    pixels, axis, along = pixels_of(BINS.n, odd), 0 if planar else -1, 1 if planar else 0
+    logits, luma = large_logits(pixels, planar), torch.rand(pixels, device="cuda")
 
     def call(x: Any, y: Any) -> Any:
         rgb = fastcolor.decode(x, y, BINS, axis=axis, backend=BACKEND)
         return rgb, fastcolor.annealed_mean(x, BINS, axis=axis, backend=BACKEND)
 
-    results = call(logits, luma)
-    same_in_tiles(call, [logits, luma], [1 if planar else 0, 0], results, [0, 1 if planar else 0])
-    for end in (slice(0, CORNER), slice(-CORNER, None)):
-        x = logits[:, end] if planar else logits[end]
-        chroma = results[1][:, end] if planar else results[1][end]
-        compare.assert_decoded(
-            results[0][end], x, luma[end], BINS, temperature=0.38, axis=axis, channel_axis=-1, arithmetic=ARITHMETIC
-        )
-        compare.assert_chroma_close(chroma, x, BINS, temperature=0.38, axis=axis, arithmetic=ARITHMETIC)
+    rgb, chroma = call(logits, luma)
+    if not odd:  # else the tiles take another way, and round differently
+        same_in_tiles(call, [logits, luma], [along, 0], [rgb, chroma], [0, along])
+    options = {"temperature": 0.38, "axis": axis, "arithmetic": ARITHMETIC}
+    for window in windows(pixels, BINS.n):
+        x = cut(logits, window, along)
+        compare.assert_decoded(rgb[window], x, luma[window], BINS, **options)
+        compare.assert_chroma_close(cut(chroma, window, along), x, BINS, **options)
 
 
 @pytest.mark.usefixtures("_memory")
-@pytest.mark.parametrize("planar", [True, False], ids=["planar", "channels_last"])
+@planar_or_last
 def test_gradients_beyond_32_bits(planar: bool) -> None:
     """Of the annealed mean, as large as the logits."""
     need(26)
-    n, pixels, axis = BINS.n, BEYOND // BINS.n + 12_345, 0 if planar else -1
-    logits = torch.empty((n, pixels) if planar else (pixels, n), dtype=torch.float16, device="cuda")
-    logits.normal_(std=3, generator=torch.Generator("cuda").manual_seed(9))
+    pixels, axis, along = pixels_of(BINS.n), 0 if planar else -1, 1 if planar else 0
+    logits = large_logits(pixels, planar)
     upstream = torch.rand((2, pixels) if planar else (pixels, 2), device="cuda").half()
 
     def call(x: Any, g: Any) -> Any:
@@ -208,10 +226,9 @@ def test_gradients_beyond_32_bits(planar: bool) -> None:
         return torch.autograd.grad(fastcolor.annealed_mean(x, BINS, axis=axis, backend=BACKEND), x, g)
 
     (gradient,) = call(logits, upstream)
-    along = 1 if planar else 0
     same_in_tiles(call, [logits, upstream], [along, along], [gradient], [along])
-    for end in (slice(0, CORNER), slice(-CORNER, None)):
-        ours, g, x = (array[:, end] if planar else array[end] for array in (gradient, upstream, logits))
+    for window in windows(pixels, BINS.n):
+        ours, g, x = (cut(array, window, along) for array in (gradient, upstream, logits))
         compare.assert_annealed_gradient_close(ours, g, x, BINS, temperature=0.38, axis=axis)
 
 
@@ -219,7 +236,7 @@ def test_gradients_beyond_32_bits(planar: bool) -> None:
 def test_images_beyond_32_bits() -> None:
     """encode and histogram of 2^32 bytes of RGB, four times as many of luma, labels and weights."""
     need(26)
-    pixels = BEYOND // 3 + 12_345
+    pixels = pixels_of(3)
     rgb = torch.randint(0, 256, (pixels, 3), dtype=torch.uint8, device="cuda")
 
     def encode(part: Any) -> Any:
@@ -227,8 +244,8 @@ def test_images_beyond_32_bits() -> None:
 
     results = encode(rgb)
     same_in_tiles(encode, [rgb], [0], results, [0, 0, 0])
-    for end in (slice(0, CORNER), slice(-CORNER, None)):
-        compare.assert_encoded(tuple(r[end] for r in results), compare.as_numpy(rgb[end]), BINS, 0.2)
+    for window in windows(pixels, 3):
+        compare.assert_encoded(tuple(r[window] for r in results), compare.as_numpy(rgb[window]), BINS, 0.2)
     del results
     counts = fastcolor.histogram(rgb, 17, backend=BACKEND)
     parts = sum(fastcolor.histogram(rgb[tile], 17, backend=BACKEND) for tile in tiles(pixels))
@@ -257,7 +274,7 @@ def test_a_film_beyond_32_bits() -> None:
     generator = torch.Generator("cuda").manual_seed(7)
     frames = torch.empty((BINS.n, height, width), dtype=torch.float16, device="cuda")
     luma = torch.rand((height, width), device="cuda")
-    rows = slice(-3, None)
+    rows = slice(-4, None)  # four rows, as the whole film, are a multiple of the pixels that a thread takes
     options = {"window": 1, "ring": "uint8", "backend": BACKEND}
     film, strip = fastcolor.TemporalSmoother(BINS, **options), fastcolor.TemporalSmoother(BINS, **options)
     for _ in range(3):
