@@ -164,7 +164,7 @@ def test_sums_of_blocks_are_added_as_in_float64(count: int) -> None:
     """A large one first, which would swallow all others in float32."""
     sums = np.random.default_rng(count).random(count, np.float32)
     sums[0] = 2**24
-    loss, scale = np.empty((), np.float32), np.float32([0.37])
+    loss, scale = np.empty((), np.float32), np.array([0.37], np.float32)
     args = (np.uint64(sums.ctypes.data), np.uint32(count), np.uint64(scale.ctypes.data), np.uint64(loss.ctypes.data))
     ENGINE.launch(sums, "loss", "fc::loss_total", 1, _cuda_loss.SUMMERS, args)
     exact = math.fsum(map(float, sums)) * float(scale[0])
@@ -177,7 +177,7 @@ def test_a_gradient_is_scaled_in_place(shape: tuple[int, ...], offset: int, dtyp
     gradient = as_dtype(np.random.default_rng(0).standard_normal(shape).astype(np.float32), dtype)
     guarded = Guarded(shape, str(gradient.dtype), offset * gradient.itemsize)
     guarded.array[...] = gradient
-    factor = np.float32([-1.7])
+    factor = np.array([-1.7], np.float32)
     assert _cuda_loss.scale_unless_one(ENGINE, guarded.array, factor) is guarded.array
     expected = as_dtype((values_of(gradient).astype(np.float32) * factor), dtype)
     np.testing.assert_array_equal(guarded.array, expected)
