@@ -45,7 +45,7 @@ def broken(logits: Array) -> Array:
 def test_a_place_in_memory_does_not_show(shape: tuple[int, int], ring: str, temperature: float) -> None:
     """Four pixels a thread, one a thread, channels-last: the state and the color have the same bits after each."""
     bins = make.make_bins(rng, 32, 9)
-    options = {"window": 2, "ring": ring, "temperature": temperature}
+    options: Any = {"window": 2, "ring": ring, "temperature": temperature}
     ways = {"wide": smoother(bins, **options), "narrow": smoother(bins, **options), "last": smoother(bins, **options)}
     for frame in range(5):
         logits, luma = scene(32, shape)
@@ -83,7 +83,7 @@ def test_results_stay_within_their_memory(n: int, shape: tuple[int, int], offset
 @pytest.mark.parametrize("alpha", [0.0, 0.01, 0.2, 3.0])
 def test_all_rules_over_more_frames_than_the_window(alpha: float, window: int, ring: str) -> None:
     bins = make.make_bins(rng, 32, 9)
-    options = {"alpha": alpha, "window": window, "temperature": 0.5, "ring": ring}
+    options: Any = {"alpha": alpha, "window": window, "temperature": 0.5, "ring": ring}
     ours, truth = smoother(bins, **options), compare.SmoothedTruth(bins, **options)
     for frame in range(window + 20):
         logits, luma = scene(32, (3, 12))
@@ -98,7 +98,8 @@ def test_all_rules_over_more_frames_than_the_window(alpha: float, window: int, r
 def test_thousands_of_frames_do_not_drift(ring: str) -> None:
     """α = 0: no rounding error ever decays, but the past is summed anew from the ring."""
     bins, window, frames = make.make_bins(rng, 32, 9), 5, 3000
-    ours, past = smoother(bins, alpha=0.0, window=window, ring=ring), []
+    ours = smoother(bins, alpha=0.0, window=window, ring=ring)
+    past: list[Array] = []
     for _ in range(frames):
         logits, luma = scene(32, (1, 12))
         ours.step(logits, luma)
