@@ -1,6 +1,6 @@
 """Every CUDA kernel at awkward sizes and addresses, for a process that a sanitizer watches.
 
-Inputs end where their memory ends, so that a sanitizer sees one element too many; before outputs lie canaries.
+Arrays end where their memory ends, so that a sanitizer sees one element too many; without one, canaries follow.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -22,10 +23,11 @@ from fastcolor.kernels._cuda_source import OPTIONS
 from fastcolor import reference
 
 from .host_module import HostModule
-from .library import compiled
+from .library import compiled, sanitizer
 
 Array = np.ndarray
 CANARY = 0xA5
+AFTER = 0 if sanitizer(None) else 64  # bytes
 BINS, FEW_BINS, CELLS, FINE_CELLS = 32, 5, 17, 129
 # Around a warp of one pixel a thread, around whole words, and several blocks with a tail.
 SIZES = (1, 33, 132, 520)
@@ -34,29 +36,30 @@ rng = np.random.default_rng(11)
 
 
 def placed(values: Array, offset: int = 0) -> Array:
-    """A copy whose last byte is the last of its memory, `offset` bytes after the first."""
+    """A copy that lies `offset` bytes after the first of its memory, and ends AFTER bytes before the last."""
     values = np.ascontiguousarray(values)
-    buffer = np.full(offset + values.nbytes, CANARY, np.uint8)
-    copy = buffer[offset:].view(values.dtype).reshape(values.shape)
+    buffer = np.full(offset + values.nbytes + AFTER, CANARY, np.uint8)
+    copy = buffer[offset : offset + values.nbytes].view(values.dtype).reshape(values.shape)
     copy[...] = values
     return copy
 
 
 @dataclass
 class Check:
-    """A result, what it shall be within `tolerance`, and the bytes before it that must still be canaries."""
+    """A result and what it shall be within `tolerance`; around one that is `placed` canaries must be left."""
 
     result: Array
     expected: Any
     tolerance: float = 0.0
-    offset: int = 0
+    offset: int | None = None
 
     def __call__(self) -> None:
-        if self.offset:
+        if self.offset is not None:
             memory = self.result
             while memory.base is not None:
                 memory = memory.base
-            assert (memory[: self.offset] == CANARY).all(), "the canaries before an output are gone"
+            around = np.delete(memory, np.s_[self.offset : self.offset + self.result.nbytes])
+            assert (around == CANARY).all(), "the canaries around an output are gone"
         difference = np.abs(self.result.astype(np.float64) - np.asarray(self.expected, np.float64))
         assert float(difference.max(initial=0)) <= self.tolerance, f"{difference.max()} from the reference"
 
@@ -168,7 +171,7 @@ def gradients(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         gradient = target(x.shape, dtype, offset)
         _cuda_gradient.annealed_mean_gradient(engine, slope, x, bins_of(n), axis=axis, out=gradient)
         # Moving all logits of a pixel alike changes nothing.
-        yield Check(gradient.astype(np.float32).sum(axis), 0, 1e-2, offset=0)
+        yield Check(gradient.astype(np.float32).sum(axis), 0, 1e-2)
         yield Check(gradient, 0, np.inf, offset)
 
 
@@ -224,9 +227,9 @@ def prepare(sanitize: str, sizes: tuple[int, ...] = SIZES, offsets: tuple[int, .
         list(pool.map(lambda item: compiled(item[0], OPTIONS, item[1], sanitize=sanitize), wanted))
 
 
-def run(sizes: tuple[int, ...] = SIZES, offsets: tuple[int, ...] = OFFSETS) -> None:
-    """All checks of the operations."""
-    engine = Engine(HostModule, nullcontext)
+def run(sizes: tuple[int, ...] = SIZES, offsets: tuple[int, ...] = OFFSETS, **settings: Any) -> None:
+    """All checks of the operations, with HostModule as `settings` say."""
+    engine = Engine(partial(HostModule, **settings), nullcontext)
     for operation, pixels, offset in product(ALL, sizes, offsets):
         for check in operation(engine, pixels, offset):
             check()
