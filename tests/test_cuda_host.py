@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_host import build
+from cuda_host import backend, build
 from cuda_host.host_module import HostModule, LaunchError
 from fastcolor.kernels._cuda_source import OPTIONS, constants, source
 
@@ -386,6 +386,14 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     build._compiler_version.cache_clear()
     with pytest.raises(build.CompileError, match=r"no-such-compiler: not found; install g\+\+"):
         build.build(_NOTHING)
+
+
+def test_tests_that_require_tools_fail_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "available", lambda: False)
+    backend.register()
+    monkeypatch.setenv("FASTCOLOR_REQUIRE_TOOLS", "1")
+    with pytest.raises(build.CompileError, match=r"FASTCOLOR_REQUIRE_TOOLS=1, but g\+\+ is not installed"):
+        backend.register()
 
 
 def test_the_constants_are_the_references() -> None:

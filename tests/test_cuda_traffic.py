@@ -35,6 +35,11 @@ def test_loads_use_their_sectors(rows: list[traffic.Row]) -> None:
     assert not missed, "\n" + traffic.table(missed)
 
 
+def test_no_thread_touches_what_another_writes(rows: list[traffic.Row]) -> None:
+    """Nor are there two that write the same: no order of threads or blocks can matter."""
+    assert [row.case for row in rows if row.conflicts] == []
+
+
 def _row(body: str, bytes_read: int, bytes_written: int) -> traffic.Row:
     """The traffic of a kernel that reads `from` and writes `to`, one pixel for each thread `i`."""
     text = f"""__global__ void test(const unsigned char *from, unsigned char *to) {{
@@ -100,6 +105,21 @@ def test_a_plain_copy_is_perfect() -> None:
 def test_waste_is_seen(body: str, check: Callable[[traffic.Row], bool]) -> None:
     row = _row(body, 16, 16)
     assert check(row), row
+
+
+@pytest.mark.parametrize(
+    ("body", "bytes_in_conflict"),
+    [
+        ("to[i] = from[i];", 0),
+        ("to[i] = from[i]; to[i] += to[i];", 0),
+        ("to[i / 2] = from[i];", PIXELS // 2),
+        ("to[i] = to[(i + 128) % 4096];", PIXELS),
+        ("if (i == 300) reinterpret_cast<unsigned *>(to)[0] = 1; if (i < 4) to[i] = 1;", 4),
+        ("to[i] = 1; if (i == 300) from = to; to[i] = from[5];", 1),
+    ],
+)
+def test_conflicts_are_seen(body: str, bytes_in_conflict: int) -> None:
+    assert _row(body, 1, 1).conflicts == bytes_in_conflict
 
 
 def test_a_lane_that_skips_does_not_shift_the_others() -> None:

@@ -59,6 +59,7 @@ class Row:
     store_efficiency: float
     sectors_per_load: float
     sectors_per_store: float
+    conflicts: int
 
     @property
     def excess(self) -> float:
@@ -145,6 +146,26 @@ def moved(accesses: Array, streams: Sequence[Array]) -> int:
     return SECTOR * len(np.unique(_packed(accesses["launch"][owner], block[owner], number)))
 
 
+def conflicts(accesses: Array, streams: Sequence[Array]) -> int:
+    """Bytes of `streams` that one thread wrote and another one of the same launch touched."""
+    count = 0
+    for array in streams:
+        part = accesses[inside(accesses, array)]
+        if not part["writes"].any():
+            continue
+        owner = np.repeat(np.arange(len(part)), part["bytes"])
+        byte = np.arange(len(owner)) - np.repeat(np.cumsum(part["bytes"]) - part["bytes"], part["bytes"])
+        place = (part["address"] - part["address"].min()).astype(np.int64)[owner] + byte
+        key = _packed(part["launch"][owner], place)
+        order = np.argsort(key, kind="stable")
+        first = np.flatnonzero(np.diff(key[order], prepend=-1))
+        thread = _packed(part["block"], part["thread"])[owner][order]
+        written = np.maximum.reduceat(part["writes"][owner][order], first) > 0
+        several = np.maximum.reduceat(thread, first) != np.minimum.reduceat(thread, first)
+        count += int((written & several).sum())
+    return count
+
+
 def inside(accesses: Array, array: Array) -> Array:
     first = array.ctypes.data
     return (accesses["address"] >= first) & (accesses["address"] < first + array.nbytes)
@@ -187,6 +208,7 @@ def measure(case: Case) -> Row:
         store_efficiency=store_efficiency,
         sectors_per_load=sectors_per_load,
         sectors_per_store=sectors_per_store,
+        conflicts=conflicts(accesses, case.streams),
     )
 
 
