@@ -68,6 +68,7 @@ class Report:
             "seconds": round(time.monotonic() - self._started, 1),
             **self._where,
             "backends": self.backends,
+            "hypothesis_profile": os.environ.get("FASTCOLOR_HYPOTHESIS_PROFILE", "dev"),
             "outcomes": dict(self.outcomes),
             "failed": self.failed,
             "not_run": [{"test": test, "why": why} for test, why in self.not_run],
