@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from .instances import FAST_BINS, RINGS, Instance
@@ -15,16 +17,17 @@ _RING_BYTES = dict(zip(RINGS, (4, 2, 1), strict=True))
 
 
 class Expectation(NamedTuple):
-    """Numbers of instructions on a thread's way, and bytes in flight; None: no rule.
+    """Numbers of instructions on a thread's way, and bytes in flight; what is not said has no rule.
 
-    All numbers are exact, but those of loads and stores where `loops` says that a loop or a rare branch may bring more.
-    Exponentials are counted a pixel; there may be two right numbers.
+    Loads and stores are counted by their width in bytes. All numbers are exact, but those of loads and stores where
+    `loops` says that a loop or a rare branch may bring more. Exponentials are counted a pixel; there may be two right
+    numbers.
     """
 
     ex2: tuple[int, ...] = ()
-    wide_loads: int | None = None
+    loads: Mapping[int, int] = {}
+    stores: Mapping[int, int] = {}
     loops: bool = False
-    wide_stores: int | None = None
     in_flight: int = 0
     doubles: bool = False
 
@@ -34,7 +37,7 @@ def expectation(instance: Instance, arch: str) -> Expectation:
     if instance.launch.source in ("encode", "histogram"):
         return _of_image(instance, arch)
     if instance.launch.source == "merge":
-        return Expectation((), int(instance.dtype == "float32"), wide_stores=1)
+        return Expectation(loads={16: int(instance.dtype == "float32")}, stores={16: 1})
     if instance.n != FAST_BINS or instance.launch.kernel in ("loss_total", "scale_unless_one"):
         return Expectation()
     of_source = {"decode": _decode, "temporal": _temporal, "loss": _loss, "gradient": _gradient}
@@ -48,58 +51,55 @@ def _decode(instance: Instance, arch: str) -> Expectation:
     ex2 = n * (instance.operation != "confidence") + (n + 1) * confidence
     loads, stores = n * size * pixels // 16, int(rgb)  # a loop over what a warp has staged
     if instance.layout == "last":
-        return Expectation((ex2,), loads, loops=True, wide_stores=stores, in_flight=NEEDED[arch])
+        return Expectation((ex2,), {16: loads}, {16: stores}, loops=True, in_flight=NEEDED[arch])
     loads += pixels * 4 // 16 * rgb
     stores += 2 * pixels * size // 16 * (instance.operation == "annealed_mean") + 2 * pixels * 4 // 16 * confidence
-    return Expectation((ex2,), loads, wide_stores=stores, in_flight=HELD_IN_REGISTERS)
+    return Expectation((ex2,), {16: loads}, {16: stores}, in_flight=HELD_IN_REGISTERS)
 
 
 def _temporal(instance: Instance, arch: str) -> Expectation:
     """One exponential a bin for the softmax, one more where the compiler does not keep them, one for p^(1/T), and one a
-    group of bins, whose maximum may rise. Sums and ring move by 16 bytes where four pixels of a type have as many.
+    group of bins, whose maximum may rise. Of the sums each frame reads and writes all, of the ring one frame's worth.
     """
-    n, pixels = instance.n, int(instance.pixels)
+    n, pixels, size = instance.n, int(instance.pixels), _logit_bytes(instance)
     if instance.layout == "last":
-        groups, loads = n // 8, n * _logit_bytes(instance) * pixels // 16
-        return Expectation((2 * n + groups, 3 * n + groups), loads, loops=True, in_flight=NEEDED[arch])
-    groups = n // 4
+        ex2 = (2 * n + n // 8, 3 * n + n // 8)
+        return Expectation(ex2, {16: n * size // 16}, {16: 1}, loops=True, in_flight=NEEDED[arch])
     ring = next(size for name, size in _RING_BYTES.items() if f"{name} ring" in instance.operation)
-    loads = 1 + n + sum(n for size in (_logit_bytes(instance), ring) if size * pixels == 16)  # luma and sums, too
-    return Expectation((2 * n + groups, 3 * n + groups), loads, loops=True, in_flight=HELD_IN_REGISTERS)
+    loads, stores = Counter({16: 1}), Counter({16: 1})  # luma; a loop over the RGB that a warp has staged
+    for width in (4 * pixels, ring * pixels):
+        loads[width] += n
+        stores[width] += n
+    loads[size * pixels] += n
+    return Expectation((2 * n + n // 4, 3 * n + n // 4), loads, stores, loops=True, in_flight=HELD_IN_REGISTERS)
 
 
 def _loss(instance: Instance, arch: str) -> Expectation:
-    """One exponential a bin for the sum, and one more for the gradient where the compiler does not keep the first.
-
-    Four pixels of 2-byte logits move by 8 bytes.
-    """
+    """One exponential a bin for the sum, and one more for the gradient where the compiler does not keep the first."""
     n, pixels, gradient = instance.n, int(instance.pixels), "gradient" in instance.operation
-    ex2 = (n, 2 * n) if gradient else (n,)
-    words = n * _logit_bytes(instance) * pixels // 16
+    ex2, width = (n, 2 * n) if gradient else (n,), _logit_bytes(instance) * pixels
     if instance.layout == "last":
-        return Expectation(ex2, words, loops=True, wide_stores=int(gradient), in_flight=NEEDED[arch])
-    words *= _logit_bytes(instance) == 4
-    labels = 0 if gradient else 8 * pixels // 16
-    return Expectation(ex2, words + 1 + labels, wide_stores=words * gradient, in_flight=HELD_IN_REGISTERS)
+        return Expectation(ex2, {16: n * width // 16}, {16: int(gradient)}, loops=True, in_flight=NEEDED[arch])
+    loads = Counter({16: 1 if gradient else 3})  # weights, and labels of int64
+    loads[width] += n
+    return Expectation(ex2, loads, {width: n * gradient}, in_flight=HELD_IN_REGISTERS)
 
 
 def _gradient(instance: Instance, arch: str) -> Expectation:
     """As the loss with its gradient; what comes from above, two values a pixel, is read as the logits are."""
-    n, pixels = instance.n, int(instance.pixels)
-    words = n * _logit_bytes(instance) * pixels // 16
+    n, width = instance.n, _logit_bytes(instance) * int(instance.pixels)
     if instance.layout == "last":
-        return Expectation((n, 2 * n), words, loops=True, wide_stores=1, in_flight=NEEDED[arch])
-    wide = _logit_bytes(instance) == 4
-    return Expectation((n, 2 * n), (words + 2) * wide, wide_stores=words * wide, in_flight=HELD_IN_REGISTERS)
+        return Expectation((n, 2 * n), {16: n * width // 16}, {16: 1}, loops=True, in_flight=NEEDED[arch])
+    return Expectation((n, 2 * n), {width: n + 2}, {width: n}, in_flight=HELD_IN_REGISTERS)
 
 
 def _of_image(instance: Instance, arch: str) -> Expectation:
     """Three words of R, G, B a lane; luma, weights and staged labels leave by 16 bytes, those of float64 by 8."""
-    stores = None
+    stores = {}
     if instance.operation.startswith("encode") and instance.dtype != "float64":
         label = 8 if "int64" in instance.operation else 1
-        stores = int(-(-instance.pixels * label // 16) + 2 * instance.pixels // 4)
-    return Expectation((), 3, wide_stores=stores, in_flight=NEEDED[arch], doubles=instance.dtype == "float64")
+        stores = {16: int(-(-instance.pixels * label // 16) + 2 * instance.pixels // 4)}
+    return Expectation((), {16: 3}, stores, in_flight=NEEDED[arch], doubles=instance.dtype == "float64")
 
 
 def _logit_bytes(instance: Instance) -> int:

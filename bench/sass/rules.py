@@ -70,14 +70,11 @@ def broken(f: Figures, expected: Expectation, pixels: float, flying: int) -> lis
     if expected.ex2 and f.ex2 / pixels not in expected.ex2:
         wanted = " or ".join(map(str, expected.ex2))
         found.append(f"exponentials: {f.ex2 / pixels:g} a pixel, expected {wanted}")
-    found += [
-        f"{what}: {have}, expected {want}"
-        for what, have, want in (
-            ("16-byte loads", f.loads.get(16, 0), expected.wide_loads),
-            ("16-byte stores", f.stores.get(16, 0), expected.wide_stores),
-        )
-        if want is not None and (have < want or (have > want and not expected.loops))
-    ]
+    for what, have, expect in (("loads", f.loads, expected.loads), ("stores", f.stores, expected.stores)):
+        for width, want in expect.items():
+            number = have.get(width, 0)
+            if number < want or (number > want and not expected.loops):
+                found.append(f"{width}-byte {what}: {number}, expected {want}")
     if flying < expected.in_flight:
         found.append(f"loads in flight: {flying} bytes a multiprocessor, expected {expected.in_flight} or more")
     return found
