@@ -31,9 +31,9 @@ def figures_of(code: str, expressions: Sequence[str], arch: str, options: Sequen
     new = sorted(expression for expression, known in found.items() if known is None)
     if new:
         for expression, compiled in cubin.build(code, new, arch, options).items():
-            found[expression] = figures(compiled, arch)
+            found[expression] = counted = figures(compiled, arch)
             with contextlib.suppress(OSError):  # a tree that cannot be written to compiles again
-                write_text(places[expression], json.dumps(found[expression]._asdict()))
+                write_text(places[expression], json.dumps(counted._asdict()))
     return {expression: known for expression, known in found.items() if known is not None}
 
 
