@@ -153,16 +153,21 @@ def conflicts(accesses: Array, streams: Sequence[Array]) -> int:
         part = accesses[inside(accesses, array)]
         if not part["writes"].any():
             continue
-        owner = np.repeat(np.arange(len(part)), part["bytes"])
-        byte = np.arange(len(owner)) - np.repeat(np.cumsum(part["bytes"]) - part["bytes"], part["bytes"])
-        place = (part["address"] - part["address"].min()).astype(np.int64)[owner] + byte
-        key = _packed(part["launch"][owner], place)
+        address, size = (
+            (part["address"] - np.uint64(array.ctypes.data)).astype(np.int64),
+            part["bytes"].astype(np.int64),
+        )
+        unit = int(np.gcd.reduce(np.concatenate([address, size])))
+        size //= unit
+        owner = np.repeat(np.arange(len(part)), size)
+        step = np.arange(len(owner)) - np.repeat(np.cumsum(size) - size, size)
+        key = _packed(part["launch"][owner], address[owner] // unit + step)
         order = np.argsort(key, kind="stable")
         first = np.flatnonzero(np.diff(key[order], prepend=-1))
         thread = _packed(part["block"], part["thread"])[owner][order]
         written = np.maximum.reduceat(part["writes"][owner][order], first) > 0
         several = np.maximum.reduceat(thread, first) != np.minimum.reduceat(thread, first)
-        count += int((written & several).sum())
+        count += unit * int((written & several).sum())
     return count
 
 
