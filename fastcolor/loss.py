@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from . import _validate
 from ._array import traced
 from ._dispatch import choose
-from ._run_loss import loss_and_gradient, scale_in_place
+from ._run_gradient import loss_and_gradient, scale_in_place
 from .errors import BackendUnavailableError
 from .reference.constants import MAX_BINS
 

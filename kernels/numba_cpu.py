@@ -27,11 +27,13 @@ from ._scale import log2_scale
 from ._simd import LANES
 from ._smoother import TemporalSmoother
 from ._threads import run_blocks
+from .gradient_cpu import annealed_mean_gradient
 from .loss_cpu import weighted_cross_entropy
 
 __all__ = [
     "TemporalSmoother",
     "annealed_mean",
+    "annealed_mean_gradient",
     "chroma_moments",
     "confidence",
     "decode",

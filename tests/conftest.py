@@ -27,6 +27,7 @@ OPS = (
     "encode",
     "decode",
     "annealed_mean",
+    "annealed_mean_gradient",
     "confidence",
     "histogram",
     "merge",

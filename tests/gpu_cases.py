@@ -14,7 +14,7 @@ import strategies as make
 import torch
 
 import fastcolor
-from fastcolor import _dispatch, _run_loss, reference
+from fastcolor import _dispatch, _run_gradient, reference
 
 Inputs = dict[str, Any]
 _RANDOM = make.make_bins(np.random.default_rng(20), 32, 17)
@@ -123,7 +123,7 @@ def _loss(arrays: Inputs, backend: str) -> tuple[Any, ...]:
 @contextmanager
 def loss_by(backend: str) -> Iterator[None]:
     """The loss has no argument `backend`: it takes the first that fits. Within this block it takes `backend`."""
-    with mock.patch.object(_run_loss, "choose", lambda _, device, op: _dispatch.choose(backend, device, op)):
+    with mock.patch.object(_run_gradient, "choose", lambda _, device, op: _dispatch.choose(backend, device, op)):
         yield
 
 
@@ -184,7 +184,7 @@ CASES = (
         check_chroma,
     ),
     Case(
-        "annealed_mean_gradient", "annealed_mean", _with_upstream, _chroma_and_gradient, _check_gradient,
+        "annealed_mean_gradient", "annealed_mean_gradient", _with_upstream, _chroma_and_gradient, _check_gradient,
         torch_only=True,
     ),
     Case(

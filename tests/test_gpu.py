@@ -13,7 +13,6 @@ import gpu_cases
 import numpy as np
 import pytest
 import torch
-from fastcolor.kernels import _registry
 from gpu_cases import BINS, CASES, Case
 from gpu_device import Gpu, Host, device_of
 
@@ -191,8 +190,7 @@ def test_the_operator_of_the_loss_keeps_the_rules_of_torch(backend: str) -> None
 def test_no_memory_is_kept_and_none_as_large_as_the_logits_is_taken(backend: str, case: Case) -> None:
     """Ten calls leave what one left; at its peak a call has its results, and half as much again as its inputs.
 
-    The smoother has its own state as well, n-wide by nature, and where a backend has no kernel for the gradient of the
-    annealed mean torch works it out, in parts larger than these logits.
+    The smoother has its own state as well, n-wide by nature.
     """
     device, inputs = device_of(backend), case.inputs(np.random.default_rng(10))
     there = put(device, inputs)
@@ -205,8 +203,7 @@ def test_no_memory_is_kept_and_none_as_large_as_the_logits_is_taken(backend: str
     device.reset_peak()
     results = case.call(there, backend)
     device.synchronize()
-    by_torch = case.name == "annealed_mean_gradient" and not hasattr(_registry.load(backend), case.name)
-    state = 4 if case.name == "smoothing" else 5 if by_torch else 1
+    state = 4 if case.name == "smoothing" else 1
     rounded = 512 * (len(results) + 4)  # torch hands out multiples of 512 bytes
     allowed = state * sum(r.nbytes for r in results) + sum(a.nbytes for a in there.values()) // 2 + rounded
     assert device.peak() - before <= allowed if device.asynchronous else True

@@ -20,7 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
 import fastcolor
-from fastcolor import _softmax_gradient, _torch_ops, reference
+from fastcolor import _torch_ops, reference
 from fastcolor._bins_key import from_key, key_of
 
 N = 8
@@ -265,14 +265,14 @@ def test_the_smoother_stays_outside() -> None:
 DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64])
 
 
-@pytest.mark.ops("annealed_mean")
+@pytest.mark.ops("annealed_mean", "annealed_mean_gradient")
 @given(
     make.bins(), make.shapes(2000), make.logit_kinds, make.temperatures.filter(bool), DTYPES, make.generators,
-    st.integers(0, 2), st.sampled_from([1 << 18, 1 << 10, 1]), st.sampled_from(["contiguous", "adjacent", "sliced"]),
+    st.integers(0, 2), st.sampled_from(["contiguous", "adjacent", "sliced"]),
 )  # fmt: skip
 def test_gradient_of_the_annealed_mean(
     backend: str, bins: Any, shape: tuple[int, int], kind: str, temperature: float, dtype: torch.dtype,
-    rng: np.random.Generator, axis: int, part: int, layout: str,
+    rng: np.random.Generator, axis: int, layout: str,
 ) -> None:  # fmt: skip
     x = torch.from_numpy(np.moveaxis(make.make_logits(rng, kind, bins.n, shape), 0, axis).copy()).to(dtype)
     x = x.to(device_of(backend))
@@ -281,13 +281,9 @@ def test_gradient_of_the_annealed_mean(
     elif layout == "sliced":
         x = torch.nn.functional.pad(x, (1, 1))[..., 1:-1]
     x.requires_grad_()
-    before, _softmax_gradient._PART = _softmax_gradient._PART, dict.fromkeys(_softmax_gradient._PART, part)
-    try:
-        chroma = fastcolor.annealed_mean(x, bins, temperature=temperature, axis=axis, backend=backend)
-        g = torch.from_numpy(rng.standard_normal(chroma.shape)).to(chroma)
-        chroma.backward(g)
-    finally:
-        _softmax_gradient._PART = before
+    chroma = fastcolor.annealed_mean(x, bins, temperature=temperature, axis=axis, backend=backend)
+    g = torch.from_numpy(rng.standard_normal(chroma.shape)).to(chroma)
+    chroma.backward(g)
     assert x.grad is not None
     assert x.grad.dtype == dtype
     assert layout == "sliced" or x.grad.stride() == x.stride() or 1 in x.shape
@@ -306,7 +302,7 @@ def test_a_wrong_gradient_is_found() -> None:
             compare.assert_annealed_gradient_close(wrong, g, x, BINS, temperature=0.38, axis=0)
 
 
-@pytest.mark.ops("annealed_mean")
+@pytest.mark.ops("annealed_mean", "annealed_mean_gradient")
 def test_gradients_through_compiled_code(backend: str) -> None:
     """Forward and backward in one graph each, static and dynamic; gradients are those of the eager call."""
 
@@ -323,7 +319,7 @@ def test_gradients_through_compiled_code(backend: str) -> None:
             torch.testing.assert_close(leaves[0].grad, leaves[1].grad, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.ops("annealed_mean")
+@pytest.mark.ops("annealed_mean", "annealed_mean_gradient")
 def test_gradients_are_taken_once_and_of_one_pixel_too(backend: str) -> None:
     x = images(backend)[0][:, 0, 0].requires_grad_()
     chroma = fastcolor.annealed_mean(x, BINS, axis=0, backend=backend)

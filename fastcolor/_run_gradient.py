@@ -1,6 +1,8 @@
-"""Weighted cross entropy and its gradient from one kernel, for tensors on the CPU and on a GPU."""
+"""What has a gradient, run on tensors: weighted cross entropy with its gradient, and that of the annealed mean."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,6 +38,21 @@ def loss_and_gradient(logits: Tensor, labels: Tensor, weights: Tensor, wanted: b
         total = kernels.weighted_cross_entropy(*arrays, gradient=None if gradient is None else native(gradient))
         loss = total if isinstance(total, Tensor) else torch.tensor(float(total), dtype=precise)
     return loss, torch.empty(0, dtype=logits.dtype, device=where) if gradient is None else gradient
+
+
+def annealed_mean_gradient(
+    gradient: Tensor, logits: Tensor, bins: Any, temperature: float, axis: int, backend: str
+) -> Tensor:
+    """``d (g . chroma) / d x_b = f_b (c_b - chroma) . g / T`` with ``f = softmax(x / T)``, for g = `gradient`.
+
+    In float32, as the operation itself; in the memory layout of the logits, NaN where the chroma is NaN.
+    """
+    logits, result = logits_and_room(logits, axis)
+    if logits.numel():
+        kernels = choose(backend, _array.device(logits), "annealed_mean_gradient")
+        arrays = native(gradient), native(logits), bins
+        kernels.annealed_mean_gradient(*arrays, temperature=temperature, axis=axis, out=native(result))
+    return result
 
 
 def logits_and_room(logits: Tensor, axis: int = 1) -> tuple[Tensor, Tensor]:
