@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,14 @@ def dtype_name(array: Any) -> str:
     >>> dtype_name(np.zeros(3, np.uint8))
     'uint8'
     """
-    return str(array.dtype).removeprefix("torch.") if kind(array) == "torch" else array.dtype.name
+    return str(array.dtype).removeprefix("torch.") if kind(array) == "torch" else _numpy_name(array.dtype)
+
+
+@cache
+def _numpy_name(dtype: Any) -> str:
+    """Kept, for NumPy takes several microseconds to find it; CuPy's dtypes are NumPy's."""
+    name: str = dtype.name
+    return name
 
 
 def as_numpy(array: Any) -> NDArray[Any]:
