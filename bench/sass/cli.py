@@ -55,15 +55,14 @@ def _table(architectures: Sequence[str]) -> int:
     """Print every instance; the number of those that break a rule decides the exit status."""
     wrong = 0
     for arch in architectures:
+        found = rules.check_all(arch)
+        width = max(len(str(c.instance)) for c in found)
         print(f"{arch}, {cubin.versions()}")
-        print(f"{'':78} registers  warps  KiB in flight  EX2 a pixel  loads, stores")
-        for c in rules.check_all(arch):
+        print(f"{'':{width}}  registers  warps  KiB in flight  EX2 a pixel  loads; stores")
+        for c in found:
             f = c.figures
-            exponentials = f"{f.ex2 / c.instance.pixels:.4g}"
-            print(
-                f"{c.instance!s:78} {f.registers:9}  {c.warps:5}  {c.in_flight / 1024:13.0f}  {exponentials:>11}  "
-                f"{widths(f.loads)}; {widths(f.stores)}"
-            )
+            numbers = f"{f.registers:9}  {c.warps:5}  {c.in_flight / 1024:13.0f}  {f.ex2 // max(round(c.instance.pixels), 1):11}"
+            print(f"{c.instance!s:{width}}  {numbers}  {widths(f.loads)}; {widths(f.stores)}")
             for sentence in c.broken:
                 print(f"    BROKEN  {sentence}")
             wrong += bool(c.broken)

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .instances import FAST_BINS, RINGS, Instance
+from .calls import OF_LOGITS, RINGS
+from .instances import FAST_BINS, Instance
 
 # Bandwidth x latency / multiprocessors, with 1 us of latency under load, of the fastest GPU of an architecture: A100
 # (2039 GB/s, 108), H200 (4800 GB/s, 132), RTX 5090 (1792 GB/s, 170). Kernels that hold a row of logits in registers do
@@ -33,12 +34,13 @@ class Expectation(NamedTuple):
 
 
 def expectation(instance: Instance, arch: str) -> Expectation:
-    """Exact figures for n = 32 and for images; the general rules alone for other n and for what finishes a pass."""
+    """Exact figures for n = 32 and for images; the general rules alone for all else."""
     if instance.launch.source in ("encode", "histogram"):
         return _of_image(instance, arch)
     if instance.launch.source == "merge":
         return Expectation(loads={16: int(instance.dtype == "float32")}, stores={16: 1})
-    if instance.n != FAST_BINS or instance.launch.kernel in ("loss_total", "scale_unless_one"):
+    plain = instance.n == FAST_BINS and instance.operation in OF_LOGITS
+    if not plain or instance.launch.kernel in ("loss_total", "scale_unless_one"):
         return Expectation()
     of_source = {"decode": _decode, "temporal": _temporal, "loss": _loss, "gradient": _gradient}
     return of_source[instance.launch.source](instance, arch)

@@ -12,17 +12,16 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_gradient, _cuda_loss, _cuda_merge, _cuda_smoother
 from fastcolor.kernels._cuda_engine import Engine
 
-from fastcolor import ColorBins
+from . import calls
 
 # As the kernel modules have it, uint16 is bfloat16 by its bits.
 LOGITS = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 RGB = {"uint8": np.uint8, "float32": np.float32, "float64": np.float64}
-RINGS = ("float32", "float16", "uint8")
 FAST_BINS, OTHER_BINS = 32, 24
 SHAPE = (64, 128)
+ODD = "odd size"
 
 
 class Launch(NamedTuple):
@@ -88,25 +87,44 @@ class Recorder(Engine):
 
 def instances() -> Iterator[Instance]:
     """Every operation x type x layout x n; what several launch, such as the sum over blocks, once."""
-    yield from {instance.launch.expression: instance for instance in _instances()}.values()
+    seen = set()
+    for instance in (*_of_logits(), *_of_images(), *_of_variants()):
+        if instance.launch.expression not in seen:
+            seen.add(instance.launch.expression)
+            yield instance
 
 
-def _instances() -> Iterator[Instance]:
-    for operation, run in OF_LOGITS.items():
+def _of_logits() -> Iterator[Instance]:
+    for operation, run in calls.OF_LOGITS.items():
         for dtype, layout, n in product(LOGITS, ("planar", "last"), (FAST_BINS, OTHER_BINS)):
             if _leave_out(operation, dtype, n):
                 continue
             logits, axis = _array(LOGITS[dtype], layout, n)
-            for launch in _launches(lambda engine: run(engine, logits, axis, _bins(n))):  # noqa: B023
+            for launch in _launches(partial(run, x=logits, axis=axis, bins=calls.bins_of(n))):
                 yield Instance(operation, dtype, layout, n, launch)
-    for operation, run_image in OF_IMAGES.items():
+
+
+def _of_images() -> Iterator[Instance]:
+    for operation, run in calls.OF_IMAGES.items():
         for dtype, layout in product(RGB, ("last", "planar")):
             rgb, axis = _array(RGB[dtype], layout, 3)
-            for launch in _launches(lambda engine: run_image(engine, rgb, axis)):  # noqa: B023
+            for launch in _launches(partial(run, rgb=rgb, axis=axis, bins=calls.bins_of(FAST_BINS))):
                 yield Instance(operation, dtype, layout, 0, launch)
     for dtype in ("uint8", "float32"):
-        for launch in _launches(partial(_merge, luma=np.zeros(SHAPE, dtype))):
+        for launch in _launches(partial(calls.merge, luma=np.zeros(SHAPE, dtype))):
             yield Instance("merge", dtype, "planar", 0, launch)
+
+
+def _of_variants() -> Iterator[Instance]:
+    """Options of decode, and the narrow path of every operation, which an odd size takes; float32 alone."""
+    bins = calls.bins_of(FAST_BINS)
+    logits, _ = _array(np.float32, "planar", FAST_BINS)
+    for operation, run in calls.VARIANTS.items():
+        for launch in _launches(partial(run, x=logits, axis=0, bins=bins)):
+            yield Instance(operation, "float32", "planar", FAST_BINS, launch)
+    for operation, run in calls.OF_LOGITS.items():
+        for launch in _launches(partial(run, x=logits[:, 1:, 1:].copy(), axis=0, bins=bins)):
+            yield Instance(f"{operation}, {ODD}", "float32", "planar", FAST_BINS, launch)
 
 
 def _leave_out(operation: str, dtype: str, n: int) -> bool:
@@ -127,58 +145,3 @@ def _array(dtype: Any, layout: str, channels: int) -> tuple[np.ndarray, int]:
     if layout == "planar":
         return np.zeros((channels, *SHAPE), dtype), 0
     return np.zeros((*SHAPE, channels), dtype), 2
-
-
-def _bins(n: int) -> ColorBins:
-    """Any n bins on 17 x 17 cells."""
-    table = (np.arange(17 * 17) % n).astype(np.uint8).reshape(17, 17)
-    return ColorBins(table, np.zeros((n, 2), np.float32), np.full(n, 1 / n))
-
-
-_LUMA = np.zeros(SHAPE, np.float32)
-
-
-def _decode(engine: Engine, logits: Any, axis: int, bins: ColorBins, *, confidence: bool) -> None:
-    _cuda_decode.decode(engine, logits, _LUMA, bins, axis=axis, confidence=confidence)
-
-
-def _temporal(engine: Engine, logits: Any, axis: int, bins: ColorBins, *, ring: str) -> None:
-    smoother = _cuda_smoother.TemporalSmoother(engine, bins, ring=ring, window=2)
-    smoother.step(np.moveaxis(logits, axis, 0), _LUMA)
-
-
-def _loss(engine: Engine, logits: Any, axis: int, bins: ColorBins, *, gradient: bool, labels: str = "uint8") -> None:
-    x = np.moveaxis(logits, axis, 0)[None]
-    scale, target = np.ones(1, np.float32), np.zeros_like(x) if gradient else None
-    _cuda_loss.weighted_cross_entropy(engine, x, np.zeros((1, *SHAPE), labels), _LUMA[None], scale, target)
-    if target is not None:
-        _cuda_loss.scale_unless_one(engine, target, scale)
-
-
-def _gradient(engine: Engine, logits: Any, axis: int, bins: ColorBins) -> None:
-    slope = np.zeros((*logits.shape[:axis], 2, *logits.shape[axis + 1 :]), logits.dtype)
-    _cuda_gradient.annealed_mean_gradient(engine, slope, logits, bins, axis=axis, out=np.zeros_like(logits))
-
-
-def _merge(engine: Engine, luma: Any) -> None:
-    _cuda_merge.merge(engine, np.zeros((2, SHAPE[0] // 4, SHAPE[1] // 4), np.float32), luma)
-
-
-OF_LOGITS: dict[str, Callable[[Engine, Any, int, ColorBins], object]] = {
-    "decode": partial(_decode, confidence=False),
-    "decode + confidence": partial(_decode, confidence=True),
-    "annealed_mean": lambda engine, x, axis, bins: _cuda_decode.annealed_mean(engine, x, bins, axis=axis),
-    "confidence": lambda engine, x, axis, bins: _cuda_decode.confidence(engine, x, axis=axis),
-    **{f"temporal, {ring} ring": partial(_temporal, ring=ring) for ring in RINGS},
-    "gradient of annealed_mean": _gradient,
-    "loss and gradient": partial(_loss, gradient=True),
-    "loss": partial(_loss, gradient=False, labels="int64"),
-}
-OF_IMAGES: dict[str, Callable[[Engine, Any, int], object]] = {
-    "encode": lambda engine, rgb, axis: _cuda_encode.encode(engine, rgb, _bins(FAST_BINS), channel_axis=axis),
-    "encode to int64": lambda engine, rgb, axis: _cuda_encode.encode(
-        engine, rgb, _bins(FAST_BINS), channel_axis=axis, label_dtype="int64"
-    ),
-    "histogram": lambda engine, rgb, axis: _cuda_encode.histogram(engine, rgb, 65, channel_axis=axis),
-    "histogram of 255 cells": lambda engine, rgb, axis: _cuda_encode.histogram(engine, rgb, 255, channel_axis=axis),
-}

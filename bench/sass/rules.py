@@ -28,10 +28,11 @@ class Checked(NamedTuple):
 
 
 def check_all(arch: str, wide_index: bool = False) -> list[Checked]:
-    """Every instance, and with `wide_index` those of float32 and uint8 for 2^31 elements and more."""
+    """Every instance; with `wide_index` also those for 2^31 elements and more, of float32 and uint8 on main paths."""
     chosen = list(instances())
     if wide_index:
-        wide = [i._replace(launch=i.launch.with_wide_index()) for i in chosen if i.dtype in ("float32", "uint8")]
+        ruled = [i for i in chosen if i.dtype in ("float32", "uint8") and expectation(i, arch).loads]
+        wide = [i._replace(launch=i.launch.with_wide_index()) for i in ruled]
         chosen += [i for i in wide if "fc::u64" in i.launch.expression]
     return [found for name in _sources(chosen) for found in _check(source(name), name, chosen, arch)]
 
