@@ -61,7 +61,8 @@ def _table(architectures: Sequence[str]) -> int:
         print(f"{'':{width}}  registers  warps  KiB in flight  EX2 a pixel  loads; stores")
         for c in found:
             f = c.figures
-            numbers = f"{f.registers:9}  {c.warps:5}  {c.in_flight / 1024:13.0f}  {f.ex2 // max(round(c.instance.pixels), 1):11}"
+            ex2 = f.ex2 // max(round(c.instance.pixels), 1)
+            numbers = f"{f.registers:9}  {c.warps:5}  {c.in_flight / 1024:13.0f}  {ex2:11}"
             print(f"{c.instance!s:{width}}  {numbers}  {widths(f.loads)}; {widths(f.stores)}")
             for sentence in c.broken:
                 print(f"    BROKEN  {sentence}")
