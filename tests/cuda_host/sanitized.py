@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +16,7 @@ PRELOADED = {
     "address,undefined": ("libasan.so", "libubsan.so", "libstdc++.so"),
     "thread": ("libtsan.so", "libstdc++.so"),
 }
-# ThreadSanitizer needs its part of the address space, which randomised addresses sometimes take.
-_FIXED_ADDRESSES = ("setarch", "-R")
+ATTEMPTS = 10
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:handle_segv=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -31,18 +32,27 @@ def run(sanitizer: str, *arguments: str, timeout: float = 300) -> subprocess.Com
     environment = {
         **os.environ,
         **OPTIONS,
-        "LD_PRELOAD": " ".join(libraries),
         "FASTCOLOR_HOST_SANITIZE": sanitizer,
         "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
     }
-    return subprocess.run(
-        [*_FIXED_ADDRESSES, sys.executable, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    command = [*_fixed_addresses(), "env", f"LD_PRELOAD={' '.join(libraries)}", sys.executable, *arguments]
+    for _ in range(ATTEMPTS):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+        if "unexpected memory mapping" not in done.stderr:
+            break
+    return done
+
+
+@functools.cache
+def _fixed_addresses() -> tuple[str, ...]:
+    """ThreadSanitizer wants a part of the address space that random addresses sometimes take; a container may forbid
+    to fix them, and then another attempt helps.
+    """
+    fixed = ("setarch", "-R")
+    if shutil.which(fixed[0]) is None:
+        return ()
+    tried = subprocess.run([*fixed, sys.executable, "-c", ""], capture_output=True, check=False)
+    return fixed if tried.returncode == 0 else ()
 
 
 def _library(name: str) -> str:
