@@ -20,7 +20,9 @@ Inputs = dict[str, Any]
 _RANDOM = make.make_bins(np.random.default_rng(20), 32, 17)
 BINS = fastcolor.ColorBins(_RANDOM.table, _RANDOM.colors, _RANDOM.prior)  # of the class that torch.compile knows
 TEMPERATURE = 0.38
-HEIGHT, WIDTH = 61, 83  # neither a multiple of anything that a kernel works in
+# Neither a multiple of anything that a kernel works in, so that accesses are narrow; then with 16 bytes at a time.
+SIZES = ((61, 83), (64, 96))
+HEIGHT, WIDTH = SIZES[0]
 FRAMES = 3
 
 

@@ -5,6 +5,7 @@ Memory comes straight from the driver here: a pool would hide accesses just outs
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import compare
@@ -22,12 +23,13 @@ BACKEND = "cupy"
 
 def run_every_case() -> None:
     rng, arithmetic = np.random.default_rng(0), compare.arithmetic_of(BACKEND)
-    for case in gpu_cases.CASES:
+    for case, size in itertools.product(gpu_cases.CASES, gpu_cases.SIZES):
+        gpu_cases.HEIGHT, gpu_cases.WIDTH = height, width = size
         inputs = case.inputs(rng)
         put = (lambda array: torch.from_numpy(array).cuda()) if case.torch_only else cupy.asarray
         results = case.call({name: put(array) for name, array in inputs.items()}, BACKEND)
         case.check(inputs, results, arithmetic)
-        print(f"ran {case.name}", flush=True)
+        print(f"ran {case.name} on {height} x {width}", flush=True)
 
 
 def run_fault(tool: str) -> None:
