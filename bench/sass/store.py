@@ -44,7 +44,7 @@ def _key(*parts: str) -> str:
 @cache
 def _tools() -> str:
     """The compiler, the disassemblers, and the code that reads what they say."""
-    modules = sorted(Path(__file__).parent.glob("*.py"))
+    modules = (Path(__file__).with_name(f"{name}.py") for name in ("cubin", "listing", "path", "pipes", "figures"))
     return "\0".join(
         [*cubin.OPTIONS, *map(metadata.version, cubin.WHEELS), *(path.read_text(encoding="utf-8") for path in modules)]
     )
