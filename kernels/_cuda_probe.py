@@ -16,7 +16,7 @@ def probe_cupy() -> None:
     ImportError
         CuPy is not installed, or cannot be imported.
     RuntimeError
-        No driver, a driver too old, no GPU, no compiler (NVRTC), or a kernel that does not run.
+        CuPy or the driver is too old, there is no driver, no GPU, no compiler (NVRTC), or a kernel does not run.
     """
     try:
         import cupy
@@ -24,6 +24,9 @@ def probe_cupy() -> None:
         if error.name != "cupy":
             raise
         raise ImportError(f"CuPy is not installed; pip install 'fastcolor[cuda{torch_major() or 13}]'") from error
+    if not hasattr(cupy.cuda.Stream, "from_external"):  # how torch's streams are taken
+        major = cupy.cuda.runtime.runtimeGetVersion() // 1000
+        raise RuntimeError(f"CuPy {cupy.__version__} is older than 14; pip install 'fastcolor[cuda{major}]'")
     check_driver(cupy.cuda.runtime)
     compiler = _compiler_major(cupy)
     try:

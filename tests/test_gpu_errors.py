@@ -272,6 +272,7 @@ class CUDARuntimeError(RuntimeError):
 
 def fake_cupy(
     *,
+    version: int = 14,
     driver: int = 13000,
     runtime: int = 13000,
     devices: int | Exception = 1,
@@ -286,7 +287,9 @@ def fake_cupy(
         return value
 
     cupy = ModuleType("cupy")
+    cupy.__version__ = f"{version}.0.0"  # type: ignore[attr-defined]
     cupy.cuda = SimpleNamespace(  # type: ignore[attr-defined]
+        Stream=SimpleNamespace(**({"from_external": None} if version >= 14 else {})),
         runtime=SimpleNamespace(
             driverGetVersion=lambda: driver,
             runtimeGetVersion=lambda: runtime,
@@ -302,6 +305,7 @@ def fake_cupy(
 
 
 PROBES: list[tuple[str, dict[str, Any], str]] = [
+    ("an old CuPy", {"version": 13}, r"^CuPy 13\.0\.0 is older than 14; pip install 'fastcolor\[cuda13\]'"),
     (
         "no driver",
         {"driver": 0},
