@@ -114,7 +114,7 @@ def _realigned(array: Array) -> Array:
 
 def _merging(rng: np.random.Generator) -> Iterator[Case]:
     rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
-    chroma = aligned((2, HEIGHT // 4, WIDTH // 4), np.float32)
+    chroma = aligned((2, HEIGHT // 8, WIDTH // 8), np.float32)
     for dtype in ("float32", "uint8"):
         luma = aligned((HEIGHT, WIDTH), dtype)
         yield Case(
