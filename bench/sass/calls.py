@@ -70,9 +70,9 @@ def _histogram(engine: Engine, rgb: Any, axis: int, bins: ColorBins, *, cells: i
 
 
 def merge(engine: Engine, luma: Any) -> None:
-    """Chroma of a quarter of the size onto `luma`."""
+    """Chroma of an eighth of the size onto `luma`, as of a network that sees a small photograph."""
     height, width = luma.shape
-    _cuda_merge.merge(engine, np.zeros((2, height // 4, width // 4), np.float32), luma)
+    _cuda_merge.merge(engine, np.zeros((2, height // 8, width // 8), np.float32), luma)
 
 
 OF_LOGITS: dict[str, Callable[..., None]] = {
