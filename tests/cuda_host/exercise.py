@@ -23,7 +23,7 @@ from fastcolor.kernels._cuda_source import OPTIONS
 from fastcolor import reference
 
 from .host_module import HostModule
-from .library import compiled, sanitizer
+from .translate import compiled, sanitizer
 
 Array = np.ndarray
 CANARY = 0xA5

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .build import variables_of_functions
-from .library import ANCHOR, compiled
+from .translate import ANCHOR, compiled
 
 MAX_THREADS, MAX_SHARED = 1024, 48 << 10
 MAX_BLOCK = (1024, 1024, 64)

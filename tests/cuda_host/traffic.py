@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from bench import bytes as models
 
 from .host_module import HostModule, runtime
-from .library import compiled
+from .translate import compiled
 
 Array = NDArray[Any]
 ENGINE = Engine(partial(HostModule, trace=True), nullcontext)
