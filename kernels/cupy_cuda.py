@@ -2,7 +2,7 @@
 
 Arguments are torch CUDA tensors or CuPy arrays that the public API has validated; everything runs on their device and
 on the current stream of their library, which is read at every call. The first call of an instance compiles it (about
-a second; CuPy keeps the binary on disk) and must not happen while a CUDA graph is being captured.
+a second; CuPy 14.2 keeps the binary on disk) and must not happen while a CUDA graph is being captured.
 """
 
 from __future__ import annotations
