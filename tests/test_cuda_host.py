@@ -393,6 +393,7 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tests_that_require_tools_fail_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "available", lambda: False)
+    monkeypatch.delenv("FASTCOLOR_REQUIRE_TOOLS", raising=False)
     backend.register()
     monkeypatch.setenv("FASTCOLOR_REQUIRE_TOOLS", "1")
     with pytest.raises(build.CompileError, match=r"FASTCOLOR_REQUIRE_TOOLS=1, but g\+\+ is not installed"):

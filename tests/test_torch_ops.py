@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,8 @@ from fastcolor._bins_key import from_key, key_of
 
 N = 8
 PLAIN, OTHER_PLAIN = (make.make_bins(np.random.default_rng(seed), N, 5) for seed in range(2))
+# torch before it told why a function stays outside of graphs also compiles once more when it sees a second object.
+OLD_TORCH = "reason" not in inspect.signature(torch.compiler.disable).parameters
 BINS, OTHER = (fastcolor.ColorBins(bins.table, bins.colors, bins.prior) for bins in (PLAIN, OTHER_PLAIN))
 EXACT = {"rtol": 0, "atol": 0}
 
@@ -188,8 +191,9 @@ def test_new_sizes_and_equal_bins_are_the_same_graph(backend: str) -> None:
         x, y, _ = images(backend, 5 + k, 20 - k, seed=k)
         equal = fastcolor.ColorBins(BINS.table, BINS.colors, BINS.prior)
         assert same(compiled(x, y, equal, 0.4), call(x, y, BINS, 0.4))
-    assert counter.frame_count == 1
-    for count, (bins, temperature) in enumerate([(OTHER, 0.4), (OTHER, 0.5)], start=2):
+    graphs = counter.frame_count
+    assert graphs <= 1 + OLD_TORCH
+    for count, (bins, temperature) in enumerate([(OTHER, 0.4), (OTHER, 0.5)], start=graphs + 1):
         assert same(compiled(x, y, bins, temperature), call(x, y, bins, temperature)), "they are constants of a graph"
         assert counter.frame_count == count
 
@@ -253,7 +257,7 @@ def test_the_smoother_stays_outside() -> None:
     def step(x: torch.Tensor, y: torch.Tensor) -> Any:
         return smoother.step(2 * x, y) + 1
 
-    with pytest.raises(Exception, match="TemporalSmoother changes its state"):
+    with pytest.raises(Exception, match="torch._dynamo.disable" if OLD_TORCH else "TemporalSmoother changes its state"):
         torch.compile(step, fullgraph=True, backend="eager")(x, y)
     compiled = torch.compile(step, backend="eager")
     for k in range(3):
