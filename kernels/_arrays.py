@@ -115,7 +115,7 @@ def from_numpy(like: Any, values: np.ndarray) -> Any:
         return library(like).from_numpy(np.array(values)).to(like.device)
     if isinstance(like, np.ndarray):
         return values
-    with like.device:
+    with library(like).cuda.Device(like.device.id):
         return library(like).asarray(values)
 
 
@@ -128,9 +128,14 @@ def device_index(array: Any) -> int:
 
 def is_capturing(array: Any) -> bool:
     """Whether the current stream of `array`'s library records a CUDA graph instead of running."""
+    if isinstance(array, np.ndarray) or (is_torch(array) and not array.is_cuda):
+        return False
+    cuda = library(array).cuda
     if is_torch(array):
-        return bool(array.is_cuda and library(array).cuda.is_current_stream_capturing())
-    return not isinstance(array, np.ndarray) and bool(library(array).cuda.get_current_stream().is_capturing())
+        with cuda.device(array.device):
+            return bool(cuda.is_current_stream_capturing())
+    with cuda.Device(array.device.id):
+        return bool(cuda.get_current_stream().is_capturing())
 
 
 def synchronize(array: Any) -> None:

@@ -37,6 +37,16 @@ def probe_cupy() -> None:
         raise RuntimeError(f"a kernel that writes 42 wrote {answer}{_mix(cupy, compiler)}")
 
 
+def check_no_capture(name: str) -> None:
+    """Raise if torch records a CUDA graph now: a first kernel, with its allocations, would spoil it."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized() and cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            f"backend: expected {name!r} to be used before a CUDA graph is captured, got its first use within a capture; "
+            "call the operation once before"
+        )
+
+
 def check_driver(runtime: Any) -> None:
     """Raise unless there is a driver, new enough for this build of CuPy, and a GPU."""
     driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()

@@ -86,7 +86,15 @@ BACKENDS: dict[str, Backend] = {
 
 @cache
 def unavailable_because(name: str) -> BaseException | None:
-    """None if the backend runs here, else the exception that its probe raised."""
+    """None if the backend runs here, else the exception that its probe raised.
+
+    Raises
+    ------
+    RuntimeError
+        If a GPU would have to be tried while a CUDA graph is being captured; this is not remembered.
+    """
+    if "cuda" in BACKENDS[name].devices:
+        _cuda_probe.check_no_capture(name)
     try:
         BACKENDS[name].probe()
         load(name)

@@ -235,6 +235,18 @@ def test_a_film_is_not_captured(gpu: None, monkeypatch: pytest.MonkeyPatch) -> N
         smoother.probabilities  # noqa: B018
 
 
+def test_a_backend_is_not_tried_within_a_capture(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe's own kernel would spoil the graph; and what is raised is not taken for an answer about the backend."""
+    import torch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_initialized", lambda: True)
+        patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        with pytest.raises(RuntimeError, match=r"^backend: expected 'cupy' to be used before a CUDA graph is captured"):
+            fastcolor.confidence(logits())
+    fastcolor.confidence(logits())
+
+
 # --- out of memory ----------------------------------------------------------------------------------------------------
 
 
