@@ -42,8 +42,8 @@ def check_no_capture(name: str) -> None:
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     if cuda is not None and cuda.is_initialized() and cuda.is_current_stream_capturing():
         raise RuntimeError(
-            f"backend: expected {name!r} to be used before a CUDA graph is captured, got its first use within a capture; "
-            "call the operation once before"
+            f"backend: expected {name!r} to be used before a CUDA graph is captured, got its first use within a "
+            "capture; call the operation once before"
         )
 
 
