@@ -1,8 +1,8 @@
 """The public operations: what each means, and the checks of its arguments; ``_run`` does the work.
 
-Arrays go in and come back as the same kind (NumPy, torch, CuPy) on the same device; tensors are never copied. Under
-torch.compile and torch.export each operation is one operator of torch (``_torch_ops``): shapes may be dynamic, bins,
-temperature and λ are constants of the graph, and `out` must be None.
+Arrays go in and come back as the same kind (NumPy, torch, CuPy) on the same device; planar and
+channels-last ones are not copied. Under torch.compile and torch.export each operation is one operator of torch
+(``_torch_ops``): shapes may be dynamic, bins, temperature and λ are constants of the graph, and `out` must be None.
 """
 
 from __future__ import annotations

@@ -52,11 +52,9 @@ def contiguous(array: Any) -> Any:
 
 def moveaxis(array: Any, source: int, destination: int) -> Any:
     """A view with one axis moved."""
-    return (array.movedim if is_torch(array) else _moveaxis(array))(source, destination)
-
-
-def _moveaxis(array: Any) -> Any:
-    return lambda source, destination: library(array).moveaxis(array, source, destination)
+    if is_torch(array):
+        return array.movedim(source, destination)
+    return library(array).moveaxis(array, source, destination)
 
 
 def dtype_name(array: Any) -> str:

@@ -25,13 +25,12 @@ from ._arrays import (
     pointer,
 )
 from ._cuda_engine import Engine, index_type, index_value, scalar_type
+from ._cuda_tile import FAST_BINS, THREADS, tile
+from ._host import without
 from ._layout import planes
 from ._scale import log2_scale
 
 RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE = 1, 2, 4, 8, 16  # as in decode.cu
-THREADS = 128
-TILE_BYTES = 24 << 10  # of shared memory: several blocks an SM
-FAST_BINS = 32  # has its own instances, unrolled
 _PALETTE = np.dtype([("u", np.float32, (MAX_BINS + 1,)), ("v", np.float32, (MAX_BINS + 1,))])
 
 
@@ -162,14 +161,10 @@ class Run:
 
     def _tiled(self, kinds: tuple[str, str, int], count: int, tail: tuple[Any, ...]) -> None:
         logit, luma, want = kinds
-        row = row_stride(self.n, self.x.itemsize) if self.last else self.n
-        threads = tile_pixels(row * self.x.itemsize)
-        fast = self.n if self.n == FAST_BINS and self.last else 0
-        last = "true" if self.last else "false"
-        expression = f"fc::decode_tiled<{logit}, {fast}, {last}, {luma}, {want}, {self.index}>"
-        between = self._size(count if self.last else self.count)
-        head = (np.int32(self.n), np.int32(row if self.last else threads), between, self._size(self.pixels))
-        self._launch(expression, threads, threads, (*head, *tail), shared=threads * row * self.x.itemsize)
+        held = tile(self.n, self.x.itemsize, self.last)
+        expression = f"fc::decode_tiled<{logit}, {held.instance}, {luma}, {want}, {self.index}>"
+        head = (*held.sizes, self._size(count if self.last else self.count), self._size(self.pixels))
+        self._launch(expression, held.threads, held.threads, (*head, *tail), shared=held.shared)
 
     def _launch(self, expression: str, pixels: int, threads: int, args: tuple[Any, ...], shared: int = 0) -> None:
         blocks = -(-self.pixels // pixels)
@@ -179,32 +174,12 @@ class Run:
         return index_value(self.index, value)
 
 
-def row_stride(n: int, itemsize: int) -> int:
-    """Elements between the rows of a tile: an odd number of words, or of 16-byte words for the unrolled n, so that the
-    rows of neighbouring threads lie in different banks.
-    """
-    if n == FAST_BINS:
-        return n + 16 // itemsize
-    words = -(-n * itemsize // 4) | 1
-    return words * 4 // itemsize
-
-
-def tile_pixels(row_bytes: int) -> int:
-    """Pixels of a block whose tile stays small enough for several blocks on an SM."""
-    return next((pixels for pixels in (THREADS, 64) if pixels * row_bytes <= TILE_BYTES), 32)
-
-
 def palette(bins: Any) -> Any:
     """The bins' colors as a launch argument: ``fc::Palette`` by value."""
     colors = np.zeros(1, _PALETTE)
     if bins is not None:
         colors["u"][0, : bins.n], colors["v"][0, : bins.n] = np.asarray(bins.colors, np.float32).T
     return colors
-
-
-def without(shape: Any, axis: int) -> tuple[int, ...]:
-    axis %= len(shape)
-    return (*shape[:axis], *shape[axis + 1 :])
 
 
 def _maps(like: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:

@@ -9,8 +9,9 @@ import numpy as np
 from fastcolor.reference.constants import DEFAULT_TEMPERATURE
 
 from ._arrays import cast, contiguous, empty, is_double, pointer
-from ._cuda_decode import FAST_BINS, THREADS, palette, row_stride, tile_pixels
+from ._cuda_decode import palette
 from ._cuda_engine import Engine, index_type, index_value, scalar_type
+from ._cuda_tile import FAST_BINS, THREADS, tile
 from ._layout import planes
 from ._scale import log2_scale
 
@@ -55,16 +56,14 @@ def annealed_mean_gradient(
 def _run(engine: Engine, x: Any, slope: Any, between: int, bins: Any, temperature: float, target: Any) -> None:
     """`between` pixels lie between the planes of the slope."""
     images, n, count = x.shape
-    pixels, last, size = images * count, count == 1, x.itemsize
+    pixels, last = images * count, count == 1
     assert target.shape == x.shape, "logits and gradient lie in the same way"
     index, kind = index_type(pixels * n), scalar_type(x)
     if last or n != FAST_BINS:
-        row = row_stride(n, size) if last else n
-        threads = tile_pixels(row * size)
-        each, shared = 1, threads * row * size
-        fast = n if n == FAST_BINS else 0
-        expression = f"fc::annealed_gradient_tiled<{kind}, {fast}, {'true' if last else 'false'}, {index}>"
-        head = (np.int32(n), np.int32(row if last else threads), *_sizes(index, count, between, pixels))
+        held = tile(n, x.itemsize, last)
+        each, threads, shared = 1, held.threads, held.shared
+        expression = f"fc::annealed_gradient_tiled<{kind}, {held.instance}, {index}>"
+        head = (*held.sizes, *_sizes(index, count, between, pixels))
     else:
         wide = count % WIDE == 0 and not any(int(pointer(array)) % 16 for array in (x, slope, target))
         each, threads, shared = WIDE if wide else 1, THREADS, 0

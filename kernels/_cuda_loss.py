@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ._arrays import contiguous, empty, pointer
-from ._cuda_decode import FAST_BINS, THREADS, row_stride, tile_pixels
 from ._cuda_engine import Engine, index_type, index_value, scalar_type
+from ._cuda_tile import FAST_BINS, THREADS, tile
 from ._layout import planes
 
 WIDE = 4  # pixels a thread
@@ -46,18 +46,16 @@ def weighted_cross_entropy(
         x, _ = planes(logits, 1)
         target = None if gradient is None else _same_layout(gradient, x)
         images, n, count = x.shape
-        pixels, last, size = images * count, count == 1, x.itemsize
+        pixels, last = images * count, count == 1
         labels, weights = contiguous(labels), contiguous(weights)
         index = index_type(pixels * n)
         kinds = f"{scalar_type(labels)}, {'false' if gradient is None else 'true'}, {index}>"
         between = (index_value(index, count), index_value(index, pixels))
         if last or n != FAST_BINS:
-            row = row_stride(n, size) if last else n
-            threads = tile_pixels(row * size)
-            each, shared = 1, threads * row * size
-            fast = n if n == FAST_BINS else 0
-            expression = f"fc::loss_tiled<{scalar_type(x)}, {fast}, {'true' if last else 'false'}, {kinds}"
-            head: tuple[Any, ...] = (pointer(x), np.int32(n), np.int32(row if last else threads), *between)
+            held = tile(n, x.itemsize, last)
+            each, threads, shared = 1, held.threads, held.shared
+            expression = f"fc::loss_tiled<{scalar_type(x)}, {held.instance}, {kinds}"
+            head: tuple[Any, ...] = (pointer(x), *held.sizes, *between)
         else:
             arrays = (x, labels, weights, target)
             wide = count % WIDE == 0 and not any(int(pointer(array)) % 16 for array in arrays)

@@ -14,8 +14,9 @@ import numpy as np
 from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
 from ._arrays import cast, contiguous, contiguous_like, deliver, empty, is_double, pointer, zeros
-from ._cuda_decode import FAST_BINS, THREADS, palette, row_stride, tile_pixels
+from ._cuda_decode import palette
 from ._cuda_engine import Engine, index_type, index_value, scalar_type
+from ._cuda_tile import FAST_BINS, THREADS, tile
 from ._layout import planes
 from ._recursion import REFRESH, recursion
 from ._scale import log2_scale
@@ -111,13 +112,10 @@ class TemporalSmoother:
         self._frame += 1
 
     def _tiled(self, x: Any, last: bool, kinds: str, tail: tuple[Any, ...]) -> None:
-        n, pixels = x.shape[1], x.shape[0] * x.shape[2]
-        row = row_stride(n, x.itemsize) if last else n
-        threads = tile_pixels(row * x.itemsize)
-        fast = n if n == FAST_BINS else 0
-        expression = f"fc::temporal_tiled<{scalar_type(x)}, {fast}, {'true' if last else 'false'}, {kinds}"
-        head = (pointer(x), np.int32(n), np.int32(row if last else threads))
-        self._launch(expression, pixels, threads, (*head, *tail), shared=threads * row * x.itemsize)
+        held = tile(x.shape[1], x.itemsize, last)
+        expression = f"fc::temporal_tiled<{scalar_type(x)}, {held.instance}, {kinds}"
+        args = (pointer(x), *held.sizes, *tail)
+        self._launch(expression, x.shape[0] * x.shape[2], held.threads, args, shared=held.shared)
 
     def _launch(self, expression: str, work: int, threads: int, args: tuple[Any, ...], shared: int = 0) -> None:
         """One thread for each of `work` parts."""

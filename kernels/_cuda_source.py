@@ -21,15 +21,10 @@ def _floats() -> dict[str, float]:
     """255 (R - Y), 255 (B - Y), 255 (G - Y) for one unit of V or U, from the exact inverse of the luma equation."""
     return {
         "LOG2E": LOG2E,
-        "U_MAX": c.U_MAX,
-        "V_MAX": c.V_MAX,
-        "U_SCALE": c.U_SCALE,
-        "V_SCALE": c.V_SCALE,
         "R_V": 255 / c.V_SCALE,
         "B_U": 255 / c.U_SCALE,
         "G_V": -255 / c.V_SCALE * c.LUMA[0] / c.LUMA[1],
         "G_U": -255 / c.U_SCALE * c.LUMA[2] / c.LUMA[1],
-        **{f"LUMA_{name}": value for name, value in zip("RGB", c.LUMA, strict=True)},
     }
 
 
@@ -44,7 +39,6 @@ def _integers() -> dict[str, int]:
         "U_NUMERATOR_MAX": c.U_NUMERATOR_MAX,
         "V_NUMERATOR_MAX": c.V_NUMERATOR_MAX,
         "MAX_BINS": c.MAX_BINS,
-        "MAX_CELLS": c.MAX_CELLS,
     }
 
 

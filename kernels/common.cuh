@@ -1,5 +1,5 @@
 // What every kernel uses: number types, one exp2, memory access by 16 bytes, colors as launch arguments.
-// No header is included, so that NVRTC needs none; constants (fc::LUMA_R, ...) come before this text, from the reference.
+// No header is included, so that NVRTC needs none; constants (fc::R_V, ...) come before this text, from the reference.
 namespace fc {
 
 typedef unsigned char u8;

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from cuda_host import exercise
-from fastcolor.kernels import _cuda_engine
+from fastcolor.kernels import _arrays, _cuda_decode, _cuda_engine
 
 
 @pytest.mark.parametrize("offset", [0, 8, 16])
@@ -38,3 +42,26 @@ def test_a_write_beyond_the_result_would_be_seen() -> None:
             check()
     with pytest.raises(AssertionError, match="from the reference"):
         exercise.Check(np.ones(3, np.float32), 0, 0.5)()
+
+
+def test_an_instance_is_compiled_once_for_each_device_and_when_it_is_first_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[str] = []
+
+    def raw_module(*, name_expressions: tuple[str, ...], **_: Any) -> Any:
+        compiled.extend(name_expressions)
+        return SimpleNamespace(get_function=lambda name: lambda *args, **options: None)
+
+    engine = _cuda_engine.Engine(raw_module, nullcontext)
+    assert not compiled
+    device = 0
+    monkeypatch.setattr(_arrays, "device_index", lambda array: device)
+    for device, new in ((0, 1), (0, 0), (1, 1), (0, 0), (1, 0)):  # noqa: B007
+        before = len(compiled)
+        _cuda_decode.confidence(engine, np.zeros((32, 4, 8), np.float32))
+        assert len(compiled) - before == new
+    for x in (np.zeros((32, 4, 8), np.float16), np.zeros((31, 4, 8), np.float32)):  # another dtype, another n
+        _cuda_decode.confidence(engine, x)
+    assert len(compiled) == 4
+    assert len(set(compiled)) == 3

@@ -74,7 +74,6 @@ def test_without_the_tools(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def test_examples_run_on_the_cpu() -> None:
-    pytest.importorskip("torch")
     names: dict[str, object] = {}
     ran = 0
     for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):

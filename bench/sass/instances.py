@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastcolor.kernels._cuda_engine import Engine
+from fastcolor.kernels._cuda_tile import FAST_BINS
 
 from . import calls
 
 # As the kernel modules have it, uint16 is bfloat16 by its bits.
 LOGITS = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 RGB = {"uint8": np.uint8, "float32": np.float32, "float64": np.float64}
-FAST_BINS, OTHER_BINS = 32, 24
+OTHER_BINS = 24
 SHAPE = (64, 128)
 ODD = "odd size"
 
