@@ -17,6 +17,8 @@ PRELOADED = {
     "thread": ("libtsan.so", "libstdc++.so"),
 }
 ATTEMPTS = 10
+# ThreadSanitizer where the addresses of a process leave no room for its own memory; what it finds is worded otherwise.
+NOT_STARTED = ("unexpected memory mapping", "ThreadSanitizer failed to allocate")
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:handle_segv=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -38,7 +40,7 @@ def run(sanitizer: str, *arguments: str, timeout: float = 300) -> subprocess.Com
     command = [*_fixed_addresses(), "env", f"LD_PRELOAD={' '.join(libraries)}", sys.executable, *arguments]
     for _ in range(ATTEMPTS):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
-        if "unexpected memory mapping" not in done.stderr:
+        if not any(message in done.stderr for message in NOT_STARTED):
             break
     return done
 
