@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from cuda_host import backend, build
 from cuda_host.host_module import HostModule, LaunchError
 from fastcolor.kernels._cuda_source import OPTIONS, constants, source
+from fastcolor.reference import constants as reference_constants
+from fastcolor.reference import yuv_to_rgb
+from fastcolor.reference.cells import chroma_numerators
 
 Array = np.ndarray
 LANES = np.arange(32)
@@ -401,9 +405,24 @@ def test_tests_that_require_tools_fail_without_a_compiler(monkeypatch: pytest.Mo
 
 
 def test_the_constants_are_the_references() -> None:
-    from fastcolor.reference import constants as reference
+    slopes = (yuv_to_rgb([[0.5, 0.1, 0.0], [0.5, 0.0, 0.1]]) - 0.5) / 0.1 * 255  # of R, G, B, where nothing is clipped
+    floats = {
+        "LOG2E": np.log2(np.e),
+        "G_U": slopes[0, 1],
+        "B_U": slopes[0, 2],
+        "R_V": slopes[1, 0],
+        "G_V": slopes[1, 1],
+    }
+    integers = {name: getattr(reference_constants, name) for name in ("U_NUMERATOR_MAX", "V_NUMERATOR_MAX", "MAX_BINS")}
+    for axis in "UV":
+        of_each = chroma_numerators(np.eye(3, dtype=np.uint8))[..., "UV".index(axis)]
+        integers |= {f"{axis}_OF_{channel}": int(value) for channel, value in zip("RGB", of_each, strict=True)}
+    assert set(re.findall(r"constexpr \w+ (\w+) =", constants())) == {*floats, *integers}, "each is compared below"
 
-    out = np.zeros(3, np.float32)
-    text = "__global__ void test(float *x) { x[0] = fc::LUMA_R; x[1] = fc::LUMA_G; x[2] = fc::LUMA_B; }"
-    run(constants() + text, out, block=1)
-    np.testing.assert_array_equal(out, np.float32(reference.LUMA))
+    got, exact = np.zeros(len(floats), np.float32), np.zeros(len(integers), np.int32)
+    lines = [f"x[{k}] = fc::{name};" for k, name in enumerate(floats)]
+    lines += [f"i[{k}] = fc::{name};" for k, name in enumerate(integers)]
+    run(constants() + f"__global__ void test(float *x, int *i) {{ {' '.join(lines)} }}", got, exact, block=1)
+    # The nearest float32 is 2^-24 of the value away at most; the slopes above are themselves rounded, by far less.
+    np.testing.assert_allclose(got, list(floats.values()), rtol=2.0**-24 + 1e-12, atol=0)
+    assert exact.tolist() == list(integers.values())
