@@ -16,7 +16,7 @@ from ._cuda_tile import FAST_BINS, THREADS, tile
 from ._layout import planes
 
 WIDE = 4  # pixels a thread
-SUMMERS = 256  # as in loss.cu
+SUMMERS = 1024  # as in loss.cu
 _MOST_BLOCKS = 2048  # of a pass that goes round and round, and may have nothing to do
 
 

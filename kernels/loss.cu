@@ -7,7 +7,7 @@
 namespace fc {
 
 constexpr int THREADS = 128;
-constexpr int SUMMERS = 256;  // threads of the one block that adds up all others
+constexpr int SUMMERS = 1024;  // threads of the one block that adds up all others
 
 FC_DEVICE int bin_of(u8 label) { return label; }
 FC_DEVICE int bin_of(int label) { return label; }

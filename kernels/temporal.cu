@@ -2,8 +2,7 @@
 //
 // Sums (n, pixels) and ring (window + 1, n, pixels) are planar whatever the logits are: every stream is read and written
 // once, in whole sectors. planar: a thread holds the n logits of V = 4 pixels, so that float32 moves by 16 bytes and a
-// uint8 ring by 4; then sums and ring come four bins at a time, which the registers just allow: up to 255 of them,
-// no spills, and still 32 KiB in flight on an SM beside the 128 KiB of logits. tiled: any n, and
+// uint8 ring by 4; then sums and ring come WIDE_GROUP bins at a time, as many as the registers allow. tiled: any n, and
 // channels-last, one pixel a thread.
 namespace fc {
 
@@ -12,6 +11,13 @@ enum Want { RGB = 1, CHROMA = 2, MODE = 4 };  // MODE: T = 0
 constexpr int THREADS = 128;
 // Blocks an SM that the registers must allow; left to itself the compiler spills a few of them to fit in one block more.
 constexpr int WIDE_BLOCKS = 2, NARROW_BLOCKS = 4;
+// Bins of which sums and ring are in flight at once: 40 to 64 KiB on an SM for 8, of which an H200 needs 36. The compiler
+// for sm_120 would spill, and half of it is plenty there.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr int WIDE_GROUP = 4;
+#else
+constexpr int WIDE_GROUP = 8;
+#endif
 template <class Logit>
 constexpr int TILED_BLOCKS = sizeof(Logit) == 4 ? 4 : 5;  // rows of 2 bytes are fewer loads in flight a thread
 
@@ -66,9 +72,10 @@ struct Average<false> {
         float y[G], peak = top;
 #pragma unroll
         for (int k = 0; k < G; ++k) {
-            y[k] = log2_fast(s[k]) * scale;
-            peak = fmaxf(peak, ceilf(y[k]));
+            y[k] = __fmul_rn(log2_fast(s[k]), scale);  // rounded here: the peak must not be below what y - top sees
+            peak = fmaxf(peak, y[k]);
         }
+        peak = ceilf(peak);
         const float factor = exp2_fast(top - peak);
         top = peak;
         total *= factor;
@@ -147,7 +154,7 @@ struct Results {
 template <int WANT, int N, int V, class Luma, class Rows, class Past, class Index>
 FC_DEVICE void smooth(const Rows &row, Index pixel, Index pixels, const Step &step, const Palette &colors,
                       const Luma *luma, float *sums, Past *ring, float *chroma, Results<V> &results) {
-    constexpr int G = V == 4 ? 4 : 8;
+    constexpr int G = V == 4 ? WIDE_GROUP : 8;
     const int n = row(0).size();
     if (blockIdx.x % step.period == step.due) sum_anew<V>(sums, ring, pixel, pixels, n, step);
     sums += pixel;

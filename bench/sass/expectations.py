@@ -63,9 +63,10 @@ def _temporal(instance: Instance, arch: str) -> Expectation:
     """One exponential a bin for the softmax, one more where the compiler does not keep them, one for p^(1/T), and one a
     group of bins, whose maximum may rise. Of the sums each frame reads and writes all, of the ring one frame's worth.
     """
+    group = 4 if arch == "sm_120" and instance.layout == "planar" else 8  # as in temporal.cu
     n, pixels, size = instance.n, int(instance.pixels), _logit_bytes(instance)
+    ex2 = (2 * n + n // group, 3 * n + n // group)
     if instance.layout == "last":
-        ex2 = (2 * n + n // 8, 3 * n + n // 8)
         return Expectation(ex2, {16: n * size // 16}, {16: 1}, loops=True, in_flight=NEEDED[arch])
     ring = next(size for name, size in _RING_BYTES.items() if f"{name} ring" in instance.operation)
     loads, stores = Counter({16: 1}), Counter({16: 1})  # luma; a loop over the RGB that a warp has staged
@@ -73,7 +74,7 @@ def _temporal(instance: Instance, arch: str) -> Expectation:
         loads[width] += n
         stores[width] += n
     loads[size * pixels] += n
-    return Expectation((2 * n + n // 4, 3 * n + n // 4), loads, stores, loops=True, in_flight=HELD_IN_REGISTERS)
+    return Expectation(ex2, loads, stores, loops=True, in_flight=HELD_IN_REGISTERS)
 
 
 def _loss(instance: Instance, arch: str) -> Expectation:
