@@ -346,3 +346,17 @@ def test_a_still_film_keeps_its_colors(backend: str) -> None:
         rgb = smoother.step(x, luma)
         assert np.abs(rgb - still).max() <= 1
     assert (rgb == still).mean() > 0.999
+
+
+@pytest.mark.ops("TemporalSmoother")
+@pytest.mark.parametrize("temperature", [1e-3, 1e-6, 1e-8, 1e-12, 1e-30])
+def test_smoothing_at_low_temperatures_tends_to_the_mode(backend: str, temperature: float) -> None:
+    """Exponents then lie around 1 / T, where half an ulp between one and the peak would be a factor of any size."""
+    rng = np.random.default_rng(7)
+    bins, shape = make.make_bins(rng, 32, 5), (8, 12)
+    luma = rng.random(shape, dtype=np.float32)
+    cold, mode = (anywhere.TemporalSmoother(bins, temperature=t, backend=backend) for t in (temperature, 0.0))
+    ahead = np.eye(32, dtype=np.float32)[rng.integers(0, 32, shape)].transpose(2, 0, 1)
+    for _ in range(3):
+        x = rng.random((32, *shape), dtype=np.float32) + 2 * ahead
+        np.testing.assert_array_equal(cold.step(x, luma), mode.step(x, luma))
