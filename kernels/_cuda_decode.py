@@ -146,18 +146,16 @@ class Run:
         if self.last or self.n != FAST_BINS:
             self._tiled(kinds, count, tail)
         else:
-            self._planar(kinds, tail, wide=self._is_wide(luma, rgb if planar else None, chroma, top, ratio))
+            self._planar(kinds, tail, (self.x, luma, rgb if planar else None, chroma, top, ratio))
 
-    def _is_wide(self, *arrays: Any) -> bool:
-        """Whether 16 bytes at a time are aligned in every array that is read or written by planes."""
-        step = 16 // self.x.itemsize
-        return self.count % step == 0 and not any(int(pointer(a)) % 16 for a in (self.x, *arrays))
+    def _planar(self, kinds: tuple[str, str, int], tail: tuple[Any, ...], in_planes: tuple[Any, ...]) -> None:
+        def instance(pixels: int) -> str:
+            logit, luma, want = kinds
+            return f"fc::decode_planar<{logit}, {self.n}, {pixels}, {luma}, {want}, {self.index}>"
 
-    def _planar(self, kinds: tuple[str, str, int], tail: tuple[Any, ...], wide: bool) -> None:
-        logit, luma, want = kinds
-        step = 16 // self.x.itemsize if wide else 1
-        expression = f"fc::decode_planar<{logit}, {self.n}, {step}, {luma}, {want}, {self.index}>"
-        self._launch(expression, step * THREADS, THREADS, (self._size(self.count), self._size(self.pixels), *tail))
+        each = self.engine.pixels_each(self.x, "decode", instance, 16 // self.x.itemsize, self.count, in_planes)
+        sizes = self._size(self.count), self._size(self.pixels)
+        self._launch(instance(each), each * THREADS, THREADS, (*sizes, *tail))
 
     def _tiled(self, kinds: tuple[str, str, int], count: int, tail: tuple[Any, ...]) -> None:
         logit, luma, want = kinds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -60,6 +60,23 @@ class Engine:
             module = self._raw_module(code=source(name), options=OPTIONS, name_expressions=(expression,))
             self._functions[key] = module.get_function(expression)
         return self._functions[key]
+
+    def pixels_each(
+        self, like: Any, name: str, instance: Callable[[int], str], most: int, count: int, arrays: Iterable[Any]
+    ) -> int:
+        """Pixels a thread: `most` where `arrays`, in planes of `count`, then lie at multiples of 16 bytes, else 1.
+
+        ``instance(pixels)`` is the expression for so many. Where nothing but an address is in the way, the other
+        instance is compiled as well: a CUDA graph made by torch.compile copies such an array to memory of its own,
+        which is aligned, and looks for the kernel while it captures.
+        """
+        if count % most:
+            return 1
+        if not any(int(_arrays.pointer(array)) % 16 for array in arrays):
+            return most
+        if not _arrays.is_capturing(like):
+            self.function(like, name, instance(most))
+        return 1
 
     def launch(
         self, like: Any, name: str, expression: str, blocks: int, threads: int, args: tuple[Any, ...], shared: int = 0

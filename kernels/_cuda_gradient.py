@@ -65,9 +65,12 @@ def _run(engine: Engine, x: Any, slope: Any, between: int, bins: Any, temperatur
         expression = f"fc::annealed_gradient_tiled<{kind}, {held.instance}, {index}>"
         head = (*held.sizes, *_sizes(index, count, between, pixels))
     else:
-        wide = count % WIDE == 0 and not any(int(pointer(array)) % 16 for array in (x, slope, target))
-        each, threads, shared = WIDE if wide else 1, THREADS, 0
-        expression = f"fc::annealed_gradient_planar<{kind}, {n}, {each}, {index}>"
+
+        def instance(pixels: int) -> str:
+            return f"fc::annealed_gradient_planar<{kind}, {n}, {pixels}, {index}>"
+
+        each = engine.pixels_each(x, "gradient", instance, WIDE, count, (x, slope, target))
+        expression, threads, shared = instance(each), THREADS, 0
         head = _sizes(index, count, pixels)
     over = np.float32(min(1 / temperature, 1e38))
     args = (pointer(x), *head, pointer(slope), log2_scale(temperature), over, palette(bins), pointer(target))

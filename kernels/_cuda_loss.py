@@ -57,10 +57,12 @@ def weighted_cross_entropy(
             expression = f"fc::loss_tiled<{scalar_type(x)}, {held.instance}, {kinds}"
             head: tuple[Any, ...] = (pointer(x), *held.sizes, *between)
         else:
-            arrays = (x, labels, weights, target)
-            wide = count % WIDE == 0 and not any(int(pointer(array)) % 16 for array in arrays)
-            each, threads, shared = WIDE if wide else 1, THREADS, 0
-            expression = f"fc::loss_planar<{scalar_type(x)}, {n}, {each}, {kinds}"
+
+            def instance(pixels: int) -> str:
+                return f"fc::loss_planar<{scalar_type(x)}, {n}, {pixels}, {kinds}"
+
+            each = engine.pixels_each(x, "loss", instance, WIDE, count, (x, labels, weights, target))
+            expression, threads, shared = instance(each), THREADS, 0
             head = (pointer(x), *between)
         blocks = -(-pixels // (each * threads))
         sums, loss = empty(x, (blocks,), "float32"), empty(x, (), "float32")

@@ -38,13 +38,25 @@ def probe_cupy() -> None:
 
 
 def check_no_capture(name: str) -> None:
-    """Raise if torch records a CUDA graph now: a first kernel, with its allocations, would spoil it."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    if cuda is not None and cuda.is_initialized() and cuda.is_current_stream_capturing():
+    """Raise if torch or CuPy records a CUDA graph now: a first kernel, with its allocations, would spoil it."""
+    if _torch_captures() or _cupy_captures():
         raise RuntimeError(
             f"backend: expected {name!r} to be used before a CUDA graph is captured, got its first use within a "
             "capture; call the operation once before"
         )
+
+
+def _torch_captures() -> bool:
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return cuda is not None and cuda.is_initialized() and bool(cuda.is_current_stream_capturing())
+
+
+def _cupy_captures() -> bool:
+    cuda = getattr(sys.modules.get("cupy"), "cuda", None)
+    try:
+        return cuda is not None and bool(cuda.get_current_stream().is_capturing())
+    except Exception:  # no driver, or no GPU: the probe finds out which
+        return False
 
 
 def check_driver(runtime: Any) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strategies as make
 from cuda_host import exercise
-from fastcolor.kernels import _arrays, _cuda_decode, _cuda_engine
+from cuda_host.backend import ENGINE
+from fastcolor.kernels import _arrays, _cuda_decode, _cuda_engine, _cuda_gradient, _cuda_loss
+from guarded import at_offset
 
 
 @pytest.mark.parametrize("offset", [0, 8, 16])
@@ -65,3 +68,96 @@ def test_an_instance_is_compiled_once_for_each_device_and_when_it_is_first_calle
         _cuda_decode.confidence(engine, x)
     assert len(compiled) == 4
     assert len(set(compiled)) == 3
+
+
+# --- wide and narrow instances ----------------------------------------------------------------------------------------
+
+BINS = make.make_bins(np.random.default_rng(0), 32, 9)
+PLANES = (16, 8)  # pixels by the eight
+ONE = np.ones(1, np.float32)
+
+
+def frame(dtype: str = "float32") -> tuple[Any, Any]:
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((32, *PLANES)).astype(dtype), rng.random(PLANES, dtype=np.float32)
+
+
+def zeros(*shape: int, dtype: str = "float32") -> Any:
+    return np.zeros((*shape, *PLANES), dtype)
+
+
+def decode_to_planes(engine: Any, x: Any, luma: Any, *out: Any) -> None:
+    _cuda_decode.decode(engine, x, luma, BINS, axis=0, channel_axis=0, confidence=True, out=out)
+
+
+def annealed_mean(engine: Any, x: Any, out: Any) -> None:
+    _cuda_decode.annealed_mean(engine, x, BINS, axis=0, out=out)
+
+
+def loss(engine: Any, x: Any, labels: Any, weights: Any, gradient: Any) -> None:
+    batch = x[None], labels[None], weights[None], ONE, gradient[None]
+    _cuda_loss.weighted_cross_entropy(engine, *batch)
+
+
+def gradient(engine: Any, slope: Any, x: Any, out: Any) -> None:
+    _cuda_gradient.annealed_mean_gradient(engine, slope, x, BINS, axis=0, out=out)
+
+
+def calls(dtype: str = "float32") -> dict[str, tuple[Any, list[Any]]]:
+    """Operations on planes, with arrays that they read or write 16 bytes at a time."""
+    x, luma = frame(dtype)
+    return {
+        "decode": (decode_to_planes, [x, luma, zeros(3, dtype="uint8"), zeros(), zeros()]),
+        "annealed mean": (annealed_mean, [x, zeros(2, dtype=dtype)]),
+        "loss": (loss, [x, zeros(dtype="uint8"), luma, zeros(32, dtype=dtype)]),
+        "gradient of the annealed mean": (gradient, [x[:2], x, zeros(32, dtype=dtype)]),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("name", calls())
+def test_each_array_off_the_16_bytes_takes_the_narrow_instance(name: str, dtype: str) -> None:
+    """And gives the same: a GPU would stop at a word that is not aligned, and so does the shim."""
+    call, arrays = calls(dtype)[name]
+    expected = [at_offset(array, 0) for array in arrays]
+    call(ENGINE, *expected)
+    for moved in range(len(arrays)):
+        placed = [at_offset(array, array.itemsize * (k == moved)) for k, array in enumerate(arrays)]
+        call(ENGINE, *placed)
+        for ours, theirs in zip(placed, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+class Idle(_cuda_engine.Engine):
+    """Compiles and launches nothing, and writes down what it would compile."""
+
+    def __init__(self) -> None:
+        self.compiled: list[str] = []
+        super().__init__(self._raw_module, nullcontext)
+
+    def _raw_module(self, *, name_expressions: tuple[str, ...], **_: Any) -> Any:
+        self.compiled.extend(name_expressions)
+        return SimpleNamespace(get_function=lambda name: lambda *args, **options: None)
+
+
+def test_a_first_use_within_a_capture_is_an_error_and_a_second_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, x = Idle(), frame()[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(_arrays, "is_capturing", lambda array: True)
+        with pytest.raises(RuntimeError, match=r"^decode: expected its kernel to be compiled before a CUDA graph"):
+            annealed_mean(engine, x, zeros(2))
+        assert not engine.compiled
+    annealed_mean(engine, x, zeros(2))
+    monkeypatch.setattr(_arrays, "is_capturing", lambda array: True)
+    annealed_mean(engine, x, zeros(2))
+
+
+@pytest.mark.parametrize("name", calls())
+def test_a_capture_may_bring_arrays_to_aligned_memory(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As torch.compile's own CUDA graphs do with their inputs, which the calls before it have seen elsewhere."""
+    engine = Idle()
+    call, arrays = calls()[name]
+    call(engine, *[at_offset(array, array.itemsize) for array in arrays])
+    monkeypatch.setattr(_arrays, "is_capturing", lambda array: True)
+    call(engine, *[at_offset(array, 0) for array in arrays])
+    call(engine, *[at_offset(array, array.itemsize) for array in arrays])

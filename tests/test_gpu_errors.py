@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -235,16 +236,74 @@ def test_a_film_is_not_captured(gpu: None, monkeypatch: pytest.MonkeyPatch) -> N
         smoother.probabilities  # noqa: B018
 
 
-def test_a_backend_is_not_tried_within_a_capture(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+def test_a_backend_is_not_tried_within_a_capture(gpu: None, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     """The probe's own kernel would spoil the graph; and what is raised is not taken for an answer about the backend."""
-    import torch
-
     with monkeypatch.context() as patch:
-        patch.setattr(torch.cuda, "is_initialized", lambda: True)
-        patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        if library == "cupy":
+            patch.setattr(Cuda, "capturing", True)
+        else:
+            patch.setattr(torch.cuda, "is_initialized", lambda: True)
+            patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
         with pytest.raises(RuntimeError, match=r"^backend: expected 'cupy' to be used before a CUDA graph is captured"):
             fastcolor.confidence(logits())
     fastcolor.confidence(logits())
+
+
+def test_a_cupy_that_finds_no_driver_captures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for its stream is an error there; the reason that the user needs is the probe's."""
+
+    def no_driver() -> Any:
+        raise RuntimeError("cudaErrorInsufficientDriver")
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(get_current_stream=no_driver)))
+    _cuda_probe.check_no_capture("cupy")
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+class Launches:
+    """As much of ``cupy.cuda`` as a launch asks for: which device and stream are current."""
+
+    def __init__(self) -> None:
+        self.state: list[tuple[str, int]] = [("device", 0), ("stream", 0)]
+        self.Stream = SimpleNamespace(from_external=self._taken, null=self._current("stream", 0))
+
+    def Device(self, index: int) -> Any:
+        return self._current("device", index)
+
+    def _taken(self, theirs: Any) -> Any:
+        version, handle = theirs.__cuda_stream__()
+        assert version == 0
+        return self._current("stream", handle)
+
+    @contextmanager
+    def _current(self, what: str, number: int) -> Iterator[None]:
+        self.state.append((what, number))
+        yield
+        assert self.state.pop() == (what, number)
+
+
+class TensorOnSecond:
+    __module__ = "torch"
+    device = torch.device("cuda:1")
+
+
+@pytest.mark.parametrize("handle", [0, 77])
+def test_a_launch_is_on_torchs_current_stream_read_at_each_call(monkeypatch: pytest.MonkeyPatch, handle: int) -> None:
+    launches = Launches()
+    cupy = ModuleType("cupy")
+    cupy.cuda, cupy.RawModule = launches, dict  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.delitem(sys.modules, "fastcolor.kernels.cupy_cuda", raising=False)
+    kernels = importlib.import_module("fastcolor.kernels.cupy_cuda")
+    monkeypatch.delitem(sys.modules, "fastcolor.kernels.cupy_cuda")
+    before = list(launches.state)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=handle))
+    with kernels.ENGINE.context(TensorOnSecond()):
+        assert launches.state == [*before, ("device", 1), ("stream", handle)]
+    assert launches.state == before
 
 
 # --- out of memory ----------------------------------------------------------------------------------------------------
