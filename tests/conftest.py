@@ -49,22 +49,32 @@ cuda_host.register()
 # --- which backends ---------------------------------------------------------------------------------------------------
 
 
-def tested_backends() -> list[str]:
-    """FASTCOLOR_TEST_BACKENDS (comma-separated), each of which must run here; by default all that run."""
+def tested_backends() -> tuple[list[str], dict[str, str]]:
+    """FASTCOLOR_TEST_BACKENDS (comma-separated), by default all that run; and why some of those named do not.
+
+    A named one that does not run is an error. On a day with a GPU it does not keep the others from being tested: they
+    are, and the run fails at its end.
+    """
     explicit = os.environ.get("FASTCOLOR_TEST_BACKENDS")
     if explicit is None:
-        return [name for name in _registry.BACKENDS if _registry.unavailable_because(name) is None]
+        return [name for name in _registry.BACKENDS if _registry.unavailable_because(name) is None], {}
     names = [name.strip() for name in explicit.split(",") if name.strip()]
-    for name in names:
-        if name not in _registry.BACKENDS:
-            raise pytest.UsageError(
-                f"FASTCOLOR_TEST_BACKENDS: expected some of {list(_registry.BACKENDS)}, got {name!r}"
-            )
-        if (reason := _registry.unavailable_because(name)) is not None:
-            raise pytest.UsageError(f"FASTCOLOR_TEST_BACKENDS: {name} does not run here: {reason}")
+    if unknown := [name for name in names if name not in _registry.BACKENDS]:
+        raise pytest.UsageError(
+            f"FASTCOLOR_TEST_BACKENDS: expected some of {list(_registry.BACKENDS)}, got {unknown[0]!r}"
+        )
     if not names:
         raise pytest.UsageError("FASTCOLOR_TEST_BACKENDS: expected at least one backend, got an empty list")
-    return names
+    reasons = {name: str(reason) for name in names if (reason := _registry.unavailable_because(name)) is not None}
+    running = [name for name in names if name not in reasons]
+    if reasons and not (REQUIRE_GPU and running):
+        raise pytest.UsageError("; ".join(map(_absent, reasons.items())))
+    return running, reasons
+
+
+def _absent(item: tuple[str, str]) -> str:
+    name, reason = item
+    return f"FASTCOLOR_TEST_BACKENDS: {name} does not run here: {reason}; leave it out, or mend that"
 
 
 def lacking(backend: str) -> list[str]:
@@ -75,12 +85,26 @@ def lacking(backend: str) -> list[str]:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    config.stash[_BACKENDS] = tested_backends()
+    config.stash[_BACKENDS], config.stash[_ABSENT] = tested_backends()
     if path := os.environ.get("FASTCOLOR_TEST_REPORT"):
-        config.pluginmanager.register(report.Report(Path(path), config.stash[_BACKENDS]), "fastcolor-report")
+        config.pluginmanager.register(
+            report.Report(Path(path), config.stash[_BACKENDS], config.stash[_ABSENT]), "fastcolor-report"
+        )
 
 
 _BACKENDS = pytest.StashKey[list[str]]()
+_ABSENT = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.stash[_ABSENT] and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for item in config.stash[_ABSENT].items():
+        terminalreporter.write_line(f"NOT TESTED, so this run has failed: {_absent(item)}")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

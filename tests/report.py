@@ -29,13 +29,16 @@ SECONDS_BETWEEN_WRITES = 10.0
 
 
 class Report:
-    """A pytest plugin that counts outcomes and writes them with where they came from."""
+    """A pytest plugin that counts outcomes and writes them with where they came from.
 
-    def __init__(self, path: Path, backends: list[str]) -> None:
+    `absent`: backends that were asked for, and why they do not run here.
+    """
+
+    def __init__(self, path: Path, backends: list[str], absent: dict[str, str]) -> None:
         self.path, self.backends = path, backends
         self.outcomes: Counter[str] = Counter()
         self.failed: list[str] = []
-        self.not_run: list[tuple[str, str]] = []
+        self.not_run: list[tuple[str, str]] = [(f"backend {name}", why) for name, why in absent.items()]
         self._started = self._written = time.monotonic()
         self._where = {"device": device(), "versions": versions(), "commit": commit()}
 
@@ -55,7 +58,7 @@ class Report:
             self.write(None)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        self.write(int(exitstatus))
+        self.write(int(session.exitstatus))
 
     def write(self, exit_status: int | None) -> None:
         """`exit_status` None: the run is not over."""

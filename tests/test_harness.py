@@ -32,6 +32,20 @@ def test_a_backend_that_does_not_run_here_is_an_error() -> None:
     assert "FASTCOLOR_TEST_BACKENDS: cupy does not run here: " in done.stderr
 
 
+def test_where_a_gpu_is_required_the_others_are_tested_and_the_run_fails(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    asked = {"FASTCOLOR_TEST_BACKENDS": "numba,cupy", "FASTCOLOR_TEST_REPORT": str(path)}
+    words = ["tests/test_laws.py", "-k", "gray_level"]
+    assert run_pytest(*words, **asked).returncode == pytest.ExitCode.USAGE_ERROR
+    done = run_pytest(*words, FASTCOLOR_REQUIRE_GPU="1", **asked)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "1 passed" in done.stdout
+    assert "NOT TESTED, so this run has failed: FASTCOLOR_TEST_BACKENDS: cupy does not run here: " in done.stdout
+    content = json.loads(path.read_text())
+    assert (content["backends"], content["exit_status"]) == (["numba"], 1)
+    assert [test["test"] for test in content["not_run"]] == ["backend cupy"]
+
+
 def test_without_a_compiler_the_cuda_sources_are_skipped_or_an_error() -> None:
     absent = {"CXX": os.path.join(os.devnull, "g++")}
     done = run_pytest("tests/test_cuda_host.py", "-rs", **absent)
@@ -66,10 +80,11 @@ def test_tests_that_need_a_gpu_fail_without_one_if_it_is_required(tmp_path: Path
 def test_a_report_says_where_the_tests_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCOLOR_COMMIT", "c0ffee")
     path = tmp_path / "new" / "report.json"
-    one = report.Report(path, ["numba"])
+    one = report.Report(path, ["numba"], {"cupy": "no driver"})
     one.write(None)
     content: dict[str, Any] = json.loads(path.read_text())
     assert content["finished"] is False
+    assert content["not_run"] == [{"test": "backend cupy", "why": "no driver"}]
     assert content["commit"] == "c0ffee"
     assert {"driver"} <= set(content["device"])
     assert {"python", "numpy", "torch", "pytest"} <= set(content["versions"])
