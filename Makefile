@@ -15,7 +15,6 @@ GPU_BACKENDS ?= cupy,numba-cuda
 GPU_REPORT ?= runs/test-gpu.json
 GPU_TESTS ?= $(addprefix tests/test_,gpu.py gpu_only.py agreement.py laws.py exhaustive.py loss.py torch_ops.py \
 	gpu_sanitizer.py)
-GPU_NEEDS := torch cupy numba tqdm PIL pytest hypothesis
 
 .PHONY: demo test test-gpu check rules bench bench-gpu gpu-ready format clean
 
@@ -25,6 +24,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest tests $(PYTEST)
 
+test-gpu: GPU_NEEDS := torch cupy numba pytest hypothesis
 test-gpu: gpu-ready
 	FASTCOLOR_REQUIRE_GPU=1 FASTCOLOR_TEST_BACKENDS=$(GPU_BACKENDS) FASTCOLOR_TEST_REPORT=$(GPU_REPORT) \
 		$(PYTHON) -m pytest $(GPU_TESTS) $(PYTEST)
@@ -49,16 +49,20 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(BENCH)
 	$(BIN)/python -m bench report
 
+bench-gpu: GPU_NEEDS := torch cupy numba PIL
 bench-gpu: gpu-ready
 	$(PYTHON) -m bench --device cuda $(BENCH)
 
-# fastcolor itself is linked into the environment of PYTHON if it is not yet, without its dependencies.
+# fastcolor itself is linked into the environment of PYTHON if it is not yet, without its dependencies; a system's own
+# Python, which refuses to install, is told that a link is all it gets.
 gpu-ready:
 	@$(PYTHON) -c "import importlib.util as u, sys; \
 	lacks = [name for name in '$(GPU_NEEDS)'.split() if u.find_spec(name) is None]; \
 	sys.exit('$(PYTHON) lacks ' + ', '.join(lacks) + ': choose another PYTHON, or see CONTRIBUTING.md' if lacks else 0)"
-	@$(PYTHON) -c "import fastcolor.kernels" 2>/dev/null \
-		|| $(PYTHON) -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c "import os, sys, fastcolor.kernels as k; sys.exit(not os.path.samefile(k.__path__[0], 'kernels'))" 2>/dev/null || { \
+	$(PYTHON) -c "from importlib import metadata as m; assert int(m.version('setuptools').split('.')[0]) >= 77" 2>/dev/null \
+		|| { echo "$(PYTHON) lacks setuptools 77 or newer, by which this tree is linked: pip install 'setuptools>=77'"; exit 1; }; \
+	PIP_BREAK_SYSTEM_PACKAGES=1 $(PYTHON) -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .; }
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -26,8 +27,15 @@ LEAST_BLOCKS = 128  # of a launch: with fewer Numba warns its user; those withou
 @contextmanager
 def on_device(like: Any) -> Iterator[Any]:
     """Make the device of `like` Numba's; gives the stream that is its library's current one at this moment."""
-    with cuda.gpus[_arrays.device_index(like)]:
-        yield cuda.external_stream(current_stream(like))
+    device = _arrays.device_index(like)
+    with cuda.gpus[device]:
+        yield _stream(device, current_stream(like))
+
+
+@lru_cache(maxsize=64)
+def _stream(device: int, handle: int) -> Any:
+    """Numba's name for a stream that another library owns; kept, for Numba keeps a launch's configuration by it."""
+    return cuda.external_stream(handle)
 
 
 def current_stream(like: Any) -> int:

@@ -33,14 +33,18 @@ def check(case: Case, inputs: gpu_cases.Inputs, results: tuple[Any, ...], backen
     case.check(inputs, results, compare.arithmetic_of(backend))
 
 
-def warm(case: Case, arrays: gpu_cases.Inputs, backend: str, device: Gpu | Host) -> None:
-    """Compile, make constants, and let both libraries settle, on a side stream, as torch asks for before a capture."""
+def warm(case: Case, arrays: gpu_cases.Inputs, backend: str, device: Gpu | Host) -> Any:
+    """Compile, make constants, and let both libraries settle, on a side stream, as torch asks for before a capture.
+
+    That stream, for which torch now keeps memory: asking the driver for more might wait for what other streams do.
+    """
     stream = device.stream()
     with device.on(stream):
         for _ in range(2):
             case.call(arrays, backend)
     stream.synchronize()
     device.synchronize()
+    return stream
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
@@ -52,9 +56,9 @@ def test_a_side_stream_is_obeyed_and_nobody_waits_for_it(backend: str, case: Cas
     device, rng = device_of(backend), np.random.default_rng(1)
     inputs = case.inputs(rng)
     there = put(device, inputs)
-    warm(case, there, backend, device)
+    stream = warm(case, there, backend, device)
     stale = put(device, case.inputs(rng))
-    stream = device.stream()
+    device.synchronize()
     with device.on(stream):
         device.delay(DELAY)
         for name, array in stale.items():
@@ -69,8 +73,7 @@ def test_a_side_stream_is_obeyed_and_nobody_waits_for_it(backend: str, case: Cas
 def test_streams_do_not_wait_for_each_other(backend: str, case: Case) -> None:
     device, inputs = device_of(backend), case.inputs(np.random.default_rng(2))
     there = put(device, inputs)
-    warm(case, there, backend, device)
-    busy, stream = device.stream(), device.stream()
+    busy, stream = device.stream(), warm(case, there, backend, device)
     with device.on(busy):
         device.delay(5 * DELAY)
     with device.on(stream):

@@ -18,6 +18,7 @@ SCRIPT = Path(__file__).with_name("gpu_sanitized.py")
 # earnest raises in Python.
 TOOLS = {"memcheck": ("--report-api-errors", "no"), "racecheck": ()}
 FOUND = 66  # the exit status that asks for it
+TIMEOUT = 900  # seconds: a tool may slow torch's and CuPy's own kernels a hundred times
 
 
 def sanitized(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +29,7 @@ def sanitized(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [program, *options, sys.executable, str(SCRIPT), *arguments]
     # torch's own cache of memory would hide accesses outside an array, as CuPy's would.
     environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 @pytest.mark.parametrize("tool", TOOLS)

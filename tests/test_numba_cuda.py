@@ -109,6 +109,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
         stream=7,
     )
     monkeypatch.setattr(_numba_cuda_device, "cuda", numba)
+    monkeypatch.setattr(_numba_cuda_device, "_stream", cache(_numba_cuda_device._stream.__wrapped__))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=numba.stream))
     return numba
 
@@ -130,6 +131,16 @@ def test_the_stream_is_read_at_every_launch(fake: Any) -> None:
             _numba_cuda_device.launch(kernel, stream, 300, (np.float32(1), 5))
     assert [configuration for configuration, _ in kernel.launches] == [(128, 256, stream, 0) for stream in (0, 7, 9)]
     assert kernel.launches[0][1] == (np.float32(1), 5)
+
+
+def test_a_stream_has_one_object_by_which_numba_keeps_a_configuration(fake: Any) -> None:
+    fake.external_stream = lambda handle: SimpleNamespace(handle=handle)
+    streams = []
+    for fake.stream in (7, 9, 7):
+        with _numba_cuda_device.on_device(torch.zeros(1)) as stream:
+            streams.append(stream)
+    assert [stream.handle for stream in streams] == [7, 9, 7]
+    assert streams[0] is streams[2]
 
 
 @pytest.mark.usefixtures("fake")
