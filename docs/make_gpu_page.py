@@ -88,9 +88,20 @@ def kernels(arch: str) -> Iterator[Kernel]:
         found |= figures_of(source(name), expressions, arch)
     for case in traffic_cases.cases():
         launch = launches[case.name]
-        f = found[launch.expression]
-        needs = (arch, f.registers, launch.threads, f.shared + launch.shared)
-        yield Kernel(rows()[case.name], launch, case.pixels, f, resident_warps(*needs), in_flight(*needs, f.in_flight))
+        yield kernel(arch, rows()[case.name], launch, case.pixels, found[launch.expression])
+
+
+def kernel(arch: str, row: traffic.Row, launch: instances.Launch, pixels: int, f: Figures) -> Kernel:
+    """A case with the machine code that it has on ``arch``."""
+    needs = (arch, f.registers, launch.threads, f.shared + launch.shared)
+    return Kernel(row, launch, pixels, f, resident_warps(*needs), in_flight(*needs, f.in_flight))
+
+
+def in_bfloat16(arch: str, k: Kernel) -> Kernel:
+    """A case of float16 logits as one of bfloat16: the same bytes, other arithmetic, no row of its own on the page."""
+    launch = k.launch._replace(expression=k.launch.expression.replace("fc::f16", "fc::bf16"))
+    (f,) = figures_of(source(launch.source), [launch.expression], arch).values()
+    return kernel(arch, replace(k.row, case=k.row.case.replace("float16", "bfloat16")), launch, k.pixels, f)
 
 
 @cache

@@ -15,7 +15,7 @@ RATES = {
 }
 _PIPES = {
     "fma": ("FFMA", "FADD", "FMUL", "HADD2", "HMUL2", "HFMA2", "IMAD"),
-    "special": ("MUFU", "F2I", "I2F", "F2F", "F2FP", "I2FP"),
+    "special": ("MUFU", "F2I", "I2F", "F2F", "F2FP", "I2FP", "FRND"),
     "memory": ("LDG", "STG", "LDS", "STS", "LDC", "ATOMG", "ATOMS", "RED", "SHFL", "LDGSTS"),
     "none": ("BRA", "BSSY", "BSYNC", "EXIT", "CALL", "RET", "BAR", "WARPSYNC", "ULDC", "R2UR", "S2UR", "VOTEU"),
 }
