@@ -17,11 +17,6 @@ def check_logits(logits: Any, axis: int, bins: ColorBins) -> int:
     return _validate.size_on_axis("logits", logits, axis, "axis", bins.n)
 
 
-def without(shape: Any, axis: int) -> tuple[int, ...]:
-    """`shape` less one axis."""
-    return (*shape[:axis], *shape[axis + 1 :])
-
-
 def result(name: str, out: Any, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     """`out` if it is given and fits, else a new array of the kind of `like`."""
     if out is None:

@@ -11,7 +11,8 @@ from typing import Any
 from . import _array
 from ._array import native
 from ._dispatch import choose
-from ._prepare import float32, float32_or_uint8, result, results, without
+from ._prepare import float32, float32_or_uint8, result, results
+from .kernels._host import without
 
 
 def encode(rgb: Any, bins: Any, lam: float, label_dtype: str, axis: int, backend: str) -> tuple[Any, Any, Any]:

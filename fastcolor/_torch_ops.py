@@ -16,8 +16,8 @@ from torch import Tensor
 
 from . import _run
 from ._bins_key import from_key, key_of
-from ._prepare import without
 from ._run_gradient import annealed_mean_gradient, logits_and_room, loss_and_gradient
+from .kernels._host import without
 
 # Any strides are taken as they are, so the compiler may choose those of the arguments.
 _ANY_LAYOUT = (torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout)

@@ -12,7 +12,8 @@ from typing import Any
 
 from . import _run, _validate
 from ._array import traced
-from ._prepare import check_logits, without
+from ._prepare import check_logits
+from .kernels._host import without
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE, MAX_BINS, MAX_CELLS
 

@@ -12,9 +12,10 @@ Array = NDArray[Any]
 NO_FLOATS, NO_BYTES = np.empty(0, np.float32), np.empty(0, np.uint8)
 
 
-def without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+def without(shape: Any, axis: int) -> tuple[int, ...]:
+    """`shape` less one axis, which may count from the end."""
     axis %= len(shape)
-    return shape[:axis] + shape[axis + 1 :]
+    return (*shape[:axis], *shape[axis + 1 :])
 
 
 class _Writable:

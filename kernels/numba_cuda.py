@@ -16,6 +16,7 @@ from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_LAM, DEFAULT_TE
 
 from . import _arrays, _numba_cuda_decode, _numba_cuda_encode, _numba_cuda_temporal
 from ._cuda_tables import on_device as there
+from ._host import without
 from ._layout import planes
 from ._numba_cuda_device import launch, on_device
 from ._numba_cuda_tile import threads_for, tile_bytes
@@ -215,8 +216,3 @@ def colors(bins: Any, like: Any) -> Any:
 def inverse(temperature: float) -> np.float32:
     """1 / T, inf for the mode."""
     return log2_scale(temperature, 1.0)
-
-
-def without(shape: Any, axis: int) -> tuple[int, ...]:
-    axis %= len(shape)
-    return (*shape[:axis], *shape[axis + 1 :])
