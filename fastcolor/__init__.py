@@ -8,7 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import reference
+try:
+    from . import reference
+except ImportError as error:
+    if error.name != __name__:  # something that reference itself imports
+        raise
+    raise ImportError(
+        f"fastcolor: expected an installed package, got the bare source folder {__path__[0]}, without reference and "
+        "kernels; run `pip install -e .` in the checkout, or import fastcolor from elsewhere"
+    ) from None
 from ._dispatch import BackendStatus, backends
 from .bins import ColorBins
 from .errors import BackendUnavailableError, ImageError, MissingExtraError, VideoError, WeightsError

@@ -47,6 +47,26 @@ def test_numpy_only_work_stays_without_torch(tmp_path: Path) -> None:
     }  # numba looks whether SciPy is there
 
 
+def test_a_checkout_that_is_not_installed_says_so(tmp_path: Path) -> None:
+    """Its folders reference and kernels are modules of fastcolor once it is installed, and not before."""
+    shutil.copytree(Path(__file__).parents[1] / "fastcolor", tmp_path / "fastcolor")
+    code = (
+        "import sys\n"
+        "sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in repr(finder)]\n"
+        "try: import fastcolor\n"
+        "except ImportError as error: print(error, error.__cause__, error.__suppress_context__)"
+    )
+    said = run_python(code, tmp_path)
+    assert said.startswith("fastcolor: expected an installed package, got the bare source folder ")
+    assert "run `pip install -e .`" in said
+    assert said.endswith("None True"), "one error, not two"
+
+
+def test_a_missing_numpy_is_not_called_a_missing_installation(sealed: dict[str, str], tmp_path: Path) -> None:
+    code = "import sys; sys.modules['numpy'] = None\ntry: import fastcolor\nexcept ImportError as error: print(error)"
+    assert "numpy" in run_python(code, tmp_path, **sealed)
+
+
 def test_every_public_name_is_there_and_listed(tmp_path: Path) -> None:
     code = "import fastcolor; [getattr(fastcolor, name) for name in fastcolor.__all__]; print(len(dir(fastcolor)))"
     assert int(run_python(code, tmp_path)) > 10
