@@ -108,6 +108,7 @@ def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "a
     _validate.ndim("rgb", rgb, 1)
     axis = _validate.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
     cells = _validate.integer("cells", cells, 1, MAX_CELLS)
+    _validate.no_gradient("histogram", rgb=rgb)
     return _route(rgb).histogram(rgb, cells, axis, backend)
 
 

@@ -175,6 +175,8 @@ BAD_CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("gradient of luma", lambda: decode(T_X, GRAD[0], BINS), ValueError, r"^luma: expected a tensor without gradient"),
     ("gradient lost in encode", lambda: encode(GRAD[:3], BINS, channel_axis=0), ValueError,
      r"^rgb: expected a tensor without gradient, got requires_grad=True, and encode has none"),
+    ("gradient lost in histogram", lambda: histogram(GRAD[:3], 5, channel_axis=0), ValueError,
+     r"^rgb: expected a tensor without gradient, got requires_grad=True, and histogram has none"),
     ("gradient lost in merge", lambda: merge(GRAD[:2], T_LUMA), ValueError, r"^chroma: expected .* and merge has none"),
     ("gradient lost in step", lambda: smoother().step(GRAD, T_LUMA), ValueError,
      r"^logits: expected .* and TemporalSmoother has none"),
