@@ -152,6 +152,26 @@ def _current(array: Any) -> AbstractContextManager[Any]:
     return sys.modules["cupy"].cuda.Device(array.device.id) if kind(array) == "cupy" else nullcontext()
 
 
+def overlaps(array: Any) -> bool:
+    """Whether elements share memory, as far as strides tell: each must step over all that the smaller ones reach.
+
+    Strides that interlace without meeting count as well; no library makes such an array unasked.
+
+    Examples
+    --------
+    >>> overlaps(np.zeros((2, 3)).T), overlaps(np.broadcast_to(0, (2, 3)))
+    (False, True)
+    """
+    if 0 in array.shape:
+        return False
+    strides, reach = (array.stride(), 1) if kind(array) == "torch" else (array.strides, array.itemsize)
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(strides, array.shape, strict=True)):
+        if size > 1 and stride < reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
 def traced(array: Any) -> bool:
     """Whether torch must see what happens to `array`: under torch.compile and torch.export, with fake tensors.
 

@@ -135,6 +135,16 @@ def output(name: str, array: Any, like: Any, expected: tuple[int, ...], dtype_: 
         raise TypeError(f"{name}: expected an array in native byte order, got dtype {array.dtype.str}; pass another")
     if _array.kind(array) == "numpy" and not array.flags.writeable:
         raise ValueError(f"{name}: expected a writable array, got a read-only one; pass a copy")
+    if _array.overlaps(array):
+        raise ValueError(
+            f"{name}: expected memory of its own for each element, got one that shares it among several, as expand and "
+            "broadcast_to do; pass a copy"
+        )
+    if wants_gradient(array):
+        raise ValueError(
+            f"{name}: expected a tensor without gradient, got requires_grad=True, and autograd does not see what is "
+            f"written; pass {name}.detach()"
+        )
 
 
 def wants_gradient(array: Any) -> bool:

@@ -16,9 +16,11 @@ import pytest
 import strategies as make
 import torch
 from fastcolor.kernels import _registry
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fastcolor
-from fastcolor import TemporalSmoother, annealed_mean, cli, confidence, decode, encode, histogram, merge
+from fastcolor import TemporalSmoother, _array, annealed_mean, cli, confidence, decode, encode, histogram, merge
 
 N = 8
 BINS = make.make_bins(np.random.default_rng(0), N, 5)
@@ -37,6 +39,11 @@ def read_only(array: Any) -> Any:
     array = array.copy()
     array.setflags(write=False)
     return array
+
+
+def writable_broadcast(shape: tuple[int, ...], dtype: Any) -> Any:
+    """What broadcast_to gives, but writable."""
+    return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, (0,) * len(shape), writeable=True)
 
 
 def smoother(**options: Any) -> TemporalSmoother:
@@ -201,6 +208,20 @@ BAD_CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("out list", lambda: decode(X, LUMA, BINS, out=RGB.tolist()), (TypeError, ValueError), r"^out: expected .* got"),
     ("out for confidence", lambda: decode(X, LUMA, BINS, out=RGB.copy(), confidence=True), ValueError,
      r"^out: expected 3 array\(s\), got 1; confidence=True returns three"),
+    ("out expanded", lambda: annealed_mean(T_X, BINS, out=torch.zeros(1, 4, 6).expand(2, 4, 6)), ValueError,
+     r"^out: expected memory of its own for each element, got one that shares it among several, as expand .*; pass a copy"),
+    ("out broadcast", lambda: decode(X, LUMA, BINS, out=writable_broadcast((4, 6, 3), np.uint8)), ValueError,
+     r"^out: expected memory of its own for each element, got one that shares it"),
+    ("out of the smoother, expanded", lambda: smoother().chroma(X, out=writable_broadcast((2, 4, 6), np.float32)), ValueError,
+     r"^out: expected memory of its own for each element"),
+    ("one of three outs expanded",
+     lambda: decode(T_X, T_LUMA, BINS, confidence=True,
+                    out=(torch.zeros(4, 6, 3, dtype=torch.uint8), torch.zeros(4, 6), torch.zeros(4, 1).expand(4, 6))),
+     ValueError, r"^out: expected memory of its own for each element"),
+    ("out that requires a gradient", lambda: annealed_mean(T_X, BINS, out=GRAD[:2].detach().requires_grad_()), ValueError,
+     r"^out: expected a tensor without gradient, got requires_grad=True, .* does not see what is written; pass out\.detach\(\)"),
+    ("out with a graph", lambda: smoother().chroma(T_X, out=GRAD[:2] * 1), ValueError,
+     r"^out: expected a tensor without gradient, got requires_grad=True"),
     ("out of the smoother", lambda: smoother().step(X, LUMA, out=np.empty((6, 4, 3), np.uint8)), ValueError,
      r"^out: expected shape \(4, 6, 3\), got \(6, 4, 3\)"),
     # bins
@@ -281,6 +302,34 @@ def test_gradients_may_be_dropped_on_purpose() -> None:
     with torch.no_grad():
         assert annealed_mean(GRAD, BINS).shape == (2, 4, 6)
     assert confidence(GRAD.detach())[0].shape == (4, 6)
+
+
+def test_out_may_be_a_parameter_where_nothing_is_recorded() -> None:
+    out = torch.zeros(2, 4, 6, requires_grad=True)
+    with torch.no_grad():
+        assert annealed_mean(T_X, BINS, out=out) is out
+    assert annealed_mean(T_X, BINS, out=out.detach()).data_ptr() == out.data_ptr()
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=4))
+def test_memory_shared_by_elements_is_found(axes: list[tuple[int, int]]) -> None:
+    """Against all addresses; what is refused and shares none has interlaced strides, which no library makes unasked."""
+    shape, strides = [size for size, _ in axes], [stride for _, stride in axes]
+    memory = np.arange(200, dtype=np.float32)
+    array = np.lib.stride_tricks.as_strided(memory, shape, [4 * stride for stride in strides])
+    tensor = torch.from_numpy(memory).as_strided(shape, strides)
+    shared = len(np.unique(array)) < array.size
+    assert _array.overlaps(array) == _array.overlaps(tensor)
+    assert _array.overlaps(array) or not shared
+    if not shared and array.size:
+        assert not _array.overlaps(array.copy(order="F"))
+        assert not _array.overlaps(array.copy()[..., ::-1] if axes else array.copy())
+
+
+@pytest.mark.parametrize("layout", sorted(set(make.LAYOUTS) - {"broadcast"}))
+def test_no_usual_layout_shares_memory(layout: str) -> None:
+    for shape in ((), (1,), (3, 4, 5), (1, 4, 1), (2, 1, 5), (0, 3)):
+        assert not _array.overlaps(make.lay_out(np.zeros(shape, np.float32), layout))
 
 
 def test_a_foreign_byte_order_is_read_right(backend: str) -> None:
