@@ -152,6 +152,38 @@ def _current(array: Any) -> AbstractContextManager[Any]:
     return sys.modules["cupy"].cuda.Device(array.device.id) if kind(array) == "cupy" else nullcontext()
 
 
+def levels(array: Any) -> list[Any]:
+    """A torch tensor as each transform of torch.func around it (vmap, grad, jvp) sees it, the inner ones first.
+
+    Examples
+    --------
+    >>> import torch
+    >>> torch.func.grad(lambda x: (x * len(levels(x))).sum())(torch.zeros(1))
+    tensor([2.])
+    """
+    seen, torch = [array], sys.modules["torch"]
+    if not torch.compiler.is_compiling():
+        while torch._C._functorch.is_functorch_wrapped_tensor(seen[-1]):
+            seen.append(torch._C._functorch.get_unwrapped(seen[-1]))
+    return seen
+
+
+def has_tangent(array: Any) -> bool:
+    """Whether a torch tensor carries a derivative of forward mode, of torch.autograd.forward_ad or torch.func.jvp.
+
+    Examples
+    --------
+    >>> import torch
+    >>> has_tangent(torch.zeros(1))
+    False
+    """
+    torch = sys.modules["torch"]
+    forward_ad, batched = torch.autograd.forward_ad, torch._C._functorch.is_batchedtensor
+    if forward_ad._current_level < 0:
+        return False
+    return any(forward_ad.unpack_dual(level).tangent is not None for level in levels(array) if not batched(level))
+
+
 def overlaps(array: Any) -> bool:
     """Whether elements share memory, as far as strides tell: each must step over all that the smaller ones reach.
 

@@ -149,17 +149,38 @@ def output(name: str, array: Any, like: Any, expected: tuple[int, ...], dtype_: 
 
 def wants_gradient(array: Any) -> bool:
     """torch only: whether autograd records what happens to `array`."""
-    return _array.kind(array) == "torch" and array.requires_grad and sys.modules["torch"].is_grad_enabled()
+    if _array.kind(array) != "torch" or not sys.modules["torch"].is_grad_enabled():
+        return False
+    return any(level.requires_grad for level in _array.levels(array))
 
 
 def no_gradient(function: str, **named: Any) -> None:
-    """torch only: refuse to cut a graph silently."""
+    """torch only: refuse to cut a graph silently, or to lose a tangent."""
     for name, array in named.items():
         if wants_gradient(array):
             raise ValueError(
-                f"{name}: expected a tensor without gradient, got requires_grad=True, and {function} has none; "
-                f"pass {name}.detach() or call it under torch.no_grad()"
+                f"{name}: expected a tensor without gradient, got requires_grad=True, and {function} has none in "
+                f"{name}; pass {name}.detach() or call it under torch.no_grad()"
             )
+        if _array.kind(array) == "torch" and _array.has_tangent(array):
+            raise ValueError(
+                f"{name}: expected a tensor without a tangent, got one of forward mode, and {function} has no "
+                f"derivative in {name}; pass {name}.detach()"
+            )
+
+
+def no_tangent(function: str, **named: Any) -> None:
+    """torch only: refuse forward mode in what has a backward."""
+    for name, array in named.items():
+        if _array.kind(array) == "torch" and _array.has_tangent(array):
+            raise no_forward_mode(function, name)
+
+
+def no_forward_mode(function: str, name: str) -> ValueError:
+    return ValueError(
+        f"{name}: expected a tensor without a tangent, got one of forward mode (jvp, jacfwd, hessian), and {function} "
+        "has a first derivative in reverse mode alone; use backward(), torch.func.grad, vjp or jacrev"
+    )
 
 
 def _type(value: Any) -> str:

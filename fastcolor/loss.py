@@ -63,6 +63,7 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     >>> float(weighted_cross_entropy(logits, torch.zeros(1, 2, 2, dtype=torch.uint8), torch.ones(4)))  # log 4
     1.3862943649291992
     """
+    _validate.no_tangent("weighted_cross_entropy", logits=logits)
     _check_shapes(logits, labels, weights, mask)
     precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
     pixel = weights.to(precise)

@@ -168,6 +168,7 @@ def annealed_mean(
     """
     where = check_logits(logits, axis, bins)
     temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+    _validate.no_tangent("annealed_mean", logits=logits)
     differentiable = _validate.wants_gradient(logits)
     if differentiable and temperature == 0:
         raise ValueError("temperature: expected T > 0 for logits that require a gradient, got 0; the mode has none")

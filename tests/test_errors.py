@@ -177,7 +177,7 @@ BAD_CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("smoother bins", lambda: TemporalSmoother("default"), TypeError, r"^bins: expected fastcolor.ColorBins, got str"),
     # gradients
     ("gradient lost in confidence", lambda: confidence(GRAD), ValueError,
-     r"^logits: expected a tensor without gradient, got requires_grad=True, and confidence has none; .*detach\(\) or .*no_grad\(\)"),
+     r"^logits: expected a tensor without gradient, got requires_grad=True, and confidence has none in logits; .*detach\(\) or .*no_grad\(\)"),
     ("gradient lost in decode", lambda: decode(GRAD, T_LUMA, BINS), ValueError, r"^logits: expected .* and decode has none"),
     ("gradient of luma", lambda: decode(T_X, GRAD[0], BINS), ValueError, r"^luma: expected a tensor without gradient"),
     ("gradient lost in encode", lambda: encode(GRAD[:3], BINS, channel_axis=0), ValueError,

@@ -17,6 +17,7 @@ from fastcolor.kernels import _registry
 from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
@@ -341,6 +342,58 @@ def test_gradients_of_bins_that_are_not_of_this_package() -> None:
     chroma = fastcolor.annealed_mean(x, plain)
     chroma.backward(torch.ones_like(chroma))
     compare.assert_annealed_gradient_close(x.grad, torch.ones_like(chroma), x, plain, temperature=0.38, axis=0)
+
+
+def in_dual_numbers(call: Callable[..., Any], x: torch.Tensor) -> Any:
+    with forward_ad.dual_level():
+        return call(forward_ad.make_dual(x, torch.ones_like(x)))
+
+
+FORWARD_MODE: dict[str, Callable[..., Any]] = {
+    "dual numbers": in_dual_numbers,
+    "dual numbers in no_grad": torch.no_grad()(in_dual_numbers),
+    "jvp": lambda call, x: torch.func.jvp(call, (x,), (x,)),
+    "jacfwd": lambda call, x: torch.func.jacfwd(call)(x),
+    "jvp of vmap": lambda call, x: torch.func.jvp(torch.vmap(call), (x[None],), (x[None],)),
+}
+
+
+def loss_of(x: torch.Tensor) -> torch.Tensor:
+    return fastcolor.weighted_cross_entropy(x[None], torch.zeros(1, 6, 10, dtype=torch.uint8), torch.ones(N))
+
+
+TANGENTS: dict[str, Callable[..., Any]] = {
+    "annealed_mean": lambda x: fastcolor.annealed_mean(x, BINS),
+    "weighted_cross_entropy": loss_of,
+    "weighted_cross_entropy by torch": lambda x: loss_of(x.half()),
+    "decode": lambda x: fastcolor.decode(x, torch.zeros(6, 10), BINS),
+    "decode luma": lambda x: fastcolor.decode(torch.zeros(N, 6, 10), x[0], BINS),
+    "confidence": lambda x: fastcolor.confidence(x),
+    "encode": lambda x: fastcolor.encode(x[:3], BINS, channel_axis=0),
+    "histogram": lambda x: fastcolor.histogram(x[:3], 5, channel_axis=0),
+    "merge": lambda x: fastcolor.merge(x[:2], torch.zeros(6, 10)),
+    "smoother": lambda x: fastcolor.TemporalSmoother(BINS).chroma(x),
+}
+
+
+@pytest.mark.parametrize("mode", FORWARD_MODE)
+@pytest.mark.parametrize("name", TANGENTS)
+def test_forward_mode_is_refused_and_never_zero(name: str, mode: str) -> None:
+    """Operators have no formula for it, and torch would take that for a derivative of zero."""
+    message = r"^\w+: expected a tensor without a tangent, got one of forward mode.*; (use|pass)"
+    with pytest.raises(ValueError, match=message):
+        FORWARD_MODE[mode](TANGENTS[name], images("numba")[0])
+
+
+def test_what_has_no_tangent_is_taken_beside_what_has_one() -> None:
+    x, y, _ = images("numba")
+
+    def mixed(x: torch.Tensor) -> torch.Tensor:
+        return fastcolor.annealed_mean(x.detach(), BINS).sum() * x + fastcolor.decode(x.detach(), y, BINS).sum()
+
+    value, tangent = torch.func.jvp(mixed, (x,), (torch.ones_like(x),))
+    assert same(value, mixed(x))
+    torch.testing.assert_close(tangent, fastcolor.annealed_mean(x, BINS).sum().expand_as(x), **EXACT)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
