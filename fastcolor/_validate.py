@@ -11,6 +11,7 @@ from .reference.constants import MAX_CELLS
 
 RGB_DTYPES = ("uint8", "float32", "float64")
 LUMA_DTYPES = ("uint8", "float32", "float64")
+UNITS = "uint8 means 0..255, floats mean 0..1"  # the hint for both
 LOGIT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 CHROMA_DTYPES = ("float16", "bfloat16", "float32", "float64")
 LABEL_DTYPES = ("uint8", "int32", "int64")
@@ -40,10 +41,17 @@ def arrays(**named: Any) -> None:
             )
 
 
-def dtype(name: str, array: Any, accepted: tuple[str, ...]) -> None:
+def tensors(**named: Any) -> None:
+    """All arguments are torch tensors on one device."""
+    for name, value in named.items():
+        if _array.kind(value) != "torch":
+            raise TypeError(f"{name}: expected a torch tensor, got {_type(value)}; torch.as_tensor(...) makes one")
+    arrays(**named)
+
+
+def dtype(name: str, array: Any, accepted: tuple[str, ...], hint: str = "cast it first") -> None:
     got = _array.dtype_name(array)
     if got not in accepted:
-        hint = "uint8 means 0..255, floats mean 0..1" if "uint8" in accepted else "cast it first"
         raise TypeError(f"{name}: expected dtype {', '.join(accepted)}, got {got}; {hint}")
 
 

@@ -16,6 +16,9 @@ from ._run_gradient import loss_and_gradient, scale_in_place
 from .errors import BackendUnavailableError
 from .reference.constants import MAX_BINS
 
+_INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+_REALS = (*_validate.LOGIT_DTYPES, "bool", *_INTEGERS)
+
 # What the kernels take; anything else is left to torch, on the same device.
 _FUSED = {
     "cpu": (torch.float32, torch.float64, torch.bfloat16),
@@ -33,12 +36,12 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     Parameters
     ----------
     logits : Tensor, shape (N, n, H, W)
-        float32, bfloat16 (arithmetic in float32), or float64; any shape with the n bins on axis 1.
+        float32, float16 or bfloat16 (arithmetic in float32), or float64; any shape with the n bins on axis 1.
     labels : Tensor, shape (N, H, W), integer
         0 <= label < n.
-    weights : Tensor, shape (N, H, W) or (n,)
+    weights : Tensor, shape (N, H, W) or (n,), real
         A weight >= 0 for each pixel, as :func:`fastcolor.encode` gives it, or one for each bin.
-    mask : Tensor, shape (N, H, W), optional
+    mask : Tensor, shape (N, H, W), real or bool, optional
         0 or False where a pixel does not count (padding).
 
     Returns
@@ -48,9 +51,12 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
 
     Raises
     ------
+    TypeError
+        If an argument is no tensor, or has another dtype.
     ValueError
-        Shapes that do not fit, or, on the CPU, labels out of range. On a GPU these make the loss NaN: to see them,
-        the host would have to wait for the device.
+        Shapes or devices that do not fit; weights or a mask that require a gradient; forward mode (jvp, jacfwd); on
+        the CPU, labels out of range. On a GPU these make the loss NaN: to see them, the host would have to wait for
+        the device.
 
     References
     ----------
@@ -63,14 +69,13 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     >>> float(weighted_cross_entropy(logits, torch.zeros(1, 2, 2, dtype=torch.uint8), torch.ones(4)))  # log 4
     1.3862943649291992
     """
-    _validate.no_tangent("weighted_cross_entropy", logits=logits)
-    _check_shapes(logits, labels, weights, mask)
+    _check(logits, labels, weights, mask)
     precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
     pixel = weights.to(precise)
     if weights.shape != labels.shape:
         pixel = pixel[labels.long().clamp(0, logits.shape[1] - 1)]  # what is out of range is found below
     if mask is not None:
-        pixel = pixel * mask
+        pixel = pixel * mask.to(precise)
     if _is_fused(logits):
         if not traced(logits):
             loss: Tensor = _Fused.apply(logits, labels, pixel.detach())
@@ -98,6 +103,21 @@ def _has_kernels(device: str) -> bool:
     return True
 
 
+def _check(logits: Any, labels: Any, weights: Any, mask: Any) -> None:
+    named = {"logits": logits, "labels": labels, "weights": weights}
+    if mask is not None:
+        named["mask"] = mask
+    _validate.tensors(**named)
+    _validate.dtype("logits", logits, _validate.LOGIT_DTYPES)
+    _validate.dtype("labels", labels, _INTEGERS, "labels are the numbers of bins")
+    for name in ("weights", "mask"):
+        if name in named:
+            _validate.dtype(name, named[name], _REALS)
+            _validate.no_gradient("weighted_cross_entropy", **{name: named[name]})
+    _validate.no_tangent("weighted_cross_entropy", logits=logits)
+    _check_shapes(logits, labels, weights, mask)
+
+
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -117,19 +137,13 @@ class _Fused(torch.autograd.Function):
 
 def _check_shapes(logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor | None) -> None:
     if logits.ndim < 2:
-        raise ValueError(f"logits: expected shape (N, n, ...), got {tuple(logits.shape)}")
+        raise ValueError(f"logits: expected shape (N, n, ...), got {tuple(logits.shape)}; the bins are on axis 1")
     n, pixels = logits.shape[1], (logits.shape[0], *logits.shape[2:])
-    if tuple(labels.shape) != pixels:
-        raise ValueError(f"labels: expected shape {pixels}, that of the logits without the bins, got {labels.shape}")
-    if labels.is_floating_point():
-        raise ValueError(f"labels: expected integers, got {labels.dtype}")
+    _validate.shape("labels", labels, pixels, "it must be the shape of logits without the bins")
     if tuple(weights.shape) not in (pixels, (n,)):
-        raise ValueError(f"weights: expected shape {pixels} or ({n},), got {tuple(weights.shape)}")
-    if mask is not None and tuple(mask.shape) != pixels:
-        raise ValueError(f"mask: expected shape {pixels}, got {tuple(mask.shape)}")
-    for name, tensor in (("labels", labels), ("weights", weights), ("mask", mask)):
-        if tensor is not None and tensor.device != logits.device:
-            raise ValueError(
-                f"{name}: expected device '{logits.device}' like logits, got '{tensor.device}'; "
-                "tensors are never moved unasked"
-            )
+        raise ValueError(
+            f"weights: expected shape {pixels} or ({n},), got {tuple(weights.shape)}; one for each pixel, as encode "
+            "gives it, or one for each bin"
+        )
+    if mask is not None:
+        _validate.shape("mask", mask, pixels, "it must be the shape of labels")

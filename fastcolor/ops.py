@@ -71,7 +71,7 @@ def encode(
     ((2, 2), dtype('uint8'), 0.502)
     """
     _validate.arrays(rgb=rgb)
-    _validate.dtype("rgb", rgb, _validate.RGB_DTYPES)
+    _validate.dtype("rgb", rgb, _validate.RGB_DTYPES, _validate.UNITS)
     _validate.ndim("rgb", rgb, 1)
     axis = _validate.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
     _validate.color_bins(bins)
@@ -104,7 +104,7 @@ def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "a
     20
     """
     _validate.arrays(rgb=rgb)
-    _validate.dtype("rgb", rgb, _validate.RGB_DTYPES)
+    _validate.dtype("rgb", rgb, _validate.RGB_DTYPES, _validate.UNITS)
     _validate.ndim("rgb", rgb, 1)
     axis = _validate.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
     cells = _validate.integer("cells", cells, 1, MAX_CELLS)
@@ -264,7 +264,7 @@ def decode(
     """
     where = check_logits(logits, axis, bins)
     _validate.arrays(logits=logits, luma=luma)
-    _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
+    _validate.dtype("luma", luma, _validate.LUMA_DTYPES, _validate.UNITS)
     pixels = without(logits.shape, where)
     _validate.shape("luma", luma, pixels, "it must be the shape of logits without the bins")
     channel = _validate.axis("channel_axis", channel_axis, logits.ndim)
@@ -299,7 +299,7 @@ def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
     """
     _validate.arrays(chroma=chroma, luma=luma)
     _validate.dtype("chroma", chroma, _validate.CHROMA_DTYPES)
-    _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
+    _validate.dtype("luma", luma, _validate.LUMA_DTYPES, _validate.UNITS)
     _validate.ndim("luma", luma, 2, 2)
     _validate.ndim("chroma", chroma, 3, 3)
     _validate.size_on_axis("chroma", chroma, -3, "axis", 2)

@@ -107,7 +107,7 @@ class TemporalSmoother:
 
     def _step(self, logits: Any, luma: Any, out: Any) -> Any:
         self._check(logits, luma=luma)
-        _validate.dtype("luma", luma, _validate.LUMA_DTYPES)
+        _validate.dtype("luma", luma, _validate.LUMA_DTYPES, _validate.UNITS)
         _validate.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
         out = result("out", out, logits, (*luma.shape, 3), "uint8")
         self._advance(lambda kernel: kernel.step(native(logits), float32_or_uint8(luma), out=native(out)), logits)

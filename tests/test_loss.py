@@ -161,28 +161,69 @@ def test_backward_twice_and_without_a_gradient():
         assert weighted_cross_entropy(logits, labels, weights).item() == loss.item()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"labels": torch.zeros(1, 8, 9, dtype=torch.uint8)}, "labels: expected shape"),
-        ({"labels": torch.zeros(1, 8, 8)}, "labels: expected integers"),
-        ({"labels": torch.full((1, 8, 8), 32)}, "labels: expected 0 to 31, got 32 to 32"),
-        ({"labels": torch.full((1, 8, 8), -1)}, "labels: expected 0 to 31, got -1"),
-        ({"weights": torch.ones(31)}, "weights: expected shape"),
-        ({"mask": torch.ones(8, 8)}, "mask: expected shape"),
-        ({"logits": torch.zeros(5)}, "logits: expected shape"),
-        (
-            {"labels": torch.zeros(1, 8, 8, dtype=torch.long, device="meta")},
-            "labels: expected device 'cpu' like logits",
-        ),
-        ({"mask": torch.zeros(1, 8, 8, device="meta")}, "mask: expected device 'cpu' like logits, got 'meta'"),
-    ],
-)
-def test_wrong_calls_are_told(change, message):
-    logits, labels, weights, mask = case((1, 32, 8, 8))
+ONES = torch.ones(1, 8, 8)
+WRONG = [
+    # shapes
+    ({"labels": ONES[..., 1:].byte()}, ValueError,
+     r"labels: expected shape \(1, 8, 8\), got \(1, 8, 7\); it must be the shape of logits without the bins$"),
+    ({"weights": torch.ones(31)}, ValueError,
+     r"weights: expected shape \(1, 8, 8\) or \(32,\), got \(31,\); one for each pixel, .* or one for each bin$"),
+    ({"mask": ONES[0]}, ValueError, r"mask: expected shape \(1, 8, 8\), got \(8, 8\); it must be the shape of labels$"),
+    ({"logits": torch.zeros(5)}, ValueError,
+     r"logits: expected shape \(N, n, \.\.\.\), got \(5,\); the bins are on axis 1$"),
+    # kinds
+    ({"logits": np.zeros((1, 32, 8, 8))}, TypeError,
+     r"logits: expected a torch tensor, got numpy.ndarray; torch.as_tensor\(\.\.\.\) makes one$"),
+    ({"labels": np.zeros((1, 8, 8), np.uint8)}, TypeError, "labels: expected a torch tensor, got numpy.ndarray;"),
+    ({"weights": [1.0] * 32}, TypeError, "weights: expected a torch tensor, got list;"),
+    ({"mask": np.ones((1, 8, 8), bool)}, TypeError, "mask: expected a torch tensor, got numpy.ndarray;"),
+    # dtypes
+    ({"logits": torch.zeros(1, 32, 8, 8, dtype=torch.int64)}, TypeError,
+     "logits: expected dtype float16, bfloat16, float32, float64, got int64; cast it first$"),
+    ({"logits": torch.zeros(1, 32, 8, 8).cfloat()}, TypeError, "logits: expected dtype .* got complex64;"),
+    ({"labels": ONES}, TypeError, "labels: expected dtype uint8, .* got float32; labels are the numbers of bins$"),
+    ({"labels": ONES.bool()}, TypeError, "labels: expected dtype .* got bool;"),
+    ({"weights": ONES.cfloat()}, TypeError, "weights: expected dtype .* got complex64; cast it first$"),
+    ({"mask": ONES.cfloat()}, TypeError, "mask: expected dtype .* got complex64; cast it first$"),
+    # gradients, which the loss has in its logits alone
+    ({"weights": ONES.clone().requires_grad_()}, ValueError,
+     r"weights: expected a tensor without gradient, got requires_grad=True, and weighted_cross_entropy has none in "
+     r"weights; pass weights\.detach\(\) or"),
+    ({"weights": torch.ones(32, requires_grad=True)}, ValueError, "weights: expected a tensor without gradient"),
+    ({"mask": ONES.clone().requires_grad_()}, ValueError, "mask: expected a tensor without gradient, .* none in mask;"),
+    # values, devices
+    ({"labels": torch.zeros(1, 8, 8, dtype=torch.long, device="meta")}, ValueError,
+     "labels: expected device 'cpu' like logits, got 'meta'; arrays are never moved unasked"),
+    ({"mask": ONES.to("meta")}, ValueError, "mask: expected device 'cpu' like logits, got 'meta'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize(("change", "error", "message"), WRONG)
+def test_wrong_calls_are_told(change, error, message, dtype):
+    """By kernels and, for float16 on the CPU, by torch's own functions alike."""
+    logits, labels, weights, mask = case((1, 32, 8, 8), dtype)
     arguments = {"logits": logits, "labels": labels, "weights": weights, "mask": mask, **change}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(error, match=f"^{message}"):
         weighted_cross_entropy(**arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_weights_of_any_real_dtype_are_numbers(dtype):
+    logits, labels, weights, mask = case((1, 32, 8, 8), dtype)
+    whole = (10 * weights).floor()
+    expected = weighted_cross_entropy(logits, labels, whole, mask.float())
+    assert expected.dtype == torch.float32
+    for kind in (torch.int64, torch.uint8, torch.float64):
+        loss = weighted_cross_entropy(logits, labels.to(torch.int16), whole.to(kind), mask.to(kind))
+        torch.testing.assert_close(loss, expected, rtol=0, atol=0)
+
+
+def test_weights_that_require_a_gradient_are_taken_where_nothing_is_recorded():
+    logits, labels, weights, mask = case((1, 32, 8, 8))
+    expected = weighted_cross_entropy(logits, labels, weights, mask)
+    with torch.no_grad():
+        assert weighted_cross_entropy(logits, labels, weights.requires_grad_(), mask) == expected
 
 
 def test_bfloat16_bits_round_to_even():

@@ -358,6 +358,9 @@ FORWARD_MODE: dict[str, Callable[..., Any]] = {
 }
 
 
+T_LOGITS, T_LABELS = torch.zeros(1, N, 6, 10), torch.zeros(1, 6, 10, dtype=torch.uint8)
+
+
 def loss_of(x: torch.Tensor) -> torch.Tensor:
     return fastcolor.weighted_cross_entropy(x[None], torch.zeros(1, 6, 10, dtype=torch.uint8), torch.ones(N))
 
@@ -366,6 +369,8 @@ TANGENTS: dict[str, Callable[..., Any]] = {
     "annealed_mean": lambda x: fastcolor.annealed_mean(x, BINS),
     "weighted_cross_entropy": loss_of,
     "weighted_cross_entropy by torch": lambda x: loss_of(x.half()),
+    "weights": lambda x: fastcolor.weighted_cross_entropy(T_LOGITS, T_LABELS, x[:1]),
+    "mask": lambda x: fastcolor.weighted_cross_entropy(T_LOGITS, T_LABELS, torch.ones(N), x[:1]),
     "decode": lambda x: fastcolor.decode(x, torch.zeros(6, 10), BINS),
     "decode luma": lambda x: fastcolor.decode(torch.zeros(N, 6, 10), x[0], BINS),
     "confidence": lambda x: fastcolor.confidence(x),
