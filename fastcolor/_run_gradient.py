@@ -73,6 +73,14 @@ def scale_in_place(gradient: Tensor, factor: Tensor) -> None:
         kernels.scale_unless_one(native(gradient), native(factor.float().view(1)))
 
 
+def checked_labels(labels: Tensor, n: int) -> Tensor:
+    """A new tensor of the labels as int64; on the CPU, ValueError if one is out of range."""
+    labels = labels.to(torch.int64, copy=True)
+    if labels.device.type == "cpu":
+        _check_range(labels, n)
+    return labels
+
+
 def _check_range(labels: Tensor, n: int) -> None:
     low, high = torch.aminmax(labels) if labels.numel() else (torch.tensor(0), torch.tensor(0))
     if low < 0 or high >= n:

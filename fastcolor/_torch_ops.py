@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _run
+from . import _run, _run_gradient
 from ._bins_key import from_key, key_of
 from ._run_gradient import annealed_mean_gradient, logits_and_room, loss_and_gradient
 from .kernels._host import without
@@ -87,6 +87,11 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, want
     """The loss alone; autograd keeps the gradient that came with it."""
     loss: Tensor = _weighted_cross_entropy(logits, labels, weights, wants_gradient)[0]
     return loss
+
+
+def checked_labels(labels: Tensor, n: int) -> Tensor:
+    checked: Tensor = _checked_labels(labels, n)
+    return checked
 
 
 _REASON = "TemporalSmoother changes its state, which a compiled graph cannot; call it outside, or without fullgraph"
@@ -205,6 +210,11 @@ _weighted_cross_entropy = _operator(
     loss_and_gradient,
     _fake_weighted_cross_entropy,
     _EXACT_LAYOUT,
+)
+_checked_labels = _operator(
+    "checked_labels(Tensor labels, int n) -> Tensor",
+    _run_gradient.checked_labels,
+    lambda labels, n: torch.empty_like(labels, dtype=torch.int64),
 )
 
 

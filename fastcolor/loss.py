@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from . import _validate
 from ._array import traced
 from ._dispatch import choose
-from ._run_gradient import loss_and_gradient, scale_in_place
+from ._run_gradient import checked_labels, loss_and_gradient, scale_in_place
 from .errors import BackendUnavailableError
 from .reference.constants import MAX_BINS
 
@@ -84,8 +84,26 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
 
         return _torch_ops.weighted_cross_entropy(logits, labels, pixel.detach(), _validate.wants_gradient(logits))
     mass = pixel.sum(dtype=torch.float64)
-    losses = F.cross_entropy(logits.to(precise), labels.long(), reduction="none") * pixel
+    losses = cross_entropies(logits.to(precise), _checked(labels, logits.shape[1])) * pixel
     return losses.sum() / mass.to(precise).clamp_min(torch.finfo(precise).tiny)
+
+
+def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    """``logsumexp(x_i) - x_i[y_i]`` for every pixel i, by torch; NaN where y_i is no bin, as in a GPU's kernels."""
+    known = (labels >= 0) & (labels < logits.shape[1])
+    losses = F.cross_entropy(logits, torch.where(known, labels, 0), reduction="none")
+    return torch.where(known, losses, torch.nan)
+
+
+def _checked(labels: Tensor, n: int) -> Tensor:
+    """The labels as int64; ValueError on the CPU if one is out of range."""
+    if labels.device.type != "cpu":
+        return labels.long()
+    if not traced(labels):
+        return checked_labels(labels, n)
+    from . import _torch_ops
+
+    return _torch_ops.checked_labels(labels, n)
 
 
 def _is_fused(logits: Tensor) -> bool:

@@ -16,7 +16,7 @@ from fastcolor.kernels.loss_cpu import _bfloat16_bits  # noqa: E402
 from strategies import place  # noqa: E402
 
 from fastcolor import reference  # noqa: E402
-from fastcolor.loss import weighted_cross_entropy  # noqa: E402
+from fastcolor.loss import cross_entropies, weighted_cross_entropy  # noqa: E402
 
 SHAPES = [(2, 32, 20, 24), (1, 32, 7, 5), (3, 33, 9, 9), (2, 5, 30, 30), (2, 64, 1, 40), (1, 32, 1, 1), (2, 17, 4, 4)]
 # float32: exp2 and log2 are good to about 1e-7, and n - 1 additions round; bfloat16 gradients are rounded to 8 bits.
@@ -192,6 +192,8 @@ WRONG = [
     ({"weights": torch.ones(32, requires_grad=True)}, ValueError, "weights: expected a tensor without gradient"),
     ({"mask": ONES.clone().requires_grad_()}, ValueError, "mask: expected a tensor without gradient, .* none in mask;"),
     # values, devices
+    ({"labels": torch.full((1, 8, 8), 32)}, ValueError, "labels: expected 0 to 31, got 32 to 32"),
+    ({"labels": torch.full((1, 8, 8), -1)}, ValueError, "labels: expected 0 to 31, got -1"),
     ({"labels": torch.zeros(1, 8, 8, dtype=torch.long, device="meta")}, ValueError,
      "labels: expected device 'cpu' like logits, got 'meta'; arrays are never moved unasked"),
     ({"mask": ONES.to("meta")}, ValueError, "mask: expected device 'cpu' like logits, got 'meta'"),
@@ -224,6 +226,30 @@ def test_weights_that_require_a_gradient_are_taken_where_nothing_is_recorded():
     expected = weighted_cross_entropy(logits, labels, weights, mask)
     with torch.no_grad():
         assert weighted_cross_entropy(logits, labels, weights.requires_grad_(), mask) == expected
+
+
+@pytest.mark.parametrize("label", [-100, -1, 32, 2**40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_label_out_of_range_is_told_whatever_does_the_work(dtype, label):
+    """torch's own cross entropy, which does it for float16, would leave -100 out."""
+    logits, labels, weights, mask = case((1, 32, 8, 8), dtype)
+    labels[0, 3, 4], mask[0, 3, 4] = label, False
+    for weight in (weights, torch.ones(32)):
+        with pytest.raises(ValueError, match=f"^labels: expected 0 to 31, got {min(label, 0)} to"):
+            weighted_cross_entropy(logits, labels, weight, mask)
+
+
+@pytest.mark.parametrize("label", [-100, -1, 32, 2**40])
+def test_without_kernels_on_a_gpu_a_label_out_of_range_gives_nan(label):
+    """What does the work there, on the CPU: nothing is read for the label, and no other pixel is touched."""
+    logits, labels, _, _ = case((2, 32, 8, 8), torch.float64)
+    truth = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(cross_entropies(logits, labels), truth, rtol=0, atol=0)
+    labels[1, 3, 4] = label
+    losses = cross_entropies(logits, labels)
+    assert losses[1, 3, 4].isnan()
+    losses, truth = (torch.cat([part.flatten()[:92], part.flatten()[93:]]) for part in (losses, truth))
+    torch.testing.assert_close(losses, truth, rtol=0, atol=0)
 
 
 def test_bfloat16_bits_round_to_even():

@@ -126,6 +126,7 @@ def test_opcheck_of_the_loss(dtype: torch.dtype) -> None:
         )
         torch.library.opcheck(torch.ops.fastcolor.weighted_cross_entropy, (*arguments, True))
         torch.library.opcheck(torch.ops.fastcolor.weighted_cross_entropy, (logits, *arguments[1:], False))
+        torch.library.opcheck(torch.ops.fastcolor.checked_labels, (arguments[1], N))
 
 
 def test_opcheck_finds_a_wrong_fake_kernel() -> None:
@@ -425,11 +426,12 @@ def test_the_loss_compiled(dtype: torch.dtype, layout: torch.memory_format) -> N
             torch.testing.assert_close(*(leaf.grad for leaf in leaves), **EXACT)
 
 
-def test_a_label_out_of_range_is_told_by_compiled_code_too() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_a_label_out_of_range_is_told_by_compiled_code_too(dtype: torch.dtype) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(fastcolor.weighted_cross_entropy, fullgraph=True, backend="aot_eager")
     with pytest.raises(ValueError, match="labels: expected 0 to 7, got 0 to 8"):
-        compiled(torch.zeros(1, N, 4, 4), torch.eye(4, dtype=torch.long)[None] * N, torch.ones(N))
+        compiled(torch.zeros(1, N, 4, 4, dtype=dtype), torch.eye(4, dtype=torch.long)[None] * N, torch.ones(N))
 
 
 def test_what_is_not_traced_calls_the_kernel_directly(monkeypatch: pytest.MonkeyPatch) -> None:
