@@ -222,5 +222,11 @@ def traced(array: Any) -> bool:
         torch.compiler.is_compiling()
         or type(array) not in (torch.Tensor, torch.nn.Parameter)
         or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._functorch.peek_interpreter_stack() is not None
+        or transformed()
     )
+
+
+def transformed() -> bool:
+    """Whether this call is within a transform of torch.func (vmap, grad, jvp), which a compiler does not look into."""
+    torch = sys.modules["torch"]
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _run, _run_gradient
+from . import _run, _run_gradient, _torch_func
+from ._array import transformed
 from ._bins_key import from_key, key_of
 from ._run_gradient import annealed_mean_gradient, logits_and_room, loss_and_gradient
 from .kernels._host import without
@@ -53,7 +54,8 @@ def annealed_mean(
     logits: Tensor, bins: Any, temperature: float, axis: int, backend: str, out: Tensor | None = None
 ) -> Tensor:
     _no_out(out)
-    chroma: Tensor = _annealed_mean(logits, key_of(bins), temperature, axis, backend)
+    run = _torch_func.AnnealedMean.apply if transformed() else _annealed_mean
+    chroma: Tensor = run(logits, key_of(bins), temperature, axis, backend)
     return chroma
 
 
@@ -85,7 +87,8 @@ def merge(chroma: Tensor, luma: Tensor, backend: str) -> Tensor:
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, wants_gradient: bool) -> Tensor:
     """The loss alone; autograd keeps the gradient that came with it."""
-    loss: Tensor = _weighted_cross_entropy(logits, labels, weights, wants_gradient)[0]
+    run = _torch_func.WeightedCrossEntropy.apply if transformed() else _weighted_cross_entropy
+    loss: Tensor = run(logits, labels, weights, wants_gradient)[0]
     return loss
 
 
@@ -232,7 +235,7 @@ def _through_annealed_mean(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
 
 
 def _once_only(ctx: Any, *gradients: Any) -> None:
-    raise RuntimeError("annealed_mean: expected one derivative, got a second; it is differentiable once")
+    raise _torch_func.once_only("annealed_mean")
 
 
 def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

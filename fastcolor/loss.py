@@ -147,7 +147,8 @@ class _Fused(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        if torch._C._autograd._get_current_graph_task_keep_graph():
+        batched = torch._C._functorch.is_legacy_batchedtensor(factor)  # is_grads_batched=True
+        if batched or torch._C._autograd._get_current_graph_task_keep_graph():
             return gradient * factor.to(gradient.dtype), None, None
         scale_in_place(gradient, factor)  # the graph ends here, so nobody reads the saved gradient again
         return gradient, None, None
