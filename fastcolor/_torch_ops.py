@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _run, _run_gradient, _torch_func
+from . import _array, _run, _run_gradient, _torch_func
 from ._array import transformed
 from ._bins_key import from_key, key_of
+from ._dispatch import choose
 from ._run_gradient import annealed_mean_gradient, logits_and_room, loss_and_gradient
 from .kernels._host import without
 
@@ -226,6 +227,7 @@ _checked_labels = _operator(
 
 def _keep_logits(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     logits, *ctx.options = inputs
+    choose(inputs[-1], _array.device(logits), "annealed_mean_gradient")  # told now, not in the backward
     ctx.save_for_backward(logits)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import io
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import compare
@@ -333,6 +335,31 @@ def test_gradients_are_taken_once_and_of_one_pixel_too(backend: str) -> None:
     compare.assert_annealed_gradient_close(gradient, torch.ones_like(chroma), x, BINS, temperature=0.38, axis=0)
     with pytest.raises(RuntimeError, match=r"^annealed_mean: expected one derivative, got a second"):
         gradient.sum().backward()
+
+
+def test_a_backend_without_the_gradient_says_so_in_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numba-cuda does, which has the annealed mean alone."""
+    forward = ModuleType("forward_only")
+    forward.annealed_mean = _registry.load("numba").annealed_mean  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "forward_only", forward)
+    entry = _registry.Backend("forward-only", "forward_only", ("cpu",), probe=lambda: None, hint="")
+    monkeypatch.setitem(_registry.BACKENDS, "forward-only", entry)
+    x = images("numba")[0]
+
+    def call(x: torch.Tensor) -> torch.Tensor:
+        return fastcolor.annealed_mean(x, BINS, backend="forward-only")
+
+    message = "^backend: forward-only has no annealed_mean_gradient; choose another backend"
+    torch._dynamo.reset()
+    leaf = x.clone().requires_grad_()
+    for function in (call, torch.func.grad(lambda x: call(x).sum())):
+        with pytest.raises(fastcolor.BackendUnavailableError, match=message):
+            function(leaf)
+    with pytest.raises(Exception, match=message[1:]):
+        torch.compile(call, fullgraph=True, backend="aot_eager")(leaf)
+    for function in (call, torch.no_grad()(call)):
+        assert same(function(x), fastcolor.annealed_mean(x, BINS))
+    assert same(torch.vmap(call)(x[None])[0], fastcolor.annealed_mean(x, BINS))
 
 
 def test_gradients_of_bins_that_are_not_of_this_package() -> None:
