@@ -56,7 +56,10 @@ def encode(
     TypeError
         If `rgb` is no array, or has another dtype.
     ValueError
-        If there are not 3 channels on `channel_axis`, or λ is out of range.
+        If there are not 3 channels on `channel_axis`, λ or `label_dtype` is none of the accepted, or `rgb` requires
+        a gradient.
+    BackendUnavailableError
+        If `backend` does not run here, or not on the device of `rgb`.
 
     References
     ----------
@@ -91,11 +94,27 @@ def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "a
         uint8 in 0..255, or float32 or float64 in [0, 1].
     cells : int
         K, 1..255. An odd K keeps neutral gray in the middle of a cell.
+    channel_axis : int
+    backend : str
+        "auto", or a name of :func:`backends`.
 
     Returns
     -------
     array, shape (K, K), int64
         U on the first axis, V on the second. Histograms of parts add up to that of the whole.
+
+    Raises
+    ------
+    TypeError
+        If `rgb` is no array or has another dtype, or `cells` is no integer.
+    ValueError
+        If there are not 3 channels on `channel_axis`, `cells` is out of range, or `rgb` requires a gradient.
+    BackendUnavailableError
+        If `backend` does not run here, or not on the device of `rgb`.
+
+    References
+    ----------
+    ColorUNet (arXiv:1811.03120), section 3.1: bins are cells of the UV plane, chosen by their counts.
 
     Examples
     --------
@@ -145,13 +164,17 @@ def annealed_mean(
     Raises
     ------
     TypeError, ValueError
-        Wrong kind, dtype, shape, temperature; T = 0 or `out` with logits that require a gradient.
+        Wrong kind, dtype, shape, temperature; T = 0 or `out` with logits that require a gradient; an `out` that
+        requires one, or whose elements share memory; forward mode (jvp, jacfwd).
+    BackendUnavailableError
+        If `backend` does not run here or not on the device of the logits, or lacks a gradient that they require.
 
     Notes
     -----
     Differentiable once in a torch tensor of logits: ``d chroma / d x_b = f_b (c_b - chroma) / T`` with
-    ``f = softmax(x / T)``, in float32. The other operations refuse tensors that require a gradient, unless gradients
-    are disabled.
+    ``f = softmax(x / T)``, in float32, in reverse mode: backward(), torch.func.grad, vjp and jacrev, and vmap around
+    or within them (not where torch.compile traces the transform). The other operations refuse tensors that require a
+    gradient, unless gradients are disabled.
 
     References
     ----------
@@ -180,8 +203,11 @@ def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[A
 
     Parameters
     ----------
-    logits : array, n >= 1 on `axis`
-        float16, bfloat16, float32 or float64.
+    logits : array, n on `axis`, 1 <= n <= 255
+        float16, bfloat16, float32 or float64 (rounded to float32).
+    axis : int
+    backend : str
+        "auto", or a name of :func:`backends`.
 
     Returns
     -------
@@ -189,6 +215,15 @@ def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[A
         In [1 / n, 1]; shape of `logits` without `axis`.
     ratio : array, float32
         >= 1; inf where the second probability is zero. Both are NaN for invalid pixels.
+
+    Raises
+    ------
+    TypeError
+        If `logits` is no array, or has another dtype.
+    ValueError
+        If `axis` is none of the array's or n out of range, or the logits require a gradient.
+    BackendUnavailableError
+        If `backend` does not run here, or not on the device of the logits.
 
     References
     ----------
@@ -250,6 +285,16 @@ def decode(
     top, ratio : arrays, float32
         Only with ``confidence=True``.
 
+    Raises
+    ------
+    TypeError
+        If logits, luma or `out` are no arrays, of different libraries, or have another dtype.
+    ValueError
+        If shapes, axes, devices or the temperature do not fit; if logits or luma require a gradient; if `out` is
+        read-only, requires a gradient, or shares memory among its elements.
+    BackendUnavailableError
+        If `backend` does not run here, or not on the device of the logits.
+
     References
     ----------
     Zhang et al. 2016 (arXiv:1603.08511), equation 5; BT.601 for the color space.
@@ -285,11 +330,27 @@ def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
         float16, bfloat16, float32 or float64, in UV units.
     luma : array, shape (H, W)
         uint8 in 0..255, or float32 or float64 in [0, 1]; a grayscale image is its own luma.
+    backend : str
+        "auto", or a name of :func:`backends`.
 
     Returns
     -------
     array, shape (H, W, 3), uint8
         Its luma is the input's wherever the color lies inside the RGB cube; 0 where chroma or luma is NaN.
+
+    Raises
+    ------
+    TypeError
+        If chroma or luma are no arrays, of different libraries, or have another dtype.
+    ValueError
+        If shapes or devices do not fit, chroma has no samples for a luma that has pixels, or one of them requires a
+        gradient.
+    BackendUnavailableError
+        If `backend` does not run here, or not on the device of the luma.
+
+    References
+    ----------
+    BT.601 for the color space; samples lie as in torch's ``interpolate(mode="bilinear", align_corners=False)``.
 
     Examples
     --------

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 
 import numpy as np
 import pytest
@@ -55,6 +56,21 @@ def test_public_names_have_a_docstring_with_an_example(name: str) -> None:
     if dataclass_record(value):
         return
     assert ">>>" in doc, "no example"
+
+
+OPERATIONS = ("annealed_mean", "confidence", "decode", "encode", "histogram", "merge", "weighted_cross_entropy")
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_says_all_of_itself(name: str) -> None:
+    """Every section of numpydoc that it needs, and among the parameters every argument."""
+    function = getattr(fastcolor, name)
+    doc = inspect.getdoc(function) or ""
+    headings = re.findall(r"^(.+)\n-+$", doc, re.MULTILINE)
+    assert {"Parameters", "Returns", "Raises", "References", "Examples"} <= set(headings)
+    said = doc.partition("Parameters\n")[2].partition("Returns\n")[0]
+    told = {part.strip() for line in re.findall(r"^(\w[\w, ]*) : ", said, re.MULTILINE) for part in line.split(",")}
+    assert told == set(inspect.signature(function).parameters)
 
 
 def dataclass_record(value: object) -> bool:
