@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.testing._internal.optests.generate_tests import OpCheckError
 from torch.utils._pytree import tree_leaves
 
 import fastcolor
@@ -136,7 +137,7 @@ def test_opcheck_finds_a_wrong_fake_kernel() -> None:
     torch.library.define("fastcolor_test::wrong", "(Tensor x) -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
     torch.library.impl("fastcolor_test::wrong", "default", lambda x: x + 1)
     torch.library.register_fake("fastcolor_test::wrong", lambda x: x.new_empty((*x.shape, 1)))
-    with pytest.raises(torch.testing._internal.optests.generate_tests.OpCheckError):
+    with pytest.raises(OpCheckError):
         torch.library.opcheck(torch.ops.fastcolor_test.wrong, (torch.zeros(3),))
 
 
