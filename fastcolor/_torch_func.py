@@ -76,14 +76,20 @@ class WeightedCrossEntropy(_OneByOne):
     def backward(ctx: Any, factor: Tensor | None, _: None) -> Any:
         if factor is None:
             return None, None, None, None
-        return _Once.apply("weighted_cross_entropy", _scaled, factor, *ctx.saved_tensors), None, None, None
+        return scaled_once(factor, *ctx.saved_tensors), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> NoReturn:
         raise _validate.no_forward_mode("weighted_cross_entropy", "logits")
 
 
-def _scaled(factor: Tensor, gradient: Tensor, logits: Tensor) -> Tensor:
+def scaled_once(factor: Tensor, gradient: Tensor, source: Tensor) -> Tensor:
+    """``factor * gradient`` of the loss, with an error as derivative if `source` requires one."""
+    product: Tensor = _Once.apply("weighted_cross_entropy", _scaled, factor, gradient, source)
+    return product
+
+
+def _scaled(factor: Tensor, gradient: Tensor, source: Tensor) -> Tensor:
     return gradient * factor.to(gradient.dtype)
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from . import _validate
 from ._array import traced
 from ._dispatch import choose
 from ._run_gradient import checked_labels, loss_and_gradient, scale_in_place
+from ._torch_func import scaled_once
 from .errors import BackendUnavailableError
 from .reference.constants import MAX_BINS
 
@@ -78,7 +78,7 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
         pixel = pixel * mask.to(precise)
     if _is_fused(logits):
         if not traced(logits):
-            loss: Tensor = _Fused.apply(logits, labels, pixel.detach())
+            loss: Tensor = _Fused.apply(logits, labels, pixel.detach(), logits[:0] * 1)
             return loss
         from . import _torch_ops
 
@@ -137,21 +137,24 @@ def _check(logits: Any, labels: Any, weights: Any, mask: Any) -> None:
 
 
 class _Fused(torch.autograd.Function):
+    """`source` is of the graph of the logits and empty: they themselves would be kept in memory until the backward."""
+
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor, source: Tensor) -> Tensor:
         loss, gradient = loss_and_gradient(logits, labels, weights, ctx.needs_input_grad[0])
-        ctx.save_for_backward(gradient)
+        ctx.save_for_backward(gradient, source)
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
+        gradient, source = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: a second derivative must not be lost without a word
+            return scaled_once(factor, gradient, source), None, None, None
         batched = torch._C._functorch.is_legacy_batchedtensor(factor)  # is_grads_batched=True
         if batched or torch._C._autograd._get_current_graph_task_keep_graph():
-            return gradient * factor.to(gradient.dtype), None, None
+            return gradient * factor.to(gradient.dtype), None, None, None
         scale_in_place(gradient, factor)  # the graph ends here, so nobody reads the saved gradient again
-        return gradient, None, None
+        return gradient, None, None, None
 
 
 def _check_shapes(logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor | None) -> None:

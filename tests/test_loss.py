@@ -228,6 +228,19 @@ def test_weights_that_require_a_gradient_are_taken_where_nothing_is_recorded():
         assert weighted_cross_entropy(logits, labels, weights.requires_grad_(), mask) == expected
 
 
+def test_a_penalty_on_the_gradient_is_told_and_not_left_out():
+    """Beside the loss, which has a gradient of its own, the penalty's would be missed by nobody."""
+    logits, labels, weights, mask = case((1, 32, 8, 8))
+    loss = weighted_cross_entropy(logits, labels, weights, mask)
+    (gradient,) = torch.autograd.grad(loss, logits, create_graph=True)
+    torch.testing.assert_close(gradient, torch.autograd.grad(loss, logits, retain_graph=True)[0], rtol=0, atol=0)
+    total = loss + gradient.square().sum()
+    for differentiate in (torch.Tensor.backward, lambda total: torch.autograd.grad(total, logits)):
+        with pytest.raises(RuntimeError, match=r"^weighted_cross_entropy: expected one derivative, got a second"):
+            differentiate(total)
+        total = loss + gradient.square().sum()
+
+
 @pytest.mark.parametrize("label", [-100, -1, 32, 2**40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64], ids=str)
 def test_a_label_out_of_range_is_told_whatever_does_the_work(dtype, label):
