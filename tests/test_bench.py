@@ -79,6 +79,20 @@ def test_a_model_is_the_size_of_the_arrays():
     assert traffic.encode(45) == (rgb.nbytes, sum(array.nbytes for array in results))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_floor_counts_every_byte_that_it_moves(threads):
+    """Of 2 MiB a copy reads one half and writes the other; two threads share what is large enough."""
+    floor, summed = Floor(threads, size=2 << 20), []
+    floor._sum = lambda part: summed.append(part.nbytes)
+    runs = {name: run for name, (run, _) in floor.runs(hot_bytes=4096).items()}
+    assert [runs["read"](), sum(summed), len(summed)] == [2 << 20, 2 << 20, threads]
+    summed.clear()
+    assert [runs["hot"](), summed] == [4096, [4096]]
+    floor.buffer[:] = np.arange(floor.buffer.size)
+    assert runs["copy"]() == 2 << 20
+    np.testing.assert_array_equal(floor.buffer, np.tile(np.arange(1 << 18), 2))
+
+
 def test_schedule_spreads_samples_evenly():
     assert timing.plan([1e-4, 10.0], timing.Budget(1.0, 4, 12)) == [(12, 3), (4, 1)]
     for samples in (1, 5, 7, 31):

@@ -34,12 +34,14 @@ from bench import (
     runner,
     schema,
     sizes,
+    suite_video,
     timing,
 )
 from bench import machine as host_machine
 from bench import peers_cupy_video as video
 from bench.__main__ import main
 from bench.cases import Candidate, Case, Setting
+from bench.floor import DeviceFloor
 from bench.peers import Peers
 from bench.suites import SUITES, cases, of
 from bench.worker import line
@@ -47,6 +49,7 @@ from bench.worker import run as run_worker
 from fastcolor import reference
 
 torch = pytest.importorskip("torch")
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 QUICK = Setting(quick=True, device="cuda")
 SMALL = ((24, 37), (40, 52))
@@ -138,8 +141,8 @@ def test_every_candidate_of_every_suite_is_right(suite, place):
     names = {r["candidate"] for r in results if r["main"]}
     assert "fastcolor" in " ".join(names)
     if suite != "network":
-        assert any("CuPy" in name for name in names) or suite == "temporal"
-        assert any("torch.compile" in name for name in names)
+        assert any(name.startswith("CuPy") for name in names)
+        assert any(name.startswith("torch.compile") for name in names)
         assert {bool(r.get("host")) for r in results} == {False, True}
     for r in results:
         assert r["peak_bytes"] == 250
@@ -157,6 +160,23 @@ def test_decode_covers_sizes_types_and_layouts(place):
     assert sum(host for *_, host in made) == 1
     mains = [c for c in cases("decode", QUICK) if c.main]
     assert [(c.dtype, c.layout, c.pixels) for c in mains] == [("float32", "planar", 40 * 52)]
+
+
+def test_the_peer_in_cupy_smooths_every_stream_but_that_of_8_megapixels(place, monkeypatch):
+    """Its ring of 21 frames in float32 would take 22.5 GB there; the one large stream is left to rings of bytes."""
+    peer = "CuPy, fused steps, float32 ring"
+    small, large = (height * width for height, width in device_cuda.SIZES)
+    assert small < suite_video.MANY <= large
+    monkeypatch.setattr(suite_video, "MANY", 40 * 52)  # so that the larger of the tiny sizes is the large one
+    names = {case.name: {c.name for c in case.candidates} for case in cases("temporal", QUICK)}
+    assert [name for name, of_case in names.items() if peer not in of_case] == ["stream, 40x52"]
+    assert names["stream, 24x37"] - names["stream, 40x52"] == {
+        "fastcolor, float16 ring",
+        "fastcolor, float32 ring",
+        "torch eager, float32 ring",
+        "torch.compile, float32 ring",
+        peer,
+    }
 
 
 def test_all_colors_run_on_the_device(place):
@@ -218,6 +238,68 @@ def test_wrong_answers_get_no_time(place, rgb):
     assert results["hungry"]["note"] == "OutOfMemoryError: CUDA out of memory"
 
 
+class Ticks:
+    """A clock on which every call takes as long as it says."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def time(self, run):
+        return self.seconds, run()
+
+
+def test_speeds_are_bytes_over_the_time_of_one_call(place, rgb, monkeypatch):
+    """2013 pixels, of which 6039 bytes are read and 2312 are written, in 2 us; the floor takes 2 us as well."""
+    monkeypatch.setattr(place, "clock", lambda: Ticks(2e-6))
+    floor = types.SimpleNamespace(
+        runs=lambda hot: {"read": (lambda: 6000, 1e-6), "copy": (lambda: 8000, 1e-6), "hot": (lambda: hot, 1e-6)}
+    )
+    (result,) = timing.measure(a_case(rgb), QUICK, floor)
+    expected = {
+        "median_s": 2e-6,
+        "mp_per_s": 2013 / 2,
+        "gb_per_s": (6039 + 2312) / 2e3,
+        "read_gb_per_s": 3.0,
+        "copy_gb_per_s": 4.0,
+        "hot_read_gb_per_s": 6039 / 2e3,
+        "read_floor_share": 6039 / 6000,
+        "copy_floor_share": (6039 + 2312) / 8000,
+    }
+    assert {key: result[key] for key in expected} == pytest.approx(expected)
+    told = " ".join(line(result).split())
+    assert told == "fastcolor 1006.5 MP/s 0.002 ms [0.002, 0.002] 100.7% of the read floor, 104.4% of copy"
+
+
+def test_a_crop_and_a_spread_are_those_of_the_whole_case(place, rgb):
+    """Half of the pixels in 1, 2 and 3 us: the whole takes twice as long."""
+    half = timing.Runner("half", lambda: None, 0.0, seconds=[3e-6, 1e-6, 2e-6])
+    figures = timing._figures(a_case(rgb), 0.5, half, {"read": 1e9, "copy": 2e9})
+    assert figures == pytest.approx(
+        {
+            "median_s": 4e-6,
+            "p20_s": 2.8e-6,
+            "p80_s": 5.2e-6,
+            "runs": 3,
+            "mp_per_s": 2013 / 4,
+            "gb_per_s": (6039 + 2312) / 4e3,
+            "read_gb_per_s": 1.0,
+            "copy_gb_per_s": 2.0,
+            "read_floor_share": 6039e-9 / 4e-6,
+            "copy_floor_share": (6039 + 2312) / 2 * 1e-9 / 4e-6,
+        }
+    )
+
+
+def test_host_time_has_no_rates(place, rgb, monkeypatch):
+    """What a GPU does meanwhile is not in it; it is told in microseconds."""
+    monkeypatch.setattr(place, "clock", lambda: Ticks(2e-6))
+    monkeypatch.setattr(place, "enqueue_clock", lambda: Ticks(7e-6))
+    (result,) = timing.measure(a_case(rgb, host=True), QUICK, place.floor(QUICK))
+    assert result["median_s"] == pytest.approx(7e-6)
+    assert {result[key] for key in ("mp_per_s", "read_floor_share", "copy_floor_share")} == {None}
+    assert line(result).split(maxsplit=1)[1] == "7.0 us of the host"
+
+
 def test_a_backend_that_does_not_run_is_skipped_with_its_reason(place, rgb, monkeypatch):
     status = types.SimpleNamespace(reason="no driver; install one")
     monkeypatch.setattr(timing.fastcolor, "backends", lambda: {"second": status})
@@ -257,12 +339,55 @@ def test_event_clock_flushes_off_the_clock():
     assert order == ["flush"] * 4 + ["run"]
 
 
-def test_enqueue_clock_waits_only_before_and_after():
-    order = []
-    seconds, answer = clocks.EnqueueClock(lambda: order.append("wait")).time(lambda: order.append("call"))
+def test_enqueue_clock_is_the_time_of_one_call_and_waits_only_before_and_after(monkeypatch):
+    now, order = [0.0], []
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
+
+    def wait():
+        order.append("wait")
+        now[0] += 1.0
+
+    def call():
+        order.append("call")
+        now[0] += 3e-6
+        return len(order)
+
+    seconds, answer = clocks.EnqueueClock(wait).time(call)
     assert order == ["wait"] + ["call"] * clocks.CALLS + ["wait"]
-    assert answer is None
-    assert 0 < seconds < 1
+    assert answer == 1 + clocks.CALLS
+    assert seconds == pytest.approx(3e-6)
+
+
+class Operands(TorchDispatchMode):
+    """Remembers what torch is asked for, with the bytes of the tensors that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        sizes = [arg.nbytes for arg in args if isinstance(arg, torch.Tensor)]
+        self.seen.append((function.overloadpacket.__name__, sizes))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("name", "function", "buffers"), [("read", "sum", 1), ("copy", "copy_", 2)])
+def test_the_floor_counts_every_byte_that_it_moves(name, function, buffers):
+    """A copy reads one buffer and writes another: half of it would make every share of copy twice as good."""
+    run, _ = DeviceFloor("cpu", 1 << 12).runs(hot_bytes=1)[name]
+    with Operands() as operands:
+        moved = run()
+    assert operands.seen == [(function, [1 << 12] * buffers)]
+    assert moved == buffers << 12
+
+
+@pytest.mark.parametrize("pool", [0, 1000])
+def test_peak_memory_is_what_both_libraries_took(pool, monkeypatch):
+    """torch's count goes from 100 to 350 at its highest, CuPy's pool from nothing to `pool`."""
+    held = [0]
+    mine = types.SimpleNamespace(total_bytes=lambda: held[0], free_all_blocks=lambda: None)
+    xp = types.SimpleNamespace(get_default_memory_pool=lambda: mine)
+    assert device_cuda.Cuda("cpu", xp, FAKE_CUDA).peak_of(lambda: held.__setitem__(0, pool)) == 250 + pool
 
 
 def test_flush_is_larger_than_the_l2(place, monkeypatch):
@@ -331,12 +456,18 @@ def a_metadata():
 
 @pytest.fixture
 def document(measured):
-    """What a run on a GPU writes, with made-up times: ours 100 us at 85 % of copy; peers 200, 300, ... us."""
+    """What a run on a GPU writes, with made-up times: ours 100 us at 85 % of copy; peers 200, 300, ... us.
+
+    Host time is 5 us for ours, 10, 15, ... us for the others.
+    """
     results = copy.deepcopy(measured)
     for suite in ("encode", "decode"):
         for k, r in enumerate(r for r in results if r["suite"] == suite and r["main"]):
             r |= dict.fromkeys(("median_s", "p20_s", "p80_s"), 1e-4 * (k + 1))
             r |= {"copy_floor_share": 0.85 / (k + 1), "mp_per_s": 1000 / (k + 1)}
+            r |= {"gb_per_s": 600 / (k + 1), "read_floor_share": 0.75 / (k + 1), "first_call_s": 0.5, "peak_bytes": 7e6}
+        for k, r in enumerate(r for r in results if r["suite"] == suite and r.get("host")):
+            r |= dict.fromkeys(("median_s", "p20_s", "p80_s"), 5e-6 * (k + 1))
     return json.loads(json.dumps({"metadata": a_metadata(), "results": results}))
 
 
@@ -372,15 +503,20 @@ def test_report_renders_a_document_of_a_gpu(document, tmp_path, monkeypatch):
         "clocks under load: SM 1000 MHz (at most 2000)",
         "### decode: planar float32, 40x52",
         "### decode: channels-last bfloat16, 24x37",
-        "| **fastcolor** | 1000 | 100 | 100..100 |",
+        "| **fastcolor** | 1000 | 100 | 100..100 | 600 | 0.85 | 0.75 | 1 x | 0.5 | 7 |  |",
+        "| torch.compile | 250 | 400 | 400..400 | 150 | 0.21 | 0.19 | 4 x | 0.5 | 7 |  |",
         "### Host time of a call",
+        "| **fastcolor, CuPy arrays** | decode | 10.0 | 10.0..10.0 |  |",
         "*Method on a GPU.*",
     ):
         assert part in text
     assert "host, " not in text.split("### Host time of a call")[0].split("### encode")[1]
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("before\n")
-    assert "| decode (logits and luma to RGB) | 32x40x52 float32 | 100 | 0.85 |" in readme
+    assert (
+        "| decode (logits and luma to RGB) | 32x40x52 float32 | 100 | 0.85 | 4 x | torch eager, 300 | 3 x | 5 |"
+        in readme
+    )
     assert "Made-Up GPU 1, driver 1.2.3, CUDA 0.1" in readme
 
 
