@@ -257,10 +257,16 @@ def test_nothing_moves_between_cpu_and_gpu(backend: str) -> None:
         fastcolor.decode(there["logits"], there["luma"], BINS, backend="numba")
 
 
-def test_labels_out_of_range_make_the_loss_nan_on_a_gpu() -> None:
-    """On the CPU they are an error (test_loss); on a GPU looking would mean waiting."""
+@pytest.mark.parametrize("for_each", ["pixel", "bin"])
+def test_labels_out_of_range_make_the_loss_nan_on_a_gpu(for_each: str) -> None:
+    """On the CPU they are an error (test_loss); on a GPU looking would mean waiting.
+
+    The weight of a bin that is not there must not be read either: torch's lookup would end the whole process.
+    """
     case = next(case for case in CASES if case.name == "loss")
     inputs = case.inputs(np.random.default_rng(14))
+    if for_each == "bin":
+        inputs["weights"] = np.random.default_rng(15).random(BINS.n, np.float32)
     inputs["labels"][1, 2, 3] = BINS.n
     expected = reference.weighted_cross_entropy(
         inputs["logits"], np.minimum(inputs["labels"], BINS.n - 1), inputs["weights"]
