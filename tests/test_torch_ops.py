@@ -18,7 +18,7 @@ import torch._dynamo.testing
 from fastcolor.kernels import _registry
 from hypothesis import given
 from hypothesis import strategies as st
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing._internal.optests.generate_tests import OpCheckError
@@ -95,6 +95,7 @@ def operators(backend: str, dtype: torch.dtype) -> dict[str, tuple[Any, tuple[An
     x, y, rgb = images(backend, dtype=dtype)
     key, batch = key_of(BINS), x.expand(2, -1, -1, -1).permute(0, 2, 3, 1).contiguous()
     grad = x.clone().requires_grad_()
+    adjacent = batch.permute(0, 3, 1, 2)  # channels-last: the gradient has these strides too
     ops = torch.ops.fastcolor
     return {
         "encode": (ops.encode, (rgb, key, 0.2, "int64", 2, backend)),
@@ -102,6 +103,10 @@ def operators(backend: str, dtype: torch.dtype) -> dict[str, tuple[Any, tuple[An
         "annealed_mean": (ops.annealed_mean, (grad, key, 0.38, 0, backend)),
         "annealed_mean of a batch": (ops.annealed_mean, (batch, key, 0.38, 3, backend)),
         "annealed_mean_backward": (ops.annealed_mean_backward, (x[:2], x, key, 0.38, 0, backend)),
+        "annealed_mean_backward of channels-last": (
+            ops.annealed_mean_backward,
+            (adjacent[:, :2].contiguous(), adjacent, key, 0.38, 1, backend),
+        ),
         "confidence": (ops.confidence, (batch, 3, backend)),
         "decode": (ops.decode, (x, y, key, 0.38, 0, 2, backend)),
         "decode_confidence": (ops.decode_confidence, (x, y, key, 0.38, 0, 0, backend)),
@@ -216,13 +221,20 @@ def test_exported_programs_hold_their_bins(backend: str) -> None:
     assert same(torch.export.load(file).module()(x, y), fastcolor.decode(x, y, BINS, backend=backend))
 
 
-def test_fake_tensors_have_shapes_and_no_memory(backend: str) -> None:
-    if not hasattr(_registry.load(backend), "confidence"):
-        return
-    with FakeTensorMode() as mode:
-        x, y, _ = (mode.from_tensor(array) for array in images(backend))
-        rgb, top, _ = fastcolor.decode(x, y, BINS, confidence=True, backend=backend)
-    assert (tuple(rgb.shape), rgb.dtype, tuple(top.shape)) == ((6, 10, 3), torch.uint8, (6, 10))
+@pytest.mark.ops("decode", "confidence")
+def test_fake_tensors_have_shapes_and_no_memory(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame of 8 TB is decoded: nothing of it is allocated, and no kernel runs."""
+    monkeypatch.setattr(_torch_ops._run, "decode", lambda *_: pytest.fail("a kernel was run"))
+    shape = (1 << 19, 1 << 19)
+    with FakeTensorMode():
+        x, y = (torch.empty(size, device=device_of(backend)) for size in ((N, *shape), shape))
+        results = fastcolor.decode(x, y, BINS, confidence=True, backend=backend)
+    assert all(isinstance(part, FakeTensor) and part.fake_device == x.fake_device for part in results)
+    assert [(tuple(part.shape), part.dtype) for part in results] == [
+        ((*shape, 3), torch.uint8),
+        (shape, torch.float32),
+        (shape, torch.float32),
+    ]
 
 
 @pytest.mark.ops("decode")
@@ -312,7 +324,8 @@ def test_a_wrong_gradient_is_found() -> None:
 
 
 @pytest.mark.ops("annealed_mean", "annealed_mean_gradient")
-def test_gradients_through_compiled_code(backend: str) -> None:
+@pytest.mark.parametrize("layout", ["planar", "channels-last"])
+def test_gradients_through_compiled_code(backend: str, layout: str) -> None:
     """Forward and backward in one graph each, static and dynamic; gradients are those of the eager call."""
 
     def penalty(x: torch.Tensor) -> torch.Tensor:
@@ -322,10 +335,12 @@ def test_gradients_through_compiled_code(backend: str) -> None:
         torch._dynamo.reset()
         compiled = torch.compile(penalty, fullgraph=True, dynamic=dynamic, backend="aot_eager")
         for size in ((6, 10), (9, 7)):
-            leaves = [images(backend, *size)[0].requires_grad_() for _ in range(2)]
+            leaves = [images(backend, *size)[0] for _ in range(2)]
+            if layout == "channels-last":
+                leaves = [leaf.movedim(0, -1).contiguous().movedim(-1, 0) for leaf in leaves]
             for function, leaf in zip((compiled, penalty), leaves, strict=True):
-                function(leaf).backward()
-            torch.testing.assert_close(leaves[0].grad, leaves[1].grad, rtol=1e-6, atol=1e-7)
+                function(leaf.requires_grad_()).backward()
+            torch.testing.assert_close(leaves[0].grad, leaves[1].grad, rtol=1e-6, atol=1e-7, check_stride=True)
 
 
 @pytest.mark.ops("annealed_mean", "annealed_mean_gradient")
