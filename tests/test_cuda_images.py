@@ -9,6 +9,7 @@ import compare
 import numpy as np
 import pytest
 import strategies as make
+import torch
 from cuda_host.backend import ENGINE
 from fastcolor.kernels import _cuda_encode, _cuda_merge, _cuda_tables
 from fastcolor.kernels._cuda_engine import Engine
@@ -164,15 +165,26 @@ class Written(Engine):
         self.last = expression, blocks
 
 
-def test_blocks_of_a_histogram_are_bounded() -> None:
-    """A 32-bit count of a block cannot overflow, and the launch covers any image."""
+# Around the end of 32-bit indices; 2^32 pixels, 13 GB as bytes, and 2^40, more than any GPU holds.
+SIDES = {64: "fc::u32", 23_000: "fc::u32", 23_200: "fc::u64", 1 << 16: "fc::u64", 1 << 20: "fc::u64"}
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("side", SIDES)
+def test_no_count_of_a_block_overflows(side: int, axis: int) -> None:
+    """A block of histogram counts in 32 bits, and all that it sees may have one color.
+
+    Warps take tiles a whole grid apart: each at most ``ceil(tiles / warps of the grid)``, of `tile` pixels at most.
+    """
     engine = Written(lambda **_: None, lambda _: nullcontext())
-    for side, index in ((64, "fc::u32"), (23_000, "fc::u32"), (23_200, "fc::u64")):
-        _cuda_encode.histogram(engine, np.empty((side, side, 3), np.uint8), 17)
-        expression, blocks = engine.last
-        assert expression.endswith(f"{index}>")
-        assert side * side / blocks < 2**31
-        assert 1 <= blocks <= _cuda_encode.BLOCKS
+    rgb = torch.empty((3, side, side) if axis == 0 else (side, side, 3), dtype=torch.uint8, device="meta")  # no memory
+    _cuda_encode.histogram(engine, rgb, 17, channel_axis=axis)
+    expression, blocks = engine.last
+    assert expression.endswith(f"{SIDES[side]}>")
+    tile, warps = 16 * _cuda_encode.WARP, _cuda_encode.HISTOGRAM_THREADS // _cuda_encode.WARP
+    tiles = -(-(side * side) // tile)
+    assert 1 <= blocks <= max(tiles // warps, 1), "a block has something to do"
+    assert -(-tiles // (blocks * warps)) * warps * tile < 2**32
 
 
 # --- merge ------------------------------------------------------------------------------------------------------------
@@ -282,6 +294,29 @@ def test_tables_are_bounded(tables: list[int]) -> None:
     for label in range(_cuda_tables.LIMIT + 10):
         _cuda_tables.on_device(table_of(label), np.zeros(1))
     assert len(_cuda_tables._recent) == _cuda_tables.LIMIT
+
+
+def test_the_device_is_waited_for_before_memory_is_used_again_and_after_a_copy(
+    tables: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order: what reads the oldest table is done, it is given back, the new one is copied, the copy is done."""
+    order: list[tuple[str, int]] = []
+    copy = _cuda_tables.from_numpy
+
+    def noted(like: Array, table: Array) -> Array:
+        assert len(_cuda_tables._recent) < _cuda_tables.LIMIT
+        order.append(("copy", table[0, 0]))
+        return copy(like, table)
+
+    monkeypatch.setattr(_cuda_tables, "from_numpy", noted)
+    monkeypatch.setattr(_cuda_tables, "synchronize", lambda array: order.append(("wait", array[0, 0])))
+    for label in range(_cuda_tables.LIMIT):
+        _cuda_tables.on_device(table_of(label), np.zeros(1))
+    assert order == [(what, label) for label in range(_cuda_tables.LIMIT) for what in ("copy", "wait")]
+    order.clear()
+    for label in (5, 200, 5, 201, 200):
+        _cuda_tables.on_device(table_of(label), np.zeros(1))
+    assert order == [("wait", 0), ("copy", 200), ("wait", 200), ("wait", 1), ("copy", 201), ("wait", 201)]
 
 
 def test_a_table_first_used_within_a_capture_is_an_error(tables: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

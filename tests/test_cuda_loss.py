@@ -159,11 +159,15 @@ def test_nothing_weighs_nothing(n: int) -> None:
     assert not gradient.any()
 
 
-@pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 5000])
-def test_sums_of_blocks_are_added_as_in_float64(count: int) -> None:
-    """A large one first, which would swallow all others in float32."""
+@pytest.mark.parametrize("place", [0, 1, _cuda_loss.SUMMERS - 1, -1])
+@pytest.mark.parametrize("count", [1, 2, _cuda_loss.SUMMERS - 1, _cuda_loss.SUMMERS, _cuda_loss.SUMMERS + 1, 5000])
+def test_sums_of_blocks_are_added_as_in_float64(count: int, place: int) -> None:
+    """A large one, which would swallow all others in float32, among those of any thread, the last ones too.
+
+    The two sums hold 48 bits, so that what is left is the rounding of their sum and of its product with the scale: 2 u.
+    """
     sums = np.random.default_rng(count).random(count, np.float32)
-    sums[0] = 2**24
+    sums[min(place, count - 1)] = 2**24
     loss, scale = np.empty((), np.float32), np.array([0.37], np.float32)
     args = (np.uint64(sums.ctypes.data), np.uint32(count), np.uint64(scale.ctypes.data), np.uint64(loss.ctypes.data))
     ENGINE.launch(sums, "loss", "fc::loss_total", 1, _cuda_loss.SUMMERS, args)
