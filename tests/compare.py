@@ -23,7 +23,6 @@ Float = NDArray[np.float64]
 
 u = 2.0**-24  # unit roundoff of float32: half the distance from 1 to the next number
 SMALLEST_NORMAL = 2.0**-126
-LARGEST = float(np.finfo(np.float32).max)
 
 # Relative error of exp itself, next to that of its argument: a minimax polynomial of degree five on half an octave to
 # either side, 7.5e-8 = 1.3 u, in Horner's form, where the last multiply-add rounds by 1 u, the one before by 1/4 u
@@ -84,6 +83,16 @@ HALF_ULP = {
     "float16": (2.0**-11, 2.0**-25),
     "bfloat16": (2.0**-8, 2.0**-134),
 }
+
+
+class Typed:
+    """An array that names the type which its values were rounded to: NumPy has no bfloat16."""
+
+    def __init__(self, values: NDArray[Any], dtype: str) -> None:
+        self.values, self.dtype, self.shape = values, dtype, values.shape
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        return self.values.astype(dtype or np.float64)
 
 
 def is_of(library: str, array: Any) -> bool:
@@ -164,6 +173,25 @@ def _nudged_cell(rgb: ArrayLike, cells: int, du: int, dv: int) -> tuple[NDArray[
     share = np.nan_to_num(share, nan=0.5, posinf=1.0, neginf=0.0)  # NaN lies in the middle cell, by contract
     index = np.clip(np.floor(share * cells), 0, cells - 1).astype(np.int64)
     return index[..., 0], index[..., 1]
+
+
+def assert_histogram_close(counts: Any, rgb: Any, cells: int) -> None:
+    """The histogram of `rgb` (..., 3). uint8: equal. Floats: a pixel within CELL_ERROR of an edge may lie beyond it."""
+    counts, rgb = as_float64(counts), as_numpy(rgb)
+    _assert_shape("counts", counts, (cells, cells))
+    expected = reference.histogram(rgb, cells)
+    assert_close("the number of pixels", counts.sum(), expected.sum(), 0)
+    if rgb.dtype == np.uint8:
+        assert_close("counts", counts, expected, 0)
+        return
+    corners = [_nudged_cell(rgb, cells, du, dv) for du in (-1, 1) for dv in (-1, 1)]
+    places = np.sort([(cell_u * cells + cell_v).ravel() for cell_u, cell_v in corners], axis=0)
+    certain = places[0] == places[-1]
+    maybe = places[:, ~certain]
+    each_once = maybe[np.diff(maybe, axis=0, prepend=-1) > 0]  # a pixel counts once in each cell that it may lie in
+    low, more = (np.bincount(index, minlength=cells**2) for index in (places[0][certain], each_once))
+    low, high = (count.reshape(cells, cells) for count in (low, low + more))
+    _fail("counts", (counts < low) | (counts > high), counts, expected, "those whose cell a rounding may change")
 
 
 def assert_luma_close(luma: Any, rgb: Any) -> None:
@@ -250,23 +278,56 @@ def assert_chroma_close(
     assert_close("chroma", np.moveaxis(as_float64(actual), axis, -1), expected, bound)
 
 
-def assert_annealed_gradient_close(
-    gradient: Any, upstream: Any, logits: Any, bins: reference.ColorBins, *, temperature: float, axis: int = -3
-) -> None:
-    """``d chroma / d x_b . g = f_b (c_b - chroma) . g / T`` for g = `upstream`, NaN where that is NaN.
+def annealed_gradient_bound(
+    g: Float, logits: Float, bins: reference.ColorBins, temperature: float, arithmetic: Arithmetic = FLOAT32
+) -> Float:
+    """How far the float32 gradient of `logits` (..., n) for `g` (..., 2) may lie from the float64 one: (..., n).
 
-    With s = max_b |c_b . g|, f_b errs by its argument, 4 u |y| with |y| e^-|y| < 0.37, by exp, 4 u (torch's, on any
-    device), and by its sum of n terms, at most n u; c_b . g by 3 u s; chroma . g by that, by f and by its own sum, at
-    most n u; the difference (at most 2 s) and two products by 1 u each. In all, times s / T:
-    2 (1.5 + 4 + n) + 3 + (3 + 5.5 + 2 n) + 6 < 4 n + 29.
+    The kernels compute ``f_b / T (s_b - m)`` with ``s_b = c_b . g``, ``m = sum w s / W`` and ``f_b = w_b / W``, from
+    weights ``w_b (1 + r_b)`` and their sum W. To first order in each:
+
+    - s_b, two products and a sum, errs by 2 u of ``a_b = |c_b,u g_u| + |c_b,v g_v|``.
+    - m errs by the weights, each pulling it by ``f_b r_b |s_b - m|``; by the s_b; by the rounding of the two sums; and
+      by 2 u of itself, the reciprocal of W and the product with it. The difference ``s_b - m`` errs by both.
+    - f_b / T errs by r_b, and by the error of W: that of the weights, each by its share, and its own rounding.
+    - Six roundings more, of factors: 1 / W, 1 / T, their product, that with w_b, the difference, and the last product.
+
+    A weight below 2^-125 may count as zero, in f_b as well as in both sums.
     """
-    seen, g = as_seen(logits), as_float64(upstream)
-    expected = reference.annealed_mean_gradient(g, seen, bins, temperature=temperature, axis=axis)
-    slopes = np.abs(np.moveaxis(g, axis, -1) @ bins.colors.T.astype(np.float64)).max(axis=-1)
+    colors = bins.colors.astype(np.float64)
+    w, relative = _weights(logits, temperature, arithmetic)
+    total = w.sum(axis=-1, keepdims=True)
+    f = w / total
+    slope, size = g @ colors.T, np.abs(g) @ np.abs(colors).T
+    mean = (f * slope).sum(axis=-1, keepdims=True)
+    distance = np.abs(slope - mean)
+    of_total = (f * relative).sum(axis=-1, keepdims=True) + (sum_error(w)[..., None] / total)
+    of_sums = sum_error(w * size)[..., None] / total + np.abs(mean) * sum_error(w)[..., None] / total
+    pulled = (f * (relative * distance + 2 * u * size)).sum(axis=-1, keepdims=True)
+    of_mean = (pulled + of_sums) / (1 - of_total) + 2 * u * np.abs(mean)
+    growth = (1 + relative) / (1 - of_total) * (1 + u) ** 6
+    bound = f * (distance * (growth - 1) + (2 * u * size + of_mean) * growth)
+    flushed = 8 * (bins.n + 1) * SMALLEST_NORMAL * size.max(axis=-1, keepdims=True)
+    return (bound + flushed) / temperature
+
+
+def assert_annealed_gradient_close(
+    gradient: Any,
+    upstream: Any,
+    logits: Any,
+    bins: reference.ColorBins,
+    *,
+    temperature: float,
+    axis: int = -3,
+    arithmetic: Arithmetic = FLOAT32,
+) -> None:
+    """``d chroma / d x_b . g = f_b (c_b - chroma) . g / T`` for g = `upstream`, NaN where that is NaN."""
+    seen, g = (np.moveaxis(as_seen(array), axis, -1) for array in (logits, upstream))
+    expected = reference.annealed_mean_gradient(g, seen, bins, temperature=temperature, axis=-1)
     half_ulp, smallest = HALF_ULP[str(gradient.dtype).removeprefix("torch.")]
-    bound = np.expand_dims((4 * bins.n + 29) * u * slopes / temperature, axis)
-    bound = bound + half_ulp * (np.abs(expected) + bound) + smallest + SMALLEST_NORMAL
-    assert_close("gradient", gradient, expected, bound)
+    bound = annealed_gradient_bound(g, seen, bins, temperature, arithmetic) + SMALLEST_NORMAL
+    bound = bound + half_ulp * (np.abs(expected) + bound) + smallest
+    assert_close("gradient", np.moveaxis(as_float64(gradient), axis, -1), expected, bound)
 
 
 # --- RGB --------------------------------------------------------------------------------------------------------------
@@ -456,7 +517,16 @@ class SmoothedTruth:
         assert_close("probabilities", np.where(either, 0, actual), np.where(either, 0, expected), bound)
 
     def assert_rgb(self, rgb: Any, luma: Any, *, levels: float = 1) -> None:
-        """RGB (H, W, 3): ``s^(1/T)`` as weights, with s anywhere within its error."""
+        """RGB (H, W, 3) of the smoothed chroma."""
+        assert_rgb_close(rgb, luma, *self._chroma(), levels=levels)
+
+    def assert_chroma(self, chroma: Any) -> None:
+        """The smoothed chroma (2, H, W), float32."""
+        expected, error = self._chroma()
+        assert_close("chroma", np.moveaxis(as_float64(chroma), -3, -1), expected, error + u * np.abs(expected))
+
+    def _chroma(self) -> tuple[Float, Float]:
+        """The chroma (H, W, 2) with ``s^(1/T)`` as weights, and how far it moves with s anywhere within its error."""
         s, error, colors = self._sum, self._error, self.bins.colors.astype(np.float64)
         with np.errstate(divide="ignore"):
             logs = np.where(self._broken[..., None], np.nan, np.log(s))
@@ -466,7 +536,7 @@ class SmoothedTruth:
             spread = np.where(near[..., None], np.abs(colors - chroma[..., None, :]), 0.0).max(axis=-2)
         else:
             spread = self._annealed_error(s, error, logs, chroma)
-        assert_rgb_close(rgb, luma, chroma, spread, levels=levels)
+        return chroma, spread
 
     def _annealed_error(self, s: Float, error: Float, logs: Float, chroma: Float) -> Float:
         power, top = 1 / self.temperature, np.maximum(s.max(axis=-1, keepdims=True), SMALLEST_NORMAL)

@@ -143,7 +143,7 @@ def check_chroma(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.A
 def _check_gradient(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
     check_chroma(inputs, results, arithmetic)
     compare.assert_annealed_gradient_close(
-        results[1], inputs["upstream"], inputs["logits"], BINS, temperature=TEMPERATURE
+        results[1], inputs["upstream"], inputs["logits"], BINS, temperature=TEMPERATURE, arithmetic=arithmetic
     )
 
 

@@ -46,7 +46,6 @@ LAYOUTS = (
     "unaligned",
     "readonly",
 )
-layouts = st.sampled_from(LAYOUTS)
 
 
 def lay_out(array: Array, layout: str) -> Array:

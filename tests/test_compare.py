@@ -137,6 +137,73 @@ def test_chroma_rejects_nan_and_its_absence() -> None:
         compare.assert_chroma_close(model_chroma(logits), broken, BINS, temperature=T)
 
 
+def model_gradient(g: Any, logits: Any, temperature: float = T, bug: str = "") -> Any:
+    """What a correct float32 kernel computes for `g` (2, H, W), in the order of its operations, with a planted bug."""
+    x, g = logits.astype(F), (g[::-1] if bug == "swapped U and V" else g).astype(F)
+    colors = np.roll(BINS.colors, 1, axis=0) if bug == "off-by-one bin" else BINS.colors
+    scale = F(1 if bug == "no temperature in the softmax" else 1 / temperature)
+    with np.errstate(invalid="ignore", over="ignore"):
+        w = np.exp((x - x.max(axis=0)) * scale)
+        if bug in ROUGH:
+            w = w * (1 + F(ROUGH[bug]) * np.sign(np.cos(np.arange(len(w)))[:, None, None])).astype(F)
+        slope = np.stack([color[0] * g[0] + color[1] * g[1] for color in colors])
+        total, mean = np.zeros_like(g[0]), np.zeros_like(g[0])
+        for one, s in zip(w, slope, strict=True):
+            total, mean = total + one, mean + one * s
+        inverse = F(1) / total
+        mean = F(0) if bug == "no mean" else mean * inverse
+        share = inverse * F(1 if bug == "not divided by T" else 1 / temperature)
+        gradient = w * share * (slope - mean)
+    if bug == "stale buffer":
+        gradient[:, 16:20] = gradient[:, 0:4]
+    if bug == "missing last row":
+        gradient[:, -1] = 0
+    return -gradient if bug == "sign" else gradient
+
+
+ROUGH = {"weights in half precision": 2.0**-11, "weights of 16 bits": 2.0**-16}
+GRADIENT_BUGS = (
+    "swapped U and V", "off-by-one bin", "no temperature in the softmax", "no mean", "not divided by T", "stale buffer",
+    "missing last row", "sign", *ROUGH,
+)  # fmt: skip
+
+
+def upstream() -> Any:
+    return np.random.default_rng(10).standard_normal((2, *SHAPE)).astype(F)
+
+
+@pytest.mark.parametrize("kind", strategies.LOGITS)
+@pytest.mark.parametrize("temperature", [0.05, 0.38, 1.0, 4.0])
+def test_gradient_accepts_float32_arithmetic(kind: str, temperature: float) -> None:
+    logits, g = strategies.make_logits(np.random.default_rng(1), kind, BINS.n, SHAPE), upstream()
+    gradient = model_gradient(g, logits, temperature)
+    gradient[:, ~np.isfinite(logits.max(axis=0))] = np.nan
+    compare.assert_annealed_gradient_close(gradient, g, logits, BINS, temperature=temperature)
+
+
+@of_every_arithmetic
+@pytest.mark.parametrize("bug", GRADIENT_BUGS)
+def test_gradient_rejects(bug: str, arithmetic: compare.Arithmetic) -> None:
+    logits, g = strategies.make_logits(np.random.default_rng(1), "normal3", BINS.n, SHAPE), upstream()
+    with pytest.raises(AssertionError, match="gradient: "):
+        compare.assert_annealed_gradient_close(
+            model_gradient(g, logits, bug=bug), g, logits, BINS, temperature=T, arithmetic=arithmetic
+        )
+
+
+@of_every_arithmetic
+def test_gradient_rejects_a_factor_and_a_single_entry(arithmetic: compare.Arithmetic) -> None:
+    """The bound follows each bin: an entry of an improbable one may err by no more than its own share."""
+    logits, g = strategies.make_logits(np.random.default_rng(1), "normal3", BINS.n, SHAPE), upstream()
+    right = model_gradient(g, logits)
+    single = right.copy()
+    improbable = np.unravel_index(np.abs(right).argmin(), right.shape)
+    single[improbable] += np.abs(right).max() * 1e-6
+    for wrong in (right * F(1 + 2e-5), single):
+        with pytest.raises(AssertionError, match="gradient: "):
+            compare.assert_annealed_gradient_close(wrong, g, logits, BINS, temperature=T, arithmetic=arithmetic)
+
+
 @of_every_arithmetic
 @pytest.mark.parametrize("bug", CHROMA_BUGS)
 def test_decoded_rejects_a_bug_in_the_chroma(bug: str, arithmetic: compare.Arithmetic) -> None:
@@ -213,6 +280,37 @@ def test_float_labels_may_cross_an_edge_only_beside_it() -> None:
     for label in (0, 1, 3):
         with pytest.raises(AssertionError, match="labels: 1 of 1"):
             compare.assert_labels_match(np.array([label]), beside, bins)
+
+
+def test_histogram_rejects() -> None:
+    """Pixels on an edge may lie on either side of it; they are no excuse for the others."""
+    rng = np.random.default_rng(9)
+    colors = 0.9 * rng.random((500, 3)) * [1.0, 0.5, 0.5] + [0.1, 0.0, 0.0]
+    rgb = np.concatenate([colors, np.repeat(rng.random((40, 1)), 3, axis=1)])  # grays: K = 16 has a corner there
+    right = reference.histogram(colors, 16)
+    for grays in ((7, 7), (7, 8), (8, 7), (8, 8)):
+        counts = right.copy()
+        counts[grays] += 40
+        compare.assert_histogram_close(counts, rgb, 16)
+    full = np.unravel_index(right.argmax(), right.shape)
+    moved, lost, twice, far = (counts.copy() for _ in range(4))
+    moved[full] -= 1
+    moved[full[0], full[1] - 1] += 1
+    lost[full] -= 1
+    twice[7, 7] += 40
+    far[8, 8] -= 40
+    far[9, 9] += 40
+    for wrong in (moved, lost, twice, far, counts.T, np.zeros_like(counts)):
+        with pytest.raises(AssertionError, match=r"(counts|the number of pixels): "):
+            compare.assert_histogram_close(wrong, rgb, 16)
+
+
+def test_histograms_of_uint8_have_no_tolerance() -> None:
+    gray = np.full((10, 3), 77, np.uint8)
+    right = reference.histogram(gray, 16)
+    compare.assert_histogram_close(right, gray, 16)
+    with pytest.raises(AssertionError, match="counts: 2 of 256"):
+        compare.assert_histogram_close(np.roll(right, 1), gray, 16)
 
 
 def test_labels_of_uint8_have_no_tolerance() -> None:

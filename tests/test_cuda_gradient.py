@@ -9,7 +9,7 @@ import strategies as make
 from cuda_host.backend import ENGINE
 from fastcolor.kernels import _cuda_engine, _cuda_gradient
 from guarded import Guarded, at_offset
-from test_cuda_loss import Typed, as_dtype, values_of
+from test_cuda_loss import as_dtype, values_of
 
 Array = np.ndarray
 # (images, bins, pixels): 32 bins four pixels a thread, one a thread where these do not fit, and any number of bins.
@@ -40,7 +40,7 @@ def run(slope: Array, x: Array, axis: int, temperature: float = 0.38) -> Array:
     out[...] = 7  # what is not written would show
     _cuda_gradient.annealed_mean_gradient(ENGINE, slope, x, bins, temperature=temperature, axis=axis, out=out)
     guarded.assert_unharmed()
-    named = Typed(values_of(out), "bfloat16" if x.dtype == np.uint16 else str(x.dtype))
+    named = compare.Typed(values_of(out), "bfloat16" if x.dtype == np.uint16 else str(x.dtype))
     compare.assert_annealed_gradient_close(
         named, values_of(slope), values_of(x), bins, temperature=temperature, axis=axis
     )

@@ -64,23 +64,13 @@ def run(x: Array, labels: Array, weights: Array, scale: Array | None = None) -> 
     return loss, gradient
 
 
-class Typed:
-    """An array that names the type which its values were rounded to."""
-
-    def __init__(self, values: Array, dtype: str) -> None:
-        self.values, self.dtype = values, dtype
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
-        return self.values.astype(dtype or np.float64)
-
-
 @pytest.mark.parametrize("layout", ["planar", "channels_last"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_loss_and_gradient_are_the_references(shape: tuple[int, ...], dtype: str, layout: str) -> None:
     x, labels, weights = case(shape, dtype, layout)
     loss, gradient = run(x, labels, weights)
-    named = Typed(values_of(gradient), "bfloat16" if dtype == "uint16" else dtype)
+    named = compare.Typed(values_of(gradient), "bfloat16" if dtype == "uint16" else dtype)
     compare.assert_loss_close(loss, named, values_of(x), labels, weights)
 
 

@@ -308,7 +308,10 @@ def test_gradient_of_the_annealed_mean(
     assert x.grad is not None
     assert x.grad.dtype == dtype
     assert layout == "sliced" or x.grad.stride() == x.stride() or 1 in x.shape
-    compare.assert_annealed_gradient_close(x.grad, g, x, bins, temperature=temperature, axis=axis)
+    arithmetic = compare.arithmetic_of(backend)
+    compare.assert_annealed_gradient_close(
+        x.grad, g, x, bins, temperature=temperature, axis=axis, arithmetic=arithmetic
+    )
 
 
 def test_a_wrong_gradient_is_found() -> None:
@@ -348,7 +351,8 @@ def test_gradients_are_taken_once_and_of_one_pixel_too(backend: str) -> None:
     x = images(backend)[0][:, 0, 0].requires_grad_()
     chroma = fastcolor.annealed_mean(x, BINS, axis=0, backend=backend)
     (gradient,) = torch.autograd.grad(chroma.sum(), x, create_graph=True)
-    compare.assert_annealed_gradient_close(gradient, torch.ones_like(chroma), x, BINS, temperature=0.38, axis=0)
+    g, arithmetic = torch.ones_like(chroma), compare.arithmetic_of(backend)
+    compare.assert_annealed_gradient_close(gradient, g, x, BINS, temperature=0.38, axis=0, arithmetic=arithmetic)
     with pytest.raises(RuntimeError, match=r"^annealed_mean: expected one derivative, got a second"):
         gradient.sum().backward()
 
