@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import compare
 import numpy as np
 import pytest
 import strategies as make
 from cuda_host import exercise
 from cuda_host.backend import ENGINE
+from cuda_host.host_module import HostModule
 from fastcolor.kernels import _arrays, _cuda_decode, _cuda_engine, _cuda_gradient, _cuda_loss
 from guarded import at_offset
 
@@ -35,16 +38,37 @@ def test_wide_indices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_write_beyond_the_result_would_be_seen() -> None:
     for stray in (-1, 12):
-        check = exercise.Check(exercise.target((3,), "float32", 8), 0, 0.0, 8)
+        result = exercise.target((3,), "float32", 8)
+        check = exercise.Check(partial(compare.assert_close, "zeros", result, np.zeros(3), 0), (result,), 8)
         check()
-        memory = check.result
+        memory = result
         while memory.base is not None:
             memory = memory.base
         memory[8 + stray] = 0
         with pytest.raises(AssertionError, match="canaries"):
             check()
-    with pytest.raises(AssertionError, match="from the reference"):
-        exercise.Check(np.ones(3, np.float32), 0, 0.5)()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("share = inverse * over;", "share = inverse;", "gradient: "),
+        ("put(b, b == label ? p - unit : p);", "put(b, p);", "gradient: "),
+        ("(1.0f / 255.0f)", "(past < 64 ? 1.0f / 64.0f : 1.0f / 255.0f)", "(rgb|probabilities): "),
+    ],
+)
+def test_a_wrong_value_would_be_seen(old: str, new: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults that a sum over the bins does not show, and one in a ring of bytes."""
+    rewritten = []
+
+    def module(*, code: str, **settings: Any) -> HostModule:
+        rewritten.append(old in code)
+        return HostModule(code=code.replace(old, new), **settings)
+
+    monkeypatch.setattr(exercise, "HostModule", module)
+    with pytest.raises(AssertionError, match=says):
+        exercise.run((132,), (0,))
+    assert any(rewritten)
 
 
 def test_an_instance_is_compiled_once_for_each_device_and_when_it_is_first_called(

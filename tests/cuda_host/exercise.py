@@ -15,10 +15,12 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+import compare
 import numpy as np
 from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_gradient, _cuda_loss, _cuda_merge, _cuda_smoother
 from fastcolor.kernels._cuda_engine import Engine
 from fastcolor.kernels._cuda_source import OPTIONS
+from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_LAM, DEFAULT_TEMPERATURE
 
 from fastcolor import reference
 
@@ -46,22 +48,23 @@ def placed(values: Array, offset: int = 0) -> Array:
 
 @dataclass
 class Check:
-    """A result and what it shall be within `tolerance`; around one that is `placed` canaries must be left."""
+    """Results that are `placed` at `offset`, and what compares them with the reference: canaries must be left around.
 
-    result: Array
-    expected: Any
-    tolerance: float = 0.0
-    offset: int | None = None
+    The comparators are those of :mod:`compare`, with its derived tolerances.
+    """
+
+    against_reference: Callable[[], None]
+    results: tuple[Array, ...]
+    offset: int
 
     def __call__(self) -> None:
-        if self.offset is not None:
-            memory = self.result
+        for result in self.results:
+            memory = result
             while memory.base is not None:
                 memory = memory.base
-            around = np.delete(memory, np.s_[self.offset : self.offset + self.result.nbytes])
+            around = np.delete(memory, np.s_[self.offset : self.offset + result.nbytes])
             assert (around == CANARY).all(), "the canaries around an output are gone"
-        difference = np.abs(self.result.astype(np.float64) - np.asarray(self.expected, np.float64))
-        assert float(difference.max(initial=0)) <= self.tolerance, f"{difference.max()} from the reference"
+        self.against_reference()
 
 
 def target(shape: tuple[int, ...], dtype: str, offset: int) -> Array:
@@ -84,27 +87,35 @@ def logits_of(n: int, pixels: int, dtype: str, last: bool, offset: int) -> tuple
     return x, x.astype(np.float32), -1 if last else 0
 
 
+def named(result: Array, dtype: str) -> Any:
+    """A result with its type's name; the bits of bfloat16 as the numbers that they are."""
+    values = (result.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else result
+    return compare.Typed(values, dtype)
+
+
 def decoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
     for dtype, n in (("float32", BINS), ("float16", BINS), ("float32", FEW_BINS)):
         bins = bins_of(n)
         for last in (False, True):
             x, values, axis = logits_of(n, pixels, dtype, last, offset)
             luma = placed(rng.random((1, pixels), np.float32), offset)
-            out = (target((1, pixels, 3), "uint8", offset), *(target((1, pixels), "float32", offset) for _ in "ab"))
-            _cuda_decode.decode(engine, x, luma, bins, axis=axis, confidence=True, out=out)
-            expected = reference.decode(values, luma, bins, axis=axis, confidence=True)
-            for result, truth, tolerance in zip(out, expected, (1, 1e-5, np.inf), strict=True):
-                yield Check(result, truth, tolerance, offset)
+            rgb = target((1, pixels, 3), "uint8", offset)
+            top, ratio = (target((1, pixels), "float32", offset) for _ in range(2))
+            _cuda_decode.decode(engine, x, luma, bins, axis=axis, confidence=True, out=(rgb, top, ratio))
+            options: dict[str, Any] = {"temperature": DEFAULT_TEMPERATURE, "axis": axis}
+            yield Check(partial(compare.assert_decoded, rgb, values, luma, bins, **options), (rgb,), offset)
+            yield Check(partial(compare.assert_confidence_close, top, ratio, values, axis=axis), (top, ratio), offset)
             if n == FEW_BINS or dtype == "float16":
                 continue
             chroma = target((1, pixels, 2) if last else (2, 1, pixels), dtype, offset)
             _cuda_decode.annealed_mean(engine, x, bins, axis=axis, out=chroma)
-            yield Check(chroma, reference.annealed_mean(values, bins, axis=axis), 1e-6, offset)
+            yield Check(partial(compare.assert_chroma_close, chroma, values, bins, **options), (chroma,), offset)
     planes = target((3, 1, pixels), "uint8", offset)
     x, values, _ = logits_of(BINS, pixels, "float32", False, offset)
     bins = bins_of(BINS)
     _cuda_decode.decode(engine, x, luma, bins, axis=0, channel_axis=0, out=planes)
-    yield Check(planes, reference.decode(values, luma, bins, axis=0, channel_axis=0), 1, offset)
+    options = {"temperature": DEFAULT_TEMPERATURE, "axis": 0, "channel_axis": 0}
+    yield Check(partial(compare.assert_decoded, planes, values, luma, bins, **options), (planes,), offset)
 
 
 def encoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
@@ -121,12 +132,11 @@ def encoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         axis = 0 if planar else -1
         out = tuple(target((1, pixels), kind, offset) for kind in ("float32", labels, "float32"))
         _cuda_encode.encode(engine, rgb, bins, channel_axis=axis, label_dtype=labels, out=out)
-        expected = reference.encode(rgb, bins, channel_axis=axis)
-        for result, truth, tolerance in zip(out, expected, (1e-6, 0, 1e-5), strict=True):
-            yield Check(result, truth, tolerance, offset)
+        seen = np.moveaxis(rgb, axis, -1)
+        yield Check(partial(compare.assert_encoded, out, seen, bins, DEFAULT_LAM), out, offset)
         for cells in (CELLS, FINE_CELLS) if dtype == "uint8" else ():
             counts = _cuda_encode.histogram(engine, rgb, cells, channel_axis=axis)
-            yield Check(counts, reference.histogram(rgb, cells, channel_axis=axis))
+            yield Check(partial(compare.assert_histogram_close, counts, seen, cells), (), offset)
 
 
 def merging(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
@@ -136,10 +146,11 @@ def merging(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         luma = placed((rng.integers(0, 256, shape) if dtype == "uint8" else rng.random(shape)).astype(dtype), offset)
         rgb = target((*shape, 3), "uint8", offset)
         _cuda_merge.merge(engine, chroma, luma, out=rgb)
-        yield Check(rgb, reference.merge(chroma, luma), 1, offset)
+        yield Check(partial(compare.assert_merged, rgb, chroma, luma), (rgb,), offset)
 
 
 def smoothing(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    """Four frames, then one of which the chroma is asked for; the past frames leave the window of two."""
     for dtype, ring, n, last in (
         ("float32", "float32", BINS, False),
         ("float16", "uint8", BINS, False),
@@ -147,32 +158,44 @@ def smoothing(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         ("bfloat16", "uint8", FEW_BINS, True),
         ("float32", "float32", FEW_BINS, False),
     ):
+        options: dict[str, Any] = {
+            "alpha": DEFAULT_ALPHA,
+            "window": 2,
+            "temperature": DEFAULT_TEMPERATURE,
+            "ring": ring,
+        }
         bins = bins_of(n)
-        smoother = _cuda_smoother.TemporalSmoother(engine, bins, window=2, ring=ring)
-        truth = reference.TemporalSmoother(bins, window=2)
+        smoother, truth = (
+            _cuda_smoother.TemporalSmoother(engine, bins, **options),
+            compare.SmoothedTruth(bins, **options),
+        )
         luma = placed(rng.random((1, pixels), np.float32), offset)
-        for _ in range(4):
+        # What a coarse ring makes of one value may be many levels where the distribution is flat: the bound says where.
+        levels = 1 if ring == "float32" else 255
+        for frame in range(5):
             x, values, axis = logits_of(n, pixels, dtype, last, offset)
-            rgb = target((1, pixels, 3), "uint8", offset)
-            smoother.step(np.moveaxis(x, axis, 0), luma, out=rgb)
-            expected = truth.step(np.moveaxis(values, axis, 0), luma)
-            # How far a coarse ring may be off is for the tests of agreement.
-            yield Check(rgb, expected, 1 if ring == "float32" else 255, offset)
-        yield Check(smoother.probabilities.sum(0), 1, 1e-5)
-    chroma = target((2, 1, pixels), "float32", offset)
-    smoother.chroma(np.moveaxis(x, axis, 0), out=chroma)
-    yield Check(chroma, 0, 1, offset)
+            truth.step(np.moveaxis(values, axis, 0))
+            if frame < 4:
+                rgb = target((1, pixels, 3), "uint8", offset)
+                smoother.step(np.moveaxis(x, axis, 0), luma, out=rgb)
+                yield Check(partial(truth.assert_rgb, rgb, luma, levels=levels), (rgb,), offset)
+            else:
+                chroma = target((2, 1, pixels), "float32", offset)
+                smoother.chroma(np.moveaxis(x, axis, 0), out=chroma)
+                yield Check(partial(truth.assert_chroma, chroma), (chroma,), offset)
+            yield Check(partial(truth.assert_probabilities, smoother.probabilities), (), offset)
 
 
 def gradients(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
     for dtype, n, last in (("float32", BINS, False), ("float16", BINS, True), ("float32", FEW_BINS, True)):
-        x, _, axis = logits_of(n, pixels, dtype, last, offset)
-        slope = placed(np.ones((1, pixels, 2) if last else (2, 1, pixels), dtype), offset)
+        x, values, axis = logits_of(n, pixels, dtype, last, offset)
+        shape = (1, pixels, 2) if last else (2, 1, pixels)
+        slope, bins = placed(rng.standard_normal(shape).astype(dtype), offset), bins_of(n)
         gradient = target(x.shape, dtype, offset)
-        _cuda_gradient.annealed_mean_gradient(engine, slope, x, bins_of(n), axis=axis, out=gradient)
-        # Moving all logits of a pixel alike changes nothing.
-        yield Check(gradient.astype(np.float32).sum(axis), 0, 1e-2)
-        yield Check(gradient, 0, np.inf, offset)
+        _cuda_gradient.annealed_mean_gradient(engine, slope, x, bins, axis=axis, out=gradient)
+        arguments = (gradient, slope, values, bins)
+        options: dict[str, Any] = {"temperature": DEFAULT_TEMPERATURE, "axis": axis}
+        yield Check(partial(compare.assert_annealed_gradient_close, *arguments, **options), (gradient,), offset)
 
 
 def losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
@@ -185,17 +208,18 @@ def losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
     ):
         x, values, axis = logits_of(n, pixels, dtype, last, offset)
         labels = placed(rng.integers(0, n, (1, 1, pixels)).astype(labels_dtype), offset)
-        weights = placed(rng.random((1, 1, pixels), np.float32), offset)
+        weights = placed(rng.random((1, 1, pixels), np.float32) + np.float32(0.1), offset)
+        scale = placed(np.array([1 / weights.sum(dtype=np.float64)], np.float32))
         gradient = target(x.shape, str(x.dtype), offset)
-        scale, factor = placed(np.full(1, 0.5, np.float32)), placed(np.full(1, 2, np.float32))
-        batch = [np.moveaxis(array, axis, 0)[None] for array in (x, gradient)]
-        loss = _cuda_loss.weighted_cross_entropy(engine, batch[0], labels, weights, scale, batch[1])
-        _cuda_loss.scale_unless_one(engine, batch[1], factor)
-        logs = np.moveaxis(values, axis, 0).astype(np.float64)
-        logs = np.log(np.exp(logs).sum(0)) - np.take_along_axis(logs, labels[0][None].astype(np.int64), 0)[0]
-        expected = 0.5 * (weights[0] * logs).sum()
-        yield Check(loss, expected, 1e-4 * expected)
-        yield Check(gradient, 0, np.inf, offset)
+        batch, batch_values, batch_gradient = (np.moveaxis(a, axis, 0)[None] for a in (x, values, gradient))
+        loss = _cuda_loss.weighted_cross_entropy(engine, batch, labels, weights, scale, batch_gradient)
+        arguments = (loss, named(batch_gradient, dtype), batch_values, labels, weights)
+        yield Check(partial(compare.assert_loss_close, *arguments), (gradient,), offset)
+        # A power of two above 1 rounds nothing.
+        before = gradient.copy()
+        _cuda_loss.scale_unless_one(engine, batch_gradient, placed(np.full(1, -2, np.float32)))
+        expected = -2 * np.asarray(named(before, dtype))
+        yield Check(partial(compare.assert_close, "scaled", named(gradient, dtype), expected, 0), (gradient,), offset)
 
 
 ALL = (decoding, encoding, merging, smoothing, gradients, losses)
