@@ -70,7 +70,7 @@ class _Stream:
 
 
 class Host:
-    """The CPU as a device that is always done."""
+    """The CPU as a device that is always done; what memory torch has there, nothing counts."""
 
     name, kind, asynchronous = "cpu", "torch", False
 
@@ -99,14 +99,6 @@ class Host:
                 old.detach().copy_(new.detach())
 
         return results, replay
-
-    def allocated(self) -> int:
-        return 0
-
-    def reset_peak(self) -> None: ...
-
-    def peak(self) -> int:
-        return 0
 
 
 def device_of(backend: str) -> Gpu | Host:
