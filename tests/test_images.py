@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +152,9 @@ def exif(orientation: int = 1) -> bytes:
     return tags.tobytes()
 
 
+@cache
 def profile(space: bytes = b"RGB ") -> bytes:
+    """The same bytes at every call: a new profile has the second in which it was made."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return data[:16] + space + data[20:]
 
