@@ -15,7 +15,7 @@ from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DE
 
 from ._arrays import cast, contiguous, contiguous_like, deliver, empty, is_double, pointer, zeros
 from ._cuda_decode import palette
-from ._cuda_engine import Engine, index_type, index_value, scalar_type
+from ._cuda_engine import Engine, index_type, index_value, is_wide, scalar_type
 from ._cuda_tile import FAST_BINS, THREADS, tile
 from ._layout import planes
 from ._recursion import REFRESH, recursion
@@ -105,8 +105,7 @@ class TemporalSmoother:
         if last or n != FAST_BINS:
             self._tiled(x, last, kinds, tail)
         else:
-            wide = pixels % WIDE == 0 and not any(int(pointer(array)) % 16 for array in (x, *state))
-            each = WIDE if wide else 1
+            each = WIDE if is_wide(WIDE, pixels, (x, *state)) else 1
             expression = f"fc::temporal_planar<{scalar_type(x)}, {n}, {each}, {kinds}"
             self._launch(expression, -(-pixels // each), THREADS, (pointer(x), *tail))
         self._frame += 1

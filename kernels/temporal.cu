@@ -11,8 +11,8 @@ enum Want { RGB = 1, CHROMA = 2, MODE = 4 };  // MODE: T = 0
 constexpr int THREADS = 128;
 // Blocks an SM that the registers must allow; left to itself the compiler spills a few of them to fit in one block more.
 constexpr int WIDE_BLOCKS = 2, NARROW_BLOCKS = 4;
-// Bins of which sums and ring are in flight at once: 40 to 64 KiB on an SM for 8, of which an H200 needs 36. The compiler
-// for sm_120 would spill, and half of it is plenty there.
+// Bins of which sums and ring are in flight at once: 40 to 64 KiB on an SM for 8, where an H200 needs 36. For sm_120 the
+// compiler spills with a ring of bytes, and half is enough there.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
 constexpr int WIDE_GROUP = 4;
 #else

@@ -272,10 +272,14 @@ def assert_chroma_close(
     """Chroma on `axis`, of any float dtype, against the reference on the same rounded logits."""
     seen = np.moveaxis(as_seen(logits), axis, -1)
     expected = reference.annealed_mean(seen, bins, temperature=temperature, axis=-1)
+    _assert_rounded("chroma", actual, expected, chroma_bound(seen, bins, temperature, arithmetic), axis)
+
+
+def _assert_rounded(name: str, actual: Any, expected: Float, bound: Float, axis: int) -> None:
+    """`actual`, whose `axis` is last in the others, was rounded to its own dtype after what `bound` speaks of."""
     half_ulp, smallest = HALF_ULP[str(actual.dtype).removeprefix("torch.")]
-    bound = chroma_bound(seen, bins, temperature, arithmetic)
     bound = bound + half_ulp * (np.abs(expected) + bound) + smallest
-    assert_close("chroma", np.moveaxis(as_float64(actual), axis, -1), expected, bound)
+    assert_close(name, np.moveaxis(as_float64(actual), axis, -1), expected, bound)
 
 
 def annealed_gradient_bound(
@@ -324,10 +328,8 @@ def assert_annealed_gradient_close(
     """``d chroma / d x_b . g = f_b (c_b - chroma) . g / T`` for g = `upstream`, NaN where that is NaN."""
     seen, g = (np.moveaxis(as_seen(array), axis, -1) for array in (logits, upstream))
     expected = reference.annealed_mean_gradient(g, seen, bins, temperature=temperature, axis=-1)
-    half_ulp, smallest = HALF_ULP[str(gradient.dtype).removeprefix("torch.")]
     bound = annealed_gradient_bound(g, seen, bins, temperature, arithmetic) + SMALLEST_NORMAL
-    bound = bound + half_ulp * (np.abs(expected) + bound) + smallest
-    assert_close("gradient", np.moveaxis(as_float64(gradient), axis, -1), expected, bound)
+    _assert_rounded("gradient", gradient, expected, bound, axis)
 
 
 # --- RGB --------------------------------------------------------------------------------------------------------------
