@@ -13,8 +13,8 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet install -c constraints.txt
 # With a GPU everything runs in the environment of PYTHON as it is: it has torch and CuPy for the machine's CUDA.
 GPU_BACKENDS ?= cupy,numba-cuda
 GPU_REPORT ?= runs/test-gpu.json
-GPU_TESTS ?= $(addprefix tests/test_,gpu.py gpu_only.py agreement.py laws.py exhaustive.py loss.py torch_ops.py torch_func.py \
-	gpu_sanitizer.py)
+GPU_TESTS ?= $(addprefix tests/kernels/test_,gpu.py gpu_only.py agreement.py laws.py exhaustive.py gpu_sanitizer.py) \
+	$(addprefix tests/arrays/test_,torch_ops.py torch_func.py) tests/toolkit/test_loss.py
 
 .PHONY: demo test test-gpu check rules bench bench-gpu gpu-ready format clean
 
@@ -39,7 +39,7 @@ check: $(VENV)/.test
 
 rules: $(VENV)/.test
 	$(BIN)/python -m bench sass
-	PYTHONPATH=tests $(BIN)/python -m cuda_host
+	PYTHONPATH=tests/helpers $(BIN)/python -m cuda_host
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import machine, runner
-from .suites import SUITES, of
+from . import runner
+from .measure import machine
+from .suites.registry import SUITES, of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def _report(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench report", description="Report, chart and README table.")
     parser.add_argument("files", nargs="*", type=Path, help="default: every JSON file in bench/results")
     args = parser.parse_args(words)
-    from . import report
+    from .publish import report
 
     files = args.files or sorted((machine.ROOT / "bench/results").glob("*.json"))
     if not files:

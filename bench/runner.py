@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import gpu, inputs, machine, schema, startup
+from .measure import gpu, machine
+from .publish import schema
+from .suites import inputs, startup
 
 # "tuned" keeps freed memory in the process: no page faults on big temporaries, which is half of some ratios.
 MALLOC = {
@@ -69,7 +71,7 @@ def run(
 
 def default_path(suites: Sequence[str], metadata: dict[str, Any], quick: bool) -> Path:
     """``bench/results/<suites>--<machine>--<device>.json``; quick runs stay out of the way of real ones."""
-    from .suites import of
+    from .suites.registry import of
 
     device = metadata["device"]
     names = "all" if set(suites) == set(of(device)) else "+".join(suites)

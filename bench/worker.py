@@ -17,14 +17,15 @@ from typing import Any
 
 import fastcolor
 
-from . import device, suites, timing
 from .cases import Case, Setting
+from .measure import device, timing
+from .suites import registry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, print a line for each result, write all results to ``--out`` as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.worker")
-    parser.add_argument("suites", nargs="+", choices=[name for name in suites.SUITES if name != "startup"])
+    parser.add_argument("suites", nargs="+", choices=[name for name in registry.SUITES if name != "startup"])
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--malloc", required=True)
     parser.add_argument("--quick", action="store_true")
@@ -56,7 +57,7 @@ def run(names: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
     floor = where.floor(setting)
     results = []
     for name in names:
-        for case in suites.cases(name, setting):
+        for case in registry.cases(name, setting):
             start = time.perf_counter()
             measured = timing.measure(selected(case, setting), setting, floor)
             took = time.perf_counter() - start

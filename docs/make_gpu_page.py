@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from cuda_host import traffic, traffic_cases  # noqa: E402
-from fastcolor.kernels._cuda_source import source  # noqa: E402
+from fastcolor.kernels.cupy_cuda.source import source  # noqa: E402
 
-from bench.gpu_model import GPUS, Gpu, Prediction, predict  # noqa: E402
+from bench.measure.gpu_model import GPUS, Gpu, Prediction, predict  # noqa: E402
 from bench.sass import cubin, instances  # noqa: E402
 from bench.sass.figures import Figures  # noqa: E402
 from bench.sass.occupancy import in_flight, resident_warps  # noqa: E402

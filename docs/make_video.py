@@ -20,14 +20,15 @@ import numpy as np
 from PIL import Image
 
 import fastcolor
-from fastcolor import ColorBins, TemporalSmoother, cli, reference
-from fastcolor.colorizer import Colorizer
-from fastcolor.evaluate_video import VARIANTS, evaluate_file, table
-from fastcolor.images import gray_of, luma_of
-from fastcolor.inference import predict
-from fastcolor.sample_clip import RATE, sample_frames, write_sample
-from fastcolor.scenes import CutDetector
-from fastcolor.video import DEFAULT_BATCH, colorize_video
+from fastcolor import ColorBins, TemporalSmoother, reference
+from fastcolor.commands import main as cli
+from fastcolor.evaluation.films import VARIANTS, evaluate_file, table
+from fastcolor.files.images import gray_of, luma_of
+from fastcolor.film.sample_clip import RATE, sample_frames, write_sample
+from fastcolor.film.scenes import CutDetector
+from fastcolor.film.video import DEFAULT_BATCH, colorize_video
+from fastcolor.network.inference import predict
+from fastcolor.photo.colorizer import Colorizer
 
 DOCS = Path(__file__).parent
 START, END = "<!-- measured:start -->", "<!-- measured:end -->"

@@ -17,30 +17,30 @@ except ImportError as error:
         f"fastcolor: expected an installed package, got the bare source folder {__path__[0]}, without reference and "
         "kernels; run `pip install -e .` in the checkout, or import fastcolor from elsewhere"
     ) from None
-from ._dispatch import BackendStatus, backends
+from .arrays.dispatch import BackendStatus, backends
 from .bins import ColorBins
 from .errors import BackendUnavailableError, ImageError, MissingExtraError, VideoError, WeightsError
-from .moments import ChromaMoments
+from .fitting.moments import ChromaMoments
 from .ops import annealed_mean, confidence, decode, encode, histogram, merge
 from .smoother import TemporalSmoother
 
 if TYPE_CHECKING:
-    from .colorizer import colorize
-    from .kernels._threads import get_num_threads, set_num_threads
+    from .film.video import colorize_video
+    from .kernels.numba_cpu.threads import get_num_threads, set_num_threads
     from .loss import weighted_cross_entropy
-    from .unet import ColorUNet, UNetConfig
-    from .video import colorize_video
+    from .network.unet import ColorUNet, UNetConfig
+    from .photo.colorizer import colorize
 
 __version__ = "0.1.0"
 
 # Names whose modules import something heavy: loaded on first use.
 _LAZY = {
-    "ColorUNet": "fastcolor.unet",
-    "UNetConfig": "fastcolor.unet",
-    "colorize": "fastcolor.colorizer",
-    "colorize_video": "fastcolor.video",
-    "get_num_threads": "fastcolor.kernels._threads",
-    "set_num_threads": "fastcolor.kernels._threads",
+    "ColorUNet": "fastcolor.network.unet",
+    "UNetConfig": "fastcolor.network.unet",
+    "colorize": "fastcolor.photo.colorizer",
+    "colorize_video": "fastcolor.film.video",
+    "get_num_threads": "fastcolor.kernels.numba_cpu.threads",
+    "set_num_threads": "fastcolor.kernels.numba_cpu.threads",
     "weighted_cross_entropy": "fastcolor.loss",
 }
 

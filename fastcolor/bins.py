@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from . import _array, _validate
-from ._bins_key import make_key
-from ._files import atomic_path
-from .moments import AUTO_CELLS, ChromaMoments
+from .arrays import checks, kinds
+from .arrays.bins_key import make_key
+from .files.atomic import atomic_path
+from .fitting.moments import AUTO_CELLS, ChromaMoments
 from .reference import bins as _reference
 from .reference.constants import DEFAULT_BINS, DEFAULT_CELLS, DEFAULT_LAM, MAX_BINS, MAX_CELLS
 
@@ -66,7 +66,7 @@ class ColorBins(_reference.ColorBins):
     _key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _validate.bin_table(np.asarray(self.table), len(self.colors))  # before the cast to uint8 could wrap labels
+        checks.bin_table(np.asarray(self.table), len(self.colors))  # before the cast to uint8 could wrap labels
         for name, dtype in (("table", np.uint8), ("colors", np.float32), ("prior", np.float64)):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=dtype, order="C"))
         _check(self)
@@ -180,7 +180,7 @@ class ColorBins(_reference.ColorBins):
         ValueError
             If λ is not in [0, 1].
         """
-        return super().weights(_validate.real("lam", lam, 0.0, 1.0))
+        return super().weights(checks.real("lam", lam, 0.0, 1.0))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ColorBins:
@@ -233,11 +233,11 @@ def sizes_to_count(cells: int | str, method: str) -> tuple[int, ...]:
 
 def check_fit_options(n: int, cells: int | str, method: str, centers: str) -> None:
     """Raise before the first image is read, not after the last."""
-    _validate.integer("n", n, 1, MAX_BINS)
+    checks.integer("n", n, 1, MAX_BINS)
     if cells != "auto":
-        _validate.integer("cells", cells, 1, MAX_CELLS)
-    _validate.choice("method", method, METHODS)
-    _validate.choice("centers", centers, CENTERS)
+        checks.integer("cells", cells, 1, MAX_CELLS)
+    checks.choice("method", method, METHODS)
+    checks.choice("centers", centers, CENTERS)
 
 
 def _least_error(moments: ChromaMoments, n: int, method: str, centers: str) -> int:
@@ -258,19 +258,19 @@ def _check(bins: ColorBins) -> None:
 
 
 def _each(images: Any) -> Iterable[Any]:
-    one = isinstance(images, (str, os.PathLike)) or _array.kind(images) is not None
+    one = isinstance(images, (str, os.PathLike)) or kinds.kind(images) is not None
     return [images] if one else images
 
 
 def _pixels(image: Any) -> np.ndarray:
     """RGB uint8 (..., 3) of an array or of a file."""
     if isinstance(image, (str, os.PathLike)):
-        from .images import read_photo
+        from .files.images import read_photo
 
         photo = read_photo(image)
         return np.zeros((*photo.luma.shape, 3), np.uint8) if photo.rgb is None else photo.rgb  # all grays are alike
-    _validate.arrays(images=image)
-    _validate.dtype("images", image, ("uint8",))
-    _validate.ndim("images", image, 1)
-    _validate.size_on_axis("images", image, -1, "axis", 3)
-    return _array.as_numpy(image)
+    checks.arrays(images=image)
+    checks.dtype("images", image, ("uint8",))
+    checks.ndim("images", image, 1)
+    checks.size_on_axis("images", image, -1, "axis", 3)
+    return kinds.as_numpy(image)

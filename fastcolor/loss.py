@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import _validate
-from ._array import traced
-from ._dispatch import choose
-from ._run_gradient import checked_labels, loss_and_gradient, scale_in_place
-from ._torch_func import scaled_once
+from .arrays import checks
+from .arrays.dispatch import choose
+from .arrays.kinds import traced
+from .arrays.run_gradient import checked_labels, loss_and_gradient, scale_in_place
+from .arrays.torch_func import scaled_once
 from .errors import BackendUnavailableError
 from .reference.constants import MAX_BINS
 
 _INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-_REALS = (*_validate.LOGIT_DTYPES, "bool", *_INTEGERS)
+_REALS = (*checks.LOGIT_DTYPES, "bool", *_INTEGERS)
 
 # What the kernels take; anything else is left to torch, on the same device.
 _FUSED = {
@@ -80,9 +80,9 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
         if not traced(logits):
             loss: Tensor = _Fused.apply(logits, labels, pixel.detach(), logits[:0] * 1)
             return loss
-        from . import _torch_ops
+        from .arrays import torch_ops
 
-        return _torch_ops.weighted_cross_entropy(logits, labels, pixel.detach(), _validate.wants_gradient(logits))
+        return torch_ops.weighted_cross_entropy(logits, labels, pixel.detach(), checks.wants_gradient(logits))
     mass = pixel.sum(dtype=torch.float64)
     losses = cross_entropies(logits.to(precise), _checked(labels, logits.shape[1])) * pixel
     return losses.sum() / mass.to(precise).clamp_min(torch.finfo(precise).tiny)
@@ -101,9 +101,9 @@ def _checked(labels: Tensor, n: int) -> Tensor:
         return labels.long()
     if not traced(labels):
         return checked_labels(labels, n)
-    from . import _torch_ops
+    from .arrays import torch_ops
 
-    return _torch_ops.checked_labels(labels, n)
+    return torch_ops.checked_labels(labels, n)
 
 
 def _is_fused(logits: Tensor) -> bool:
@@ -125,14 +125,14 @@ def _check(logits: Any, labels: Any, weights: Any, mask: Any) -> None:
     named = {"logits": logits, "labels": labels, "weights": weights}
     if mask is not None:
         named["mask"] = mask
-    _validate.tensors(**named)
-    _validate.dtype("logits", logits, _validate.LOGIT_DTYPES)
-    _validate.dtype("labels", labels, _INTEGERS, "labels are the numbers of bins")
+    checks.tensors(**named)
+    checks.dtype("logits", logits, checks.LOGIT_DTYPES)
+    checks.dtype("labels", labels, _INTEGERS, "labels are the numbers of bins")
     for name in ("weights", "mask"):
         if name in named:
-            _validate.dtype(name, named[name], _REALS)
-            _validate.no_gradient("weighted_cross_entropy", **{name: named[name]})
-    _validate.no_tangent("weighted_cross_entropy", logits=logits)
+            checks.dtype(name, named[name], _REALS)
+            checks.no_gradient("weighted_cross_entropy", **{name: named[name]})
+    checks.no_tangent("weighted_cross_entropy", logits=logits)
     _check_shapes(logits, labels, weights, mask)
 
 
@@ -161,11 +161,11 @@ def _check_shapes(logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor 
     if logits.ndim < 2:
         raise ValueError(f"logits: expected shape (N, n, ...), got {tuple(logits.shape)}; the bins are on axis 1")
     n, pixels = logits.shape[1], (logits.shape[0], *logits.shape[2:])
-    _validate.shape("labels", labels, pixels, "it must be the shape of logits without the bins")
+    checks.shape("labels", labels, pixels, "it must be the shape of logits without the bins")
     if tuple(weights.shape) not in (pixels, (n,)):
         raise ValueError(
             f"weights: expected shape {pixels} or ({n},), got {tuple(weights.shape)}; one for each pixel, as encode "
             "gives it, or one for each bin"
         )
     if mask is not None:
-        _validate.shape("mask", mask, pixels, "it must be the shape of labels")
+        checks.shape("mask", mask, pixels, "it must be the shape of labels")

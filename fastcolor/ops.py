@@ -10,10 +10,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from . import _run, _validate
-from ._array import traced
-from ._prepare import check_logits
-from .kernels._host import without
+from .arrays import checks
+from .arrays import run as _run
+from .arrays.kinds import traced
+from .arrays.prepare import check_logits
+from .kernels.common.host import without
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE, MAX_BINS, MAX_CELLS
 
@@ -73,14 +74,14 @@ def encode(
     >>> labels.shape, labels.dtype, round(float(luma[0, 0]), 4)
     ((2, 2), dtype('uint8'), 0.502)
     """
-    _validate.arrays(rgb=rgb)
-    _validate.dtype("rgb", rgb, _validate.RGB_DTYPES, _validate.UNITS)
-    _validate.ndim("rgb", rgb, 1)
-    axis = _validate.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
-    _validate.color_bins(bins)
-    lam = _validate.real("lam", lam, 0.0, 1.0)
-    _validate.choice("label_dtype", label_dtype, _validate.LABEL_DTYPES)
-    _validate.no_gradient("encode", rgb=rgb)
+    checks.arrays(rgb=rgb)
+    checks.dtype("rgb", rgb, checks.RGB_DTYPES, checks.UNITS)
+    checks.ndim("rgb", rgb, 1)
+    axis = checks.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
+    checks.color_bins(bins)
+    lam = checks.real("lam", lam, 0.0, 1.0)
+    checks.choice("label_dtype", label_dtype, checks.LABEL_DTYPES)
+    checks.no_gradient("encode", rgb=rgb)
     parts: tuple[Any, Any, Any] = _route(rgb).encode(rgb, bins, lam, label_dtype, axis, backend)
     return parts
 
@@ -122,12 +123,12 @@ def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "a
     >>> int(fastcolor.histogram(np.zeros((4, 5, 3), np.uint8), 17)[8, 8])
     20
     """
-    _validate.arrays(rgb=rgb)
-    _validate.dtype("rgb", rgb, _validate.RGB_DTYPES, _validate.UNITS)
-    _validate.ndim("rgb", rgb, 1)
-    axis = _validate.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
-    cells = _validate.integer("cells", cells, 1, MAX_CELLS)
-    _validate.no_gradient("histogram", rgb=rgb)
+    checks.arrays(rgb=rgb)
+    checks.dtype("rgb", rgb, checks.RGB_DTYPES, checks.UNITS)
+    checks.ndim("rgb", rgb, 1)
+    axis = checks.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
+    cells = checks.integer("cells", cells, 1, MAX_CELLS)
+    checks.no_gradient("histogram", rgb=rgb)
     return _route(rgb).histogram(rgb, cells, axis, backend)
 
 
@@ -190,9 +191,9 @@ def annealed_mean(
     True
     """
     where = check_logits(logits, axis, bins)
-    temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
-    _validate.no_tangent("annealed_mean", logits=logits)
-    differentiable = _validate.wants_gradient(logits)
+    temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+    checks.no_tangent("annealed_mean", logits=logits)
+    differentiable = checks.wants_gradient(logits)
     if differentiable and temperature == 0:
         raise ValueError("temperature: expected T > 0 for logits that require a gradient, got 0; the mode has none")
     return _route(logits, differentiable).annealed_mean(logits, bins, temperature, where, backend, out)
@@ -236,10 +237,10 @@ def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[A
     >>> round(float(top[0, 0]), 4), round(float(ratio[0, 0]), 4)
     (0.6, 2.0)
     """
-    _validate.arrays(logits=logits)
-    _validate.dtype("logits", logits, _validate.LOGIT_DTYPES)
-    where = _validate.axis("axis", axis, logits.ndim)
-    _validate.no_gradient("confidence", logits=logits)
+    checks.arrays(logits=logits)
+    checks.dtype("logits", logits, checks.LOGIT_DTYPES)
+    where = checks.axis("axis", axis, logits.ndim)
+    checks.no_gradient("confidence", logits=logits)
     if not 1 <= logits.shape[where] <= MAX_BINS:
         raise ValueError(f"logits: expected 1 to {MAX_BINS} bins on axis {axis}, got {tuple(logits.shape)}")
     maps: tuple[Any, Any] = _route(logits).confidence(logits, where, backend)
@@ -308,13 +309,13 @@ def decode(
     (4, 6, 3)
     """
     where = check_logits(logits, axis, bins)
-    _validate.arrays(logits=logits, luma=luma)
-    _validate.dtype("luma", luma, _validate.LUMA_DTYPES, _validate.UNITS)
+    checks.arrays(logits=logits, luma=luma)
+    checks.dtype("luma", luma, checks.LUMA_DTYPES, checks.UNITS)
     pixels = without(logits.shape, where)
-    _validate.shape("luma", luma, pixels, "it must be the shape of logits without the bins")
-    channel = _validate.axis("channel_axis", channel_axis, logits.ndim)
-    temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
-    _validate.no_gradient("decode", logits=logits, luma=luma)
+    checks.shape("luma", luma, pixels, "it must be the shape of logits without the bins")
+    channel = checks.axis("channel_axis", channel_axis, logits.ndim)
+    temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+    checks.no_gradient("decode", logits=logits, luma=luma)
     run = _route(logits).decode
     return run(logits, luma, bins, temperature, where, channel, bool(confidence), backend, out)
 
@@ -358,13 +359,13 @@ def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
     >>> fastcolor.merge(np.zeros((2, 8, 8), np.float32), np.full((100, 80), 99, np.uint8))[0, 0].tolist()
     [99, 99, 99]
     """
-    _validate.arrays(chroma=chroma, luma=luma)
-    _validate.dtype("chroma", chroma, _validate.CHROMA_DTYPES)
-    _validate.dtype("luma", luma, _validate.LUMA_DTYPES, _validate.UNITS)
-    _validate.ndim("luma", luma, 2, 2)
-    _validate.ndim("chroma", chroma, 3, 3)
-    _validate.size_on_axis("chroma", chroma, -3, "axis", 2)
-    _validate.no_gradient("merge", chroma=chroma, luma=luma)
+    checks.arrays(chroma=chroma, luma=luma)
+    checks.dtype("chroma", chroma, checks.CHROMA_DTYPES)
+    checks.dtype("luma", luma, checks.LUMA_DTYPES, checks.UNITS)
+    checks.ndim("luma", luma, 2, 2)
+    checks.ndim("chroma", chroma, 3, 3)
+    checks.size_on_axis("chroma", chroma, -3, "axis", 2)
+    checks.no_gradient("merge", chroma=chroma, luma=luma)
     return _route(luma).merge(chroma, luma, backend)
 
 
@@ -372,6 +373,6 @@ def _route(array: Any, differentiable: bool = False) -> ModuleType:
     """What does the work: operators of torch where it traces or differentiates, else kernels called directly."""
     if not (differentiable or traced(array)):
         return _run
-    from . import _torch_ops
+    from .arrays import torch_ops
 
-    return _torch_ops
+    return torch_ops

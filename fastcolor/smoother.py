@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import _array, _validate
-from ._array import native, traced
-from ._dispatch import choose, known
-from ._prepare import check_logits, float32_or_uint8, result
-from .kernels._arrays import is_capturing
+from .arrays import checks, kinds
+from .arrays.dispatch import choose, known
+from .arrays.kinds import native, traced
+from .arrays.prepare import check_logits, float32_or_uint8, result
+from .kernels.common.device_arrays import is_capturing
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
@@ -66,12 +66,12 @@ class TemporalSmoother:
         ring: str = "float32",
         backend: str = "auto",
     ) -> None:
-        _validate.color_bins(bins)
-        _validate.choice("ring", ring, _validate.RINGS)
+        checks.color_bins(bins)
+        checks.choice("ring", ring, checks.RINGS)
         self.bins, self.backend, self.ring = bins, backend, ring
-        self.alpha = _validate.real("alpha", alpha, 0.0)
-        self.window = _validate.integer("window", window, 0)
-        self.temperature = _validate.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+        self.alpha = checks.real("alpha", alpha, 0.0)
+        self.window = checks.integer("window", window, 0)
+        self.temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
         self._kernel: Any = None
         self._like: Any = None  # an empty array that remembers kind and device
         self._shape: tuple[int, ...] | None = None
@@ -107,8 +107,8 @@ class TemporalSmoother:
 
     def _step(self, logits: Any, luma: Any, out: Any) -> Any:
         self._check(logits, luma=luma)
-        _validate.dtype("luma", luma, _validate.LUMA_DTYPES, _validate.UNITS)
-        _validate.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
+        checks.dtype("luma", luma, checks.LUMA_DTYPES, checks.UNITS)
+        checks.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
         out = result("out", out, logits, (*luma.shape, 3), "uint8")
         self._advance(lambda kernel: kernel.step(native(logits), float32_or_uint8(luma), out=native(out)), logits)
         return out
@@ -141,12 +141,12 @@ class TemporalSmoother:
 
     def _check(self, logits: Any, **others: Any) -> None:
         check_logits(logits, -3, self.bins)
-        _validate.ndim("logits", logits, 3, 3)
-        _validate.arrays(logits=logits, **others)
-        _validate.no_gradient("TemporalSmoother", logits=logits, **others)
+        checks.ndim("logits", logits, 3, 3)
+        checks.arrays(logits=logits, **others)
+        checks.no_gradient("TemporalSmoother", logits=logits, **others)
         if self._shape is not None:
-            _validate.shape("logits", logits, self._shape, "frames must not change their shape; reset() starts anew")
-            _validate.arrays(**{"the frames before": self._like, "logits": logits})
+            checks.shape("logits", logits, self._shape, "frames must not change their shape; reset() starts anew")
+            checks.arrays(**{"the frames before": self._like, "logits": logits})
         if traced(logits) or is_capturing(logits):
             raise RuntimeError(
                 "TemporalSmoother: expected a frame to add now, got one to be recorded (torch.export or a CUDA graph), "
@@ -163,11 +163,11 @@ class TemporalSmoother:
         if kernel is not None:
             run(kernel)
         self._kernel, self._shape = kernel, tuple(logits.shape)
-        self._like = _array.empty(logits, (0,), "float32")
+        self._like = kinds.empty(logits, (0,), "float32")
 
     def _start(self, logits: Any) -> Any:
         """The state of a film of such frames; None if they have no pixels."""
-        module = choose(self.backend, _array.device(logits), "TemporalSmoother")
+        module = choose(self.backend, kinds.device(logits), "TemporalSmoother")
         if 0 in logits.shape:
             return None
         return module.TemporalSmoother(
@@ -186,14 +186,14 @@ class TemporalSmoother:
         if self._shape is None:
             raise RuntimeError("probabilities: expected at least one step() before; no frame has been seen")
         if self._kernel is None:
-            return _array.empty(self._like, self._shape, "float32")
-        return _array.adopt(self._like, self._kernel.probabilities)
+            return kinds.empty(self._like, self._shape, "float32")
+        return kinds.adopt(self._like, self._kernel.probabilities)
 
 
 def _now(function: Callable[..., Any], logits: Any, *others: Any) -> Any:
     """The call, kept out of code that torch compiles."""
     if not traced(logits):
         return function(logits, *others)
-    from ._torch_ops import eagerly
+    from .arrays.torch_ops import eagerly
 
     return eagerly(function, logits, *others)

@@ -13,7 +13,7 @@ import report
 import strategies
 from cuda_host import backend as cuda_host
 from cuda_host.build import available
-from fastcolor.kernels import _registry
+from fastcolor.kernels import registry
 
 # Compiling takes seconds, so that deadlines say nothing: off once, here, for every profile.
 hypothesis.settings.register_profile("dev", deadline=None, max_examples=25)
@@ -57,15 +57,15 @@ def tested_backends() -> tuple[list[str], dict[str, str]]:
     """
     explicit = os.environ.get("FASTCOLOR_TEST_BACKENDS")
     if explicit is None:
-        return [name for name in _registry.BACKENDS if _registry.unavailable_because(name) is None], {}
+        return [name for name in registry.BACKENDS if registry.unavailable_because(name) is None], {}
     names = [name.strip() for name in explicit.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in _registry.BACKENDS]:
+    if unknown := [name for name in names if name not in registry.BACKENDS]:
         raise pytest.UsageError(
-            f"FASTCOLOR_TEST_BACKENDS: expected some of {list(_registry.BACKENDS)}, got {unknown[0]!r}"
+            f"FASTCOLOR_TEST_BACKENDS: expected some of {list(registry.BACKENDS)}, got {unknown[0]!r}"
         )
     if not names:
         raise pytest.UsageError("FASTCOLOR_TEST_BACKENDS: expected at least one backend, got an empty list")
-    reasons = {name: str(reason) for name in names if (reason := _registry.unavailable_because(name)) is not None}
+    reasons = {name: str(reason) for name in names if (reason := registry.unavailable_because(name)) is not None}
     running = [name for name in names if name not in reasons]
     if reasons and not (REQUIRE_GPU and running):
         raise pytest.UsageError("; ".join(map(_absent, reasons.items())))
@@ -79,7 +79,7 @@ def _absent(item: tuple[str, str]) -> str:
 
 def lacking(backend: str) -> list[str]:
     """The operations that a backend does not have."""
-    return [op for op in OPS if not hasattr(_registry.load(backend), op)]
+    return [op for op in OPS if not hasattr(registry.load(backend), op)]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -111,9 +111,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     names = config.stash[_BACKENDS]
     lines = [f"fastcolor: backends {', '.join(names) or 'NONE'}; hypothesis profile {PROFILE}"]
     lines += [f"fastcolor: {name} has no {', '.join(lacking(name))}" for name in names if lacking(name)]
-    for name in _registry.BACKENDS:
+    for name in registry.BACKENDS:
         if name not in names:
-            reason = _registry.unavailable_because(name) or "FASTCOLOR_TEST_BACKENDS does not name it"
+            reason = registry.unavailable_because(name) or "FASTCOLOR_TEST_BACKENDS does not name it"
             lines.append(f"fastcolor: {name} is not tested: {reason}")
     return lines
 
@@ -127,7 +127,7 @@ def backends_for(item: Any, names: list[str]) -> list[str]:
     if unknown := ops - set(OPS):
         raise pytest.UsageError(f"ops: expected some of {OPS}, got {sorted(unknown)}")
     devices = {device for mark in item.iter_markers("devices") for device in mark.args} or {"cpu", "cuda"}
-    fitting = (name for name in names if devices & set(_registry.BACKENDS[name].devices))
+    fitting = (name for name in names if devices & set(registry.BACKENDS[name].devices))
     return [name for name in fitting if not ops & set(lacking(name))]
 
 
@@ -135,7 +135,7 @@ def rows_of(item: Any, backends: list[str]) -> Iterator[tuple[Any, ...]]:
     """(backend, kind, ...): each backend with the arrays that lie where it runs, and the values of ``arrays``."""
     mark = item.get_closest_marker("arrays")
     for backend in backends:
-        for kind in (kind for device in _registry.BACKENDS[backend].devices for kind in strategies.KINDS_ON[device]):
+        for kind in (kind for device in registry.BACKENDS[backend].devices for kind in strategies.KINDS_ON[device]):
             for values in mark.args[1](kind) if mark else [()]:
                 yield (backend, kind, *(values if isinstance(values, tuple) else (values,)))
 
@@ -192,5 +192,5 @@ def no_gpu(backend: str | None) -> str | None:
 
     if not torch.cuda.is_available():
         return "torch sees no CUDA device"
-    error = _registry.unavailable_because(backend) if backend else None
+    error = registry.unavailable_because(backend) if backend else None
     return error and f"{backend} does not run here: {error}"

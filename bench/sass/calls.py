@@ -7,8 +7,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from fastcolor.kernels import _cuda_decode, _cuda_encode, _cuda_gradient, _cuda_loss, _cuda_merge, _cuda_smoother
-from fastcolor.kernels._cuda_engine import Engine
+from fastcolor.kernels.cupy_cuda import decode as cuda_decode
+from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
+from fastcolor.kernels.cupy_cuda import loss, temporal
+from fastcolor.kernels.cupy_cuda import merge as cuda_merge
+from fastcolor.kernels.cupy_cuda.engine import Engine
 
 from fastcolor import ColorBins
 
@@ -26,24 +30,24 @@ def _luma(x: Any, axis: int, dtype: str = "float32") -> Any:
 
 
 def _decode(engine: Engine, x: Any, axis: int, bins: ColorBins, *, luma: str = "float32", **options: Any) -> None:
-    _cuda_decode.decode(engine, x, _luma(x, axis, luma), bins, axis=axis, **options)
+    cuda_decode.decode(engine, x, _luma(x, axis, luma), bins, axis=axis, **options)
 
 
 def _annealed_mean(engine: Engine, x: Any, axis: int, bins: ColorBins, *, temperature: float = 0.38) -> None:
-    _cuda_decode.annealed_mean(engine, x, bins, axis=axis, temperature=temperature)
+    cuda_decode.annealed_mean(engine, x, bins, axis=axis, temperature=temperature)
 
 
 def _confidence(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
-    _cuda_decode.confidence(engine, x, axis=axis)
+    cuda_decode.confidence(engine, x, axis=axis)
 
 
 def _temporal(engine: Engine, x: Any, axis: int, bins: ColorBins, *, ring: str) -> None:
-    smoother = _cuda_smoother.TemporalSmoother(engine, bins, ring=ring, window=2)
+    smoother = temporal.TemporalSmoother(engine, bins, ring=ring, window=2)
     smoother.step(np.moveaxis(x, axis, 0), _luma(x, axis))
 
 
 def _temporal_chroma(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
-    smoother = _cuda_smoother.TemporalSmoother(engine, bins, window=2)
+    smoother = temporal.TemporalSmoother(engine, bins, window=2)
     smoother.chroma(np.moveaxis(x, axis, 0))
     _ = smoother.probabilities
 
@@ -51,28 +55,28 @@ def _temporal_chroma(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None
 def _loss(engine: Engine, x: Any, axis: int, bins: ColorBins, *, gradient: bool, labels: str = "uint8") -> None:
     batch, weights, scale = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None], np.ones(1, np.float32)
     target = np.zeros_like(batch) if gradient else None
-    _cuda_loss.weighted_cross_entropy(engine, batch, weights.astype(labels), weights, scale, target)
+    loss.weighted_cross_entropy(engine, batch, weights.astype(labels), weights, scale, target)
     if target is not None:
-        _cuda_loss.scale_unless_one(engine, target, scale)
+        loss.scale_unless_one(engine, target, scale)
 
 
 def _gradient(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
     slope = np.zeros((*x.shape[:axis], 2, *x.shape[axis + 1 :]), x.dtype)
-    _cuda_gradient.annealed_mean_gradient(engine, slope, x, bins, axis=axis, out=np.zeros_like(x))
+    cuda_gradient.annealed_mean_gradient(engine, slope, x, bins, axis=axis, out=np.zeros_like(x))
 
 
 def _encode(engine: Engine, rgb: Any, axis: int, bins: ColorBins, *, label_dtype: str) -> None:
-    _cuda_encode.encode(engine, rgb, bins, channel_axis=axis, label_dtype=label_dtype)
+    cuda_encode.encode(engine, rgb, bins, channel_axis=axis, label_dtype=label_dtype)
 
 
 def _histogram(engine: Engine, rgb: Any, axis: int, bins: ColorBins, *, cells: int) -> None:
-    _cuda_encode.histogram(engine, rgb, cells, channel_axis=axis)
+    cuda_encode.histogram(engine, rgb, cells, channel_axis=axis)
 
 
 def merge(engine: Engine, luma: Any) -> None:
     """Chroma of an eighth of the size onto `luma`, as of a network that sees a small photograph."""
     height, width = luma.shape
-    _cuda_merge.merge(engine, np.zeros((2, height // 8, width // 8), np.float32), luma)
+    cuda_merge.merge(engine, np.zeros((2, height // 8, width // 8), np.float32), luma)
 
 
 OF_LOGITS: dict[str, Callable[..., None]] = {

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fastcolor.kernels._cuda_source import source
+from fastcolor.kernels.cupy_cuda.source import source
 
 from . import cubin, occupancy, rules
 from .figures import figures

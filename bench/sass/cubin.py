@@ -11,7 +11,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastcolor.kernels._cuda_source import OPTIONS
+from fastcolor.kernels.cupy_cuda.source import OPTIONS
 
 EXTRA = "pip install 'fastcolor[kernel-check]' (Linux)"
 WHEELS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvdisasm", "nvidia-cuda-cuobjdump")

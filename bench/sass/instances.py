@@ -12,8 +12,8 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastcolor.kernels._cuda_engine import Engine
-from fastcolor.kernels._cuda_tile import FAST_BINS
+from fastcolor.kernels.cupy_cuda.engine import Engine
+from fastcolor.kernels.cupy_cuda.tile import FAST_BINS
 
 from . import calls
 

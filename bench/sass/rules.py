@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from fastcolor.kernels._cuda_source import source
+from fastcolor.kernels.cupy_cuda.source import source
 
 from .expectations import Expectation, expectation
 from .figures import Figures

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from bench.schema import write_text
+from bench.publish.schema import write_text
 
 from . import cubin
 from .figures import Figures, figures

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from .._targets import Job, check_new, plan
-from ..colorizer import DEFAULT_MODEL, Colorizer, Prediction
-from ..figures import confidence_map, contact_sheet, enlarged
-from ..images import DEFAULT_QUALITY, Photo, check_writable_format, gray_of, pixel_limit, read_photo, write_photo
+from ..files.images import DEFAULT_QUALITY, Photo, check_writable_format, gray_of, pixel_limit, read_photo, write_photo
 from ..ops import merge
+from ..photo.colorizer import DEFAULT_MODEL, Colorizer, Prediction
+from ..photo.targets import Job, check_new, plan
+from ..plots.figures import confidence_map, contact_sheet, enlarged
 
 BATCH = 8  # photographs in one pass of the network
 WAITING_PIXELS = 16_000_000  # kept in memory while a batch fills

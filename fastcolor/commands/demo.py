@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..colorizer import DEFAULT_MODEL, Colorizer
-from ..figures import confidence_map, contact_sheet, enlarged
-from ..images import Photo, check_writable_format, gray_of, read_photo, write_photo
+from ..files.images import Photo, check_writable_format, gray_of, read_photo, write_photo
 from ..ops import merge
+from ..photo.colorizer import DEFAULT_MODEL, Colorizer
+from ..plots.figures import confidence_map, contact_sheet, enlarged
 
 WIDTH = 480  # of a column
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ..doctor import Report, diagnose
+from ..doctor.advice import Report, diagnose
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

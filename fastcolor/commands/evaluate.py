@@ -6,9 +6,9 @@ import argparse
 import json
 from pathlib import Path
 
-from .._files import atomic_path
-from ..colorizer import DEFAULT_MODEL
 from ..errors import MissingExtraError
+from ..files.atomic import atomic_path
+from ..photo.colorizer import DEFAULT_MODEL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table, write JSON and contact sheet."""
     try:
-        from ..dataset import find_images
-        from ..evaluate import evaluate, sheet, table
-        from ..pretrained import load_model
+        from ..evaluation.photos import evaluate, sheet, table
+        from ..network.pretrained import load_model
+        from ..training.dataset import find_images
     except ImportError as error:
         raise MissingExtraError("fastcolor evaluate", "torch", "torch") from error
     from PIL import Image

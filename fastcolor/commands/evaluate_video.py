@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .._files import atomic_path
-from ..colorizer import DEFAULT_MODEL
-from ..evaluate_video import VARIANTS, evaluate_file, plot, table
+from ..evaluation.films import VARIANTS, evaluate_file, plot, table
+from ..files.atomic import atomic_path
+from ..photo.colorizer import DEFAULT_MODEL
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
 
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("film: expected a film or --sample, got " + ("both" if args.sample else "neither"))
     with tempfile.TemporaryDirectory() as folder:
         if args.sample:
-            from ..sample_clip import write_sample
+            from ..film.sample_clip import write_sample
 
             args.film = str(Path(folder) / "sample.mp4")
             write_sample(args.film)

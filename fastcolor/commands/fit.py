@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..bins import CENTERS, METHODS, ColorBins, check_fit_options, sizes_to_count
-from ..counting import Counted, count_files, find_images
 from ..errors import ImageError
-from ..moments import ChromaMoments
+from ..fitting.counting import Counted, count_files, find_images
+from ..fitting.moments import ChromaMoments
 from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS
 
 _CELLS = {"frequent": DEFAULT_CELLS, "kmeans": 65}  # K-means wants cells that are finer than its bins
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     bins.save(args.output)
     print(f"{args.output}: {bins.n} bins of {bins.cells} x {bins.cells} cells")
     if args.plot:
-        from ..plots import plot_bins
+        from ..plots.curves import plot_bins
 
         plot_bins(bins, args.plot)
         print(f"{args.plot}: plot of the bins")
@@ -131,7 +131,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
         if not os.access(path.parent, os.W_OK):
             raise PermissionError(f"{path}: the folder {path.parent} cannot be written")
     if args.plot:
-        from ..plots import check_plot
+        from ..plots.curves import check_plot
 
         check_plot(args.plot)
 

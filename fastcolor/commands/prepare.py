@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; exit status 1 if a file could not be read."""
-    from ..prepare import prepare
+    from ..training.prepare import prepare
 
     report = prepare(args.folder, args.out, size=args.size, validation=args.validation, seed=args.seed, progress=True)
     print(report)

@@ -31,7 +31,7 @@ _UNSET = argparse.SUPPRESS  # an option that is not given keeps the recipe's val
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of a run; those of :class:`fastcolor.trainer.TrainConfig` have its names."""
+    """Options of a run; those of :class:`fastcolor.training.trainer.TrainConfig` have its names."""
     parser.add_argument("folder", type=Path, help="folder with train/ and val/, see `fastcolor prepare`")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -62,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, or go on with a run."""
     try:
-        from ..train import train
-        from ..trainer import TrainConfig, saved_config
-        from ..unet import UNetConfig
+        from ..network.unet import UNetConfig
+        from ..training.train import train
+        from ..training.trainer import TrainConfig, saved_config
     except ImportError as error:
         raise MissingExtraError("fastcolor train", "torch", "train") from error
     from ..bins import ColorBins

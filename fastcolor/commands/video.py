@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from .._film import Film, FilmFrame
-from .._pipeline import closing_stream
-from .._targets import check_new
-from .._validate import RINGS
-from .._video_io import open_film
-from .._video_write import SUFFIXES, check_film_target, film_writer
-from ..colorizer import DEFAULT_MODEL
-from ..images import gray_of, luma_of
+from ..arrays.checks import RINGS
+from ..files.images import gray_of, luma_of
+from ..film.film import Film, FilmFrame
+from ..film.io import open_film
+from ..film.scenes import DEFAULT_THRESHOLD
+from ..film.video import DEFAULT_BATCH, colorize_video
+from ..film.write import SUFFIXES, check_film_target, film_writer
+from ..photo.colorizer import DEFAULT_MODEL
+from ..photo.pipeline import closing_stream
+from ..photo.targets import check_new
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
-from ..scenes import DEFAULT_THRESHOLD
-from ..video import DEFAULT_BATCH, colorize_video
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +83,7 @@ def _film(args: argparse.Namespace, stack: ExitStack) -> Film:
     if bool(args.input) == args.sample:
         raise ValueError("IN: expected a film or --sample, got " + ("both" if args.sample else "neither"))
     if args.sample:
-        from ..sample_clip import write_sample
+        from ..film.sample_clip import write_sample
 
         args.input = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sample.mp4")
         write_sample(args.input)

@@ -1,0 +1,239 @@
+"""A against B in one process: round robin over all candidates of a case, median and spread, first call apart.
+
+Nothing is timed before its answer has been compared with the reference. What fails is reported as WRONG, without a
+time; a known approximation is timed and flagged with the share of values that it gets wrong.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastcolor
+
+from ..cases import Candidate, Case, Run, Setting, Verdict
+from . import device
+from .clocks import Clock, WallClock
+from .floor import Reads
+
+
+@dataclass
+class Runner:
+    """A function in the round robin, and what its calls took."""
+
+    name: str
+    run: Run
+    estimate: float  # seconds, of the last warm-up call
+    seconds: list[float] = field(default_factory=list)
+    result: Any = None
+    clock: Clock = field(default_factory=WallClock)
+
+    def call(self) -> None:
+        """Call once, on the clock."""
+        seconds, self.result = self.clock.time(self.run)
+        self.seconds.append(seconds)
+
+    def turn(self, burst: int) -> None:
+        """One call off the clock, then `burst` on it.
+
+        The first call finds the caches, and on virtual machines the memory that was just handed back to the system,
+        in the state that another candidate left: that is nobody's steady state.
+        """
+        self.result = None
+        self.run()
+        for _ in range(burst):
+            self.result = None  # the last answer's memory is free again, as it is for a caller who is done with it
+            self.call()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a case may take, `seconds` in all, and the turns of each candidate within it."""
+
+    seconds: float
+    least: int
+    most: int
+
+
+class Plan(NamedTuple):
+    """Turns of a candidate, and timed calls in each."""
+
+    turns: int
+    burst: int
+
+
+QUICK = Budget(0.4, 2, 3)
+FULL = {1: Budget(2.5, 4, 12), 2: Budget(1.5, 3, 6)}  # two threads are reported, not gated
+GPU = Budget(2.5, 8, 30)  # of the device's own seconds: flushing comes on top
+BURST, SLOW = 3, 0.1  # timed calls a turn, and the seconds from which on one is enough
+
+
+def budget(setting: Setting) -> Budget:
+    """The budget of a case under `setting`."""
+    if setting.quick:
+        return QUICK
+    return GPU if device.place(setting.device).gpu else FULL.get(setting.threads, FULL[2])
+
+
+def plan(estimates: Sequence[float], limit: Budget) -> list[Plan]:
+    """An equal share of the time for each candidate, at least `least` turns, at most `most`.
+
+    >>> plan([0.001, 0.5], Budget(2.0, 4, 12))
+    [Plan(turns=12, burst=3), Plan(turns=4, burst=1)]
+    """
+    share = limit.seconds / max(len(estimates), 1)
+    bursts = [1 if seconds > SLOW else BURST for seconds in estimates]
+    turns = [math.floor(share / ((b + 1) * max(s, 1e-9))) for s, b in zip(estimates, bursts, strict=True)]
+    return [Plan(min(limit.most, max(limit.least, t)), b) for t, b in zip(turns, bursts, strict=True)]
+
+
+def takes_part(round_number: int, turns: int, rounds: int) -> bool:
+    """True in `turns` of `rounds` rounds, spread evenly, so that slow and fast candidates see the same machine.
+
+    >>> [takes_part(k, 2, 6) for k in range(6)]
+    [False, False, True, False, False, True]
+    """
+    return (round_number + 1) * turns // rounds > round_number * turns // rounds
+
+
+def interleave(runners: Sequence[Runner], limit: Budget) -> None:
+    """Round robin, each as often as :func:`plan` says; who goes first changes from round to round."""
+    plans = dict(zip(map(id, runners), plan([runner.estimate for runner in runners], limit), strict=True))
+    rounds = max(turns for turns, _ in plans.values())
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        for k in range(rounds):
+            first = k % len(runners)
+            for runner in (*runners[first:], *runners[:first]):
+                turns, burst = plans[id(runner)]
+                if takes_part(k, turns, rounds):
+                    runner.turn(burst)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Median, 20th and 80th percentile.
+
+    >>> quantiles([3.0, 1.0, 2.0])
+    {'median_s': 2.0, 'p20_s': 1.4, 'p80_s': 2.6}
+    """
+    p20, median, p80 = np.percentile(seconds, [20, 50, 80])
+    return {"median_s": float(median), "p20_s": round(float(p20), 12), "p80_s": round(float(p80), 12)}
+
+
+def measure(case: Case, setting: Setting, floor: Reads) -> list[dict[str, Any]]:
+    """Check and time every candidate of a case; one result (see :mod:`bench.publish.schema`) for each."""
+    where = device.place(setting.device)
+    results, runners = [], []
+    for candidate in case.candidates:
+        result, runner = _prepare(case, candidate, setting)
+        results.append(result)
+        runners.append(runner)
+    ready = [runner for runner in runners if runner is not None]
+    speeds = {} if case.host else _floor_runners(floor, case.traffic.read, where.clock())
+    if ready:
+        interleave([*ready, *(runner for runner, _ in speeds.values())], budget(setting))
+    bandwidth = {key: size / float(np.median(runner.seconds)) for key, (runner, size) in speeds.items() if ready}
+    for result, runner in zip(results, runners, strict=True):
+        if runner is not None:
+            result |= _figures(case, result["share"], runner, bandwidth)
+            if setting.malloc == "default":  # the tuned one keeps what is freed: the peak says nothing there
+                result["peak_bytes"] = where.peak_of(runner.run)
+    return results
+
+
+def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[str, Any], Runner | None]:
+    """Set up, warm up and check; the runner is None where there is nothing to time."""
+    result = _blank(case, candidate, setting)
+    if missing := [name for name in candidate.needs if importlib.util.find_spec(name) is None]:
+        return result | {"status": "skipped", "note": f"not installed: {', '.join(missing)}"}, None
+    if reason := _unavailable(candidate.backend):
+        return result | {"status": "skipped", "note": reason}, None
+    where = device.place(setting.device)
+    where.trim()
+    try:
+        run = candidate.make()
+        runner = Runner(candidate.name, run, 0.0, clock=where.clock())
+        for _ in range(max(case.calls, 2)):
+            runner.call()
+        verdict = (candidate.check or case.check)(where.host(runner.result))
+    except Exception as error:  # a peer that fails must not end the run: it is reported with its reason
+        status = "skipped" if type(error).__name__ == "OutOfMemoryError" else "error"  # torch's and CuPy's, on a GPU
+        first = next(iter(str(error).splitlines()), "")
+        return result | {"status": status, "note": f"{type(error).__name__}: {first[:200]}"}, None
+    result |= {"check": vars(verdict), "first_call_s": runner.seconds[0], "status": _status(candidate, verdict)}
+    if result["status"] == "wrong":
+        return result, None
+    if result["status"] == "inexact":
+        result["note"] = candidate.inexact
+    if case.host:
+        runner.clock = where.enqueue_clock()
+    runner.estimate, runner.seconds, runner.result = min(runner.seconds[1:]), [], None
+    return result, runner
+
+
+def _unavailable(backend: str) -> str:
+    return "" if backend == "auto" else fastcolor.backends()[backend].reason
+
+
+def _status(candidate: Candidate, verdict: Verdict) -> str:
+    if verdict.ok:
+        return "ok"
+    return "inexact" if candidate.inexact else "wrong"
+
+
+def _blank(case: Case, candidate: Candidate, setting: Setting) -> dict[str, Any]:
+    return {
+        "suite": case.suite,
+        "case": case.name,
+        "main": case.main,
+        "candidate": candidate.name,
+        "ours": candidate.ours,
+        "status": "ok",
+        "note": "",
+        "threads": setting.threads,
+        "malloc": setting.malloc,
+        "shape": case.shape,
+        "dtype": case.dtype,
+        "layout": case.layout,
+        "pixels": case.pixels,
+        "share": candidate.share,
+        "read_bytes": case.traffic.read,
+        "write_bytes": case.traffic.write,
+        "check": None,
+        "first_call_s": None,
+        **({"host": True} if case.host else {}),
+    }
+
+
+def _floor_runners(floor: Reads, hot_bytes: int, clock: Clock) -> dict[str, tuple[Runner, int]]:
+    runs = floor.runs(hot_bytes)
+    return {key: (Runner(key, run, estimate, clock=clock), run()) for key, (run, estimate) in runs.items()}
+
+
+def _figures(case: Case, share: float, runner: Runner, bandwidth: dict[str, float]) -> dict[str, Any]:
+    """Times of the whole case (a crop's are scaled up), rates, and shares of the two floors; host time has no rates."""
+    times = {key: value / share for key, value in quantiles(runner.seconds).items()} | {"runs": len(runner.seconds)}
+    if case.host:
+        return times | dict.fromkeys(("mp_per_s", "read_floor_share", "copy_floor_share"))
+    seconds = times["median_s"]
+    moved = case.traffic.read + case.traffic.write
+    return times | {
+        "mp_per_s": case.pixels / seconds / 1e6,
+        "gb_per_s": moved / seconds / 1e9,
+        "read_gb_per_s": bandwidth["read"] / 1e9,
+        "copy_gb_per_s": bandwidth["copy"] / 1e9,
+        **({"hot_read_gb_per_s": bandwidth["hot"] / 1e9} if "hot" in bandwidth else {}),
+        "read_floor_share": case.traffic.read / bandwidth["read"] / seconds,
+        "copy_floor_share": moved / bandwidth["copy"] / seconds,
+    }

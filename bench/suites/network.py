@@ -1,0 +1,181 @@
+"""Suites ``loss`` and ``network``: what a training step and a forward pass cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+import fastcolor
+from fastcolor import reference
+
+from .. import bytes as traffic
+from ..cases import Candidate, Case, Check, Run, Setting, Verdict
+from ..measure import device
+from ..peers.registry import Peers
+from . import compare, inputs
+from .sizes import Size, sizes
+
+SIDE = 256  # pixels a side of the images in a batch
+
+
+def loss(setting: Setting) -> Iterator[Case]:
+    """Forward and backward of a batch, one weight a pixel, as `encode` gives them."""
+    if device.place(setting.device).gpu:
+        for size in sizes(setting, "forward + backward"):
+            yield _loss(setting, size, *_strips(size))
+    else:
+        images, side = (1, 128) if setting.quick else (4, SIDE)
+        x = np.stack([inputs.logits(side, side, seed) for seed in range(images)])
+        labels, weights = (np.repeat(a[None], images, axis=0) for a in _targets(side, side))
+        yield _loss(setting, Size(images * side, side, "forward + backward", main=True), x, labels, weights)
+
+
+def _targets(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    _, labels, weights = fastcolor.encode(inputs.photo(height, width), inputs.bins(), label_dtype="int64")
+    return labels, weights
+
+
+def _strips(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A photograph as a batch of strips of :data:`SIDE` squared pixels: logits, labels, weights."""
+    images = max(size.pixels // SIDE**2, 1)
+    x = inputs.logits(size.height, size.width)
+    x = np.ascontiguousarray(np.moveaxis(x.reshape(len(x), images, -1, size.width), 1, 0))
+    labels, weights = (a.reshape(images, -1, size.width) for a in _targets(size.height, size.width))
+    return x, labels, weights
+
+
+def _loss(setting: Setting, size: Size, x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Case:
+    put = device.place(setting.device).put
+    make = Peers(setting, put(x), put(labels), put(weights))
+    images, n, height, width = x.shape
+    return Case(
+        suite="loss",
+        name=size.name,
+        shape=f"{images}x{n}x{height}x{width}",
+        dtype="float32",
+        layout="planar",
+        pixels=labels.size,
+        traffic=traffic.cross_entropy(labels.size, n, label_bytes=8),
+        check=_loss_check(x, labels, weights),
+        main=size.main,
+        host=size.host,
+        candidates=tuple(_loss_candidates(make)),
+    )
+
+
+def _loss_check(x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Check:
+    """The loss, and the gradient of the first image: both are means over the batch, weighted by its images' weights."""
+    masses = weights.reshape(len(x), -1).sum(1, dtype=np.float64)
+    shares = masses / masses.sum()
+    one = [(x[i : i + 1], labels[i : i + 1], weights[i : i + 1]) for i in range(len(x))]
+    parts = [reference.weighted_cross_entropy(*arrays) for arrays in one]
+    gradient = shares[0] * reference.weighted_cross_entropy_gradient(*one[0])
+    absolute = 1e-6 * float(np.abs(gradient).max())
+    first = compare.part(1, lambda answer: answer[:1])
+    return compare.every(
+        [
+            compare.close(np.dot(parts, shares), relative=1e-4, pick=compare.part(0)),  # float32 sums over all pixels
+            compare.close(gradient, absolute=absolute, relative=1e-4, pick=first),
+        ]
+    )
+
+
+def _loss_candidates(make: Peers) -> list[Candidate]:
+    def step(name: str, compiled: bool = False) -> Callable[[Any], Callable[..., Any]]:
+        def build(_: Any) -> Callable[..., Any]:
+            import torch
+
+            from fastcolor.loss import weighted_cross_entropy
+
+            function = weighted_cross_entropy if name == "fastcolor" else _per_pixel
+            return _backward(torch.compile(function, dynamic=False, fullgraph=True) if compiled else function)
+
+        return build
+
+    made = [
+        make.torch("fastcolor", step("fastcolor"), "with_grad", ours=True),
+        make.torch("F.cross_entropy, weights a pixel", step("torch"), "with_grad"),
+        make.torch("torch.compile of it", step("torch", compiled=True), "with_grad"),
+    ]
+    return made + ([make.cupy("CuPy", lambda p, xp: p.weighted_cross_entropy(xp))] if make.where.gpu else [])
+
+
+def _per_pixel(x: Any, labels: Any, weights: Any) -> Any:
+    import torch
+
+    values = torch.nn.functional.cross_entropy(x, labels, reduction="none")
+    return (values * weights).sum() / weights.sum()
+
+
+def _backward(function: Callable[..., Any]) -> Callable[..., Any]:
+    leaf: list[Any] = []  # made at the first call: a tensor of its own, which keeps the gradient
+
+    def run(x: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
+        if not leaf:
+            leaf.append(x.clone().requires_grad_())
+        leaf[0].grad = None
+        value = function(leaf[0], labels, weights)
+        value.backward()
+        return value.detach(), leaf[0].grad
+
+    return run
+
+
+@lru_cache(maxsize=1)
+def _network() -> Any:
+    import torch
+
+    from fastcolor.network.unet import ColorUNet
+
+    torch.manual_seed(0)
+    return ColorUNet().eval()
+
+
+def network(setting: Setting) -> Iterator[Case]:
+    """The paper's network on 256x256 images, one on a CPU; all candidates are ours, and none is the floor's concern."""
+    where = device.place(setting.device)
+    side = 128 if setting.quick else SIDE
+    images = where.network_images
+
+    def forward(dtype: str, channels_last: bool) -> Run:
+        import copy
+
+        import torch
+
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        model = copy.deepcopy(_network()).to(where.torch_device, memory_format=layout)
+        luma = torch.from_numpy(np.repeat(inputs.yuv(side, side)[None, :1], images, axis=0))
+        luma = luma.to(where.torch_device).to(memory_format=layout)
+        kind = where.torch_device.partition(":")[0]
+
+        def run() -> Any:
+            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16"):
+                return model(luma)
+
+        return run
+
+    def check(answer: Any) -> Verdict:
+        """Finite logits of the right shape: the network has no reference but itself."""
+        ok = answer.shape == (images, 32, side, side) and bool(np.isfinite(answer).all())
+        return Verdict(ok, 0.0 if ok else 1.0, 0.0, "finite, of the right shape")
+
+    needs = ("torch",)
+    yield Case(
+        suite="network",
+        name="forward",
+        shape=f"{images}x1x{side}x{side}",
+        dtype="float32",
+        layout="planar",
+        pixels=images * side * side,
+        traffic=traffic.Traffic(images * 4 * side * side, images * 128 * side * side),
+        check=check,
+        main=True,
+        candidates=(
+            Candidate("fastcolor, float32", lambda: forward("float32", False), needs, ours=True),
+            Candidate("fastcolor, float32, channels-last", lambda: forward("float32", True), needs, ours=True),
+            Candidate("fastcolor, bfloat16, channels-last", lambda: forward("bfloat16", True), needs, ours=True),
+        ),
+    )

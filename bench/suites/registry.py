@@ -1,0 +1,43 @@
+"""The table of suites: name -> (what it measures, module, function). Modules are imported when a suite runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import NamedTuple
+
+from ..cases import Case, Setting
+
+
+class Suite(NamedTuple):
+    """Where the cases of a suite come from, and what they measure."""
+
+    text: str
+    module: str
+
+
+# `startup` has no cases: it times fresh processes, see bench.suites.startup.
+SUITES = {
+    "encode": Suite("RGB to luma, label and class weight", "encode"),
+    "decode": Suite("logits and luma to RGB", "decode"),
+    "decode_confidence": Suite("logits and luma to RGB and two confidence maps", "decode"),
+    "annealed_mean": Suite("logits to chroma", "decode"),
+    "confidence": Suite("logits to two confidence maps", "decode"),
+    "temporal": Suite("logits to RGB, smoothed over 20 frames", "video"),
+    "histogram": Suite("RGB to K x K counts", "encode"),
+    "merge": Suite("low-resolution chroma on a full-resolution luma to RGB", "video"),
+    "loss": Suite("weighted cross entropy, forward and backward", "network"),
+    "network": Suite("ColorUNet forward", "network"),
+    "startup": Suite("imports and first results in fresh processes", "startup"),
+}
+
+
+def of(device: str) -> list[str]:
+    """The suites of a device: imports and first results are the CPU's."""
+    return [name for name in SUITES if device == "cpu" or name != "startup"]
+
+
+def cases(name: str, setting: Setting) -> Iterator[Case]:
+    """The cases of a suite, made one by one, so that only one holds its arrays at a time."""
+    module = import_module(f".{SUITES[name].module}", __package__)
+    yield from getattr(module, name)(setting)

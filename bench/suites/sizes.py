@@ -1,0 +1,35 @@
+"""The inputs of a suite: one image on the CPU; on a GPU several sizes, and a tiny one for the host's own time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..cases import Setting
+from ..measure import device
+
+TINY = 64  # pixels a side: any GPU is done with it before the host has enqueued the next call
+
+
+class Size(NamedTuple):
+    """One input; `main` and `host` are those of :class:`bench.cases.Case`."""
+
+    height: int
+    width: int
+    name: str
+    main: bool = False
+    host: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """H W."""
+        return self.height * self.width
+
+
+def sizes(setting: Setting, name: str) -> list[Size]:
+    """The sizes of images with their cases' names, which start with `name`; on the CPU it is the name."""
+    where = device.place(setting.device)
+    shapes = where.sizes(setting.quick)
+    if not where.gpu:
+        return [Size(height, width, name, main=True) for height, width in shapes]
+    made = [Size(h, w, f"{name}, {h}x{w}", main=(h, w) == shapes[-1]) for h, w in shapes]
+    return [*made, Size(TINY, TINY, f"{name}, {TINY}x{TINY}, host", host=True)]

@@ -1,0 +1,50 @@
+"""Color bins as text, for torch's operators, whose arguments are tensors, numbers and text.
+
+The text holds the content, not a handle: a compiled or exported program needs no object of the process that made it,
+and equal bins are one constant.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..reference.bins import ColorBins
+
+_FIELDS = (("table", "u1"), ("colors", "<f4"), ("prior", "<f8"))
+
+
+def key_of(bins: Any) -> str:
+    """The text of `bins`; a :class:`fastcolor.ColorBins` has it ready, which torch.compile needs.
+
+    Examples
+    --------
+    >>> bins = ColorBins(np.zeros((3, 3), np.uint8), np.zeros((1, 2), np.float32), np.ones(1))
+    >>> from_key(key_of(bins)).table.shape
+    (3, 3)
+    """
+    key: str | None = getattr(bins, "_key", None)
+    return make_key(bins) if key is None else key
+
+
+def make_key(bins: Any) -> str:
+    """``"n K content"``."""
+    content = b"".join(np.ascontiguousarray(getattr(bins, name), dtype).tobytes() for name, dtype in _FIELDS)
+    return f"{len(bins.colors)} {len(bins.table)} {base64.b85encode(zlib.compress(content)).decode()}"
+
+
+@cache  # kernels keep what they derive from bins for as long as the object lives
+def from_key(key: str) -> ColorBins:
+    """The bins that :func:`make_key` described: one object for each text."""
+    n, cells, text = key.split(" ")
+    content = zlib.decompress(base64.b85decode(text))
+    arrays, start = [], 0
+    for shape, (_, dtype) in zip(((int(cells),) * 2, (int(n), 2), (int(n),)), _FIELDS, strict=True):
+        count = int(np.prod(shape))
+        arrays.append(np.frombuffer(content, dtype, count, start).reshape(shape))
+        start += count * np.dtype(dtype).itemsize
+    return ColorBins(*arrays)

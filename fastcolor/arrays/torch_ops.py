@@ -1,0 +1,256 @@
+"""The operations as operators of torch (``torch.ops.fastcolor``): for torch.compile, torch.export and autograd.
+
+An operator is opaque to the compiler: its fake kernel says shape and dtype of the results, its real one, the same on
+every device, is ``_run``. Results are always new. Bins travel as text (``_bins_key``). On a GPU nothing waits for the
+device or copies from the host, so that a CUDA graph can hold every operator after one call before its capture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..kernels.common.host import without
+from . import kinds, run_gradient, torch_func
+from . import run as _run
+from .bins_key import from_key, key_of
+from .dispatch import choose
+from .kinds import transformed
+from .run_gradient import annealed_mean_gradient, logits_and_room, loss_and_gradient
+
+# Any strides are taken as they are, so the compiler may choose those of the arguments.
+_ANY_LAYOUT = (torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout)
+# The gradient has the strides of the logits: what the fake kernel was told must hold.
+_EXACT_LAYOUT = (
+    torch.Tag.pt2_compliant_tag,
+    getattr(torch.Tag, "needs_exact_strides", torch.Tag.needs_fixed_stride_order),  # older torch has the latter alone
+)
+
+
+def _operator(
+    schema: str, run: Callable[..., Any], fake: Callable[..., Any], tags: tuple[Any, ...] = _ANY_LAYOUT
+) -> Any:
+    """Register ``fastcolor::<schema>``; both functions have its arguments."""
+    name = f"fastcolor::{schema.partition('(')[0]}"
+    torch.library.define(name, schema[schema.index("(") :], tags=tags)
+    torch.library.impl(name, "default", run)
+    torch.library.register_fake(name, fake)
+    return getattr(torch.ops.fastcolor, name.partition("::")[2])
+
+
+def encode(rgb: Tensor, bins: Any, lam: float, label_dtype: str, axis: int, backend: str) -> tuple[Any, Any, Any]:
+    parts: tuple[Any, Any, Any] = _encode(rgb, key_of(bins), lam, label_dtype, axis, backend)
+    return parts
+
+
+def histogram(rgb: Tensor, cells: int, axis: int, backend: str) -> Tensor:
+    counts: Tensor = _histogram(rgb, cells, axis, backend)
+    return counts
+
+
+def annealed_mean(
+    logits: Tensor, bins: Any, temperature: float, axis: int, backend: str, out: Tensor | None = None
+) -> Tensor:
+    _no_out(out)
+    run = torch_func.AnnealedMean.apply if transformed() else _annealed_mean
+    chroma: Tensor = run(logits, key_of(bins), temperature, axis, backend)
+    return chroma
+
+
+def confidence(logits: Tensor, axis: int, backend: str) -> tuple[Any, Any]:
+    maps: tuple[Any, Any] = _confidence(logits, axis, backend)
+    return maps
+
+
+def decode(
+    logits: Tensor,
+    luma: Tensor,
+    bins: Any,
+    temperature: float,
+    axis: int,
+    channel_axis: int,
+    confidence: bool,
+    backend: str,
+    out: Tensor | None = None,
+) -> Any:
+    _no_out(out)
+    operator = _decode_confidence if confidence else _decode
+    return operator(logits, luma, key_of(bins), temperature, axis, channel_axis, backend)
+
+
+def merge(chroma: Tensor, luma: Tensor, backend: str) -> Tensor:
+    rgb: Tensor = _merge(chroma, luma, backend)
+    return rgb
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, wants_gradient: bool) -> Tensor:
+    """The loss alone; autograd keeps the gradient that came with it."""
+    run = torch_func.WeightedCrossEntropy.apply if transformed() else _weighted_cross_entropy
+    loss: Tensor = run(logits, labels, weights, wants_gradient)[0]
+    return loss
+
+
+def checked_labels(labels: Tensor, n: int) -> Tensor:
+    checked: Tensor = _checked_labels(labels, n)
+    return checked
+
+
+_REASON = "TemporalSmoother changes its state, which a compiled graph cannot; call it outside, or without fullgraph"
+_SAYS_WHY = "reason" in signature(torch.compiler.disable).parameters  # not in torch 2.6
+
+
+@torch.compiler.disable(**({"reason": _REASON} if _SAYS_WHY else {}))
+def eagerly(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The call, outside of any compiled graph."""
+    return function(*arguments)
+
+
+def _no_out(out: Any) -> None:
+    if out is not None:
+        raise ValueError(
+            "out: expected None where torch compiles or differentiates, got an array; the result is a new tensor there"
+        )
+
+
+# --- what each operator runs, and what it tells the compiler ---------------------------------------------------------
+
+
+def _like(array: Tensor, shape: Any, dtype: torch.dtype) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype, device=array.device)
+
+
+def _fake_encode(
+    rgb: Tensor, bins: str, lam: float, label_dtype: str, axis: int, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    shape = without(rgb.shape, axis)
+    luma, labels, weights = (torch.float32, getattr(torch, label_dtype), torch.float32)
+    return _like(rgb, shape, luma), _like(rgb, shape, labels), _like(rgb, shape, weights)
+
+
+def _fake_annealed_mean(logits: Tensor, bins: str, temperature: float, axis: int, backend: str) -> Tensor:
+    dtype = torch.float32 if logits.dtype == torch.float64 else logits.dtype
+    return _like(logits, (*logits.shape[:axis], 2, *logits.shape[axis + 1 :]), dtype)
+
+
+def _fake_confidence(logits: Tensor, axis: int, backend: str) -> tuple[Tensor, Tensor]:
+    shape = without(logits.shape, axis)
+    return _like(logits, shape, torch.float32), _like(logits, shape, torch.float32)
+
+
+def _fake_decode(
+    logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, channel_axis: int, backend: str
+) -> Tensor:
+    return _like(luma, (*luma.shape[:channel_axis], 3, *luma.shape[channel_axis:]), torch.uint8)
+
+
+def _fake_decode_confidence(
+    logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, channel_axis: int, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    rgb = _fake_decode(logits, luma, bins, temperature, axis, channel_axis, backend)
+    return rgb, *_fake_confidence(logits, axis, backend)
+
+
+_encode = _operator(
+    "encode(Tensor rgb, str bins, float lam, str label_dtype, int axis, str backend) -> (Tensor, Tensor, Tensor)",
+    lambda rgb, bins, *rest: _run.encode(rgb, from_key(bins), *rest),
+    _fake_encode,
+)
+_histogram = _operator(
+    "histogram(Tensor rgb, int cells, int axis, str backend) -> Tensor",
+    _run.histogram,
+    lambda rgb, cells, axis, backend: _like(rgb, (cells, cells), torch.int64),
+)
+_annealed_mean = _operator(
+    "annealed_mean(Tensor logits, str bins, float temperature, int axis, str backend) -> Tensor",
+    lambda logits, bins, *rest: _run.annealed_mean(logits, from_key(bins), *rest),
+    _fake_annealed_mean,
+)
+_annealed_mean_backward = _operator(
+    "annealed_mean_backward(Tensor gradient, Tensor logits, str bins, float temperature, int axis, str backend)"
+    " -> Tensor",
+    lambda gradient, logits, bins, *rest: annealed_mean_gradient(gradient, logits, from_key(bins), *rest),
+    lambda gradient, logits, bins, temperature, axis, backend: logits_and_room(logits, axis)[1],
+    _EXACT_LAYOUT,
+)
+_confidence = _operator(
+    "confidence(Tensor logits, int axis, str backend) -> (Tensor, Tensor)", _run.confidence, _fake_confidence
+)
+_decode = _operator(
+    "decode(Tensor logits, Tensor luma, str bins, float temperature, int axis, int channel_axis, str backend)"
+    " -> Tensor",
+    lambda logits, luma, bins, temperature, axis, channel_axis, backend: _run.decode(
+        logits, luma, from_key(bins), temperature, axis, channel_axis, False, backend
+    ),
+    _fake_decode,
+)
+_decode_confidence = _operator(
+    "decode_confidence(Tensor logits, Tensor luma, str bins, float temperature, int axis, int channel_axis,"
+    " str backend) -> (Tensor, Tensor, Tensor)",
+    lambda logits, luma, bins, temperature, axis, channel_axis, backend: _run.decode(
+        logits, luma, from_key(bins), temperature, axis, channel_axis, True, backend
+    ),
+    _fake_decode_confidence,
+)
+_merge = _operator(
+    "merge(Tensor chroma, Tensor luma, str backend) -> Tensor",
+    _run.merge,
+    lambda chroma, luma, backend: _like(luma, (*luma.shape, 3), torch.uint8),
+)
+
+
+def _fake_weighted_cross_entropy(
+    logits: Tensor, labels: Tensor, weights: Tensor, wanted: bool
+) -> tuple[Tensor, Tensor]:
+    precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    gradient = logits_and_room(logits)[1] if wanted else _like(logits, (0,), logits.dtype)
+    return _like(logits, (), precise), gradient
+
+
+_weighted_cross_entropy = _operator(
+    "weighted_cross_entropy(Tensor logits, Tensor labels, Tensor weights, bool wanted) -> (Tensor, Tensor)",
+    loss_and_gradient,
+    _fake_weighted_cross_entropy,
+    _EXACT_LAYOUT,
+)
+_checked_labels = _operator(
+    "checked_labels(Tensor labels, int n) -> Tensor",
+    run_gradient.checked_labels,
+    lambda labels, n: torch.empty_like(labels, dtype=torch.int64),
+)
+
+
+# --- autograd ---------------------------------------------------------------------------------------------------------
+
+
+def _keep_logits(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    logits, *ctx.options = inputs
+    choose(inputs[-1], kinds.device(logits), "annealed_mean_gradient")  # told now, not in the backward
+    ctx.save_for_backward(logits)
+
+
+def _through_annealed_mean(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    (logits,) = ctx.saved_tensors
+    return _annealed_mean_backward(gradient, logits, *ctx.options), None, None, None, None
+
+
+def _once_only(ctx: Any, *gradients: Any) -> None:
+    raise torch_func.once_only("annealed_mean")
+
+
+def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.set_materialize_grads(False)  # no zeros for the second output, which is as large as the logits
+    ctx.save_for_backward(output[1])
+
+
+def _through_loss(ctx: Any, factor: Tensor | None, _: None) -> tuple[Any, ...]:
+    (gradient,) = ctx.saved_tensors
+    return None if factor is None else gradient * factor.to(gradient.dtype), None, None, None
+
+
+torch.library.register_autograd("fastcolor::annealed_mean", _through_annealed_mean, setup_context=_keep_logits)
+torch.library.register_autograd("fastcolor::annealed_mean_backward", _once_only)
+torch.library.register_autograd("fastcolor::weighted_cross_entropy", _through_loss, setup_context=_keep_gradient)

@@ -1,0 +1,196 @@
+"""Measuring colorized films against the true colors: flicker, PSNR and CIEDE2000 of every frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ..errors import MissingExtraError, VideoError
+from ..film.film import Film
+from ..film.io import open_film
+from ..film.video import colorize_video
+from ..photo.pipeline import closing_stream
+from .flicker import FlickerMeter
+from .metrics import Rgb, delta_e2000, psnr, rgb_to_lab
+
+MEASURED_SIZE = 512  # longer side that frames are reduced to before they are compared
+MEASURES = ("flicker", "psnr", "ciede2000")
+
+# What is compared unless the caller says otherwise: options of colorize_video.
+VARIANTS: dict[str, dict[str, Any]] = {"frame by frame": {"smooth": False}, "smoothed": {}}
+
+
+def evaluate_video(
+    truth: Callable[[], Iterable[Rgb]],
+    films: Mapping[str, Callable[[], Iterable[Rgb]]],
+    *,
+    total: int | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """``flicker``, ``psnr`` and ``ciede2000`` of each film at each frame, beside those of the truth and of gray.
+
+    Parameters
+    ----------
+    truth : callable
+        Returns an iterable of the true frames, uint8 (H, W, 3).
+    films : mapping of name to callable
+        Each returns an iterable of as many frames of the same size.
+    total : int, optional
+        Number of frames, for the progress bar.
+    progress : bool
+
+    Returns
+    -------
+    dict
+        ``frames``, ``size`` (longer side measured), ``results``: ``{name: {measure: mean}}`` for the truth (flicker
+        only), gray, and each film; ``curves``: ``{name: {measure: values a frame}}``, None where flicker has no value.
+
+    Raises
+    ------
+    VideoError
+        The films differ in length or size, there is no frame, or the truth has no color.
+
+    Examples
+    --------
+    >>> red = [np.full((32, 32, 3), [200, 40, 40], np.uint8)] * 2
+    >>> report = evaluate_video(lambda: red, {"copy": lambda: red})
+    >>> report["results"]["copy"]
+    {'flicker': 0.0, 'psnr': inf, 'ciede2000': 0.0}
+    """
+    meter = FlickerMeter()
+    curves: dict[str, dict[str, list[float | None]]] = {}
+    size = frames = 0
+    colored = False
+    with ExitStack() as stack:
+        streams = [stack.enter_context(closing_stream(film())) for film in (truth, *films.values())]
+        for rgbs in tqdm(_in_step(streams, list(films)), total=total, unit="frame", disable=not progress):
+            true, *others = map(_reduced, rgbs)
+            gray = np.repeat(np.asarray(Image.fromarray(true).convert("L"))[..., None], 3, axis=2)
+            colored = colored or bool((true != gray).any())
+            shown = {"gray": gray, **dict(zip(films, others, strict=True))}
+            size, frames = max(true.shape[:2]), frames + 1
+            _append(curves, meter.step(true, {"truth": true, **shown}), true, shown)
+    if not colored:
+        raise VideoError("truth: expected a color film, got " + ("a gray one" if frames else "no frames"))
+    results = {
+        name: {measure: _mean(values) for measure, values in measures.items()} for name, measures in curves.items()
+    }
+    return {"frames": frames, "size": size, "results": results, "curves": curves}
+
+
+def evaluate_file(
+    path: str | os.PathLike[str],
+    variants: Mapping[str, Mapping[str, Any]],
+    results: Iterable[str | os.PathLike[str]] = (),
+    *,
+    progress: bool = False,
+    **options: Any,
+) -> tuple[dict[str, Any], list[str]]:
+    """:func:`evaluate_video` of a color film: its luma colorized with the options of each variant, and other files.
+
+    `options` go to every :func:`~fastcolor.colorize_video`. Also returned: what could not be read.
+    """
+    opened: list[Film] = []
+
+    def read(source: str | os.PathLike[str]) -> Iterator[Rgb]:
+        opened.append(open_film(source))
+        return (_in_color(frame.pixels) for frame in opened[-1])
+
+    films: dict[str, Callable[[], Iterable[Rgb]]] = {
+        name: lambda variant=variant: colorize_video(path, **{**options, **variant})  # type: ignore[misc]
+        for name, variant in variants.items()
+    }
+    films |= {Path(result).name: lambda result=result: read(result) for result in results}  # type: ignore[misc]
+    report = evaluate_video(lambda: read(path), films, total=open_film(path).count, progress=progress)
+    return report, sorted({problem for film in opened for problem in film.problems})
+
+
+def table(report: dict[str, Any]) -> str:
+    """The means as lines of text."""
+    lines = [
+        f"{report['frames']} frames, measured at size {report['size']}",
+        f"{'':20}{'flicker':>10}{'PSNR dB':>10}{'CIEDE2000':>12}",
+    ]
+    for name, row in report["results"].items():
+        cells = [
+            f"{row[measure]:.{digits}f}" if measure in row else ""
+            for measure, digits in zip(MEASURES, (3, 2, 2), strict=True)
+        ]
+        lines.append(f"{name:20}{cells[0]:>10}{cells[1]:>10}{cells[2]:>12}")
+    return "\n".join(lines)
+
+
+def plot(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Curves over time of all measures, as a picture at `path`.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingExtraError("plot", "matplotlib", "plot") from None
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    for axes, measure in zip(np.atleast_1d(figure.subplots(len(MEASURES), sharex=True)), MEASURES, strict=True):
+        for name, curve in report["curves"].items():
+            if measure in curve:
+                axes.plot(np.array(curve[measure], float), label=name, linewidth=1)
+        axes.set_ylabel(measure)
+        axes.legend(fontsize="small", loc="upper right")
+    axes.set_xlabel("frame")
+    figure.savefig(path, dpi=120)
+
+
+def _in_step(streams: list[Iterator[Rgb]], names: list[str]) -> Iterator[list[Rgb]]:
+    """One frame of every film at a time; the first stream is the truth."""
+    end: Any = object()
+    for number, true in enumerate(streams[0]):
+        row = [true, *(next(stream, end) for stream in streams[1:])]
+        for name, rgb in zip(names, row[1:], strict=True):
+            if not isinstance(rgb, np.ndarray):
+                raise VideoError(f"{name}: expected as many frames as the truth has, got {number}")
+            if rgb.shape != true.shape:
+                raise VideoError(f"{name}: expected frames of shape {true.shape} like the truth's, got {rgb.shape}")
+        yield row
+    for name, stream in zip(names, streams[1:], strict=True):
+        if next(stream, end) is not end:
+            raise VideoError(f"{name}: expected as many frames as the truth has, got more")
+
+
+def _append(
+    curves: dict[str, dict[str, list[float | None]]], flicker: dict[str, float], true: Rgb, shown: Mapping[str, Rgb]
+) -> None:
+    lab = rgb_to_lab(true)
+    for name in ("truth", *shown):
+        curve = curves.setdefault(name, {})
+        curve.setdefault("flicker", []).append(flicker.get(name))
+        if name in shown:
+            curve.setdefault("psnr", []).append(psnr(shown[name], true))
+            curve.setdefault("ciede2000", []).append(float(delta_e2000(rgb_to_lab(shown[name]), lab).mean()))
+
+
+def _mean(values: list[float | None]) -> float:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else float("nan")
+
+
+def _in_color(pixels: Rgb) -> Rgb:
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def _reduced(rgb: Rgb) -> Rgb:
+    height, width = rgb.shape[:2]
+    scale = MEASURED_SIZE / max(height, width)
+    if scale >= 1:
+        return rgb
+    target = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(rgb).resize(target, Image.Resampling.BOX))

@@ -1,0 +1,132 @@
+"""Films in: video files, animated GIF and WebP by Pillow, folders and globs of images.
+
+Each is a :class:`Film`. What can be read is read; what is damaged ends up in ``Film.problems``.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ImageError, VideoError
+from ..files.images import SUFFIXES, gray_of, read_photo
+from .av import VideoFile
+from .film import DEFAULT_RATE, Film, FilmFrame
+
+ANIMATIONS = frozenset({".gif", ".webp"})
+
+_GIF_DELAY = 100  # ms, what browsers take for a frame without a duration
+
+
+def open_film(
+    path: str | os.PathLike[str],
+    *,
+    start: Fraction = Fraction(0),
+    end: Fraction | None = None,
+    rate: Fraction | None = None,
+) -> Film:
+    """The :class:`Film` at `path`: a video file, an animated GIF or WebP, a folder or glob of images.
+
+    Parameters
+    ----------
+    path : path
+    start, end : Fraction
+        Seconds; only frames with start <= time < end come.
+    rate : Fraction, optional
+        Frames a second of a folder or glob of images, 25 by default; other films know theirs.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        Nothing there.
+    VideoError
+        No film, one without pictures, or damaged from the start; names the file.
+    MissingExtraError
+        PyAV is needed and not installed.
+    """
+    text = os.fspath(path)
+    if Path(text).is_dir() or (glob.has_magic(text) and not Path(text).exists()):
+        return _Images(text, start, end, rate or DEFAULT_RATE)
+    if rate is not None:
+        raise ValueError(f"rate: expected None, got {float(rate):g}; only folders and globs of images have no rate")
+    if not Path(text).is_file():
+        raise FileNotFoundError(f"{text}: no such file")
+    if Path(text).suffix.lower() in ANIMATIONS:
+        return _Animation(Path(text), start, end)
+    return VideoFile(Path(text), start, end)
+
+
+class _Images(Film):
+    """Images of a folder or glob, in the order people expect: frame2 before frame10."""
+
+    def __init__(self, text: str, start: Fraction, end: Fraction | None, rate: Fraction) -> None:
+        super().__init__(start, end)
+        if rate <= 0:
+            raise ValueError(f"rate: expected a number > 0, got {float(rate):g}")
+        folder = Path(text)
+        found = folder.iterdir() if folder.is_dir() else map(Path, glob.glob(text, recursive=True))
+        self.paths = sorted((p for p in found if p.suffix.lower() in SUFFIXES and p.is_file()), key=_natural)
+        if not self.paths:
+            raise FileNotFoundError(f"{text}: no images there ({', '.join(sorted(SUFFIXES))})")
+        self.rate, self.time_base = rate, 1 / rate
+        self._expect(len(self.paths))
+
+    def _frames(self) -> Iterator[FilmFrame]:
+        for number, path in enumerate(self.paths):
+            try:
+                photo = read_photo(path)
+            except ImageError as error:
+                self.problems.append(str(error))
+                continue
+            yield FilmFrame(gray_of(photo.luma) if photo.rgb is None else photo.rgb, number / self.rate, 1 / self.rate)
+
+
+def _natural(path: Path) -> list[Any]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
+
+
+class _Animation(Film):
+    """Animated GIF and WebP, frames as they are shown, transparency on white."""
+
+    time_base = Fraction(1, 1000)
+
+    def __init__(self, path: Path, start: Fraction, end: Fraction | None) -> None:
+        super().__init__(start, end)
+        self.path = path
+        try:
+            with Image.open(path, formats=("GIF", "WEBP")) as image:
+                frames = getattr(image, "n_frames", 1)
+                image.load()
+                self.rate = 1 / _delay(image)
+        except (OSError, SyntaxError, EOFError, ValueError) as error:
+            raise VideoError(
+                f"{path}: expected a GIF or WebP, got something else or a damaged file ({error})"
+            ) from error
+        self._expect(frames)
+
+    def _frames(self) -> Iterator[FilmFrame]:
+        time = Fraction(0)
+        with Image.open(self.path, formats=("GIF", "WEBP")) as image:
+            for number in range(getattr(image, "n_frames", 1)):
+                try:
+                    image.seek(number)
+                    shown = image.convert("RGBA")
+                except (OSError, SyntaxError, EOFError, ValueError) as error:
+                    self.problems.append(f"{self.path}: damaged or truncated after {number} frames ({error})")
+                    return
+                opaque = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+                duration = _delay(image)
+                yield FilmFrame(np.asarray(opaque), time, duration)
+                time += duration
+
+
+def _delay(image: Image.Image) -> Fraction:
+    return Fraction(int(image.info.get("duration") or _GIF_DELAY), 1000)

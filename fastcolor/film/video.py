@@ -1,0 +1,224 @@
+"""Films to color: probabilities smoothed over time before decoding, in overlapping stages with bounded memory.
+
+A frame's way: luma and its small copy (a thread) -> logits, in batches (a thread) -> scene cut? smoothing, chroma,
+merge with the full luma (a thread) -> the caller. Nothing grows with the length of the film.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import checks
+from ..files.images import as_photo
+from ..ops import annealed_mean, merge
+from ..photo.colorizer import Colorizer
+from ..photo.pipeline import closing_stream, prefetch
+from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
+from ..smoother import TemporalSmoother
+from .scenes import DEFAULT_THRESHOLD, CutDetector
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..network.unet import ColorUNet
+
+DEFAULT_BATCH = 8  # frames in one pass of the network
+_AHEAD = 4  # finished frames that wait for the caller
+
+
+def colorize_video(
+    frames: str | os.PathLike[str] | Iterable[Any],
+    *,
+    model: str | os.PathLike[str] | ColorUNet | None = None,
+    smooth: bool = True,
+    alpha: float = DEFAULT_ALPHA,
+    window: int = DEFAULT_WINDOW,
+    temperature: float | None = None,
+    size: int | None = None,
+    ring: str = "float16",
+    cuts: float | None = DEFAULT_THRESHOLD,
+    motion: bool = False,
+    device: str | torch.device | None = None,
+    batch: int = DEFAULT_BATCH,
+) -> Iterator[NDArray[np.uint8]]:
+    """``rgb_t = merge(annealed_mean(log p̂_t, T), Y_t)`` with ``p̂_t = sum_{i=0..window} p_{t-i} e^{-α i}`` since a cut.
+
+    Frames come back one for one and in order, as they are ready; some are read ahead, by threads that end when the
+    generator is exhausted, closed or dropped. Errors of `frames` are raised after the frames before them.
+
+    Parameters
+    ----------
+    frames : path, or iterable of uint8 arrays (H, W) or (H, W, 3), Pillow images or paths
+        A path is a video file, a folder or glob of images, or an animated GIF or WebP. Of color frames only the luma is
+        used. All frames have one size.
+    model, temperature, size, device
+        As in :func:`colorize`.
+    smooth : bool
+        False decodes every frame by itself.
+    alpha : float
+        Decay a frame, >= 0.
+    window : int
+        Number of past frames that count, >= 0.
+    ring : {"float32", "float16", "uint8"}
+        Storage of past probabilities, see :class:`TemporalSmoother`; float16 costs at most one level of RGB.
+    cuts : float, optional
+        Threshold in [0, 1] at which a change is a scene cut and the past is forgotten, see
+        :class:`~fastcolor.film.scenes.CutDetector`; None never forgets.
+    motion : bool
+        Carry the past along the optical flow, see :class:`~fastcolor.film.motion.MotionSmoother`, which has no window.
+    batch : int
+        Frames in one pass of the network, >= 1: more are faster and need more memory.
+
+    Returns
+    -------
+    iterator of ndarray, shape (H, W, 3), uint8
+        The luma of each is the input's wherever the color lies inside the RGB cube.
+
+    Raises
+    ------
+    MissingExtraError
+        torch is not installed; for `motion` OpenCV; for video files PyAV.
+    ImageError, VideoError, OSError
+        A frame or the film cannot be read.
+    WeightsError
+        Unknown model, or damaged weights.
+    TypeError, ValueError
+        Any other argument is wrong, or frames differ in size.
+
+    References
+    ----------
+    ColorUNet (arXiv:1811.03120), section 3.5: window 20, α = 0.2.
+
+    Examples
+    --------
+    >>> import numpy as np, fastcolor
+    >>> film = [np.full((30, 40), 128, np.uint8)] * 3
+    >>> [rgb.shape for rgb in fastcolor.colorize_video(film)]
+    [(30, 40, 3), (30, 40, 3), (30, 40, 3)]
+    """
+    batch = checks.integer("batch", batch, 1)
+    colorizer = Colorizer.load(model, temperature=temperature, size=size, device=device)
+    detector = None if cuts is None else CutDetector(checks.real("cuts", cuts, 0.0, 1.0))
+    steady: _Steady | None = None
+    if smooth:
+        steady = _Steady(colorizer, detector, alpha=alpha, window=window, ring=ring, motion=motion)
+    if isinstance(frames, (str, os.PathLike)):
+        from .io import open_film
+
+        frames = (frame.pixels for frame in open_film(frames))
+    elif not isinstance(frames, Iterable):
+        raise TypeError(f"frames: expected a path or an iterable of frames, got {type(frames).__name__}")
+    return _run(frames, colorizer, steady, batch)
+
+
+class _Frame(NamedTuple):
+    luma: NDArray[Any]  # (H, W), uint8 or float32
+    small: NDArray[np.float32]  # (h, w), as the network sees it
+
+
+def _run(
+    frames: Iterable[Any], colorizer: Colorizer, steady: _Steady | None, batch: int
+) -> Iterator[NDArray[np.uint8]]:
+    read = prefetch(_read(frames, colorizer), batch)
+    predicted = prefetch(_predict(read, colorizer, batch), batch)
+    yield from prefetch(_finish(predicted, colorizer, steady), _AHEAD)
+
+
+def _read(frames: Iterable[Any], colorizer: Colorizer) -> Iterator[_Frame]:
+    shape = None
+    with closing_stream(frames) as items:
+        for number, frame in enumerate(items):
+            luma = as_photo(frame).luma
+            shape = shape or luma.shape
+            if luma.shape != shape:
+                raise ValueError(
+                    f"frames: expected {shape[1]}x{shape[0]} pixels like the frames before, got "
+                    f"{luma.shape[1]}x{luma.shape[0]} at frame {number}; scale them first, or colorize the parts apart"
+                )
+            yield _Frame(luma, colorizer.reduce(luma))
+
+
+def _predict(frames: Iterator[_Frame], colorizer: Colorizer, batch: int) -> Iterator[tuple[_Frame, torch.Tensor]]:
+    """Each frame with its logits (n, h, w) on the CPU."""
+    from ..network.inference import predict
+
+    with closing_stream(frames) as items:
+        for group in _groups(items, batch):
+            logits = predict(colorizer.network, np.stack([frame.small for frame in group])).cpu()
+            yield from zip(group, logits, strict=True)
+
+
+def _groups(frames: Iterator[_Frame], size: int) -> Iterator[list[_Frame]]:
+    """Lists of `size` frames; an error comes after the frames before it."""
+    group: list[_Frame] = []
+    try:
+        for frame in frames:
+            group.append(frame)
+            if len(group) == size:
+                yield group
+                group = []
+    except Exception:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
+def _finish(
+    predicted: Iterator[tuple[_Frame, torch.Tensor]], colorizer: Colorizer, steady: _Steady | None
+) -> Iterator[NDArray[np.uint8]]:
+    bins = colorizer.network.bins
+    assert bins is not None  # checked by Colorizer
+    with closing_stream(predicted) as items:
+        for frame, logits in items:
+            if steady is None:
+                chroma = annealed_mean(logits, bins, temperature=colorizer.temperature).numpy()
+            else:
+                chroma = steady.chroma(logits, frame.small)
+            yield merge(chroma, frame.luma)
+
+
+class _Steady:
+    """Chroma of a frame from its logits and those before it in the scene."""
+
+    def __init__(
+        self,
+        colorizer: Colorizer,
+        detector: CutDetector | None,
+        *,
+        alpha: float,
+        window: int,
+        ring: str,
+        motion: bool,
+    ) -> None:
+        assert colorizer.network.bins is not None  # checked by Colorizer
+        self._bins, self._temperature = colorizer.network.bins, colorizer.temperature
+        self._detector, self._first = detector, True
+        self._plain = TemporalSmoother(self._bins, alpha=alpha, window=window, temperature=self._temperature, ring=ring)
+        self._motion = None
+        if motion:
+            from .motion import MotionSmoother
+
+            self._motion = MotionSmoother(self._bins, alpha=alpha, temperature=self._temperature)
+
+    def chroma(self, logits: torch.Tensor, luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(2, h, w); the first frame of a scene has exactly the chroma that it has by itself."""
+        if self._detector is not None and self._detector.step(luma):
+            self._plain.reset()
+            if self._motion is not None:
+                self._motion.reset()
+            self._first = True
+        if self._motion is not None:
+            smoothed = self._motion.chroma(logits.numpy(), luma)
+        else:
+            smoothed = self._plain.chroma(logits.numpy())
+        if self._first:
+            self._first = False
+            return annealed_mean(logits, self._bins, temperature=self._temperature).numpy()
+        return smoothed

@@ -1,0 +1,121 @@
+"""Counting the chroma of many image files: what can be read is counted, what cannot is listed, in any order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import ImageError
+from ..files.images import SUFFIXES, read_photo
+from ..kernels.numba_cpu.threads import get_num_threads
+from .moments import ChromaMoments
+
+_AHEAD = 4  # images in work for each thread: enough to keep all busy, few enough to stop at once
+
+
+@dataclass
+class Counted:
+    """The moments of the usable files, and which files were not.
+
+    Attributes
+    ----------
+    moments : ChromaMoments
+    gray : list of Path
+        Files without any color; they are not counted.
+    unreadable : list of str
+        What was wrong with each of the others; names the file.
+    """
+
+    moments: ChromaMoments
+    gray: list[Path] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """All image files in folders, at any depth, sorted and each once; a place may also be a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        A place does not exist.
+    ValueError
+        A folder has no image file.
+    """
+    found: set[Path] = set()
+    for place in map(Path, places):
+        if not place.exists():
+            raise FileNotFoundError(f"{place}: no such folder or image file")
+        paths = [place] if place.is_file() else [p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES]
+        files = {path.resolve() for path in paths if path.is_file()}
+        if not files:
+            raise ValueError(f"{place}: no image file in this folder ({', '.join(sorted(SUFFIXES))})")
+        found |= files
+    return sorted(found)
+
+
+def count_files(
+    paths: Sequence[Path], sizes: Iterable[int], progress: Callable[[int], object] = lambda files: None
+) -> Counted:
+    """Count the chroma of color images for the K of `sizes`, on ``get_num_threads()`` threads.
+
+    The result does not depend on the number of threads: moments are exact, and lists keep the order of `paths`.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    sizes : iterable of int
+    progress : callable
+        Called with 1 after each file.
+    """
+    counted = Counted(ChromaMoments(sizes))
+    with closing(_in_order(paths, counted.moments.sizes)) as results:  # stops the threads when interrupted
+        for path, result in results:
+            _note(counted, path, result)
+            progress(1)
+    return counted
+
+
+def _note(counted: Counted, path: Path, result: Callable[[], ChromaMoments | None]) -> None:
+    try:
+        moments = result()
+    except (ImageError, OSError) as error:
+        counted.unreadable.append(str(error))
+        return
+    if moments is None:
+        counted.gray.append(path)
+    else:
+        counted.moments += moments
+
+
+def _in_order(
+    paths: Sequence[Path], sizes: tuple[int, ...]
+) -> Generator[tuple[Path, Callable[[], ChromaMoments | None]], None, None]:
+    """Each path and what waits for its result; Pillow and the kernels release the GIL."""
+    threads = get_num_threads()
+    waiting: deque[tuple[Path, Future[ChromaMoments | None]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="fastcolor-fit") as pool:
+        try:
+            for path in paths:
+                waiting.append((path, pool.submit(_count, path, sizes)))
+                if len(waiting) > _AHEAD * threads:
+                    first, future = waiting.popleft()
+                    yield first, future.result
+            for first, future in waiting:
+                yield first, future.result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _count(path: Path, sizes: tuple[int, ...]) -> ChromaMoments | None:
+    """None for a picture without color."""
+    photo = read_photo(path)
+    if photo.rgb is None:
+        return None
+    moments = ChromaMoments(sizes)
+    moments.add(photo.rgb)
+    return moments

@@ -1,0 +1,189 @@
+"""Gray photographs to color: luma -> logits at the size the network knows -> chroma -> merged with the full luma.
+
+The module is named `colorizer`, since ``fastcolor.colorize`` is the function.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import checks
+from ..errors import MissingExtraError
+from ..files.images import as_photo
+from ..ops import annealed_mean, confidence, merge
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..network.unet import ColorUNet
+
+DEFAULT_MODEL = "landscapes-wide"
+SIZES = (16, 8192)  # sides that the network may be run at
+
+
+def colorize(
+    image: Any,
+    *,
+    model: str | os.PathLike[str] | ColorUNet | None = None,
+    temperature: float | None = None,
+    size: int | None = None,
+    device: str | torch.device | None = None,
+) -> NDArray[np.uint8]:
+    """``rgb = merge(annealed_mean(network(reduce(Y)), T), Y)``: a photograph of any size, in color.
+
+    Parameters
+    ----------
+    image : path, Pillow image, or uint8 array (H, W) or (H, W, 3)
+        Of a color image only the luma is used. Files and Pillow images are turned upright by their EXIF orientation;
+        16-bit gray keeps its precision.
+    model : str, path or ColorUNet, optional
+        A bundled name, a folder of :meth:`ColorUNet.save_pretrained`, or a network in eval mode; the default is
+        "landscapes-wide". Networks that are named are loaded once a process and device.
+    temperature : float, optional
+        T >= 0 of the annealed mean: small is vivid, 1 is the mean. By default the model's.
+    size : int, optional
+        Side in pixels of the square that the photograph becomes for the network; by default the model's. The result
+        has the photograph's own shape and resolution at any size: chroma is upsampled, luma is kept.
+    device : str or torch.device, optional
+        By default CUDA where there is some, else the CPU. A ColorUNet runs where it is.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), uint8
+        Its luma is the input's wherever the color lies inside the RGB cube.
+
+    Raises
+    ------
+    MissingExtraError
+        torch or safetensors is not installed.
+    ImageError, OSError
+        The file cannot be read; names it.
+    WeightsError
+        Unknown model, or damaged weights.
+    TypeError, ValueError
+        Any other argument is wrong.
+
+    References
+    ----------
+    ColorUNet (arXiv:1811.03120); Zhang et al. 2016 (arXiv:1603.08511), equation 5.
+
+    Examples
+    --------
+    >>> import numpy as np, fastcolor
+    >>> fastcolor.colorize(np.full((30, 40), 128, np.uint8)).shape
+    (30, 40, 3)
+    """
+    photo = as_photo(image)
+    colorizer = Colorizer.load(model, temperature=temperature, size=size, device=device)
+    (prediction,) = colorizer.predict(colorizer.reduce(photo.luma)[None])
+    return merge(prediction.chroma, photo.luma)
+
+
+class Prediction(NamedTuple):
+    """What the network says of one photograph, at its own resolution."""
+
+    chroma: NDArray[np.float32]  # (2, h, w)
+    top: NDArray[np.float32] | None  # (h, w), the probability of the most likely bin
+
+
+@dataclass(frozen=True)
+class Colorizer:
+    """A network, a temperature and a size, checked: what :func:`colorize` makes of its options."""
+
+    network: ColorUNet
+    temperature: float
+    size: int
+
+    @classmethod
+    def load(
+        cls,
+        model: str | os.PathLike[str] | ColorUNet | None = None,
+        *,
+        temperature: float | None = None,
+        size: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> Colorizer:
+        """Parameters and errors as in :func:`colorize`."""
+        if temperature is not None:
+            temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+        if size is not None:
+            size = checks.integer("size", size, *SIZES)
+        network = _network(model, device)
+        config = network.config
+        return cls(
+            network,
+            config.temperature if temperature is None else temperature,
+            config.size if size is None else size,
+        )
+
+    def reduce(self, luma: NDArray[Any]) -> NDArray[np.float32]:
+        """Luma (H, W), uint8 or float32 in [0, 1], as the network sees it: (h, w) float32."""
+        from ..network.inference import network_input
+
+        return network_input(luma, self.size, self.network.config.multiple)
+
+    def predict(self, batch: NDArray[np.float32], *, with_confidence: bool = False) -> list[Prediction]:
+        """A :class:`Prediction` for each image of (N, h, w) luma, all in one pass of the network."""
+        from ..network.inference import predict
+
+        assert self.network.bins is not None  # checked by _network
+        logits = predict(self.network, batch).cpu()
+        chroma = annealed_mean(logits, self.network.bins, temperature=self.temperature).numpy()
+        tops = confidence(logits)[0].numpy() if with_confidence else [None] * len(chroma)
+        return [Prediction(c, top) for c, top in zip(chroma, tops, strict=True)]
+
+
+def _network(model: Any, device: Any) -> ColorUNet:
+    """The network that `model` stands for, ready to run."""
+    unet = _unet()
+    if model is None or isinstance(model, (str, os.PathLike)):
+        return _load(os.fspath(DEFAULT_MODEL if model is None else model), _device(device))
+    if not isinstance(model, unet.ColorUNet):
+        raise TypeError(f"model: expected a name, a folder or a ColorUNet, got {type(model).__name__}")
+    if device is not None:
+        raise ValueError(
+            f"device: expected None with a ColorUNet, got {device!r}; it runs where it is, so move it first"
+        )
+    if model.training:
+        raise ValueError("model: expected a network in eval mode, got one in training mode; call model.eval()")
+    if model.bins is None:
+        raise ValueError("model: expected a network with bins, got bins=None; ColorUNet(config, bins) sets them")
+    return model
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, device: str) -> ColorUNet:
+    return _unet().ColorUNet.from_pretrained(name).to(device)
+
+
+def _unet() -> Any:
+    """The module :mod:`fastcolor.network.unet`, or an error that names the extra."""
+    try:
+        import safetensors  # noqa: F401
+
+        from ..network import unet
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        raise MissingExtraError("colorize", error.name, "torch") from None
+    return unet
+
+
+def _device(device: Any) -> str:
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:<number>', got {device!r}") from None
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: expected one of {torch.cuda.device_count()} CUDA devices, got {device!r}; use 'cpu'")
+    return str(chosen)

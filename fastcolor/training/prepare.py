@@ -1,0 +1,122 @@
+"""Making a training set of a folder of photographs: reduced, split, gray and unreadable files told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import ImageError
+from ..files.atomic import atomic_path
+from .dataset import find_images, fit_within, open_rgb
+
+GRAY_SPREAD = 4.0  # a photograph whose mean of max(R, G, B) - min(R, G, B) is below this is called gray
+QUALITY = 92
+
+
+@dataclass
+class Report:
+    """What became of the files; paths as text, unreadable ones with the reason."""
+
+    train: list[str] = field(default_factory=list)
+    val: list[str] = field(default_factory=list)
+    gray: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.train)} photographs for training, {len(self.val)} for validation"]
+        lines += [f"gray, left out: {path}" for path in self.gray]
+        lines += [f"unreadable, left out: {path}: {reason}" for path, reason in self.unreadable.items()]
+        return "\n".join(lines)
+
+
+def prepare(
+    folder: Path, out: Path, *, size: int = 256, validation: float = 0.1, seed: int = 0, progress: bool = False
+) -> Report:
+    """Fit each photograph into size x size by Lanczos and write it to `out`/train or `out`/val.
+
+    The aspect ratio is kept and nothing is enlarged; the EXIF orientation is applied. Files are JPEG without chroma
+    subsampling (subsampled chroma would be wrong labels at every edge), named `<name>-<hash of the content>.jpg`, so
+    that exact duplicates become one. `out`/report.json says what became of each file.
+
+    Parameters
+    ----------
+    folder, out : Path
+    size : int
+    validation : float
+        Share of the photographs that goes to `val`, in (0, 1); at least one each when there are two.
+    seed : int
+        Of the split.
+    progress : bool
+        Draw a bar.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, `out` lies inside `folder`, or no photograph is left.
+    """
+    if not 0 < validation < 1:
+        raise ValueError(f"validation: expected a share in (0, 1), got {validation}")
+    if size < 16:
+        raise ValueError(f"size: expected at least 16 pixels, got {size}")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"out: expected a folder outside of {folder}, got {out}; it would be read as input next time")
+    report = Report()
+    kept: dict[str, Path] = {}
+    for path, name in _named(find_images(folder), report, progress):
+        kept.setdefault(name, path)
+    if not kept:
+        raise ValueError(f"folder: expected color photographs under {folder}, but none is left; {report}")
+    names = sorted(kept)
+    order = np.random.default_rng(seed).permutation(len(names))
+    held = set(order[: max(1, round(validation * len(names)))]) if len(names) > 1 else set()
+    for part in ("train", "val"):
+        (out / part).mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor() as pool:
+        parts = ["val" if number in held else "train" for number in range(len(names))]
+        jobs = [
+            pool.submit(_write, kept[name], out / part / name, size) for name, part in zip(names, parts, strict=True)
+        ]
+        for job in tqdm(jobs, desc="writing", unit="photo", disable=not progress):
+            job.result()
+    for name, part in zip(names, parts, strict=True):
+        getattr(report, part).append(str(kept[name]))
+    with atomic_path(out / "report.json") as temporary:
+        temporary.write_text(json.dumps(vars(report), indent=1) + "\n")
+    return report
+
+
+def _named(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[Path, str]]:
+    """Each usable photograph with its new name; the others go into the report."""
+    with ThreadPoolExecutor() as pool:
+        looked = pool.map(_look, paths)
+        for path, found in zip(
+            paths, tqdm(looked, "reading", len(paths), unit="photo", disable=not progress), strict=True
+        ):
+            if isinstance(found, ImageError):
+                report.unreadable[str(path)] = str(found.__cause__ or found)
+            elif found < GRAY_SPREAD:
+                report.gray.append(str(path))
+            else:
+                digest = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()[:8]
+                yield path, f"{path.stem}-{digest}.jpg"
+
+
+def _look(path: Path) -> float | ImageError:
+    """Mean spread of the channels of a small copy, or what went wrong."""
+    try:
+        small = np.asarray(fit_within(open_rgb(path), 64)).astype(np.int16)
+    except ImageError as error:
+        return error
+    return float((small.max(axis=-1) - small.min(axis=-1)).mean())
+
+
+def _write(path: Path, target: Path, size: int) -> None:
+    with atomic_path(target) as temporary:
+        fit_within(open_rgb(path), size).save(temporary, "JPEG", quality=QUALITY, subsampling=0)

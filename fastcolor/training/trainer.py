@@ -1,0 +1,150 @@
+"""One training run's state and its step: network, averaged twin, optimizer, loss over the joint batch, checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from ..bins import ColorBins
+from ..loss import weighted_cross_entropy
+from ..network.unet import ColorUNet, UNetConfig
+from . import checkpoint
+from .dataset import Sample
+from .distributed import Team, with_joint_norm
+from .schedule import rate
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a run computes; the defaults are near to the paper's.
+
+    Parameters
+    ----------
+    network : UNetConfig
+    steps, batch : int
+        Steps of the run; samples a step, of all processes together.
+    size : int
+        Side of the square canvas.
+    augment : {"paper", "random", "none"}
+        See :class:`fastcolor.training.dataset.PhotoDataset`.
+    lam : float
+        λ of the class rebalancing: 0 by inverse frequency, 1 not at all.
+    rate, schedule, warmup, decay
+        Peak learning rate and :func:`fastcolor.training.schedule.rate`.
+    weight_decay : float
+        Decoupled (AdamW); 0 is Adam.
+    clip : float
+        Greatest norm of the gradient, longer ones are shortened; 0 leaves them.
+    average : float
+        Decay a step of the averaged weights, the ones that are validated and kept.
+    bfloat16 : bool
+        Convolutions in bfloat16 (autocast).
+    seed : int
+    """
+
+    network: UNetConfig = field(default_factory=UNetConfig)
+    steps: int = 20_000
+    batch: int = 64
+    size: int = 256
+    augment: str = "paper"
+    lam: float = 0.2
+    rate: float = 1e-3
+    schedule: str = "two-step"
+    warmup: int = 0
+    decay: int = 0
+    weight_decay: float = 0.0
+    clip: float = 0.0
+    average: float = 0.999
+    bfloat16: bool = False
+    seed: int = 0
+
+
+class Trainer:
+    """The network, its averaged twin, the optimizer, and the step the run has reached."""
+
+    def __init__(self, config: TrainConfig, bins: ColorBins, device: torch.device, team: Team) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.bins, self.device, self.team, self.step = config, bins, device, team, 0
+        model = ColorUNet(config.network, bins).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model = with_joint_norm(model) if team.world > 1 else model
+        self.runner: nn.Module = DistributedDataParallel(self.model) if team.world > 1 else self.model
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
+        )
+
+    def train_step(self, sample: Sample) -> float:
+        """One update; returns the loss of the joint batch."""
+        c = self.config
+        now = c.rate * rate(self.step, c.steps, schedule=c.schedule, warmup=c.warmup, decay=c.decay)
+        for group in self.optimizer.param_groups:
+            group["lr"] = now
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(self.runner, sample)
+        loss.backward()
+        if c.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        return self.team.total(loss).item() / self.team.world
+
+    def start_from(self, weights: ColorUNet) -> None:
+        """Take the weights of another network of the same shape."""
+        self.model.load_state_dict(weights.state_dict())
+        self.average.load_state_dict(weights.state_dict())
+
+    def loss(self, model: nn.Module, sample: Sample) -> Tensor:
+        """This process's share of the joint loss, times the number of processes (gradients are averaged over them)."""
+        luma, labels, weights, mask = (part.to(self.device, non_blocking=True) for part in sample)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            logits = model(luma.contiguous(memory_format=torch.channels_last))
+        loss = weighted_cross_entropy(logits, labels, weights, mask)
+        if self.team.world == 1:
+            return loss
+        mass = (weights * mask).sum()
+        return loss * (mass * self.team.world / self.team.total(mass).clamp_min(1e-30))
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """``average += (1 - a) (model - average)``; a rises to its value, so that the first weights are forgotten."""
+        a = min(self.config.average, (1 + self.step) / (10 + self.step))
+        for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - a)
+            else:
+                mean.copy_(value)
+
+    @torch.no_grad()
+    def validate(self, samples: DataLoader[Sample]) -> float:
+        """Mean loss of the averaged network over this process's validation batches, then over the processes."""
+        losses = [self.loss(self.average, Sample(*sample)).item() for sample in samples]
+        return sum(losses) / len(losses)
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        meta = {"step": self.step, "config": asdict(self.config)}
+        tensors = checkpoint.pack(self.model, self.average, self.optimizer)
+        checkpoint.save_tensors(folder / CHECKPOINT, tensors, meta)
+
+    def load(self, folder: Path) -> None:
+        """Go on from the checkpoint of :meth:`save`."""
+        tensors, meta = checkpoint.load_tensors(folder / CHECKPOINT)
+        checkpoint.unpack(tensors, self.model, self.average, self.optimizer)
+        self.step = int(meta["step"])
+
+
+def saved_config(run: Path) -> TrainConfig:
+    """The configuration in the checkpoint of a run."""
+    if not (run / CHECKPOINT).exists():
+        raise FileNotFoundError(f"{run / CHECKPOINT}: no such file; there is no run to resume")
+    values = checkpoint.load_tensors(run / CHECKPOINT)[1]["config"]
+    return TrainConfig(**{**values, "network": UNetConfig(**values["network"])})

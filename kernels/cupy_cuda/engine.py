@@ -1,0 +1,119 @@
+"""How a CUDA kernel is found and launched: compiled once for each device and instance, on the caller's stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from ..common import device_arrays
+from .source import OPTIONS, source
+
+_LIMIT_32 = 1 << 31
+_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "fc::f16",
+    "bfloat16": "fc::bf16",
+    "uint16": "fc::bf16",
+    "uint8": "fc::u8",
+    "int32": "int",
+    "int64": "long long",
+}
+
+
+class Engine:
+    """Launches instances of the kernels in ``*.cu``.
+
+    Parameters
+    ----------
+    raw_module : callable
+        ``raw_module(code=, options=, name_expressions=)`` has the face of ``cupy.RawModule``.
+    context : callable
+        ``context(array)`` is a context manager that makes the device and the current stream of `array` those of the
+        launch.
+    """
+
+    def __init__(
+        self, raw_module: Callable[..., Any], context: Callable[[Any], AbstractContextManager[object]]
+    ) -> None:
+        self._raw_module, self.context = raw_module, context
+        self._functions: dict[tuple[int, str, str], Any] = {}
+
+    def function(self, like: Any, name: str, expression: str) -> Any:
+        """The compiled instance `expression` of ``<name>.cu`` for the device of `like`, which must be current.
+
+        Raises
+        ------
+        RuntimeError
+            If it would have to be compiled while a CUDA graph is being captured.
+        """
+        key = (device_arrays.device_index(like), name, expression)
+        if key not in self._functions:
+            if device_arrays.is_capturing(like):
+                raise RuntimeError(
+                    f"{name}: expected its kernel to be compiled before a CUDA graph is captured, got its first use "
+                    "within a capture; call the operation once with such arrays before"
+                )
+            module = self._raw_module(code=source(name), options=OPTIONS, name_expressions=(expression,))
+            self._functions[key] = module.get_function(expression)
+        return self._functions[key]
+
+    def pixels_each(
+        self, like: Any, name: str, instance: Callable[[int], str], most: int, count: int, arrays: Iterable[Any]
+    ) -> int:
+        """Pixels a thread: `most` where :func:`is_wide` allows it, else 1.
+
+        ``instance(pixels)`` is the expression for so many. Where nothing but an address is in the way, the other
+        instance is compiled as well: a CUDA graph made by torch.compile copies such an array to memory of its own,
+        which is aligned, and looks for the kernel while it captures.
+        """
+        if is_wide(most, count, arrays):
+            return most
+        if count % most == 0 and not device_arrays.is_capturing(like):
+            self.function(like, name, instance(most))
+        return 1
+
+    def launch(
+        self, like: Any, name: str, expression: str, blocks: int, threads: int, args: tuple[Any, ...], shared: int = 0
+    ) -> None:
+        """Run ``expression<<<blocks, threads, shared>>>(*args)``, within ``self.context(like)``.
+
+        Arguments: NumPy scalars of the exact types, addresses as uint64, structures as arrays of size one.
+        """
+        self.function(like, name, expression)((blocks,), (threads,), args, shared_mem=shared)
+
+
+def is_wide(most: int, count: int, arrays: Iterable[Any]) -> bool:
+    """Whether `most` pixels at a time, of planes of `count`, lie at multiples of 16 bytes in all arrays (None does)."""
+    return count % most == 0 and not any(int(device_arrays.pointer(array)) % 16 for array in arrays)
+
+
+def scalar_type(array: Any) -> str:
+    """The C++ type of the elements; uint16 of NumPy holds the bits of bfloat16.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scalar_type(np.zeros(1, np.float16))
+    'fc::f16'
+    """
+    return _TYPES[device_arrays.dtype_name(array)]
+
+
+def index_type(elements: int) -> str:
+    """The narrowest index that counts `elements`.
+
+    Examples
+    --------
+    >>> index_type(1 << 31), index_type(1 << 30)
+    ('fc::u64', 'fc::u32')
+    """
+    return "fc::u32" if elements < _LIMIT_32 else "fc::u64"
+
+
+def index_value(index: str, value: int) -> Any:
+    """`value` as an argument of type `index`."""
+    return np.uint32(value) if index == "fc::u32" else np.uint64(value)

@@ -1,0 +1,72 @@
+"""The operations on a GPU: CUDA C++ (``*.cu``), compiled by NVRTC and launched through CuPy.
+
+Arguments are torch CUDA tensors or CuPy arrays that the public API has validated; everything runs on their device and
+on the current stream of their library, which is read at every call. The first call of an instance compiles it (about
+a second; CuPy 14.2 keeps the binary on disk) and must not happen while a CUDA graph is being captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import cupy
+
+from ..common.device_arrays import device_index, is_torch, library
+from . import decode as cuda_decode
+from . import encode as cuda_encode
+from . import gradient, loss, temporal
+from . import merge as cuda_merge
+from .engine import Engine
+
+__all__ = [
+    "TemporalSmoother",
+    "annealed_mean",
+    "annealed_mean_gradient",
+    "confidence",
+    "decode",
+    "encode",
+    "histogram",
+    "merge",
+    "scale_unless_one",
+    "weighted_cross_entropy",
+]
+
+
+class _TorchStream:
+    """torch's current stream in the protocol that CuPy reads, whatever the version of torch."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.stream.cuda_stream
+
+
+@contextmanager
+def _context(array: Any) -> Iterator[None]:
+    """The device and the current stream of `array`'s own library."""
+    with cupy.cuda.Device(device_index(array)):
+        if not is_torch(array):
+            yield
+            return
+        current = library(array).cuda.current_stream(array.device)
+        stream = cupy.cuda.Stream.from_external(_TorchStream(current)) if current.cuda_stream else cupy.cuda.Stream.null
+        with stream:
+            yield
+
+
+ENGINE = Engine(partial(cupy.RawModule, backend="nvrtc"), _context)
+
+encode = partial(cuda_encode.encode, ENGINE)
+histogram = partial(cuda_encode.histogram, ENGINE)
+annealed_mean = partial(cuda_decode.annealed_mean, ENGINE)
+confidence = partial(cuda_decode.confidence, ENGINE)
+decode = partial(cuda_decode.decode, ENGINE)
+merge = partial(cuda_merge.merge, ENGINE)
+annealed_mean_gradient = partial(gradient.annealed_mean_gradient, ENGINE)
+weighted_cross_entropy = partial(loss.weighted_cross_entropy, ENGINE)
+scale_unless_one = partial(loss.scale_unless_one, ENGINE)
+TemporalSmoother = partial(temporal.TemporalSmoother, ENGINE)

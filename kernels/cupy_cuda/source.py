@@ -1,0 +1,63 @@
+"""The text of a CUDA kernel: constants from the reference, then the common parts, then its own file.
+
+One string without includes, so that NVRTC needs no headers and a host compiler can read the same text.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from fastcolor.reference import constants as c
+
+from ..common.scale import LOG2E
+
+OPTIONS = ("-std=c++17",)
+_FOLDER = "fastcolor.kernels.cupy_cuda"
+_COMMON = ("common.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh")
+
+
+def _floats() -> dict[str, float]:
+    """255 (R - Y), 255 (B - Y), 255 (G - Y) for one unit of V or U, from the exact inverse of the luma equation."""
+    return {
+        "LOG2E": LOG2E,
+        "R_V": 255 / c.V_SCALE,
+        "B_U": 255 / c.U_SCALE,
+        "G_V": -255 / c.V_SCALE * c.LUMA[0] / c.LUMA[1],
+        "G_U": -255 / c.U_SCALE * c.LUMA[2] / c.LUMA[1],
+    }
+
+
+def _integers() -> dict[str, int]:
+    coefficients = {
+        f"{axis}_{name}": value
+        for axis, values in (("U", c.U_COEFFICIENTS), ("V", c.V_COEFFICIENTS))
+        for name, value in zip(("OF_R", "OF_G", "OF_B"), values, strict=True)
+    }
+    return {
+        **coefficients,
+        "U_NUMERATOR_MAX": c.U_NUMERATOR_MAX,
+        "V_NUMERATOR_MAX": c.V_NUMERATOR_MAX,
+        "MAX_BINS": c.MAX_BINS,
+    }
+
+
+def constants() -> str:
+    """The shared numbers as C++: a float has the digits that give the nearest float32 back.
+
+    Examples
+    --------
+    >>> "constexpr int MAX_BINS = 255;" in constants()
+    True
+    """
+    lines = [f"constexpr float {name} = {value:.9e}f;" for name, value in _floats().items()]
+    lines += [f"constexpr int {name} = {value};" for name, value in _integers().items()]
+    return "namespace fc {\n" + "\n".join(lines) + "\n}\n"
+
+
+@cache
+def source(name: str) -> str:
+    """Everything that the kernels of ``<name>.cu`` need, as one text."""
+    folder = files(_FOLDER)
+    parts = [(folder / file).read_text(encoding="utf-8") for file in (*_COMMON, f"{name}.cu")]
+    return "\n".join([constants(), *parts])

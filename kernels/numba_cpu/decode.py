@@ -1,0 +1,124 @@
+"""Decode, annealed mean and confidence: one pass over the logits, block by block.
+
+Channels-last logits are transposed into a tile that stays in the L1 cache. Rungs, 32 float32 bins, one thread of a Xeon
+with AVX-512 (its memory would allow 118 MP/s): tiles with planes a power of two apart fight for a few cache sets,
+43 MP/s -> padded planes, 55 -> the next tile is fetched while this one is summed, 70. Planar: see `_numba_softmax`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from fastcolor.reference.constants import LUMA, U_SCALE, V_SCALE
+
+from .jit import jit
+from .simd import LANES, fma, greater, lesser, load, splat, store, store_rgb, to_int
+from .softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums, transpose_block
+
+BLOCK = 1024  # pixels: the sums stay in the L1 cache
+TILE = 256  # pixels of channels-last logits that are transposed at a time
+TILE_STRIDE = TILE + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
+
+# 255 (R - Y), 255 (B - Y), 255 (G - Y) for one unit of V or U, from the exact inverse of the luma equation.
+_R_V, _B_U = np.float32(255 / V_SCALE), np.float32(255 / U_SCALE)
+_G_V, _G_U = np.float32(-255 / V_SCALE * LUMA[0] / LUMA[1]), np.float32(-255 / U_SCALE * LUMA[2] / LUMA[1])
+
+
+@jit(inline=True)
+def to_level(x):
+    """F32 x + 0.5, clipped so that it truncates to a uint8 level; NaN gives 0."""
+    return lesser(greater(x, splat(0.0)), splat(255.5))
+
+
+@jit(inline=True)
+def write_rgb(luma, u, v, rgb, pixel, base, plane):
+    """Join 16 pixels: `luma` F32 in 0..255. Interleaved if plane is 0, else R at `base` and planes `plane` apart."""
+    luma = luma + splat(0.5)  # truncation then rounds
+    red, blue = fma(v, splat(_R_V), luma), fma(u, splat(_B_U), luma)
+    green = fma(u, splat(_G_U), fma(v, splat(_G_V), luma))
+    if plane == 0:
+        store_rgb(rgb, 3 * pixel, to_level(red), to_level(green), to_level(blue))
+    else:
+        store(rgb, base, to_int(to_level(red)))
+        store(rgb, base + plane, to_int(to_level(green)))
+        store(rgb, base + 2 * plane, to_int(to_level(blue)))
+
+
+@jit
+def write_block(image, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted):
+    """Turn the sums of a block into what is wanted: (rgb, chroma, confidence)."""
+    want_rgb, want_chroma, want_top = wanted
+    width = sums.shape[1]
+    flat = sums.reshape(-1)
+    for i in range(0, size, LANES):
+        within = min(start + i, count - LANES)
+        pixel = image * count + within
+        if want_rgb or want_chroma:
+            scale = splat(1.0) / load(flat, i)
+            u, v = load(flat, SUM_U * width + i) * scale, load(flat, SUM_V * width + i) * scale
+            if want_rgb:
+                y = load(luma, pixel) * splat(luma_unit)
+                write_rgb(y, u, v, rgb, pixel, 3 * image * count + within, count if planar else 0)
+            else:
+                store(chroma, 2 * image * count + within, u)
+                store(chroma, (2 * image + 1) * count + within, v)
+        if want_top:
+            store(top, pixel, load(flat, TOP * width + i))
+            store(ratio, pixel, load(flat, RATIO * width + i))
+
+
+@jit
+def decode_planar(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted):
+    """Blocks [first, last) of logits (images, n, count), flattened, count >= 16; `planar` is about the RGB."""
+    sums = np.empty((ROWS, BLOCK), np.float32)
+    blocks = (count + BLOCK - 1) // BLOCK
+    for block in range(first, last):
+        image = block // blocks
+        start = (block - image * blocks) * BLOCK
+        size = (min(BLOCK, count - start) + LANES - 1) // LANES * LANES
+        base = image * n * count
+        # Inside the block, pixel i is at min(i, rest): the last vector overlaps the one before.
+        block_sums(
+            x,
+            base + start,
+            count,
+            count - start,
+            size,
+            n,
+            scale,
+            colors,
+            wanted[0] or wanted[1],
+            wanted[2],
+            x,
+            -1,
+            0,
+            sums,
+        )
+        write_block(image, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted)
+
+
+@jit
+def decode_last(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted):
+    """Tiles [first, last) of channels-last logits (count, n), flattened, count >= 16."""
+    sums = np.empty((ROWS, TILE), np.float32)
+    tile = np.empty(n * TILE_STRIDE, np.float32)
+    for block in range(first, last):
+        start = block * TILE
+        size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
+        transpose_block(x, start, count, size, n, TILE_STRIDE, tile)
+        block_sums(
+            tile,
+            0,
+            TILE_STRIDE,
+            size,
+            size,
+            n,
+            scale,
+            colors,
+            wanted[0] or wanted[1],
+            wanted[2],
+            x,
+            (start + size) * n,
+            size,
+            sums,
+        )
+        write_block(0, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted)

@@ -1,0 +1,142 @@
+"""Encode: uint8 RGB -> luma, label, class weight in one pass, 16 pixels at a time; float RGB one pixel at a time.
+
+Rungs: integer division by the definition -> multiply and round, with an offset that keeps every numerator away from the
+rounding boundaries, exact on all 2^24 colors -> the rounded number is read from the low bits of the float, and a table
+with one more row and column saves the clamp -> one byte shuffle for 16 interleaved pixels, two gathers for label and
+weight. In the cache 1200 MP/s, from memory 750 to 820 (one thread of a Xeon with AVX-512, the other core busy) ->
+input and results are fetched ahead, 830 to 960.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from functools import lru_cache
+
+import numpy as np
+from fastcolor.reference.constants import (
+    LUMA,
+    U_COEFFICIENTS,
+    U_MAX,
+    U_SCALE,
+    V_COEFFICIENTS,
+    V_MAX,
+    V_SCALE,
+)
+
+from .jit import jit
+from .simd import LANES, bits, fma, gather, load, load_rgb, prefetch, splat, splat_int, store, target_has, where_greater
+
+BLOCK = 4096  # pixels that one step of a thread's range takes
+AHEAD = 1024  # pixels from the one computed to the one fetched
+
+_MAGIC = np.float32(3 << 22)  # x + 1.5 * 2^23 is x rounded to an integer, which then stands in the low bits
+_MAGIC_BITS = 0x4B400000  # subtracted, not masked off: -1, which the remainder below corrects, must stay -1
+_U_R, _U_G, _U_B = (np.float32(c) for c in U_COEFFICIENTS)
+_V_R, _V_G, _V_B = (np.float32(c) for c in V_COEFFICIENTS)
+_Y_R, _Y_G, _Y_B = (np.float32(round(1000 * c)) for c in LUMA)
+_Y_UNIT = np.float32(1 / 255000)  # one rounding more than a division: at most 1 ulp off
+_LUMA_R, _LUMA_G, _LUMA_B = LUMA
+_FUSED = target_has("fma") or platform.machine() in ("arm64", "aarch64")
+
+
+@lru_cache(maxsize=64)
+def cell_scale(cells: int, top: int) -> tuple[np.float32, np.float32, bool]:
+    """``(offset, scale, sure)`` with ``cell = rint((a + offset) * scale)`` for chroma numerators a in [-top, top].
+
+    ``floor(v) = rint(v - 1/2 + g / (2 D))`` for a multiple v of g / D, where v = (a + top) K / D, D = 2 top and
+    g = gcd(K, D): the offset centres the numerators between the rounding boundaries, as far as float32 has the bits.
+    `sure` says that the roundings of offset, scale and product together stay below that margin of g / (2 D), so that
+    the result is exact; otherwise the kernel corrects it by the integer remainder.
+    """
+    width, common = 2 * top, math.gcd(cells, 2 * top)
+    wanted = top - width / (2 * cells) + common / (2 * cells)
+    offset = round(wanted * 32) / 32  # a + offset < 2^19: float32 has five bits after the point
+    scale = np.float32(cells / width)
+    error = abs(offset - wanted) * cells / width + abs(float(scale) - cells / width) * width
+    error += 0.0 if _FUSED else cells * 2.0**-24
+    return np.float32(offset), scale, error < common / (2 * width)
+
+
+@jit(inline=True)
+def cell_index(numerator, offset, scale, sure, cells, top):
+    """I32 cell of the F32 chroma numerators, in 0..K (K only at the very top edge)."""
+    cell = bits(fma(numerator + splat(offset), splat(scale), splat(_MAGIC))) - splat_int(_MAGIC_BITS)
+    if not sure:
+        width = splat_int(2 * top)
+        shifted = bits(numerator + splat(_MAGIC + np.float32(top))) - splat_int(_MAGIC_BITS)
+        rest = shifted * splat_int(cells) - cell * width
+        cell = cell + where_greater(rest, width - splat_int(1), splat_int(1), splat_int(0))
+        cell = cell - where_greater(splat_int(0), rest, splat_int(1), splat_int(0))
+    return cell
+
+
+@jit(inline=True)
+def numerators(red, green, blue):
+    """F32 of the exact integers ``-299 R - 587 G + 886 B`` and ``701 R - 587 G - 114 B``."""
+    u = fma(blue, splat(_U_B), fma(green, splat(_U_G), red * splat(_U_R)))
+    v = fma(blue, splat(_V_B), fma(green, splat(_V_G), red * splat(_V_R)))
+    return u, v
+
+
+@jit
+def encode_uint8(first, last, rgb, count, planar, scales, cells, shift, labels_of, weights_of, luma, labels, weights):
+    """Blocks [first, last) of images of `count` >= 16 pixels; `rgb` is (..., count, 3) or (..., 3, count), flattened.
+
+    `labels_of` and `weights_of` are the tables by cell, rows of 2^shift, one row and column more than K x K so that
+    the top edge needs no clamp. The last vector of an image overlaps the one before instead of being cut.
+    """
+    u_offset, u_scale, u_sure, u_top = scales[0]
+    v_offset, v_scale, v_sure, v_top = scales[1]
+    blocks = (count + BLOCK - 1) // BLOCK
+    for block in range(first, last):
+        image = block // blocks
+        start = (block - image * blocks) * BLOCK
+        stop = min(start + BLOCK, count)
+        for position in range(start, stop, LANES):
+            pixel = image * count + min(position, count - LANES)
+            if planar:
+                source = pixel + 2 * image * count
+                red, green, blue = load(rgb, source), load(rgb, source + count), load(rgb, source + 2 * count)
+            else:
+                red, green, blue = load_rgb(rgb, 3 * pixel)
+                prefetch(rgb, 3 * (pixel + AHEAD))
+            # A line must be read before it can be written in part: ask for those of the results early as well.
+            prefetch(luma, pixel + AHEAD)
+            prefetch(weights, pixel + AHEAD)
+            y = fma(blue, splat(_Y_B), fma(green, splat(_Y_G), red * splat(_Y_R)))
+            u, v = numerators(red, green, blue)
+            cell_u = cell_index(u, u_offset, u_scale, u_sure, cells, u_top)
+            cell_v = cell_index(v, v_offset, v_scale, v_sure, cells, v_top)
+            cell = (cell_u << splat_int(shift)) + cell_v
+            store(luma, pixel, y * splat(_Y_UNIT))
+            store(labels, pixel, gather(labels_of, cell))
+            store(weights, pixel, gather(weights_of, cell))
+
+
+@jit(inline=True)
+def float_cell(chroma, top, cells):
+    """Cell of a float64 chroma, clamped; NaN falls into the middle cell."""
+    if chroma != chroma:
+        return cells // 2
+    scaled = np.floor((chroma + top) / (2 * top) * cells)
+    return int(min(max(scaled, 0.0), cells - 1.0))
+
+
+@jit(inline=True)
+def float_chroma(red, green, blue):
+    """Y, U, V in float64, in the order of operations of the reference."""
+    y = _LUMA_R * red + _LUMA_G * green + _LUMA_B * blue
+    return y, U_SCALE * (blue - y), V_SCALE * (red - y)
+
+
+@jit
+def encode_float(first, last, rgb, cells, table, by_label, luma, labels, weights):
+    """Pixels [first, last) of an (N, 3) float image."""
+    for pixel in range(first, last):
+        red, green, blue = np.float64(rgb[pixel, 0]), np.float64(rgb[pixel, 1]), np.float64(rgb[pixel, 2])
+        y, u, v = float_chroma(red, green, blue)
+        label = table[float_cell(u, U_MAX, cells), float_cell(v, V_MAX, cells)]
+        luma[pixel] = y
+        labels[pixel] = label
+        weights[pixel] = by_label[label]

@@ -1,0 +1,113 @@
+"""Histogram of the chroma cells, and the moments that fitting bins needs: vector arithmetic, then scalar counting.
+
+Rungs, one thread of a Xeon with AVX-512: the cells alone take 2400 MP/s; counting them into one histogram waits for its
+own stores wherever neighbours share a cell; four copies of the histogram, 1180; eight, 1420. With the image in memory:
+650; if the next block is fetched while this one is counted, 1090.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from fastcolor.reference.constants import U_MAX, V_MAX
+
+from .encode import cell_index, float_cell, float_chroma, numerators
+from .jit import jit
+from .simd import LANES, load, load_rgb, prefetch, splat_int, store, to_int
+
+BLOCK = 4096
+COPIES = 8  # neighbouring pixels count in different copies: an increment need not wait for the store before it
+
+
+@jit(inline=True)
+def _load_pixels(rgb, image, pixel, count, planar):
+    if planar:
+        source = 3 * image * count + pixel
+        return load(rgb, source), load(rgb, source + count), load(rgb, source + 2 * count)
+    return load_rgb(rgb, 3 * (image * count + pixel))
+
+
+@jit(inline=True)
+def _block_bounds(block, count):
+    blocks = (count + BLOCK - 1) // BLOCK
+    image = block // blocks
+    start = (block - image * blocks) * BLOCK
+    return image, start, min(start + BLOCK, count)
+
+
+@jit
+def count_uint8(first, last, rgb, count, planar, scales, cells):
+    """(K + 1) x (K + 1) counts of blocks [first, last) of images of `count` >= 16 pixels."""
+    u_offset, u_scale, u_sure, u_top = scales[0]
+    v_offset, v_scale, v_sure, v_top = scales[1]
+    row = cells + 1
+    cells_padded = row * row
+    counts = np.zeros(COPIES * cells_padded, np.uint32)  # 2^32 for each copy is beyond any array
+    index = np.empty(BLOCK + LANES, np.uint32)
+    for block in range(first, last):
+        image, start, stop = _block_bounds(block, count)
+        for position in range(start, stop, LANES):
+            pixel = min(position, count - LANES)  # the last vector overlaps the one before and repeats its indices
+            red, green, blue = _load_pixels(rgb, image, pixel, count, planar)
+            u, v = numerators(red, green, blue)
+            cell_u = cell_index(u, u_offset, u_scale, u_sure, cells, u_top)
+            cell_v = cell_index(v, v_offset, v_scale, v_sure, cells, v_top)
+            store(index, pixel - start + LANES, cell_u * splat_int(row) + cell_v)
+        size = stop - start
+        even = size - size % COPIES
+        upcoming = 3 * (image * count + stop)
+        for k in range(LANES, LANES + even, COPIES):
+            prefetch(rgb, upcoming + 3 * (k - LANES))
+            for copy in range(COPIES):
+                counts[copy * cells_padded + index[k + copy]] += np.uint32(1)
+        for k in range(LANES + even, LANES + size):
+            counts[index[k]] += np.uint32(1)
+    return counts.reshape(COPIES, row, row).astype(np.int64).sum(0)
+
+
+@jit
+def moments_uint8(first, last, rgb, count, planar, scales, cells):
+    """Counts (K + 1, K + 1), sums (K + 1, K + 1, 2) and squares (2,) of the chroma numerators, blocks [first, last)."""
+    u_offset, u_scale, u_sure, u_top = scales[0]
+    v_offset, v_scale, v_sure, v_top = scales[1]
+    row = cells + 1
+    counts = np.zeros(row * row, np.int64)
+    sums = np.zeros((row * row, 2), np.int64)
+    squares = np.zeros(2, np.float64)
+    index = np.empty(BLOCK + LANES, np.uint32)
+    u_of, v_of = np.empty(BLOCK + LANES, np.int32), np.empty(BLOCK + LANES, np.int32)
+    for block in range(first, last):
+        image, start, stop = _block_bounds(block, count)
+        for position in range(start, stop, LANES):
+            pixel = min(position, count - LANES)
+            red, green, blue = _load_pixels(rgb, image, pixel, count, planar)
+            u, v = numerators(red, green, blue)
+            cell_u = cell_index(u, u_offset, u_scale, u_sure, cells, u_top)
+            cell_v = cell_index(v, v_offset, v_scale, v_sure, cells, v_top)
+            here = pixel - start + LANES
+            store(index, here, cell_u * splat_int(row) + cell_v)
+            store(u_of, here, to_int(u))
+            store(v_of, here, to_int(v))
+        u_squares, v_squares = np.int64(0), np.int64(0)  # exact within a block: 4096 * 225930^2 < 2^63
+        upcoming = 3 * (image * count + stop)
+        for k in range(LANES, LANES + stop - start):
+            prefetch(rgb, upcoming + 3 * (k - LANES))
+            cell, u_here, v_here = index[k], np.int64(u_of[k]), np.int64(v_of[k])
+            counts[cell] += 1
+            sums[cell, 0] += u_here
+            sums[cell, 1] += v_here
+            u_squares += u_here * u_here
+            v_squares += v_here * v_here
+        squares[0] += u_squares
+        squares[1] += v_squares
+    return counts.reshape(row, row), sums.reshape(row, row, 2), squares
+
+
+@jit
+def count_float(first, last, rgb, cells):
+    """K x K counts of pixels [first, last) of an (N, 3) float image."""
+    counts = np.zeros((cells, cells), np.int64)
+    for pixel in range(first, last):
+        red, green, blue = np.float64(rgb[pixel, 0]), np.float64(rgb[pixel, 1]), np.float64(rgb[pixel, 2])
+        _, u, v = float_chroma(red, green, blue)
+        counts[float_cell(u, U_MAX, cells), float_cell(v, V_MAX, cells)] += 1
+    return counts

@@ -1,0 +1,166 @@
+"""Temporal smoothing and decoding of a frame, block by block: softmax, recursion, annealed mean in one pass.
+
+State and ring are stored by block, (blocks, n, BLOCK), so that each block is one stream in memory; the probabilities of
+this frame overwrite those that leave the window. Per pixel of 32 bins that is 128 bytes of logits, 256 of state, and
+twice 128, 64 or 32 of a float32, float16 or uint8 ring. Rungs, one thread of a Xeon with AVX-512 and a uint8 ring (its
+memory would allow 35 MP/s): 22 MP/s -> the next block's logits are fetched while this one is decoded, 27.
+
+Rounding: an error of the sum decays by e^-α a frame, so that it stays below 1.5 eps S / (1 - e^-α), where S is the
+largest possible sum, (1 - e^-(α (w + 1))) / (1 - e^-α). For small α that is no bound, and each block is summed anew
+from the ring every `REFRESH` frames, a different share of the blocks in each frame.
+
+A ring of fewer bits rounds p by at most d (uint8: 1/510). Two ways to live with that, whichever errs less: add the
+rounded p, so that what leaves later is exactly what came (error at most d S), or add p itself, so that only what
+leaves is rounded (error at most d e^(-α (w + 1)) / (1 - e^-α): 1.6e-4 instead of 1.1e-2 with α = 0.2 and w = 20).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..common.recursion import REFRESH
+from ..common.scale import LOG2E
+from .decode import write_block
+from .jit import jit
+from .math import HIGHEST, LOWEST, exp2_scaled, log2
+from .simd import LANES, fma, greater, load, outside, splat, store, to_int, where_greater
+from .softmax import GROUP, ROWS, block_sums, transpose_block
+
+BLOCK = 512
+
+_LOG2E = np.float32(LOG2E)
+_SMALL, _LARGE = np.float32(2.0**-20), np.float32(2.0**100)
+_ZERO = np.float32(2.0**-125)  # exp2_scaled gives 2^-126 for probability zero
+_INF = np.float32(np.inf)
+_BYTE = np.float32(1 / 255)
+
+
+@jit
+def softmax_block(x, start, stride, count, size, n, tile, scales):
+    """``tile[b] * scales = softmax(x)_b`` at T = 1; scales is NaN where the pixel is invalid."""
+    factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
+    good = True
+    for first in range(0, n, GROUP):
+        planes = min(GROUP, n - first)
+        for i in range(0, size, LANES):
+            at = start + first * stride + min(i, count - LANES)
+            total = splat(0.0) if first == 0 else load(scales, i)
+            for k in range(planes):
+                e = exp2_scaled(load(x, at + k * stride), factor, low, high)
+                store(tile, (first + k) * BLOCK + i, e)
+                total = total + e
+            if first + GROUP >= n:
+                if outside(splat(_SMALL), total, splat(_LARGE)):
+                    good = False
+                total = splat(1.0) / total
+            store(scales, i, total)
+    if not good:
+        _softmax_carefully(x, start, stride, count, size, n, tile, scales)
+
+
+@jit
+def _softmax_carefully(x, start, stride, count, size, n, tile, scales):
+    factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
+    for i in range(0, size, LANES):
+        at = start + min(i, count - LANES)
+        top = splat(-_INF)
+        for b in range(n):
+            top = greater(load(x, at + b * stride), top)
+        total = splat(0.0)
+        for b in range(n):
+            e = exp2_scaled(greater(low, load(x, at + b * stride) - top), factor, low, high)
+            store(tile, b * BLOCK + i, e)
+            total = total + e
+        store(scales, i, splat(1.0) / total)
+
+
+@jit(inline=True)
+def _load_past(ring, at):
+    """F32 of past probabilities; a uint8 ring holds 255 p."""
+    return load(ring, at) * splat(_BYTE) if ring.itemsize == 1 else load(ring, at)
+
+
+@jit(inline=True)
+def _store_past(ring, at, p):
+    if ring.itemsize == 1:
+        store(ring, at, to_int(fma(p, splat(255.0), splat(0.5))))
+    else:
+        store(ring, at, p)
+
+
+@jit
+def advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving, exact):
+    """Bring the sums of a block forward by the softmax in `tile`, and leave log2 of them in `tile`.
+
+    `base` is the block's place in the sums, `slot` its place in the ring, where this frame replaces the one that
+    leaves; `exact` adds p as the ring rounds it.
+    """
+    keep, drop = splat(decay), splat(leaving)
+    for b in range(n):
+        row = b * BLOCK
+        for i in range(0, size, LANES):
+            scale = load(scales, i)
+            broken = scale - scale  # NaN or 0
+            e = load(tile, row + i)
+            p = where_greater(e, splat(_ZERO), e * scale, splat(0.0))
+            p = greater(p, splat(0.0))  # an invalid pixel counts as probability zero
+            past = _load_past(ring, slot + row + i)
+            _store_past(ring, slot + row + i, p)
+            if exact:
+                p = _load_past(ring, slot + row + i)
+            s = fma(load(sums, base + row + i), keep, fma(past, -drop, p))
+            store(sums, base + row + i, s)
+            store(tile, row + i, log2(s) + broken)
+
+
+@jit
+def refresh_block(size, n, sums, ring, base, slots, frame, decay):
+    """The window form: sum the past of a block anew from the ring, as it was before this frame."""
+    length = slots.size
+    for b in range(n):
+        row = b * BLOCK
+        for i in range(0, size, LANES):
+            total = splat(0.0)
+            for age in range(min(frame, length), 0, -1):
+                past = _load_past(ring, slots[(frame - age) % length] + row + i)
+                total = fma(total, splat(decay), past)
+            store(sums, base + row + i, total)
+
+
+@jit
+def step(
+    first, last, x, n, count, transposed, luma, luma_unit, rgb, chroma, colors, scale, sums, ring, frame, window, rules
+):
+    """Blocks [first, last) of a frame: logits (n, count), or (count, n) if `transposed`, flattened, count >= 16.
+
+    The result is chroma where there is an array for it, else RGB.
+    """
+    decay, leaving, exact, refresh = rules
+    tile = np.empty(n * BLOCK, np.float32)
+    stride = BLOCK + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
+    turned = np.empty(n * stride if transposed else 0, np.float32)
+    scales = np.empty(BLOCK, np.float32)
+    rows = np.empty((ROWS, BLOCK), np.float32)
+    nothing = np.empty(0, np.float32)
+    wanted = (chroma.size == 0, chroma.size > 0, False)
+    blocks = (count + BLOCK - 1) // BLOCK
+    length = window + 1
+    slots = np.empty(length, np.int64)
+    for block in range(first, last):
+        start = block * BLOCK
+        size = (min(BLOCK, count - start) + LANES - 1) // LANES * LANES
+        base = block * n * BLOCK
+        for k in range(length):
+            slots[k] = (k * blocks + block) * n * BLOCK
+        if transposed:
+            transpose_block(x, start, count, size, n, stride, turned)
+            softmax_block(turned, 0, stride, size, size, n, tile, scales)
+        else:
+            softmax_block(x, start, count, count - start, size, n, tile, scales)
+        upcoming, apart = ((start + size) * n, size) if transposed else (start + size, count)
+        if refresh and (frame + block) % REFRESH == 0:
+            refresh_block(size, n, sums, ring, base, slots, frame, decay)
+        slot = slots[frame % length]
+        advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving, exact)
+        block_sums(tile, 0, BLOCK, size, size, n, scale, colors, True, False, x, upcoming, apart, rows)
+        write_block(0, start, count, size, rows, luma, luma_unit, rgb, False, chroma, nothing, nothing, wanted)

@@ -1,0 +1,120 @@
+"""Temporal smoothing and decoding of a frame as Numba CUDA kernels, a thread for each pixel.
+
+Sums (n, pixels) and ring (window + 1, n, pixels) lie planar, so that neighbouring threads meet neighbouring addresses.
+How rounding errors live on, and why a ring of few bits has two ways to be read, stands in ``_numba_temporal``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import cuda, types
+
+from ..common.recursion import REFRESH
+from .math import INF, NAN, ZERO, annealed_mean, channel_zero, exp, log, peak, store_rgb
+from .tile import tile_functions
+
+
+@lru_cache(maxsize=2)
+def step_kernel(bfloat16: bool) -> Any:
+    """The kernel ``step`` for logits in bfloat16 (as uint16), or in float32 and float16."""
+    fill, _ = tile_functions(bfloat16)
+
+    @cuda.jit
+    def step(
+        x, n, post, pixels, luma, luma_unit, rgb, chroma, colors, inverse_t, sums, ring, coding, frame, window, numbers
+    ):  # fmt: skip
+        """Logits (pre, n, post), flattened; the result is chroma (2, pixels) where there is room for it, else RGB."""
+        decay, _, _, refresh = numbers
+        tile = cuda.shared.array(0, types.float32)
+        thread, threads = cuda.threadIdx.x, cuda.blockDim.x
+        first, stride = cuda.blockIdx.x * threads, threads + 1
+        fill(tile, x, n, post, first, pixels - first, thread, threads)
+        cuda.syncthreads()
+        pixel = first + thread
+        if pixel < pixels:
+            if refresh and (frame + cuda.blockIdx.x) % REFRESH == 0:  # another share of the blocks in each frame
+                sum_past(sums, ring, coding, pixel, pixels, n, frame, window, decay)
+            total = softmax_sum(tile, thread, stride, n)
+            advance(tile, thread, stride, n, total, sums, ring, coding, pixel, pixels, frame, window, numbers)
+            u, v = annealed_mean(tile, thread, stride, n, inverse_t, colors)
+            if chroma.size > 0:
+                chroma[pixel], chroma[pixel + pixels] = u, v
+            else:
+                store_rgb(rgb, channel_zero(pixel, 3, 1), 1, np.float32(luma[pixel]) * luma_unit, u, v)
+
+    return step
+
+
+@cuda.jit(device=True)
+def softmax_sum(tile, at, stride, n):
+    """Turn the row into ``exp(x - max x)`` and give its sum: NaN where the pixel is invalid."""
+    top, total = peak(tile, at, stride, n), ZERO
+    for b in range(n):
+        weight = exp(tile[at + b * stride] - top)
+        tile[at + b * stride] = weight
+        total += weight
+    return total
+
+
+@cuda.jit(device=True)
+def advance(tile, at, stride, n, total, sums, ring, coding, pixel, pixels, frame, window, numbers):
+    """Bring a pixel's sums forward by the softmax ``tile / total``, and leave their logarithms in the row.
+
+    This frame's probabilities replace, in the ring, those that leave the window.
+    """
+    decay, leaving, exact, _ = numbers
+    scale, offset, unit = coding
+    valid = total == total
+    slot = frame % (window + 1) * n * pixels + pixel
+    most = ZERO
+    for b in range(n):
+        p = tile[at + b * stride] / total if valid else ZERO  # an invalid pixel counts as probability zero
+        place = slot + b * pixels
+        past = np.float32(ring[place]) * unit
+        ring[place] = p * scale + offset
+        if exact:
+            p = np.float32(ring[place]) * unit
+        s = sums[pixel + b * pixels] * decay + (p - past * leaving)
+        sums[pixel + b * pixels] = s
+        tile[at + b * stride] = s
+        if s > most:
+            most = s
+    for b in range(n):
+        share = tile[at + b * stride] / most  # most > 0 where the pixel is valid
+        value = log(share) if share > ZERO else -INF
+        tile[at + b * stride] = value if valid else NAN
+
+
+@cuda.jit(device=True)
+def sum_past(sums, ring, coding, pixel, pixels, n, frame, window, decay):
+    """The window form: sum a pixel's past anew from the ring, as it was before this frame."""
+    length, unit = window + 1, coding[2]
+    for b in range(n):
+        total = ZERO
+        for age in range(frame if frame < length else length, 0, -1):
+            past = np.float32(ring[((frame - age) % length * n + b) * pixels + pixel]) * unit
+            total = total * decay + past
+        sums[pixel + b * pixels] = total
+
+
+@cuda.jit
+def normalise(sums, n, pixels, least, probabilities):
+    """``p̂ / sum_b p̂``; NaN where the sum is not above `least`. Both arrays are (n, pixels), flattened."""
+    pixel = cuda.grid(1)
+    if pixel < pixels:
+        total = ZERO
+        for at in range(pixel, n * pixels, pixels):
+            total += positive(sums[at])
+        if not total > least:
+            total = NAN
+        for at in range(pixel, n * pixels, pixels):
+            probabilities[at] = positive(sums[at]) / total
+
+
+@cuda.jit(device=True)
+def positive(x):
+    """Rounding can leave a sum that should be 0 below it."""
+    return x if x > ZERO else ZERO

@@ -1,0 +1,147 @@
+"""Metrics against outsiders, and `fastcolor evaluate`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastcolor.evaluation.metrics import ciede2000, colorfulness, delta_e2000, psnr, rgb_to_lab
+
+
+def photos(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two images: near, far, gray against color, gray against gray."""
+    rng = np.random.default_rng(seed)
+    a = rng.integers(0, 256, (40, 64, 3), dtype=np.uint8)
+    b = rng.integers(0, 256, (40, 64, 3), dtype=np.uint8)
+    b[:10] = np.clip(a[:10].astype(int) + rng.integers(-3, 4, (10, 64, 3)), 0, 255)
+    a[10:20] = a[10:20, :, :1]
+    b[15:25] = b[15:25, :, :1]
+    return a, b
+
+
+# Sharma, Wu, Dalal (2005), table 1: pairs in Lab and their CIEDE2000; the hard ones, around hue 0 and in the blue.
+SHARMA = [
+    ((50.0000, 2.6772, -79.7751), (50.0000, 0.0000, -82.7485), 2.0425),
+    ((50.0000, 2.8361, -74.0200), (50.0000, 0.0000, -82.7485), 3.4412),
+    ((50.0000, 0.0000, 0.0000), (50.0000, -1.0000, 2.0000), 2.3669),
+    ((50.0000, 2.4900, -0.0010), (50.0000, -2.4900, 0.0009), 7.1792),
+    ((50.0000, 2.4900, -0.0010), (50.0000, -2.4900, 0.0011), 7.2195),
+    ((50.0000, -0.0010, 2.4900), (50.0000, 0.0009, -2.4900), 4.8045),
+    ((50.0000, -0.0010, 2.4900), (50.0000, 0.0011, -2.4900), 4.7461),
+    ((50.0000, 2.5000, 0.0000), (73.0000, 25.0000, -18.0000), 27.1492),
+    ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ((22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619), 2.0373),
+    ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), SHARMA)
+def test_ciede2000_is_the_published_table(first, second, expected):
+    assert delta_e2000(np.array(first), np.array(second)) == pytest.approx(expected, abs=5e-5)
+    assert delta_e2000(np.array(second), np.array(first)) == pytest.approx(expected, abs=5e-5)
+
+
+def test_lab_and_ciede2000_agree_with_scikit_image():
+    color = pytest.importorskip("skimage.color")
+    a, b = photos(0)
+    assert np.abs(rgb_to_lab(a) - color.rgb2lab(a)).max() < 1e-3
+    exact = color.deltaE_ciede2000(color.rgb2lab(a), color.rgb2lab(b))
+    assert np.abs(delta_e2000(color.rgb2lab(a), color.rgb2lab(b)) - exact).max() < 1e-9
+    # float32 Lab: a hue may flip by a turn where two colors are opposite, a few thousandths of the difference.
+    assert np.abs(ciede2000(a, b) - exact).max() < 0.01
+    assert np.abs(ciede2000(a, b) - exact).mean() < 1e-4
+
+
+def test_equal_images_differ_by_nothing():
+    a, _ = photos(1)
+    assert ciede2000(a, a).max() == 0
+    assert psnr(a, a) == np.inf
+
+
+def test_psnr_is_scikit_images():
+    metrics = pytest.importorskip("skimage.metrics")
+    a, b = photos(2)
+    assert psnr(a, b) == pytest.approx(metrics.peak_signal_noise_ratio(a, b))
+
+
+def test_colorfulness_by_hand():
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 0] = 200
+    assert colorfulness(red) == pytest.approx(0.3 * np.hypot(200, 100))
+    half = red.copy()
+    half[:, 0] = 0
+    assert colorfulness(half) == pytest.approx(np.hypot(100, 50) + 0.3 * np.hypot(100, 50))
+
+
+@pytest.fixture
+def case(tmp_path):
+    """A folder of photographs, and a model that knows them no better than chance."""
+    torch = pytest.importorskip("torch")
+    from fastcolor.bins import ColorBins
+    from fastcolor.network.unet import ColorUNet, UNetConfig
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, size in enumerate([(40, 30), (64, 48), (20, 20)]):
+        corners = np.random.default_rng(number).integers(0, 256, (2, 2, 3), dtype=np.uint8)
+        Image.fromarray(corners).resize(size, Image.Resampling.BILINEAR).save(folder / f"{number}.png")
+    torch.manual_seed(0)
+    config = UNetConfig(down=(4, 4), up=(4,), head=4, fold=2, temperature=0.5, size=32)
+    model = ColorUNet(config, ColorBins.default()).eval()
+    model.save_pretrained(tmp_path / "model")
+    return folder, tmp_path / "model", model
+
+
+def test_gray_and_truth_are_what_they_are(case):
+    from fastcolor.evaluation.photos import evaluate
+    from fastcolor.training.dataset import find_images
+
+    folder, _, model = case
+    report = evaluate(model, find_images(folder), temperatures=[0.4, 1.0])
+    gray, truth, *rows = report["results"]
+    originals = [np.asarray(Image.open(path)) for path in find_images(folder)]
+    assert gray["colorfulness"] == 0
+    assert truth["colorfulness"] == pytest.approx(np.mean([colorfulness(rgb) for rgb in originals]))
+    grays = [np.repeat(np.asarray(Image.fromarray(rgb).convert("L"))[..., None], 3, axis=-1) for rgb in originals]
+    assert gray["psnr"] == pytest.approx(np.mean([psnr(a, b) for a, b in zip(grays, originals, strict=True)]), abs=0.05)
+    assert [row["temperature"] for row in rows] == [0.4, 1.0]
+    assert report["images"] == 3
+    assert 0 <= report["top1"] <= 1
+    assert report["weighted_cross_entropy"] > 2
+
+
+def test_a_network_that_is_right_scores_so(case):
+    """Logits made of the labels: top-1 is 1, and what is left is the bins' own error."""
+    torch = pytest.importorskip("torch")
+    from fastcolor import encode
+    from fastcolor.evaluation.photos import colored, label_scores
+
+    folder, _, model = case
+    rgb = np.asarray(Image.open(folder / "1.png"))
+    luma, labels, _ = encode(rgb, model.bins)
+    logits = 30 * torch.nn.functional.one_hot(torch.from_numpy(labels).long(), 32).permute(2, 0, 1).float()
+    scores = label_scores(logits, rgb, model, 0.5)
+    assert scores["top1"] == 1
+    assert scores["weighted_cross_entropy"] < 1e-6
+    gray = np.repeat(np.round(255 * luma).astype(np.uint8)[..., None], 3, axis=-1)
+    assert psnr(colored(logits, luma, model, 0.5), rgb) > psnr(gray, rgb) + 4
+
+
+def test_from_the_command_line(case, tmp_path, capsys):
+    from fastcolor.commands.main import main
+
+    folder, model, _ = case
+    out, picture = tmp_path / "report.json", tmp_path / "sheet.png"
+    options = ["--temperature", "0.38", "1", "--json", str(out), "--sheet", str(picture)]
+    assert main(["evaluate", str(folder), "--model", str(model), *options]) == 0
+    text = capsys.readouterr().out
+    assert "3 photographs at size 32" in text
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["gray", "T", "T", "truth"]
+    report = json.loads(out.read_text())
+    assert [row["name"] for row in report["results"]] == ["gray", "truth", "network", "network"]
+    assert Image.open(picture).size[0] > 500
+    assert main(["evaluate", str(tmp_path / "nowhere"), "--model", str(model)]) == 1
+    assert "expected photographs under" in capsys.readouterr().err

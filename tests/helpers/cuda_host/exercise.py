@@ -1,0 +1,269 @@
+"""Every CUDA kernel at awkward sizes and addresses, for a process that a sanitizer watches.
+
+Arrays end where their memory ends, so that a sanitizer sees one element too many; without one, canaries follow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+import compare
+import numpy as np
+from fastcolor.kernels.cupy_cuda import decode as cuda_decode
+from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
+from fastcolor.kernels.cupy_cuda import loss as cuda_loss
+from fastcolor.kernels.cupy_cuda import merge as cuda_merge
+from fastcolor.kernels.cupy_cuda import temporal
+from fastcolor.kernels.cupy_cuda.engine import Engine
+from fastcolor.kernels.cupy_cuda.source import OPTIONS
+from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_LAM, DEFAULT_TEMPERATURE
+
+from fastcolor import reference
+
+from .host_module import HostModule
+from .translate import compiled, sanitizer
+
+Array = np.ndarray
+CANARY = 0xA5
+AFTER = 0 if sanitizer(None) else 64  # bytes
+BINS, FEW_BINS, CELLS, FINE_CELLS = 32, 5, 17, 129
+# Around a warp of one pixel a thread, around whole words, and several blocks with a tail.
+SIZES = (1, 33, 132, 520)
+OFFSETS = (0, 8)
+rng = np.random.default_rng(11)
+
+
+def placed(values: Array, offset: int = 0) -> Array:
+    """A copy that lies `offset` bytes after the first of its memory, and ends AFTER bytes before the last."""
+    values = np.ascontiguousarray(values)
+    buffer = np.full(offset + values.nbytes + AFTER, CANARY, np.uint8)
+    copy = buffer[offset : offset + values.nbytes].view(values.dtype).reshape(values.shape)
+    copy[...] = values
+    return copy
+
+
+@dataclass
+class Check:
+    """Results that are `placed` at `offset`, and what compares them with the reference: canaries must be left around.
+
+    The comparators are those of :mod:`compare`, with its derived tolerances.
+    """
+
+    against_reference: Callable[[], None]
+    results: tuple[Array, ...]
+    offset: int
+
+    def __call__(self) -> None:
+        for result in self.results:
+            memory = result
+            while memory.base is not None:
+                memory = memory.base
+            around = np.delete(memory, np.s_[self.offset : self.offset + result.nbytes])
+            assert (around == CANARY).all(), "the canaries around an output are gone"
+        self.against_reference()
+
+
+def target(shape: tuple[int, ...], dtype: str, offset: int) -> Array:
+    return placed(np.zeros(shape, dtype), offset)
+
+
+def bins_of(n: int, cells: int = CELLS) -> reference.ColorBins:
+    colors = (rng.uniform(-1, 1, (n, 2)) * [0.4, 0.6]).astype(np.float32)
+    prior = rng.random(n) + 0.01
+    return reference.ColorBins(rng.integers(0, n, (cells, cells)).astype(np.uint8), colors, prior / prior.sum())
+
+
+def logits_of(n: int, pixels: int, dtype: str, last: bool, offset: int) -> tuple[Array, Array, int]:
+    """Logits as a kernel takes them, as the reference takes them, and the axis of the bins."""
+    values = rng.standard_normal((1, pixels, n) if last else (n, 1, pixels)).astype(np.float32)
+    if dtype == "bfloat16":
+        bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+        return placed(bits, offset), (bits.astype(np.uint32) << 16).view(np.float32), -1 if last else 0
+    x = placed(values.astype(dtype), offset)
+    return x, x.astype(np.float32), -1 if last else 0
+
+
+def named(result: Array, dtype: str) -> Any:
+    """A result with its type's name; the bits of bfloat16 as the numbers that they are."""
+    values = (result.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else result
+    return compare.Typed(values, dtype)
+
+
+def decoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    for dtype, n in (("float32", BINS), ("float16", BINS), ("float32", FEW_BINS)):
+        bins = bins_of(n)
+        for last in (False, True):
+            x, values, axis = logits_of(n, pixels, dtype, last, offset)
+            luma = placed(rng.random((1, pixels), np.float32), offset)
+            rgb = target((1, pixels, 3), "uint8", offset)
+            top, ratio = (target((1, pixels), "float32", offset) for _ in range(2))
+            cuda_decode.decode(engine, x, luma, bins, axis=axis, confidence=True, out=(rgb, top, ratio))
+            options: dict[str, Any] = {"temperature": DEFAULT_TEMPERATURE, "axis": axis}
+            yield Check(partial(compare.assert_decoded, rgb, values, luma, bins, **options), (rgb,), offset)
+            yield Check(partial(compare.assert_confidence_close, top, ratio, values, axis=axis), (top, ratio), offset)
+            if n == FEW_BINS or dtype == "float16":
+                continue
+            chroma = target((1, pixels, 2) if last else (2, 1, pixels), dtype, offset)
+            cuda_decode.annealed_mean(engine, x, bins, axis=axis, out=chroma)
+            yield Check(partial(compare.assert_chroma_close, chroma, values, bins, **options), (chroma,), offset)
+    planes = target((3, 1, pixels), "uint8", offset)
+    x, values, _ = logits_of(BINS, pixels, "float32", False, offset)
+    bins = bins_of(BINS)
+    cuda_decode.decode(engine, x, luma, bins, axis=0, channel_axis=0, out=planes)
+    options = {"temperature": DEFAULT_TEMPERATURE, "axis": 0, "channel_axis": 0}
+    yield Check(partial(compare.assert_decoded, planes, values, luma, bins, **options), (planes,), offset)
+
+
+def encoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    bins = bins_of(BINS)
+    for dtype, labels, planar in (
+        ("uint8", "uint8", False),
+        ("uint8", "int64", True),
+        ("float32", "int32", True),
+        ("float64", "uint8", False),
+    ):
+        shape = (3, 1, pixels) if planar else (1, pixels, 3)
+        values = rng.integers(0, 256, shape) if dtype == "uint8" else rng.random(shape)
+        rgb = placed(values.astype(dtype), offset)
+        axis = 0 if planar else -1
+        out = tuple(target((1, pixels), kind, offset) for kind in ("float32", labels, "float32"))
+        cuda_encode.encode(engine, rgb, bins, channel_axis=axis, label_dtype=labels, out=out)
+        seen = np.moveaxis(rgb, axis, -1)
+        yield Check(partial(compare.assert_encoded, out, seen, bins, DEFAULT_LAM), out, offset)
+        for cells in (CELLS, FINE_CELLS) if dtype == "uint8" else ():
+            counts = cuda_encode.histogram(engine, rgb, cells, channel_axis=axis)
+            yield Check(partial(compare.assert_histogram_close, counts, seen, cells), (), offset)
+
+
+def merging(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    for dtype in ("uint8", "float32"):
+        shape = (3, pixels)
+        chroma = placed(rng.uniform(-0.3, 0.3, (2, 2, 5)).astype(np.float32), offset)
+        luma = placed((rng.integers(0, 256, shape) if dtype == "uint8" else rng.random(shape)).astype(dtype), offset)
+        rgb = target((*shape, 3), "uint8", offset)
+        cuda_merge.merge(engine, chroma, luma, out=rgb)
+        yield Check(partial(compare.assert_merged, rgb, chroma, luma), (rgb,), offset)
+
+
+def smoothing(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    """Four frames, then one of which the chroma is asked for; the past frames leave the window of two."""
+    for dtype, ring, n, last in (
+        ("float32", "float32", BINS, False),
+        ("float16", "uint8", BINS, False),
+        ("float32", "float16", BINS, True),
+        ("bfloat16", "uint8", FEW_BINS, True),
+        ("float32", "float32", FEW_BINS, False),
+    ):
+        options: dict[str, Any] = {
+            "alpha": DEFAULT_ALPHA,
+            "window": 2,
+            "temperature": DEFAULT_TEMPERATURE,
+            "ring": ring,
+        }
+        bins = bins_of(n)
+        smoother, truth = (
+            temporal.TemporalSmoother(engine, bins, **options),
+            compare.SmoothedTruth(bins, **options),
+        )
+        luma = placed(rng.random((1, pixels), np.float32), offset)
+        # What a coarse ring makes of one value may be many levels where the distribution is flat: the bound says where.
+        levels = 1 if ring == "float32" else 255
+        for frame in range(5):
+            x, values, axis = logits_of(n, pixels, dtype, last, offset)
+            truth.step(np.moveaxis(values, axis, 0))
+            if frame < 4:
+                rgb = target((1, pixels, 3), "uint8", offset)
+                smoother.step(np.moveaxis(x, axis, 0), luma, out=rgb)
+                yield Check(partial(truth.assert_rgb, rgb, luma, levels=levels), (rgb,), offset)
+            else:
+                chroma = target((2, 1, pixels), "float32", offset)
+                smoother.chroma(np.moveaxis(x, axis, 0), out=chroma)
+                yield Check(partial(truth.assert_chroma, chroma), (chroma,), offset)
+            yield Check(partial(truth.assert_probabilities, smoother.probabilities), (), offset)
+
+
+def gradients(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    for dtype, n, last in (("float32", BINS, False), ("float16", BINS, True), ("float32", FEW_BINS, True)):
+        x, values, axis = logits_of(n, pixels, dtype, last, offset)
+        shape = (1, pixels, 2) if last else (2, 1, pixels)
+        slope, bins = placed(rng.standard_normal(shape).astype(dtype), offset), bins_of(n)
+        gradient = target(x.shape, dtype, offset)
+        cuda_gradient.annealed_mean_gradient(engine, slope, x, bins, axis=axis, out=gradient)
+        arguments = (gradient, slope, values, bins)
+        options: dict[str, Any] = {"temperature": DEFAULT_TEMPERATURE, "axis": axis}
+        yield Check(partial(compare.assert_annealed_gradient_close, *arguments, **options), (gradient,), offset)
+
+
+def losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    for dtype, labels_dtype, n, last in (
+        ("float32", "uint8", BINS, False),
+        ("float16", "int64", BINS, True),
+        ("bfloat16", "uint8", BINS, False),
+        ("float32", "int64", FEW_BINS, True),
+        ("float32", "uint8", FEW_BINS, False),
+    ):
+        x, values, axis = logits_of(n, pixels, dtype, last, offset)
+        labels = placed(rng.integers(0, n, (1, 1, pixels)).astype(labels_dtype), offset)
+        weights = placed(rng.random((1, 1, pixels), np.float32) + np.float32(0.1), offset)
+        scale = placed(np.array([1 / weights.sum(dtype=np.float64)], np.float32))
+        gradient = target(x.shape, str(x.dtype), offset)
+        batch, batch_values, batch_gradient = (np.moveaxis(a, axis, 0)[None] for a in (x, values, gradient))
+        loss = cuda_loss.weighted_cross_entropy(engine, batch, labels, weights, scale, batch_gradient)
+        arguments = (loss, named(batch_gradient, dtype), batch_values, labels, weights)
+        yield Check(partial(compare.assert_loss_close, *arguments), (gradient,), offset)
+        # A power of two above 1 rounds nothing.
+        before = gradient.copy()
+        cuda_loss.scale_unless_one(engine, batch_gradient, placed(np.full(1, -2, np.float32)))
+        expected = -2 * np.asarray(named(before, dtype))
+        yield Check(partial(compare.assert_close, "scaled", named(gradient, dtype), expected, 0), (gradient,), offset)
+
+
+ALL = (decoding, encoding, merging, smoothing, gradients, losses)
+
+
+def instances(sizes: tuple[int, ...], offsets: tuple[int, ...]) -> set[tuple[str, tuple[str, ...]]]:
+    """Texts and name expressions that all operations would launch."""
+    found = set()
+
+    def note(code: str, options: Any, name_expressions: tuple[str, ...]) -> Any:
+        found.add((code, name_expressions))
+        return _Idle()
+
+    with np.errstate(all="ignore"):
+        for operation, pixels, offset in product(ALL, sizes, offsets):
+            list(operation(Engine(note, nullcontext), pixels, offset))
+    return found
+
+
+class _Idle:
+    def get_function(self, name: str) -> Callable[..., None]:
+        return lambda *args, **settings: None
+
+
+def prepare(sanitize: str, sizes: tuple[int, ...] = SIZES, offsets: tuple[int, ...] = OFFSETS) -> None:
+    """Compile what :func:`run` needs, as much at once as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        wanted = instances(sizes, offsets)
+        list(pool.map(lambda item: compiled(item[0], OPTIONS, item[1], sanitize=sanitize), wanted))
+
+
+def run(sizes: tuple[int, ...] = SIZES, offsets: tuple[int, ...] = OFFSETS, **settings: Any) -> None:
+    """All checks of the operations, with HostModule as `settings` say."""
+    engine = Engine(partial(HostModule, **settings), nullcontext)
+    for operation, pixels, offset in product(ALL, sizes, offsets):
+        for check in operation(engine, pixels, offset):
+            check()
+
+
+if __name__ == "__main__":
+    run(*(tuple(map(int, argument.split(","))) for argument in sys.argv[1:]))
+    print("clean")

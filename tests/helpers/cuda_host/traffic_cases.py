@@ -1,0 +1,191 @@
+"""The operations whose traffic is counted: n = 32 on the main path, arrays aligned as torch and CuPy allocate them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from fastcolor.kernels.cupy_cuda import decode as cuda_decode
+from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
+from fastcolor.kernels.cupy_cuda import loss
+from fastcolor.kernels.cupy_cuda import merge as cuda_merge
+from fastcolor.kernels.cupy_cuda import temporal as cuda_smoother
+
+from bench import bytes as models
+from fastcolor import reference
+
+from .traffic import ENGINE, Array, Case, aligned
+
+HEIGHT, WIDTH, BINS, CELLS = 64, 256, 32, 65
+PIXELS = HEIGHT * WIDTH
+LOGITS = ("float32", "float16")  # bfloat16 differs from float16 in arithmetic only
+LAYOUTS = {"planar": 0, "channels-last": -1}
+
+
+def cases() -> Iterator[Case]:
+    """All of them, operation by operation."""
+    rng = np.random.default_rng(4)
+    bins = _bins(rng)
+    yield from _encoding(rng, bins)
+    yield from _decoding(rng, bins)
+    yield from _gradients(rng, bins)
+    yield from _smoothing(rng, bins)
+    yield from _merging(rng)
+    yield from _losses(rng)
+
+
+def _bins(rng: np.random.Generator) -> reference.ColorBins:
+    colors = (rng.uniform(-1, 1, (BINS, 2)) * [0.4, 0.6]).astype(np.float32)
+    prior = rng.random(BINS) + 0.01
+    return reference.ColorBins(rng.integers(0, BINS, (CELLS, CELLS)).astype(np.uint8), colors, prior / prior.sum())
+
+
+def _logits(rng: np.random.Generator, dtype: str, axis: int) -> Array:
+    shape = (HEIGHT, WIDTH, BINS) if axis else (BINS, HEIGHT, WIDTH)
+    x = aligned(shape, dtype)
+    x[...] = rng.standard_normal(shape)
+    return x
+
+
+def _encoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
+    luma, weights = aligned((HEIGHT, WIDTH), np.float32), aligned((HEIGHT, WIDTH), np.float32)
+    for layout, axis in {"interleaved": -1, "planar": 0}.items():
+        rgb = aligned((HEIGHT, WIDTH, 3) if axis else (3, HEIGHT, WIDTH), np.uint8)
+        rgb[...] = rng.integers(0, 256, rgb.shape)
+        for dtype in ("uint8", "int64"):
+            labels = aligned((HEIGHT, WIDTH), dtype)
+            yield Case(
+                f"encode, {layout}, {dtype} labels",
+                lambda rgb=rgb, axis=axis, labels=labels: cuda_encode.encode(
+                    ENGINE, rgb, bins, channel_axis=axis, label_dtype=str(labels.dtype), out=(luma, labels, weights)
+                ),
+                (rgb, luma, labels, weights),
+                PIXELS,
+                models.encode(PIXELS, labels.itemsize),
+            )
+        yield Case(
+            f"histogram, {layout}",
+            lambda rgb=rgb, axis=axis: cuda_encode.histogram(ENGINE, rgb, CELLS, channel_axis=axis),
+            (rgb,),
+            PIXELS,
+            models.histogram(PIXELS, CELLS),
+        )
+
+
+def _gradients(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
+    for dtype in LOGITS:
+        for layout, axis in LAYOUTS.items():
+            x, gradient = _logits(rng, dtype, axis), _logits(rng, dtype, axis)
+            slope = aligned((HEIGHT, WIDTH, 2) if axis else (2, HEIGHT, WIDTH), dtype)
+            slope[...] = 1
+            yield Case(
+                f"gradient of the annealed mean, {layout}, {dtype}",
+                lambda slope=slope, x=x, axis=axis, gradient=gradient: cuda_gradient.annealed_mean_gradient(
+                    ENGINE, slope, x, bins, axis=axis, out=gradient
+                ),
+                (x, slope, gradient),
+                PIXELS,
+                models.Traffic(x.nbytes + slope.nbytes, gradient.nbytes),
+            )
+
+
+def _smoothing(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
+    luma = aligned((HEIGHT, WIDTH), np.float32)
+    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
+    for dtype in LOGITS:
+        for layout, axis in LAYOUTS.items():
+            x = _logits(rng, dtype, axis)
+            frame = np.moveaxis(x, axis, 0)
+            for ring in ("float32", "float16", "uint8") if dtype == "float32" else ("uint8",):
+                smoother = cuda_smoother.TemporalSmoother(ENGINE, bins, window=3, ring=ring)
+                smoother.step(frame, luma, out=rgb)
+                smoother._sums, smoother._past = map(_realigned, (smoother._sums, smoother._past))
+                yield Case(
+                    f"smoothing, {layout}, {dtype}, {ring} ring",
+                    lambda smoother=smoother, frame=frame: smoother.step(frame, luma, out=rgb),
+                    (x, luma, rgb, smoother._sums, smoother._past),
+                    PIXELS,
+                    models.temporal(PIXELS, BINS, np.dtype(ring).itemsize, x.itemsize),
+                )
+
+
+def _realigned(array: Array) -> Array:
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def _merging(rng: np.random.Generator) -> Iterator[Case]:
+    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
+    chroma = aligned((2, HEIGHT // 8, WIDTH // 8), np.float32)
+    for dtype in ("float32", "uint8"):
+        luma = aligned((HEIGHT, WIDTH), dtype)
+        yield Case(
+            f"merge, {dtype} luma",
+            lambda luma=luma: cuda_merge.merge(ENGINE, chroma, luma, out=rgb),
+            (luma, rgb),
+            PIXELS,
+            models.merge(PIXELS, chroma[0].size, luma.itemsize),
+        )
+
+
+def _decoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
+    luma = aligned((HEIGHT, WIDTH), np.float32)
+    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
+    maps = aligned((HEIGHT, WIDTH), np.float32), aligned((HEIGHT, WIDTH), np.float32)
+    for dtype in LOGITS:
+        for layout, axis in LAYOUTS.items():
+            x = _logits(rng, dtype, axis)
+            chroma = aligned((HEIGHT, WIDTH, 2) if axis else (2, HEIGHT, WIDTH), dtype)
+            bytes_each = x.itemsize
+            what = f"{layout}, {dtype}"
+            yield Case(
+                f"decode, {what}",
+                lambda x=x, axis=axis: cuda_decode.decode(ENGINE, x, luma, bins, axis=axis, out=rgb),
+                (x, luma, rgb),
+                PIXELS,
+                models.decode(PIXELS, BINS, bytes_each),
+            )
+            yield Case(
+                f"decode with confidence, {what}",
+                lambda x=x, axis=axis: cuda_decode.decode(
+                    ENGINE, x, luma, bins, axis=axis, confidence=True, out=(rgb, *maps)
+                ),
+                (x, luma, rgb, *maps),
+                PIXELS,
+                models.decode(PIXELS, BINS, bytes_each, confidence=True),
+            )
+            yield Case(
+                f"annealed mean, {what}",
+                lambda x=x, axis=axis, chroma=chroma: cuda_decode.annealed_mean(ENGINE, x, bins, axis=axis, out=chroma),
+                (x, chroma),
+                PIXELS,
+                models.annealed_mean(PIXELS, BINS, bytes_each),
+            )
+            yield Case(
+                f"confidence, {what}",
+                lambda x=x, axis=axis: cuda_decode.confidence(ENGINE, x, axis=axis, out=maps),
+                (x, *maps),
+                PIXELS,
+                models.confidence(PIXELS, BINS, bytes_each),
+            )
+
+
+def _losses(rng: np.random.Generator) -> Iterator[Case]:
+    labels, weights = aligned((1, HEIGHT, WIDTH), np.uint8), aligned((1, HEIGHT, WIDTH), np.float32)
+    labels[...] = rng.integers(0, BINS, labels.shape)
+    weights[...] = 1
+    scale = np.ones(1, np.float32)
+    for dtype in LOGITS:
+        for layout, axis in LAYOUTS.items():
+            x, gradient = _logits(rng, dtype, axis)[None], _logits(rng, dtype, axis)[None]
+            views = [np.moveaxis(array, -1, 1) if axis else array for array in (x, gradient)]
+            yield Case(
+                f"weighted cross entropy, {layout}, {dtype}",
+                lambda views=views: loss.weighted_cross_entropy(ENGINE, views[0], labels, weights, scale, views[1]),
+                (x, gradient, labels, weights),
+                PIXELS,
+                models.cross_entropy(PIXELS, BINS, logit_bytes=x.itemsize),
+            )

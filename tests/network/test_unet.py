@@ -1,0 +1,219 @@
+"""ColorUNet: the paper's shape, any input size, and weights on disk that fail loudly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fastcolor.bins import ColorBins  # noqa: E402
+from fastcolor.errors import WeightsError  # noqa: E402
+from fastcolor.network.inference import network_input, network_shape, predict  # noqa: E402
+from fastcolor.network.pretrained import bundled_models  # noqa: E402
+from fastcolor.network.unet import ColorUNet, UNetConfig, pad_reflected  # noqa: E402
+
+TINY = {"down": (4, 6, 8), "up": (6, 4), "head": 4}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(**options) -> ColorUNet:
+    torch.manual_seed(1)
+    return ColorUNet(UNetConfig(**TINY, **options), ColorBins.default()).eval()
+
+
+def test_the_default_is_figure_2():
+    network = ColorUNet()
+    assert sum(p.numel() for p in network.parameters()) == 142_016
+    sizes = []
+    for cell in (*network.down, *network.up):
+        cell.register_forward_hook(lambda module, inputs, output: sizes.append(tuple(output.shape[1:])))
+    logits = network.eval()(torch.zeros(1, 1, 256, 256))
+    assert sizes == [(16, 128, 128), (32, 64, 64), (64, 32, 32), (32, 64, 64), (32, 128, 128)]
+    assert logits.shape == (1, 32, 256, 256)
+
+
+def test_widths_follow_the_number_of_bins():
+    assert ColorUNet(UNetConfig(bins=313)).eval()(torch.zeros(1, 1, 8, 8)).shape == (1, 313, 8, 8)
+
+
+@pytest.mark.parametrize("fold", [1, 2, 4])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (33, 57), (64, 3)])
+def test_any_size_goes_in(fold, height, width):
+    logits = tiny(fold=fold)(torch.rand(2, 1, height, width))
+    assert logits.shape == (2, 32, -(-height // fold), -(-width // fold))
+    assert torch.isfinite(logits).all()
+
+
+def test_padding_changes_nothing_where_none_is_needed():
+    network, x = tiny(), torch.rand(1, 1, 16, 24)
+    assert torch.equal(pad_reflected(x, 8), x)
+    larger = torch.nn.functional.pad(x, (0, 8, 0, 8), mode="reflect")
+    assert torch.equal(network(x[..., :15, :23]), network(pad_reflected(x[..., :15, :23], 8))[..., :15, :23])
+    assert torch.equal(pad_reflected(larger[..., :16, :24], 32)[..., :24, :32], larger)
+
+
+def test_gradients_reach_every_parameter():
+    network = tiny().train()
+    network(torch.rand(2, 1, 16, 16)).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim == 4)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (1, 3, 16, 16)])
+def test_wrong_shapes_are_told(shape):
+    with pytest.raises(ValueError, match=r"luma: expected shape \(N, 1, H, W\)"):
+        tiny()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"down": (16, 32, 64), "up": (32,)}, "up: expected one width fewer"),
+        ({"down": (16,), "up": ()}, "up: expected one width fewer"),
+        ({"fold": 3}, "fold: expected 1, 2 or 4"),
+        ({"head": 0}, "expected positive integers"),
+        ({"temperature": -1.0}, "temperature"),
+    ],
+)
+def test_wrong_configurations_are_told(options, message):
+    with pytest.raises(ValueError, match=message):
+        UNetConfig(**options)
+
+
+def test_bins_must_fit():
+    with pytest.raises(ValueError, match="bins: expected 7 bins as in the config, got 32"):
+        ColorUNet(UNetConfig(bins=7), ColorBins.default())
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_save_and_load(tmp_path, half):
+    network, x = tiny(fold=2, temperature=0.6, size=192), torch.rand(1, 1, 20, 20)
+    network.up[0][-1].running_var.fill_(1e6)  # beyond float16
+    network.save_pretrained(tmp_path / "model", half=half)
+    loaded = ColorUNet.from_pretrained(tmp_path / "model")
+    assert loaded.config == network.config
+    assert not loaded.training
+    assert np.array_equal(loaded.bins.table, network.bins.table)
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    if not half:
+        assert all(
+            torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), network.state_dict().values(), strict=True)
+        )
+    torch.testing.assert_close(loaded(x), network(x), rtol=0, atol=2e-3 if half else 1e-5)
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "bins.npz",
+        "config.json",
+        "weights.safetensors",
+    ]
+
+
+def test_saving_needs_bins(tmp_path):
+    with pytest.raises(ValueError, match="bins: expected the ColorBins of the logits"):
+        ColorUNet().save_pretrained(tmp_path)
+
+
+def _truncate(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def _other_bins(folder: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    ColorBins.fit(photo, n=8).save(folder / "bins.npz")
+
+
+def _other_n(folder: Path) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "bins": 8}))
+    _other_bins(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_truncate, r"weights\.safetensors: expected a safetensors file"),
+        (lambda f: (f / "weights.safetensors").unlink(), r"weights\.safetensors: no such file"),
+        (lambda f: (f / "config.json").unlink(), r"config\.json: no such file"),
+        (lambda f: (f / "config.json").write_text("{"), r"config\.json: expected the configuration"),
+        (lambda f: (f / "config.json").write_text('{"depth": 3}'), r"unknown keys depth"),
+        (lambda f: (f / "bins.npz").write_bytes(b"no"), r"bins\.npz: expected an npz file"),
+        (lambda f: (f / "bins.npz").unlink(), r"bins\.npz: no such file"),
+        (_other_bins, r"bins\.npz: bins: expected 32 bins"),
+        (_other_n, r"weights\.safetensors: weights do not fit .*size mismatch for head"),
+    ],
+)
+def test_damage_is_told_with_the_file(tmp_path, damage, message):
+    tiny().save_pretrained(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(WeightsError, match=message):
+        ColorUNet.from_pretrained(tmp_path)
+
+
+def test_an_unknown_name_is_told():
+    with pytest.raises(WeightsError, match=r"expected a bundled name .* got 'landscape'"):
+        ColorUNet.from_pretrained("landscape")
+
+
+@pytest.mark.parametrize("shape", [(150, 150), (170, 256), (3000, 4000), (4000, 3000), (500, 3000), (1, 1), (1, 5000)])
+@pytest.mark.parametrize("multiple", [8, 64])
+def test_network_shape_needs_no_padding_and_is_near_to_a_square(shape, multiple):
+    height, width = network_shape(*shape, 192, multiple)
+    assert height % multiple == width % multiple == 0
+    aspect = shape[1] / shape[0]
+    if 0.5 <= aspect <= 2 and min(shape) > multiple:
+        assert height == width <= 192
+    assert network_shape(*shape[::-1], 192, multiple) == (width, height)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("landscapes", 142_016), ("landscapes-wide", 4_046_016)])
+def test_bundled_networks(name, parameters):
+    network = ColorUNet.from_pretrained(name)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert (bundled_models()[name] / "weights.safetensors").stat().st_size < 10e6
+    assert np.array_equal(network.bins.table, ColorBins.default().table)
+    assert np.array_equal(network.bins.colors, ColorBins.default().colors)
+    # A plain bright sky over a dark plain: blue above.
+    luma = np.full((128, 128), 0.25, np.float32)
+    luma[:70] = 0.65
+    probabilities = predict(network, luma).softmax(0)
+    chroma = torch.einsum("bhw,bc->chw", probabilities, torch.from_numpy(network.bins.colors.copy()))
+    assert chroma[0, :20].mean() > 0.03
+
+
+def test_network_input_is_the_luma_resampled():
+    luma = np.tile(np.linspace(0, 255, 400).astype(np.uint8), (300, 1))
+    small = network_input(luma, 192, 64)
+    assert (small.shape, small.dtype) == ((192, 192), np.float32)
+    np.testing.assert_allclose(
+        small[50, 1:-1], np.interp(np.arange(1, 191) * 400 / 192 + 0.54, np.arange(400), luma[0] / 255), atol=0.01
+    )
+    same = network_input(luma[:192, :192], 192, 64)
+    assert np.array_equal(same, luma[:192, :192] / np.float32(255))
+
+
+def test_predict_is_near_to_float32():
+    network, luma = tiny(), np.random.default_rng(0).random((2, 20, 24), dtype=np.float32)
+    logits = predict(network, luma)
+    assert logits.shape == (2, 32, 20, 24)
+    assert logits.dtype == torch.float32
+    assert logits.is_contiguous()
+    with torch.inference_mode():
+        exact = network(torch.from_numpy(luma)[:, None])
+    torch.testing.assert_close(logits, exact, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(predict(network, luma[0]), logits[0], rtol=0.05, atol=0.05)
+
+
+def test_torch_compile_agrees():
+    network, x = tiny(), torch.rand(1, 1, 20, 24)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.compile(network)(x), network(x), rtol=1e-4, atol=1e-5)
