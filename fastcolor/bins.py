@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import checks, kinds
+from .arrays import checks
 from .arrays.bins_key import make_key
+from .arrays.kinds import as_numpy, kind
 from .files.atomic import atomic_path
 from .fitting.moments import AUTO_CELLS, ChromaMoments
 from .reference import bins as _reference
@@ -258,7 +259,7 @@ def _check(bins: ColorBins) -> None:
 
 
 def _each(images: Any) -> Iterable[Any]:
-    one = isinstance(images, (str, os.PathLike)) or kinds.kind(images) is not None
+    one = isinstance(images, (str, os.PathLike)) or kind(images) is not None
     return [images] if one else images
 
 
@@ -269,8 +270,7 @@ def _pixels(image: Any) -> np.ndarray:
 
         photo = read_photo(image)
         return np.zeros((*photo.luma.shape, 3), np.uint8) if photo.rgb is None else photo.rgb  # all grays are alike
-    checks.arrays(images=image)
-    checks.dtype("images", image, ("uint8",))
-    checks.ndim("images", image, 1)
-    checks.size_on_axis("images", image, -1, "axis", 3)
-    return kinds.as_numpy(image)
+    seen = checks.array("images", image, ("uint8",))
+    checks.ndim("images", seen, 1)
+    checks.size_on_axis("images", seen, -1, "axis", 3)
+    return as_numpy(image)

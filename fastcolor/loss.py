@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from .arrays import checks
 from .arrays.dispatch import choose
-from .arrays.kinds import traced
+from .arrays.kinds import Seen, is_traced
 from .arrays.run_gradient import checked_labels, loss_and_gradient, scale_in_place
 from .arrays.torch_func import scaled_once
 from .errors import BackendUnavailableError
@@ -69,7 +69,7 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     >>> float(weighted_cross_entropy(logits, torch.zeros(1, 2, 2, dtype=torch.uint8), torch.ones(4)))  # log 4
     1.3862943649291992
     """
-    _check(logits, labels, weights, mask)
+    seen = _check(logits, labels, weights, mask)
     precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
     pixel = weights.to(precise)
     if weights.shape != labels.shape:
@@ -77,12 +77,12 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, mask
     if mask is not None:
         pixel = pixel * mask.to(precise)
     if _is_fused(logits):
-        if not traced(logits):
+        if not seen.traced:
             loss: Tensor = _Fused.apply(logits, labels, pixel.detach(), logits[:0] * 1)
             return loss
         from .arrays import torch_ops
 
-        return torch_ops.weighted_cross_entropy(logits, labels, pixel.detach(), checks.wants_gradient(logits))
+        return torch_ops.weighted_cross_entropy(logits, labels, pixel.detach(), seen.wants_gradient)
     mass = pixel.sum(dtype=torch.float64)
     losses = cross_entropies(logits.to(precise), _checked(labels, logits.shape[1])) * pixel
     return losses.sum() / mass.to(precise).clamp_min(torch.finfo(precise).tiny)
@@ -99,7 +99,7 @@ def _checked(labels: Tensor, n: int) -> Tensor:
     """The labels as int64; ValueError on the CPU if one is out of range."""
     if labels.device.type != "cpu":
         return labels.long()
-    if not traced(labels):
+    if not is_traced(labels):
         return checked_labels(labels, n)
     from .arrays import torch_ops
 
@@ -121,19 +121,19 @@ def _has_kernels(device: str) -> bool:
     return True
 
 
-def _check(logits: Any, labels: Any, weights: Any, mask: Any) -> None:
+def _check(logits: Any, labels: Any, weights: Any, mask: Any) -> Seen:
     named = {"logits": logits, "labels": labels, "weights": weights}
     if mask is not None:
         named["mask"] = mask
-    checks.tensors(**named)
-    checks.dtype("logits", logits, checks.LOGIT_DTYPES)
-    checks.dtype("labels", labels, _INTEGERS, "labels are the numbers of bins")
-    for name in ("weights", "mask"):
-        if name in named:
-            checks.dtype(name, named[name], _REALS)
-            checks.no_gradient("weighted_cross_entropy", **{name: named[name]})
-    checks.no_tangent("weighted_cross_entropy", logits=logits)
-    _check_shapes(logits, labels, weights, mask)
+    x, y, *factors = checks.tensors(**named)
+    checks.dtype("logits", x, checks.LOGIT_DTYPES)
+    checks.dtype("labels", y, _INTEGERS, "labels are the numbers of bins")
+    for name, factor in zip(("weights", "mask"), factors, strict=False):
+        checks.dtype(name, factor, _REALS)
+        checks.no_gradient("weighted_cross_entropy", **{name: factor})
+    checks.no_tangent("weighted_cross_entropy", "logits", x)
+    _check_shapes(x, y, *factors)
+    return x
 
 
 class _Fused(torch.autograd.Function):
@@ -157,14 +157,14 @@ class _Fused(torch.autograd.Function):
         return gradient, None, None, None
 
 
-def _check_shapes(logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor | None) -> None:
-    if logits.ndim < 2:
-        raise ValueError(f"logits: expected shape (N, n, ...), got {tuple(logits.shape)}; the bins are on axis 1")
+def _check_shapes(logits: Seen, labels: Seen, weights: Seen, mask: Seen | None = None) -> None:
+    if len(logits.shape) < 2:
+        raise ValueError(f"logits: expected shape (N, n, ...), got {logits.shape}; the bins are on axis 1")
     n, pixels = logits.shape[1], (logits.shape[0], *logits.shape[2:])
     checks.shape("labels", labels, pixels, "it must be the shape of logits without the bins")
-    if tuple(weights.shape) not in (pixels, (n,)):
+    if weights.shape not in (pixels, (n,)):
         raise ValueError(
-            f"weights: expected shape {pixels} or ({n},), got {tuple(weights.shape)}; one for each pixel, as encode "
+            f"weights: expected shape {pixels} or ({n},), got {weights.shape}; one for each pixel, as encode "
             "gives it, or one for each bin"
         )
     if mask is not None:

@@ -1,8 +1,8 @@
-"""The public operations: what each means, and the checks of its arguments; ``_run`` does the work.
+"""The public operations: what each means, and the checks of its arguments; ``arrays.run`` does the work.
 
 Arrays go in and come back as the same kind (NumPy, torch, CuPy) on the same device; planar and
 channels-last ones are not copied. Under torch.compile and torch.export each operation is one operator of torch
-(``_torch_ops``): shapes may be dynamic, bins, temperature and λ are constants of the graph, and `out` must be None.
+(``arrays.torch_ops``): shapes may be dynamic; bins, temperature and λ are constants of the graph; `out` is None there.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from .arrays import checks
-from .arrays import run as _run
-from .arrays.kinds import traced
-from .arrays.prepare import check_logits
+from .arrays import checks, run
+from .arrays.kinds import Seen
 from .kernels.common.host import without
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE, MAX_BINS, MAX_CELLS
@@ -74,15 +72,12 @@ def encode(
     >>> labels.shape, labels.dtype, round(float(luma[0, 0]), 4)
     ((2, 2), dtype('uint8'), 0.502)
     """
-    checks.arrays(rgb=rgb)
-    checks.dtype("rgb", rgb, checks.RGB_DTYPES, checks.UNITS)
-    checks.ndim("rgb", rgb, 1)
-    axis = checks.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
+    image, axis = _rgb(rgb, channel_axis)
     checks.color_bins(bins)
     lam = checks.real("lam", lam, 0.0, 1.0)
     checks.choice("label_dtype", label_dtype, checks.LABEL_DTYPES)
-    checks.no_gradient("encode", rgb=rgb)
-    parts: tuple[Any, Any, Any] = _route(rgb).encode(rgb, bins, lam, label_dtype, axis, backend)
+    checks.no_gradient("encode", rgb=image)
+    parts: tuple[Any, Any, Any] = _route(image).encode(image, bins, lam, label_dtype, axis, backend)
     return parts
 
 
@@ -123,13 +118,10 @@ def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "a
     >>> int(fastcolor.histogram(np.zeros((4, 5, 3), np.uint8), 17)[8, 8])
     20
     """
-    checks.arrays(rgb=rgb)
-    checks.dtype("rgb", rgb, checks.RGB_DTYPES, checks.UNITS)
-    checks.ndim("rgb", rgb, 1)
-    axis = checks.size_on_axis("rgb", rgb, channel_axis, "channel_axis", 3)
+    image, axis = _rgb(rgb, channel_axis)
     cells = checks.integer("cells", cells, 1, MAX_CELLS)
-    checks.no_gradient("histogram", rgb=rgb)
-    return _route(rgb).histogram(rgb, cells, axis, backend)
+    checks.no_gradient("histogram", rgb=image)
+    return _route(image).histogram(image, cells, axis, backend)
 
 
 def annealed_mean(
@@ -190,13 +182,12 @@ def annealed_mean(
     >>> bool((fastcolor.annealed_mean(logits, bins)[:, 0, 0] == bins.colors[3]).all())
     True
     """
-    where = check_logits(logits, axis, bins)
+    x, where = checks.logits(logits, axis, bins)
     temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
-    checks.no_tangent("annealed_mean", logits=logits)
-    differentiable = checks.wants_gradient(logits)
-    if differentiable and temperature == 0:
+    checks.no_tangent("annealed_mean", "logits", x)
+    if x.wants_gradient and temperature == 0:
         raise ValueError("temperature: expected T > 0 for logits that require a gradient, got 0; the mode has none")
-    return _route(logits, differentiable).annealed_mean(logits, bins, temperature, where, backend, out)
+    return _route(x, x.wants_gradient).annealed_mean(x, bins, temperature, where, backend, out)
 
 
 def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[Any, Any]:
@@ -237,13 +228,12 @@ def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[A
     >>> round(float(top[0, 0]), 4), round(float(ratio[0, 0]), 4)
     (0.6, 2.0)
     """
-    checks.arrays(logits=logits)
-    checks.dtype("logits", logits, checks.LOGIT_DTYPES)
-    where = checks.axis("axis", axis, logits.ndim)
-    checks.no_gradient("confidence", logits=logits)
-    if not 1 <= logits.shape[where] <= MAX_BINS:
-        raise ValueError(f"logits: expected 1 to {MAX_BINS} bins on axis {axis}, got {tuple(logits.shape)}")
-    maps: tuple[Any, Any] = _route(logits).confidence(logits, where, backend)
+    x = checks.array("logits", logits, checks.LOGIT_DTYPES)
+    where = checks.axis("axis", axis, len(x.shape))
+    checks.no_gradient("confidence", logits=x)
+    if not 1 <= x.shape[where] <= MAX_BINS:
+        raise ValueError(f"logits: expected 1 to {MAX_BINS} bins on axis {axis}, got {tuple(x.shape)}")
+    maps: tuple[Any, Any] = _route(x).confidence(x, where, backend)
     return maps
 
 
@@ -308,16 +298,13 @@ def decode(
     >>> fastcolor.decode(logits, np.full((4, 6), 0.5, np.float32), bins).shape
     (4, 6, 3)
     """
-    where = check_logits(logits, axis, bins)
-    checks.arrays(logits=logits, luma=luma)
-    checks.dtype("luma", luma, checks.LUMA_DTYPES, checks.UNITS)
-    pixels = without(logits.shape, where)
-    checks.shape("luma", luma, pixels, "it must be the shape of logits without the bins")
-    channel = checks.axis("channel_axis", channel_axis, logits.ndim)
+    x, where = checks.logits(logits, axis, bins)
+    y = checks.dtype("luma", checks.beside("luma", luma, "logits", x), checks.LUMA_DTYPES, checks.UNITS)
+    checks.shape("luma", y, without(x.shape, where), "it must be the shape of logits without the bins")
+    channel = checks.axis("channel_axis", channel_axis, len(x.shape))
     temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
-    checks.no_gradient("decode", logits=logits, luma=luma)
-    run = _route(logits).decode
-    return run(logits, luma, bins, temperature, where, channel, bool(confidence), backend, out)
+    checks.no_gradient("decode", logits=x, luma=y)
+    return _route(x).decode(x, y, bins, temperature, where, channel, bool(confidence), backend, out)
 
 
 def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
@@ -359,20 +346,28 @@ def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
     >>> fastcolor.merge(np.zeros((2, 8, 8), np.float32), np.full((100, 80), 99, np.uint8))[0, 0].tolist()
     [99, 99, 99]
     """
-    checks.arrays(chroma=chroma, luma=luma)
-    checks.dtype("chroma", chroma, checks.CHROMA_DTYPES)
-    checks.dtype("luma", luma, checks.LUMA_DTYPES, checks.UNITS)
-    checks.ndim("luma", luma, 2, 2)
-    checks.ndim("chroma", chroma, 3, 3)
-    checks.size_on_axis("chroma", chroma, -3, "axis", 2)
-    checks.no_gradient("merge", chroma=chroma, luma=luma)
-    return _route(luma).merge(chroma, luma, backend)
+    c = checks.array("chroma", chroma)
+    y = checks.beside("luma", luma, "chroma", c)
+    checks.dtype("chroma", c, checks.CHROMA_DTYPES)
+    checks.dtype("luma", y, checks.LUMA_DTYPES, checks.UNITS)
+    checks.ndim("luma", y, 2, 2)
+    checks.ndim("chroma", c, 3, 3)
+    checks.size_on_axis("chroma", c, -3, "axis", 2)
+    checks.no_gradient("merge", chroma=c, luma=y)
+    return _route(y).merge(c, y, backend)
 
 
-def _route(array: Any, differentiable: bool = False) -> ModuleType:
+def _rgb(rgb: Any, channel_axis: int) -> tuple[Seen, int]:
+    """What is seen of a color image, and the axis of its channels, made positive."""
+    image = checks.array("rgb", rgb, checks.RGB_DTYPES, checks.UNITS)
+    checks.ndim("rgb", image, 1)
+    return image, checks.size_on_axis("rgb", image, channel_axis, "channel_axis", 3)
+
+
+def _route(seen: Seen, differentiable: bool = False) -> ModuleType:
     """What does the work: operators of torch where it traces or differentiates, else kernels called directly."""
-    if not (differentiable or traced(array)):
-        return _run
+    if not (differentiable or seen.traced):
+        return run
     from .arrays import torch_ops
 
     return torch_ops

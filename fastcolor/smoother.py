@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .arrays import checks, kinds
+from .arrays import checks
 from .arrays.dispatch import choose, known
-from .arrays.kinds import native, traced
-from .arrays.prepare import check_logits, float32_or_uint8, result
+from .arrays.kinds import Seen, adopt, empty, is_traced, kind, native, native_as
 from .kernels.common.device_arrays import is_capturing
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
@@ -73,13 +72,12 @@ class TemporalSmoother:
         self.window = checks.integer("window", window, 0)
         self.temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
         self._kernel: Any = None
-        self._like: Any = None  # an empty array that remembers kind and device
-        self._shape: tuple[int, ...] | None = None
+        self._like: Seen | None = None  # of a frame: an empty array of its kind on its device, with its shape
         known(backend)
 
     def reset(self) -> None:
         """Forget all past frames, for instance at a scene cut. The next frame may have another shape."""
-        self._kernel = self._like = self._shape = None
+        self._kernel = self._like = None
 
     def step(self, logits: Any, luma: Any, *, out: Any = None) -> Any:
         """Add a frame and decode it with all that is remembered.
@@ -106,12 +104,12 @@ class TemporalSmoother:
         return _now(self._step, logits, luma, out)
 
     def _step(self, logits: Any, luma: Any, out: Any) -> Any:
-        self._check(logits, luma=luma)
-        checks.dtype("luma", luma, checks.LUMA_DTYPES, checks.UNITS)
-        checks.shape("luma", luma, tuple(logits.shape[1:]), "it must be the shape of logits without the bins")
-        out = result("out", out, logits, (*luma.shape, 3), "uint8")
-        self._advance(lambda kernel: kernel.step(native(logits), float32_or_uint8(luma), out=native(out)), logits)
-        return out
+        x, y = self._check(logits, luma=luma)
+        checks.dtype("luma", y, checks.LUMA_DTYPES, checks.UNITS)
+        checks.shape("luma", y, x.shape[1:], "it must be the shape of logits without the bins")
+        rgb = checks.result(out, x, (*y.shape, 3), "uint8")
+        self._advance(lambda kernel: kernel.step(native(x), native_as(y, "uint8", "float32"), out=native(rgb)), x)
+        return rgb.array
 
     def chroma(self, logits: Any, *, out: Any = None) -> Any:
         """Add a frame, as :meth:`step` does, and give its smoothed chroma instead of RGB.
@@ -134,40 +132,37 @@ class TemporalSmoother:
         return _now(self._chroma, logits, out)
 
     def _chroma(self, logits: Any, out: Any) -> Any:
-        self._check(logits)
-        out = result("out", out, logits, (2, *logits.shape[1:]), "float32")
-        self._advance(lambda kernel: kernel.chroma(native(logits), out=native(out)), logits)
-        return out
+        (x,) = self._check(logits)
+        chroma = checks.result(out, x, (2, *x.shape[1:]), "float32")
+        self._advance(lambda kernel: kernel.chroma(native(x), out=native(chroma)), x)
+        return chroma.array
 
-    def _check(self, logits: Any, **others: Any) -> None:
-        check_logits(logits, -3, self.bins)
-        checks.ndim("logits", logits, 3, 3)
-        checks.arrays(logits=logits, **others)
-        checks.no_gradient("TemporalSmoother", logits=logits, **others)
-        if self._shape is not None:
-            checks.shape("logits", logits, self._shape, "frames must not change their shape; reset() starts anew")
-            checks.arrays(**{"the frames before": self._like, "logits": logits})
-        if traced(logits) or is_capturing(logits):
+    def _check(self, logits: Any, **others: Any) -> list[Seen]:
+        x, _ = checks.logits(logits, -3, self.bins)
+        checks.ndim("logits", x, 3, 3)
+        seen = {"logits": x} | {name: checks.beside(name, value, "logits", x) for name, value in others.items()}
+        checks.no_gradient("TemporalSmoother", **seen)
+        if self._like is not None:
+            checks.shape("logits", x, self._like.shape, "frames must not change their shape; reset() starts anew")
+            checks.beside("logits", logits, "the frames before", self._like)
+        if x.traced or is_capturing(logits):
             raise RuntimeError(
                 "TemporalSmoother: expected a frame to add now, got one to be recorded (torch.export or a CUDA graph), "
                 "and a replay would not count frames; call it outside"
             )
+        return list(seen.values())
 
-    def _advance(self, run: Callable[[Any], Any], logits: Any) -> None:
+    def _advance(self, run: Callable[[Any], Any], logits: Seen) -> None:
         """Give a frame to the kernel; one that fails, for want of memory say, does not start the film."""
-        if self._shape is not None:
-            if self._kernel is not None:
-                run(self._kernel)
-            return
-        kernel = self._start(logits)
+        kernel = self._start(logits) if self._like is None else self._kernel
         if kernel is not None:
             run(kernel)
-        self._kernel, self._shape = kernel, tuple(logits.shape)
-        self._like = kinds.empty(logits, (0,), "float32")
+        if self._like is None:
+            self._kernel, self._like = kernel, empty(logits, (0,), "float32")._replace(shape=logits.shape)
 
-    def _start(self, logits: Any) -> Any:
+    def _start(self, logits: Seen) -> Any:
         """The state of a film of such frames; None if they have no pixels."""
-        module = choose(self.backend, kinds.device(logits), "TemporalSmoother")
+        module = choose(self.backend, logits.device, "TemporalSmoother")
         if 0 in logits.shape:
             return None
         return module.TemporalSmoother(
@@ -183,16 +178,16 @@ class TemporalSmoother:
         RuntimeError
             Before the first frame.
         """
-        if self._shape is None:
+        if self._like is None:
             raise RuntimeError("probabilities: expected at least one step() before; no frame has been seen")
         if self._kernel is None:
-            return kinds.empty(self._like, self._shape, "float32")
-        return kinds.adopt(self._like, self._kernel.probabilities)
+            return empty(self._like, self._like.shape, "float32").array
+        return adopt(self._like, self._kernel.probabilities)
 
 
 def _now(function: Callable[..., Any], logits: Any, *others: Any) -> Any:
     """The call, kept out of code that torch compiles."""
-    if not traced(logits):
+    if not (kind(logits) == "torch" and is_traced(logits)):
         return function(logits, *others)
     from .arrays.torch_ops import eagerly
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from ..reference.constants import MAX_CELLS
-from . import kinds
+from .kinds import Seen, empty, kind, look, overlaps
 
 RGB_DTYPES = ("uint8", "float32", "float64")
 LUMA_DTYPES = ("uint8", "float32", "float64")
@@ -19,74 +19,80 @@ RINGS = ("float32", "float16", "uint8")
 _GREATEST = sys.float_info.max
 
 
-def arrays(**named: Any) -> None:
-    """All arguments are arrays of one library on one device."""
-    first_name, first = next(iter(named.items()))
-    kind, device = kinds.kind(first), kinds.device(first)
-    for name, value in named.items():
-        if kinds.kind(value) is None:
-            raise TypeError(
-                f"{name}: expected a NumPy array, a torch tensor or a CuPy array, got {_type(value)}; "
-                "numpy.asarray(...) makes one"
-            )
-        if kinds.kind(value) != kind:
-            raise TypeError(
-                f"{name}: expected the same kind of array as {first_name} ({kind}), got {_type(value)}; "
-                "convert one of them"
-            )
-        if value is not first and kinds.device(value) != device:
-            raise ValueError(
-                f"{name}: expected device {device!r} like {first_name}, got {kinds.device(value)!r}; "
-                "arrays are never moved unasked"
-            )
+def array(name: str, value: Any, dtypes: tuple[str, ...] = (), hint: str = "cast it first") -> Seen:
+    """What is seen of an array of NumPy, torch or CuPy with one of these dtypes (none named: any)."""
+    seen = look(value)
+    if seen is None:
+        raise TypeError(
+            f"{name}: expected a NumPy array, a torch tensor or a CuPy array, got {_type(value)}; "
+            "numpy.asarray(...) makes one"
+        )
+    return dtype(name, seen, dtypes, hint) if dtypes else seen
 
 
-def tensors(**named: Any) -> None:
-    """All arguments are torch tensors on one device."""
+def beside(name: str, value: Any, first_name: str, first: Seen) -> Seen:
+    """What is seen of an array of the library and on the device of another."""
+    seen = array(name, value)
+    if seen.kind != first.kind:
+        raise TypeError(
+            f"{name}: expected the same kind of array as {first_name} ({first.kind}), got {_type(value)}; "
+            "convert one of them"
+        )
+    if seen.device != first.device:
+        raise ValueError(
+            f"{name}: expected device {first.device!r} like {first_name}, got {seen.device!r}; "
+            "arrays are never moved unasked"
+        )
+    return seen
+
+
+def tensors(**named: Any) -> list[Seen]:
+    """What is seen of torch tensors on one device."""
     for name, value in named.items():
-        if kinds.kind(value) != "torch":
+        if kind(value) != "torch":
             raise TypeError(f"{name}: expected a torch tensor, got {_type(value)}; torch.as_tensor(...) makes one")
-    arrays(**named)
+    (first_name, first), *others = named.items()
+    seen = array(first_name, first)
+    return [seen, *(beside(name, value, first_name, seen) for name, value in others)]
 
 
-def dtype(name: str, array: Any, accepted: tuple[str, ...], hint: str = "cast it first") -> None:
-    got = kinds.dtype_name(array)
-    if got not in accepted:
-        raise TypeError(f"{name}: expected dtype {', '.join(accepted)}, got {got}; {hint}")
+def dtype(name: str, seen: Seen, accepted: tuple[str, ...], hint: str = "cast it first") -> Seen:
+    if seen.dtype not in accepted:
+        raise TypeError(f"{name}: expected dtype {', '.join(accepted)}, got {seen.dtype}; {hint}")
+    return seen
 
 
 def axis(name: str, value: Any, ndim: int) -> int:
-    if not isinstance(value, numbers.Integral) or not -ndim <= int(value) < ndim:
+    if not (type(value) is int or isinstance(value, numbers.Integral)) or not -ndim <= value < ndim:
         raise ValueError(f"{name}: expected an axis of an array with {ndim} dimensions, got {value!r}")
     return int(value) % ndim
 
 
-def size_on_axis(name: str, array: Any, position: int, axis_name: str, size: int) -> int:
-    """The axis (made positive) of `array` that must have `size` elements; the hint finds the axis that has them."""
-    where = axis(axis_name, position, array.ndim)
-    if array.shape[where] != size:
-        fits = [k - array.ndim for k, s in enumerate(array.shape) if s == size]
+def size_on_axis(name: str, seen: Seen, position: int, axis_name: str, size: int) -> int:
+    """The axis (made positive) that must have `size` elements; the hint finds the axis that has them."""
+    sizes = seen.shape
+    where = axis(axis_name, position, len(sizes))
+    if sizes[where] != size:
+        fits = [k - len(sizes) for k, s in enumerate(sizes) if s == size]
         hint = f"; is this {axis_name}={fits[-1]}?" if fits else ""
-        raise ValueError(
-            f"{name}: expected size {size} on {axis_name} {position}, got shape {tuple(array.shape)}{hint}"
-        )
+        raise ValueError(f"{name}: expected size {size} on {axis_name} {position}, got shape {tuple(sizes)}{hint}")
     return where
 
 
-def ndim(name: str, array: Any, minimum: int, maximum: int | None = None) -> None:
-    if array.ndim < minimum or (maximum is not None and array.ndim > maximum):
+def ndim(name: str, seen: Seen, minimum: int, maximum: int | None = None) -> None:
+    if len(seen.shape) < minimum or (maximum is not None and len(seen.shape) > maximum):
         wanted = f"{minimum}" if maximum == minimum else f"at least {minimum}"
-        raise ValueError(f"{name}: expected {wanted} dimensions, got shape {tuple(array.shape)}")
+        raise ValueError(f"{name}: expected {wanted} dimensions, got shape {tuple(seen.shape)}")
 
 
-def shape(name: str, array: Any, expected: tuple[int, ...], hint: str) -> None:
-    if tuple(array.shape) != tuple(expected):
-        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(array.shape)}; {hint}")
+def shape(name: str, seen: Seen, expected: tuple[int, ...], hint: str) -> None:
+    if seen.shape != tuple(expected):
+        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(seen.shape)}; {hint}")
 
 
 def real(name: str, value: Any, low: float, high: float = _GREATEST, hint: str = "") -> float:
     """A finite number in [low, high]; told by comparisons alone, which torch.compile traces for any number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
         raise TypeError(f"{name}: expected a number, got {_type(value)}")
     number = float(value)
     if not low <= number <= high:
@@ -133,55 +139,68 @@ def bin_table(table: Any, n: int) -> None:
         raise ValueError(f"table: expected labels in 0..{n - 1}, got {table.min()}..{table.max()}")
 
 
-def output(name: str, array: Any, like: Any, expected: tuple[int, ...], dtype_: str) -> None:
+def logits(value: Any, position: int, bins: Any) -> tuple[Seen, int]:
+    """Logits that any decoding takes, and the axis of their n bins, made positive."""
+    seen = array("logits", value, LOGIT_DTYPES)
+    color_bins(bins)
+    return seen, size_on_axis("logits", seen, position, "axis", bins.n)
+
+
+def output(name: str, value: Any, like: Seen, expected: tuple[int, ...], dtype_: str) -> Seen:
     """An `out` array: kind, device, shape and dtype are those of the result, and it can be written."""
-    arrays(**{"input": like, name: array})
-    shape(name, array, expected, "it must have the shape of the result")
-    if kinds.dtype_name(array) != dtype_:
-        raise TypeError(f"{name}: expected dtype {dtype_}, got {kinds.dtype_name(array)}; it must match the result")
-    if kinds.kind(array) == "numpy" and not array.dtype.isnative:
-        raise TypeError(f"{name}: expected an array in native byte order, got dtype {array.dtype.str}; pass another")
-    if kinds.kind(array) == "numpy" and not array.flags.writeable:
+    seen = beside(name, value, "input", like)
+    shape(name, seen, expected, "it must have the shape of the result")
+    if seen.dtype != dtype_:
+        raise TypeError(f"{name}: expected dtype {dtype_}, got {seen.dtype}; it must match the result")
+    if seen.kind == "numpy" and not value.dtype.isnative:
+        raise TypeError(f"{name}: expected an array in native byte order, got dtype {value.dtype.str}; pass another")
+    if seen.kind == "numpy" and not value.flags.writeable:
         raise ValueError(f"{name}: expected a writable array, got a read-only one; pass a copy")
-    if kinds.overlaps(array):
+    if overlaps(value):
         raise ValueError(
             f"{name}: expected memory of its own for each element, got one that shares it among several, as expand and "
             "broadcast_to do; pass a copy"
         )
-    if wants_gradient(array):
+    if seen.wants_gradient:
         raise ValueError(
             f"{name}: expected a tensor without gradient, got requires_grad=True, and autograd does not see what is "
             f"written; pass {name}.detach()"
         )
+    return seen
 
 
-def wants_gradient(array: Any) -> bool:
-    """torch only: whether autograd records what happens to `array`."""
-    if kinds.kind(array) != "torch" or not sys.modules["torch"].is_grad_enabled():
-        return False
-    return any(level.requires_grad for level in kinds.levels(array))
+def result(out: Any, like: Seen, expected: tuple[int, ...], dtype_: str) -> Seen:
+    """`out` if it is given and fits, else a new array of the kind of `like`."""
+    return empty(like, expected, dtype_) if out is None else output("out", out, like, expected, dtype_)
 
 
-def no_gradient(function: str, **named: Any) -> None:
+def results(out: Any, like: Seen, wanted: list[tuple[tuple[int, ...], str]]) -> list[Seen]:
+    """:func:`result` for several arrays."""
+    given = [None] * len(wanted) if out is None else out if isinstance(out, (tuple, list)) else [out]
+    if len(given) != len(wanted):
+        raise ValueError(f"out: expected {len(wanted)} array(s), got {len(given)}; confidence=True returns three")
+    return [result(o, like, *of) for o, of in zip(given, wanted, strict=True)]
+
+
+def no_gradient(function: str, **named: Seen) -> None:
     """torch only: refuse to cut a graph silently, or to lose a tangent."""
-    for name, array in named.items():
-        if wants_gradient(array):
+    for name, seen in named.items():
+        if seen.wants_gradient:
             raise ValueError(
                 f"{name}: expected a tensor without gradient, got requires_grad=True, and {function} has none in "
                 f"{name}; pass {name}.detach() or call it under torch.no_grad()"
             )
-        if kinds.kind(array) == "torch" and kinds.has_tangent(array):
+        if seen.tangent:
             raise ValueError(
                 f"{name}: expected a tensor without a tangent, got one of forward mode, and {function} has no "
                 f"derivative in {name}; pass {name}.detach()"
             )
 
 
-def no_tangent(function: str, **named: Any) -> None:
+def no_tangent(function: str, name: str, seen: Seen) -> None:
     """torch only: refuse forward mode in what has a backward."""
-    for name, array in named.items():
-        if kinds.kind(array) == "torch" and kinds.has_tangent(array):
-            raise no_forward_mode(function, name)
+    if seen.tangent:
+        raise no_forward_mode(function, name)
 
 
 def no_forward_mode(function: str, name: str) -> ValueError:

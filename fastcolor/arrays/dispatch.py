@@ -74,14 +74,16 @@ def choose(backend: str, device: str, op: str) -> ModuleType:
         If it cannot run here, does not take arrays on that device, or lacks the operation.
     """
     where = device.partition(":")[0]
+    fitting = []
+    for candidate in registry.BACKENDS.values():
+        if where in candidate.devices and backend in ("auto", candidate.name):
+            if registry.unavailable_because(candidate.name) is None:
+                module = registry.load(candidate.name)
+                if hasattr(module, op):
+                    return module
+            fitting.append(candidate)
     if backend != "auto" and backend not in registry.BACKENDS:
         known(backend)
-    fitting = [b for b in registry.BACKENDS.values() if where in b.devices and (backend == "auto" or b.name == backend)]
-    for candidate in fitting:
-        if registry.unavailable_because(candidate.name) is None:
-            module = registry.load(candidate.name)
-            if hasattr(module, op):
-                return module
     if not fitting:
         raise BackendUnavailableError(_wrong_device(backend, device))
     reasons = "; ".join(_refusal(b, op) for b in fitting)

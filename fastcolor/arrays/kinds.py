@@ -1,4 +1,4 @@
-"""NumPy, torch and CuPy arrays seen alike: what kind one is, what kernels take of it, a new one of the same kind.
+"""NumPy, torch and CuPy arrays seen alike: each is looked at once, at the door, and all rooms share what was seen.
 
 Asking "is this a torch tensor?" never imports torch: an array of a library exists only if its owner imported that
 library, so the class is looked up in ``sys.modules``.
@@ -9,10 +9,65 @@ from __future__ import annotations
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..kernels.common import device_arrays
+
+
+class Seen(NamedTuple):
+    """An array, and what was seen of it.
+
+    Attributes
+    ----------
+    array : array
+    kind : str
+        "numpy", "torch" or "cupy".
+    device : str
+        "cpu", "cuda:0", ...: where it lies.
+    dtype : str
+        Without its library: "float32", "bfloat16", ...
+    shape : tuple of int
+    wants_gradient : bool
+        Whether autograd records what happens to it.
+    tangent : bool
+        Whether it carries a derivative of forward mode.
+    traced : bool
+        Whether torch must see what happens to it, see :func:`is_traced`.
+    """
+
+    array: Any
+    kind: str
+    device: str
+    dtype: str
+    shape: tuple[int, ...]
+    wants_gradient: bool = False
+    tangent: bool = False
+    traced: bool = False
+
+
+def look(array: Any) -> Seen | None:
+    """What is to be known of an array; None for anything that is none.
+
+    Examples
+    --------
+    >>> look(np.zeros((2, 3), np.uint8))[1:5]
+    ('numpy', 'cpu', 'uint8', (2, 3))
+    >>> look([0, 0]) is None
+    True
+    """
+    if isinstance(array, np.ndarray):
+        return Seen(array, "numpy", "cpu", _name(array.dtype), array.shape)
+    which = kind(array)
+    if which == "torch":
+        dtype, shape = str(array.dtype)[len("torch.") :], tuple(array.shape)
+        facts = _wants_gradient(array), has_tangent(array), is_traced(array)
+        return Seen(array, which, str(array.device), dtype, shape, *facts)
+    if which == "cupy":
+        return Seen(array, which, f"cuda:{array.device.id}", _name(array.dtype), array.shape)
+    return None
 
 
 def kind(array: Any) -> str | None:
@@ -25,40 +80,14 @@ def kind(array: Any) -> str | None:
     """
     if isinstance(array, np.ndarray):
         return "numpy"
-    if "torch" in sys.modules and isinstance(array, getattr(sys.modules["torch"], "Tensor", ())):
-        return "torch"
-    if "cupy" in sys.modules and isinstance(array, getattr(sys.modules["cupy"], "ndarray", ())):
-        return "cupy"
+    for which, cls in (("torch", "Tensor"), ("cupy", "ndarray")):
+        if which in sys.modules and isinstance(array, getattr(sys.modules[which], cls, ())):
+            return which
     return None
 
 
-def device(array: Any) -> str:
-    """``"cpu"``, ``"cuda:0"``, ...: where the array lies.
-
-    Examples
-    --------
-    >>> device(np.zeros(3))
-    'cpu'
-    """
-    which = kind(array)
-    if which == "torch":
-        return str(array.device)
-    return f"cuda:{array.device.id}" if which == "cupy" else "cpu"
-
-
-def dtype_name(array: Any) -> str:
-    """The dtype's name without its library: ``"float32"``, ``"bfloat16"``, ...
-
-    Examples
-    --------
-    >>> dtype_name(np.zeros(3, np.uint8))
-    'uint8'
-    """
-    return str(array.dtype).removeprefix("torch.") if kind(array) == "torch" else _numpy_name(array.dtype)
-
-
 @cache
-def _numpy_name(dtype: Any) -> str:
+def _name(dtype: Any) -> str:
     """Kept, for NumPy takes several microseconds to find it; CuPy's dtypes are NumPy's."""
     name: str = dtype.name
     return name
@@ -69,87 +98,84 @@ def as_numpy(array: Any) -> NDArray[Any]:
 
     Only a NumPy array of foreign byte order is copied.
     """
-    if kind(array) == "torch":
-        torch = sys.modules["torch"]
-        array = array.detach().resolve_neg()
-        return (array.view(torch.uint16) if array.dtype == torch.bfloat16 else array).numpy()
-    array = np.asarray(array)
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if isinstance(array, np.ndarray):
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    torch = sys.modules["torch"]
+    array = array.detach().resolve_neg()
+    return (array.view(torch.uint16) if array.dtype == torch.bfloat16 else array).numpy()
 
 
-def native(array: Any) -> Any:
+def native(seen: Seen) -> Any:
     """What kernels take: a NumPy view of a CPU array; a CUDA tensor without its graph, or a CuPy array, as it is.
 
     Examples
     --------
-    >>> native(np.arange(3)).tolist()
+    >>> native(look(np.arange(3))).tolist()
     [0, 1, 2]
     """
-    if device(array) == "cpu":
-        return as_numpy(array)
-    return array.detach().resolve_neg() if kind(array) == "torch" else array
+    if seen.device == "cpu":
+        return as_numpy(seen.array)
+    return seen.array.detach().resolve_neg() if seen.kind == "torch" else seen.array
 
 
-def adopt(like: Any, result: Any) -> Any:
+def native_as(seen: Seen, *dtypes: str) -> Any:
+    """:func:`native` of an array of one of these dtypes; of any other, cast once to the last of them.
+
+    Examples
+    --------
+    >>> native_as(look(np.zeros(3)), "uint8", "float32").dtype
+    dtype('float32')
+    """
+    if seen.dtype in dtypes:
+        return native(seen)
+    with current(seen):
+        return native(seen._replace(array=device_arrays.cast(seen.array, dtypes[-1])))
+
+
+def adopt(like: Seen, result: Any) -> Any:
     """An array that a kernel has made, as the kind of `like`: the way back from :func:`native`, without a copy.
 
     Examples
     --------
-    >>> adopt(np.zeros(3), np.arange(2)).tolist()
+    >>> adopt(look(np.zeros(3)), np.arange(2)).tolist()
     [0, 1]
     """
-    foreign = kind(like) == "torch" and kind(result) == "numpy"
+    foreign = like.kind == "torch" and isinstance(result, np.ndarray)
     return sys.modules["torch"].from_numpy(result) if foreign else result
 
 
-def cast(array: Any, dtype: str) -> Any:
-    """`array` with another dtype, of the same kind and on the same device.
-
-    Examples
-    --------
-    >>> cast(np.zeros(3), "float32").dtype
-    dtype('float32')
-    """
-    if kind(array) == "torch":
-        return array.to(getattr(sys.modules["torch"], dtype))
-    with _current(array):
-        return array.astype(dtype)
-
-
-def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def empty(like: Seen, shape: tuple[int, ...], dtype: str) -> Seen:
     """A new C-contiguous array of the kind and on the device of `like`, allocated by its own library.
 
     Examples
     --------
-    >>> empty(np.zeros(3), (2, 0), "float32").shape
+    >>> empty(look(np.zeros(3)), (2, 0), "float32").array.shape
     (2, 0)
     """
-    return _new("empty", like, shape, dtype)
+    if like.kind == "numpy":
+        return Seen(np.empty(shape, dtype), "numpy", "cpu", dtype, shape)
+    with current(like):
+        return Seen(device_arrays.empty(like.array, shape, dtype), like.kind, like.device, dtype, shape)
 
 
-def zeros(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
-    """:func:`empty`, filled with zeros.
+def zeros(like: Seen, shape: tuple[int, ...], dtype: str) -> Any:
+    """A new array of zeros, of the kind and on the device of `like`.
 
     Examples
     --------
-    >>> zeros(np.zeros(3), (2,), "int64")
+    >>> zeros(look(np.zeros(3)), (2,), "int64")
     array([0, 0])
     """
-    return _new("zeros", like, shape, dtype)
+    with current(like):
+        return device_arrays.zeros(like.array, shape, dtype)
 
 
-def _new(maker: str, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
-    which = kind(like) or "numpy"
-    library = sys.modules[which]
-    if which == "torch":
-        return getattr(library, maker)(shape, dtype=getattr(library, dtype), device=like.device)
-    with _current(like):
-        return getattr(library, maker)(shape, dtype=dtype)
-
-
-def _current(array: Any) -> AbstractContextManager[Any]:
+def current(seen: Seen) -> AbstractContextManager[Any]:
     """Makes the device of a CuPy array the current one, on which CuPy allocates; nothing for other kinds."""
-    return sys.modules["cupy"].cuda.Device(array.device.id) if kind(array) == "cupy" else nullcontext()
+    return sys.modules["cupy"].cuda.Device(seen.array.device.id) if seen.kind == "cupy" else _NOTHING
+
+
+_NOTHING = nullcontext()
 
 
 def levels(array: Any) -> list[Any]:
@@ -178,9 +204,10 @@ def has_tangent(array: Any) -> bool:
     False
     """
     torch = sys.modules["torch"]
-    forward_ad, batched = torch.autograd.forward_ad, torch._C._functorch.is_batchedtensor
+    forward_ad = torch.autograd.forward_ad
     if forward_ad._current_level < 0:
         return False
+    batched = torch._C._functorch.is_batchedtensor
     return any(forward_ad.unpack_dual(level).tangent is not None for level in levels(array) if not batched(level))
 
 
@@ -204,19 +231,18 @@ def overlaps(array: Any) -> bool:
     return False
 
 
-def traced(array: Any) -> bool:
-    """Whether torch must see what happens to `array`: under torch.compile and torch.export, with fake tensors.
+def is_traced(array: Any) -> bool:
+    """Whether torch must see what happens to a tensor: under torch.compile and torch.export, with fake tensors.
 
     Modes that watch each operation, transforms such as vmap, and subclasses of Tensor count as well: what reading
     memory would mean is for them to say.
 
     Examples
     --------
-    >>> traced(np.zeros(3))
+    >>> import torch
+    >>> is_traced(torch.zeros(3))
     False
     """
-    if kind(array) != "torch":
-        return False
     torch = sys.modules["torch"]
     return (
         torch.compiler.is_compiling()
@@ -224,6 +250,12 @@ def traced(array: Any) -> bool:
         or torch._C._len_torch_dispatch_stack() > 0
         or transformed()
     )
+
+
+def _wants_gradient(tensor: Any) -> bool:
+    if not sys.modules["torch"].is_grad_enabled():
+        return False
+    return any(level.requires_grad for level in levels(tensor))
 
 
 def transformed() -> bool:

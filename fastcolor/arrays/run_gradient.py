@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import kinds
 from .dispatch import choose
-from .kinds import native
+from .kinds import as_numpy
 
 _LABELS = {"cpu": (torch.uint8,), "cuda": (torch.uint8, torch.int32)}  # taken as they are, beside int64
 
@@ -33,9 +32,9 @@ def loss_and_gradient(logits: Tensor, labels: Tensor, weights: Tensor, wanted: b
     else:
         mass = weights.sum(dtype=torch.float64)
         scale = torch.where(mass > 0, 1 / mass, 0).to(precise).view(1)
-        kernels = choose("auto", kinds.device(logits), "weighted_cross_entropy")
-        arrays = [native(array) for array in (logits, labels, weights, scale)]
-        total = kernels.weighted_cross_entropy(*arrays, gradient=None if gradient is None else native(gradient))
+        kernels = choose("auto", str(logits.device), "weighted_cross_entropy")
+        arrays = [_native(array) for array in (logits, labels, weights, scale)]
+        total = kernels.weighted_cross_entropy(*arrays, gradient=None if gradient is None else _native(gradient))
         loss = total if isinstance(total, Tensor) else torch.tensor(float(total), dtype=precise)
     return loss, torch.empty(0, dtype=logits.dtype, device=where) if gradient is None else gradient
 
@@ -49,10 +48,14 @@ def annealed_mean_gradient(
     """
     logits, result = logits_and_room(logits, axis)
     if logits.numel():
-        kernels = choose(backend, kinds.device(logits), "annealed_mean_gradient")
-        arrays = native(gradient), native(logits), bins
-        kernels.annealed_mean_gradient(*arrays, temperature=temperature, axis=axis, out=native(result))
+        kernels = choose(backend, str(logits.device), "annealed_mean_gradient")
+        arrays = _native(gradient), _native(logits), bins
+        kernels.annealed_mean_gradient(*arrays, temperature=temperature, axis=axis, out=_native(result))
     return result
+
+
+def _native(tensor: Tensor) -> Any:
+    return as_numpy(tensor) if tensor.device.type == "cpu" else tensor.detach().resolve_neg()
 
 
 def logits_and_room(logits: Tensor, axis: int = 1) -> tuple[Tensor, Tensor]:
@@ -69,8 +72,8 @@ def scale_in_place(gradient: Tensor, factor: Tensor) -> None:
         if factor != 1:
             gradient.mul_(factor.to(gradient.dtype))
     else:
-        kernels = choose("auto", kinds.device(gradient), "scale_unless_one")
-        kernels.scale_unless_one(native(gradient), native(factor.float().view(1)))
+        kernels = choose("auto", str(gradient.device), "scale_unless_one")
+        kernels.scale_unless_one(_native(gradient), _native(factor.float().view(1)))
 
 
 def checked_labels(labels: Tensor, n: int) -> Tensor:

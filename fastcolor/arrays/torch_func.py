@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from . import checks, kinds
+from . import checks
 from .dispatch import choose
 
 
@@ -40,7 +40,7 @@ class AnnealedMean(_OneByOne):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         logits, *ctx.options = inputs
         if ctx.needs_input_grad[0]:
-            choose(inputs[-1], kinds.device(logits), "annealed_mean_gradient")  # told now, not in the backward
+            choose(inputs[-1], str(logits.device), "annealed_mean_gradient")  # told now, not in the backward
         ctx.save_for_backward(logits)
 
     @staticmethod

@@ -1,7 +1,7 @@
 """The operations as operators of torch (``torch.ops.fastcolor``): for torch.compile, torch.export and autograd.
 
 An operator is opaque to the compiler: its fake kernel says shape and dtype of the results, its real one, the same on
-every device, is ``_run``. Results are always new. Bins travel as text (``_bins_key``). On a GPU nothing waits for the
+every device, is ``run``. Results are always new. Bins travel as text (``bins_key``). On a GPU nothing waits for the
 device or copies from the host, so that a CUDA graph can hold every operator after one call before its capture.
 """
 
@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from ..kernels.common.host import without
-from . import kinds, run_gradient, torch_func
-from . import run as _run
+from . import run, run_gradient, torch_func
 from .bins_key import from_key, key_of
 from .dispatch import choose
-from .kinds import transformed
+from .kinds import Seen, look, transformed
 from .run_gradient import annealed_mean_gradient, logits_and_room, loss_and_gradient
 
 # Any strides are taken as they are, so the compiler may choose those of the arguments.
@@ -32,43 +31,43 @@ _EXACT_LAYOUT = (
 
 
 def _operator(
-    schema: str, run: Callable[..., Any], fake: Callable[..., Any], tags: tuple[Any, ...] = _ANY_LAYOUT
+    schema: str, real: Callable[..., Any], fake: Callable[..., Any], tags: tuple[Any, ...] = _ANY_LAYOUT
 ) -> Any:
     """Register ``fastcolor::<schema>``; both functions have its arguments."""
     name = f"fastcolor::{schema.partition('(')[0]}"
     torch.library.define(name, schema[schema.index("(") :], tags=tags)
-    torch.library.impl(name, "default", run)
+    torch.library.impl(name, "default", real)
     torch.library.register_fake(name, fake)
     return getattr(torch.ops.fastcolor, name.partition("::")[2])
 
 
-def encode(rgb: Tensor, bins: Any, lam: float, label_dtype: str, axis: int, backend: str) -> tuple[Any, Any, Any]:
-    parts: tuple[Any, Any, Any] = _encode(rgb, key_of(bins), lam, label_dtype, axis, backend)
+def encode(rgb: Seen, bins: Any, lam: float, label_dtype: str, axis: int, backend: str) -> tuple[Any, Any, Any]:
+    parts: tuple[Any, Any, Any] = _encode(rgb.array, key_of(bins), lam, label_dtype, axis, backend)
     return parts
 
 
-def histogram(rgb: Tensor, cells: int, axis: int, backend: str) -> Tensor:
-    counts: Tensor = _histogram(rgb, cells, axis, backend)
+def histogram(rgb: Seen, cells: int, axis: int, backend: str) -> Tensor:
+    counts: Tensor = _histogram(rgb.array, cells, axis, backend)
     return counts
 
 
 def annealed_mean(
-    logits: Tensor, bins: Any, temperature: float, axis: int, backend: str, out: Tensor | None = None
+    logits: Seen, bins: Any, temperature: float, axis: int, backend: str, out: Tensor | None = None
 ) -> Tensor:
     _no_out(out)
-    run = torch_func.AnnealedMean.apply if transformed() else _annealed_mean
-    chroma: Tensor = run(logits, key_of(bins), temperature, axis, backend)
+    operator = torch_func.AnnealedMean.apply if transformed() else _annealed_mean
+    chroma: Tensor = operator(logits.array, key_of(bins), temperature, axis, backend)
     return chroma
 
 
-def confidence(logits: Tensor, axis: int, backend: str) -> tuple[Any, Any]:
-    maps: tuple[Any, Any] = _confidence(logits, axis, backend)
+def confidence(logits: Seen, axis: int, backend: str) -> tuple[Any, Any]:
+    maps: tuple[Any, Any] = _confidence(logits.array, axis, backend)
     return maps
 
 
 def decode(
-    logits: Tensor,
-    luma: Tensor,
+    logits: Seen,
+    luma: Seen,
     bins: Any,
     temperature: float,
     axis: int,
@@ -79,18 +78,18 @@ def decode(
 ) -> Any:
     _no_out(out)
     operator = _decode_confidence if confidence else _decode
-    return operator(logits, luma, key_of(bins), temperature, axis, channel_axis, backend)
+    return operator(logits.array, luma.array, key_of(bins), temperature, axis, channel_axis, backend)
 
 
-def merge(chroma: Tensor, luma: Tensor, backend: str) -> Tensor:
-    rgb: Tensor = _merge(chroma, luma, backend)
+def merge(chroma: Seen, luma: Seen, backend: str) -> Tensor:
+    rgb: Tensor = _merge(chroma.array, luma.array, backend)
     return rgb
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, wants_gradient: bool) -> Tensor:
     """The loss alone; autograd keeps the gradient that came with it."""
-    run = torch_func.WeightedCrossEntropy.apply if transformed() else _weighted_cross_entropy
-    loss: Tensor = run(logits, labels, weights, wants_gradient)[0]
+    operator = torch_func.WeightedCrossEntropy.apply if transformed() else _weighted_cross_entropy
+    loss: Tensor = operator(logits, labels, weights, wants_gradient)[0]
     return loss
 
 
@@ -154,19 +153,25 @@ def _fake_decode_confidence(
     return rgb, *_fake_confidence(logits, axis, backend)
 
 
+def _run_decode(
+    confidence: bool, logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, channel: int, backend: str
+) -> Any:
+    return run.decode(look(logits), look(luma), from_key(bins), temperature, axis, channel, confidence, backend)
+
+
 _encode = _operator(
     "encode(Tensor rgb, str bins, float lam, str label_dtype, int axis, str backend) -> (Tensor, Tensor, Tensor)",
-    lambda rgb, bins, *rest: _run.encode(rgb, from_key(bins), *rest),
+    lambda rgb, bins, *rest: run.encode(look(rgb), from_key(bins), *rest),
     _fake_encode,
 )
 _histogram = _operator(
     "histogram(Tensor rgb, int cells, int axis, str backend) -> Tensor",
-    _run.histogram,
+    lambda rgb, *rest: run.histogram(look(rgb), *rest),
     lambda rgb, cells, axis, backend: _like(rgb, (cells, cells), torch.int64),
 )
 _annealed_mean = _operator(
     "annealed_mean(Tensor logits, str bins, float temperature, int axis, str backend) -> Tensor",
-    lambda logits, bins, *rest: _run.annealed_mean(logits, from_key(bins), *rest),
+    lambda logits, bins, *rest: run.annealed_mean(look(logits), from_key(bins), *rest),
     _fake_annealed_mean,
 )
 _annealed_mean_backward = _operator(
@@ -177,27 +182,25 @@ _annealed_mean_backward = _operator(
     _EXACT_LAYOUT,
 )
 _confidence = _operator(
-    "confidence(Tensor logits, int axis, str backend) -> (Tensor, Tensor)", _run.confidence, _fake_confidence
+    "confidence(Tensor logits, int axis, str backend) -> (Tensor, Tensor)",
+    lambda logits, *rest: run.confidence(look(logits), *rest),
+    _fake_confidence,
 )
 _decode = _operator(
     "decode(Tensor logits, Tensor luma, str bins, float temperature, int axis, int channel_axis, str backend)"
     " -> Tensor",
-    lambda logits, luma, bins, temperature, axis, channel_axis, backend: _run.decode(
-        logits, luma, from_key(bins), temperature, axis, channel_axis, False, backend
-    ),
+    lambda *arguments: _run_decode(False, *arguments),
     _fake_decode,
 )
 _decode_confidence = _operator(
     "decode_confidence(Tensor logits, Tensor luma, str bins, float temperature, int axis, int channel_axis,"
     " str backend) -> (Tensor, Tensor, Tensor)",
-    lambda logits, luma, bins, temperature, axis, channel_axis, backend: _run.decode(
-        logits, luma, from_key(bins), temperature, axis, channel_axis, True, backend
-    ),
+    lambda *arguments: _run_decode(True, *arguments),
     _fake_decode_confidence,
 )
 _merge = _operator(
     "merge(Tensor chroma, Tensor luma, str backend) -> Tensor",
-    _run.merge,
+    lambda chroma, luma, backend: run.merge(look(chroma), look(luma), backend),
     lambda chroma, luma, backend: _like(luma, (*luma.shape, 3), torch.uint8),
 )
 
@@ -228,7 +231,7 @@ _checked_labels = _operator(
 
 def _keep_logits(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     logits, *ctx.options = inputs
-    choose(inputs[-1], kinds.device(logits), "annealed_mean_gradient")  # told now, not in the backward
+    choose(inputs[-1], str(logits.device), "annealed_mean_gradient")  # told now, not in the backward
     ctx.save_for_backward(logits)
 
 

@@ -151,7 +151,7 @@ def test_results_lie_where_the_arguments_do(gpu: None) -> None:
     ]
     for result in results:
         assert isinstance(result, Array)
-        assert kinds.device(result) == "cuda:1"
+        assert kinds.look(result).device == "cuda:1"
     np.testing.assert_array_equal(results[6].values, reference.decode(x.values, y.values, BINS))
     assert Cuda.current == 0
 
