@@ -176,10 +176,12 @@ def result(out: Any, like: Seen, expected: tuple[int, ...], dtype_: str) -> Seen
 
 def results(out: Any, like: Seen, wanted: list[tuple[tuple[int, ...], str]]) -> list[Seen]:
     """:func:`result` for several arrays."""
-    given = [None] * len(wanted) if out is None else out if isinstance(out, (tuple, list)) else [out]
+    if out is None:
+        return [empty(like, *of) for of in wanted]
+    given = out if isinstance(out, (tuple, list)) else [out]
     if len(given) != len(wanted):
         raise ValueError(f"out: expected {len(wanted)} array(s), got {len(given)}; confidence=True returns three")
-    return [result(o, like, *of) for o, of in zip(given, wanted, strict=True)]
+    return [output("out", o, like, *of) for o, of in zip(given, wanted, strict=True)]
 
 
 def no_gradient(function: str, **named: Seen) -> None:

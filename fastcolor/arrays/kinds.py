@@ -101,7 +101,8 @@ def as_numpy(array: Any) -> NDArray[Any]:
     if isinstance(array, np.ndarray):
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     torch = sys.modules["torch"]
-    array = array.detach().resolve_neg()
+    if array.requires_grad or array.is_neg():
+        array = array.detach().resolve_neg()
     return (array.view(torch.uint16) if array.dtype == torch.bfloat16 else array).numpy()
 
 
@@ -155,7 +156,7 @@ def empty(like: Seen, shape: tuple[int, ...], dtype: str) -> Seen:
     if like.kind == "numpy":
         return Seen(np.empty(shape, dtype), "numpy", "cpu", dtype, shape)
     with current(like):
-        return Seen(device_arrays.empty(like.array, shape, dtype), like.kind, like.device, dtype, shape)
+        return Seen(device_arrays.empty(like.array, shape, dtype), *like[1:3], dtype, shape)
 
 
 def zeros(like: Seen, shape: tuple[int, ...], dtype: str) -> Any:
@@ -255,7 +256,7 @@ def is_traced(array: Any) -> bool:
 def _wants_gradient(tensor: Any) -> bool:
     if not sys.modules["torch"].is_grad_enabled():
         return False
-    return any(level.requires_grad for level in levels(tensor))
+    return tensor.requires_grad or (transformed() and any(level.requires_grad for level in levels(tensor)))
 
 
 def transformed() -> bool:
