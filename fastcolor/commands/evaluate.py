@@ -30,13 +30,13 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, write JSON and contact sheet."""
     try:
         from ..evaluation.photos import evaluate, sheet, table
-        from ..network.pretrained import load_model
-        from ..training.dataset import find_images
+        from ..files.sets import find_images
+        from ..network.unet import ColorUNet
     except ImportError as error:
         raise MissingExtraError("fastcolor evaluate", "torch", "torch") from error
     from PIL import Image
 
-    model = load_model(args.model or DEFAULT_MODEL)
+    model = ColorUNet.from_pretrained(args.model or DEFAULT_MODEL)
     paths = find_images(args.folder)[:: args.every]
     report = evaluate(model, paths, temperatures=args.temperature, size=args.size, lam=args.lam, progress=True)
     report["model"] = args.model or DEFAULT_MODEL

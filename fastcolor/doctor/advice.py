@@ -7,11 +7,11 @@ import platform
 import re
 import sys
 from importlib import metadata
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..arrays.dispatch import BackendStatus, backends
+from ..network.pretrained import bundled_models
 from .check import check_gpu, check_path
 from .cuda import cuda_problems, cuda_report, version_problems
 
@@ -177,5 +177,4 @@ def _data() -> dict[str, str]:
         described = f"{bins.n} bins of {bins.cells} x {bins.cells} cells"
     except (OSError, ValueError) as error:
         described = f"damaged: {error}"
-    models = sorted(path.parent.name for path in Path(str(files("fastcolor.data"))).glob("models/*/config.json"))
-    return {"bins": described, "models": ", ".join(models) or "none"}
+    return {"bins": described, "models": ", ".join(bundled_models()) or "none"}

@@ -14,12 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..bins import ColorBins
+from ..files.sets import open_rgb
 from ..loss import weighted_cross_entropy
 from ..network.inference import network_input, predict
 from ..network.unet import ColorUNet
 from ..ops import annealed_mean, encode, merge
 from ..plots.figures import contact_sheet
-from ..training.dataset import open_rgb
 from .metrics import Rgb, colorfulness, delta_e2000, psnr, rgb_to_lab
 
 Scores = dict[str, float]

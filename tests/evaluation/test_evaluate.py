@@ -97,7 +97,7 @@ def case(tmp_path):
 
 def test_gray_and_truth_are_what_they_are(case):
     from fastcolor.evaluation.photos import evaluate
-    from fastcolor.training.dataset import find_images
+    from fastcolor.files.sets import find_images
 
     folder, _, model = case
     report = evaluate(model, find_images(folder), temperatures=[0.4, 1.0])
