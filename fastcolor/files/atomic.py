@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 
+def check_folder_of(path: Path) -> None:
+    """FileNotFoundError if `path` would lie in a folder that is not there."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, renamed to it on success and removed on failure.
@@ -30,8 +36,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: the folder {target.parent} does not exist; make it first")
+    check_folder_of(target)
     handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -13,6 +14,11 @@ from .images import SUFFIXES
 def is_image(path: Path) -> bool:
     """Whether there is a file whose name says that it is an image."""
     return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def is_pattern(text: str) -> bool:
+    """Whether `text` is a glob pattern, and not the name of something that is there."""
+    return glob.has_magic(text) and not Path(text).exists()
 
 
 def find_images(folder: str | Path) -> list[Path]:

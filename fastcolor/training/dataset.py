@@ -98,23 +98,11 @@ class PhotoDataset(Dataset[Sample]):
         small = np.asarray(image.reduce(self.fold)) if self.fold > 1 else rgb
         _, labels, weights = encode(small, self.bins, lam=self.lam)
         height, width = rgb.shape[0] // self.fold, rgb.shape[1] // self.fold  # blocks that are wholly image
-        side = self.size // self.fold
-        mask = np.zeros((side, side), dtype=bool)
-        mask[:height, :width] = True
         pad = ((0, self.size - rgb.shape[0]), (0, self.size - rgb.shape[1]))
         canvas = np.pad(np.clip(luma + noise, 0, 1).astype(np.float32), pad, mode="symmetric")
-        return Sample(
-            torch.from_numpy(canvas[None]),
-            torch.from_numpy(_place(labels[:height, :width], side)),
-            torch.from_numpy(_place(weights[:height, :width], side)),
-            torch.from_numpy(mask),
-        )
-
-
-def _place(values: NDArray, side: int) -> NDArray:
-    canvas = np.zeros((side, side), dtype=values.dtype)
-    canvas[: values.shape[0], : values.shape[1]] = values
-    return canvas
+        rest = ((0, self.size // self.fold - height), (0, self.size // self.fold - width))
+        parts = (labels[:height, :width], weights[:height, :width], np.ones((height, width), bool))
+        return Sample(torch.from_numpy(canvas[None]), *(torch.from_numpy(np.pad(part, rest)) for part in parts))
 
 
 def apply_variant(
