@@ -159,8 +159,8 @@ def drift() -> float:
 
 
 def cuts() -> tuple[float, float]:
-    """On the film of tests/test_scenes.py: pans, zooms, flashes, fades and grain."""
-    sys.path.insert(0, str(DOCS.parent / "tests"))
+    """On the film of tests/film/test_scenes.py: pans, zooms, flashes, fades and grain."""
+    sys.path.insert(0, str(DOCS.parent / "tests" / "film"))
     from test_scenes import bundled_parts, made_film
 
     hits = true = found = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +16,10 @@ from tqdm import tqdm
 
 from ..files.images import DEFAULT_QUALITY, Photo, check_writable_format, gray_of, pixel_limit, read_photo, write_photo
 from ..ops import merge
-from ..photo.colorizer import DEFAULT_MODEL, Colorizer, Prediction
+from ..photo.colorizer import Colorizer, Prediction
 from ..photo.targets import Job, check_new, plan
 from ..plots.figures import confidence_map, contact_sheet, enlarged
+from . import options
 
 BATCH = 8  # photographs in one pass of the network
 WAITING_PIXELS = 16_000_000  # kept in memory while a batch fills
@@ -29,36 +29,18 @@ Picture = NDArray[np.uint8]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="photograph, folder (subfolders included), 'glob'")
-    parser.add_argument(
-        "-o",
-        "--out",
-        required=True,
-        help="a file (.jpg .png .tif .webp) for one photograph, else a folder, made if missing: results keep names",
-    )
-    parser.add_argument("--model", help=f"bundled name or folder of a model (default: {DEFAULT_MODEL})")
-    parser.add_argument("--temperature", type=float, help="of the annealed mean, small is vivid (default: the model's)")
-    parser.add_argument(
-        "--size", type=int, help="side of the square that the network sees, in pixels (default: the model's)"
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: CUDA if there is any)")
-    parser.add_argument(
-        "--compare",
-        type=Path,
-        metavar="FILE",
-        help=f"one picture of gray, colorized and, if it had color, original, for the first {SHEET_ROWS} photographs",
-    )
-    parser.add_argument(
-        "--confidence",
-        type=Path,
-        metavar="FILE",
-        help="how sure the network is where; a folder for several photographs",
-    )
-    parser.add_argument(
-        "--quality", type=int, default=DEFAULT_QUALITY, help="1..100, JPEG and WebP (default: %(default)s)"
-    )
-    parser.add_argument("--max-pixels", type=int, help="refuse larger photographs (default: Pillow's 89 million)")
-    parser.add_argument("--force", action="store_true", help="overwrite existing files")
+    arg = parser.add_argument
+    arg("inputs", nargs="+", metavar="INPUT", help="photograph, folder (subfolders included), 'glob'")
+    out = "a file (.jpg .png .tif .webp) for one photograph, else a folder, made if missing: results keep names"
+    arg("-o", "--out", required=True, help=out)
+    options.add(parser, "--model", "--temperature", "--size", "--device")
+    compare = f"one picture of gray, colorized and, if it had color, original, for the first {SHEET_ROWS} photographs"
+    arg("--compare", type=Path, metavar="FILE", help=compare)
+    sure = "how sure the network is where; a folder for several photographs"
+    arg("--confidence", type=Path, metavar="FILE", help=sure)
+    arg("--quality", type=int, default=DEFAULT_QUALITY, help="1..100, JPEG and WebP (default: %(default)s)")
+    arg("--max-pixels", type=int, help="refuse larger photographs (default: Pillow's 89 million)")
+    options.add(parser, "--force")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,13 +100,13 @@ class _Work:
         job, photo, _ = item
         with self._collected():
             rgb = merge(prediction.chroma, photo.luma)
-            options = {"metadata": photo.metadata, "quality": self.args.quality}
-            write_photo(job.target, rgb, alpha=photo.alpha, **options)
+            quality = self.args.quality
+            write_photo(job.target, rgb, alpha=photo.alpha, metadata=photo.metadata, quality=quality)
             if prediction.top is not None:
                 path = self.maps[job.target]
                 check_new(path, self.args.force)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_photo(path, enlarged(confidence_map(prediction.top), photo.luma.shape), quality=self.args.quality)
+                write_photo(path, enlarged(confidence_map(prediction.top), photo.luma.shape), quality=quality)
             if self.args.compare and len(self.sheet) < SHEET_ROWS:
                 self.sheet.append(_row(job.source.name, photo, rgb))
 
@@ -139,9 +121,7 @@ class _Work:
             raise self.failures[0]
         done = total - len(self.failures)
         print(f"colorized {done} of {total} photograph{'s' * (total > 1)} into {self.args.out}")
-        for error in self.failures:
-            print(f"fastcolor: error: {error}", file=sys.stderr)
-        return 1 if self.failures else 0
+        return options.tell(self.failures)
 
     @contextmanager
     def _collected(self) -> Iterator[None]:
@@ -169,14 +149,11 @@ def _confidence_targets(jobs: Sequence[Job], out: str, confidence: Path | None) 
     else:
         if confidence.is_file():
             raise NotADirectoryError(f"{confidence}: expected a folder for the maps of several photographs, got a file")
-        maps = {job.target: confidence / _below(job.target, Path(out)) for job in jobs}
+        names = [t.relative_to(out) if t.is_relative_to(out) else Path(t.name) for t in (job.target for job in jobs)]
+        maps = {job.target: confidence / name for job, name in zip(jobs, names, strict=True)}
     if clash := {path.resolve() for path in maps.values()} & {job.target.resolve() for job in jobs}:
         raise ValueError(f"--confidence: expected other names than the results', got {min(clash)} twice")
     return maps
-
-
-def _below(path: Path, folder: Path) -> Path:
-    return path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
 
 
 def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:

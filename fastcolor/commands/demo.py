@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 
 from ..files.images import Photo, check_writable_format, gray_of, read_photo, write_photo
 from ..ops import merge
-from ..photo.colorizer import DEFAULT_MODEL, Colorizer
+from ..photo.colorizer import Colorizer
 from ..plots.figures import confidence_map, contact_sheet, enlarged
+from . import options
 
 WIDTH = 480  # of a column
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("demo.png"), help="overwritten (default: %(default)s)")
-    parser.add_argument("--model", help=f"bundled name or folder of a model (default: {DEFAULT_MODEL})")
-    parser.add_argument("--temperature", type=float, help="of the annealed mean, small is vivid (default: the model's)")
-    parser.add_argument(
-        "--size", type=int, help="side of the square that the network sees, in pixels (default: the model's)"
-    )
+    options.add(parser, "--model", "--temperature", "--size")
 
 
 def run(args: argparse.Namespace) -> int:

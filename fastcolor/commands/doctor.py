@@ -9,7 +9,6 @@ from ..doctor.advice import Report, diagnose
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``fastcolor doctor``."""
     parser.add_argument("--json", action="store_true", help="for programs, and for bug reports")
 
 

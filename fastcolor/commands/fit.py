@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..bins import CENTERS, METHODS, ColorBins, check_fit_options, sizes_to_count
 from ..errors import ImageError
+from ..files.atomic import check_folder_of
 from ..fitting.counting import Counted, count_files, find_images
 from ..fitting.moments import ChromaMoments
 from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS
@@ -25,26 +26,20 @@ Files that cannot be read and grayscale files are skipped and listed; that is an
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``fastcolor fit``."""
     parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "places", nargs="*", metavar="DIR", help="folder of photographs, at any depth, or an image file"
-    )
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="BINS.npz", help="file to write")
-    parser.add_argument("--n", type=int, default=DEFAULT_BINS, help="number of bins, 1..255 (default: %(default)s)")
-    parser.add_argument(
-        "--cells",
-        type=_cells,
-        metavar="K|auto",
-        help="cells along U and V, odd; auto: least error on held-out images (default: "
-        + ", ".join(f"{k} for {method}" for method, k in _CELLS.items())
-        + "; with --merge auto among the K counted)",
-    )
-    parser.add_argument("--method", choices=METHODS, default="frequent", help="default: %(default)s")
-    parser.add_argument("--centers", choices=CENTERS, default="mean", help="color of a bin (default: %(default)s)")
-    parser.add_argument("--merge", nargs="+", default=[], metavar="PART.npz", help="add the counts in files of bins")
-    parser.add_argument("--plot", type=Path, metavar="PLOT.png", help="also draw colors, frequencies and weights")
-    parser.add_argument("--force", action="store_true", help="replace existing files")
+    arg = parser.add_argument
+    arg("places", nargs="*", metavar="DIR", help="folder of photographs, at any depth, or an image file")
+    arg("-o", "--output", required=True, type=Path, metavar="BINS.npz", help="file to write")
+    arg("--n", type=int, default=DEFAULT_BINS, help="number of bins, 1..255 (default: %(default)s)")
+    usual = ", ".join(f"{k} for {method}" for method, k in _CELLS.items())
+    cells = "cells along U and V, odd; auto: least error on held-out images"
+    cells += f" (default: {usual}; with --merge auto among the K counted)"
+    arg("--cells", type=_cells, metavar="K|auto", help=cells)
+    arg("--method", choices=METHODS, default="frequent", help="default: %(default)s")
+    arg("--centers", choices=CENTERS, default="mean", help="color of a bin (default: %(default)s)")
+    arg("--merge", nargs="+", default=[], metavar="PART.npz", help="add the counts in files of bins")
+    arg("--plot", type=Path, metavar="PLOT.png", help="also draw colors, frequencies and weights")
+    arg("--force", action="store_true", help="replace existing files")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,8 +121,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
             raise IsADirectoryError(f"{path}: expected the name of a file to write, got a folder")
         if path.exists() and not args.force:
             raise FileExistsError(f"{path}: exists; --force replaces it")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
+        check_folder_of(path)
         if not os.access(path.parent, os.W_OK):
             raise PermissionError(f"{path}: the folder {path.parent} cannot be written")
     if args.plot:

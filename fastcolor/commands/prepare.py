@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options."""
-    parser.add_argument("folder", type=Path, help="folder of color photographs, searched with its subfolders")
-    parser.add_argument("out", type=Path, help="gets train/, val/ and report.json")
-    parser.add_argument("--size", type=int, default=256, help="longer side in pixels; nothing is enlarged")
-    parser.add_argument("--validation", type=float, default=0.1, help="share held out for validation")
-    parser.add_argument("--seed", type=int, default=0, help="of the split")
+    arg = parser.add_argument
+    arg("folder", type=Path, help="folder of color photographs, searched with its subfolders")
+    arg("out", type=Path, help="gets train/, val/ and report.json")
+    arg("--size", type=int, default=256, help="longer side in pixels; nothing is enlarged")
+    arg("--validation", type=float, default=0.1, help="share held out for validation")
+    arg("--seed", type=int, default=0, help="of the split")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingExtraError
+from ..training.schedule import SCHEDULES
+from . import options
 
 # Where a run starts from; options change it. "paper" is TrainConfig's own values; the others made the bundled networks.
 _LANDSCAPES: dict[str, Any] = {
@@ -32,31 +34,32 @@ _UNSET = argparse.SUPPRESS  # an option that is not given keeps the recipe's val
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of a run; those of :class:`fastcolor.training.trainer.TrainConfig` have its names."""
-    parser.add_argument("folder", type=Path, help="folder with train/ and val/, see `fastcolor prepare`")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--start", help="start from the weights of this model: a bundled name or a folder")
-    parser.add_argument("--bins", type=Path, help="npz of `fastcolor fit`; the bundled bins by default")
-    parser.add_argument("--recipe", choices=RECIPES, default="paper", help="network and defaults of the options below")
-    parser.add_argument("--steps", type=int, default=_UNSET)
-    parser.add_argument("--batch", type=int, default=_UNSET, help="samples a step, over all processes")
-    parser.add_argument("--size", type=int, default=_UNSET, help="side of the training canvas in pixels")
-    parser.add_argument("--augment", choices=("paper", "random", "none"), default=_UNSET)
-    parser.add_argument("--lam", type=float, default=_UNSET, help="λ of the class rebalancing; 1 is none")
-    parser.add_argument("--rate", type=float, default=_UNSET, help="peak learning rate")
-    parser.add_argument("--schedule", choices=("two-step", "cosine", "hold-decay"), default=_UNSET)
-    parser.add_argument("--warmup", type=int, default=_UNSET, help="steps of linear rise")
-    parser.add_argument("--decay", type=int, default=_UNSET, help="steps of linear fall at the end, for hold-decay")
-    parser.add_argument("--weight-decay", type=float, default=_UNSET)
-    parser.add_argument("--clip", type=float, default=_UNSET, help="greatest norm of the gradient")
-    parser.add_argument("--average", type=float, default=_UNSET, help="decay of the averaged weights")
-    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=_UNSET)
-    parser.add_argument("--seed", type=int, default=_UNSET)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=1, help="processes that load photographs")
-    parser.add_argument("--save-every", type=int, default=500, help="steps between checkpoints")
-    parser.add_argument("--validate-every", type=int, help="steps between validations; an epoch by default")
-    parser.add_argument("--pictures", type=int, default=6, help="photographs in each sample picture")
+    arg = parser.add_argument
+    arg("folder", type=Path, help="folder with train/ and val/, see `fastcolor prepare`")
+    arg("--out", type=Path, required=True, help="folder of the run")
+    arg("--resume", action="store_true", help="go on from the checkpoint in --out")
+    arg("--start", help="start from the weights of this model: a bundled name or a folder")
+    arg("--bins", type=Path, help="npz of `fastcolor fit`; the bundled bins by default")
+    arg("--recipe", choices=RECIPES, default="paper", help="network and defaults of the options below")
+    arg("--steps", type=int, default=_UNSET)
+    arg("--batch", type=int, default=_UNSET, help="samples a step, over all processes")
+    arg("--size", type=int, default=_UNSET, help="side of the training canvas in pixels")
+    arg("--augment", choices=("paper", "random", "none"), default=_UNSET)
+    arg("--lam", type=float, default=_UNSET, help="λ of the class rebalancing; 1 is none")
+    arg("--rate", type=float, default=_UNSET, help="peak learning rate")
+    arg("--schedule", choices=SCHEDULES, default=_UNSET)
+    arg("--warmup", type=int, default=_UNSET, help="steps of linear rise")
+    arg("--decay", type=int, default=_UNSET, help="steps of linear fall at the end, for hold-decay")
+    arg("--weight-decay", type=float, default=_UNSET)
+    arg("--clip", type=float, default=_UNSET, help="greatest norm of the gradient")
+    arg("--average", type=float, default=_UNSET, help="decay of the averaged weights")
+    arg("--bfloat16", action=argparse.BooleanOptionalAction, default=_UNSET)
+    arg("--seed", type=int, default=_UNSET)
+    arg("--device", default="cpu")
+    arg("--workers", type=int, default=1, help="processes that load photographs")
+    arg("--save-every", type=int, default=500, help="steps between checkpoints")
+    arg("--validate-every", type=int, help="steps between validations; an epoch by default")
+    arg("--pictures", type=int, default=6, help="photographs in each sample picture")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,18 +78,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         network, training = RECIPES[args.recipe]
         config = TrainConfig(network=UNetConfig(bins=bins.n, **network), **training)
-    given = {field.name: getattr(args, field.name) for field in fields(TrainConfig) if hasattr(args, field.name)}
-    train(
-        args.folder,
-        args.out,
-        replace(config, **given),
-        bins,
-        resume=args.resume,
-        start=args.start,
-        device=args.device,
-        workers=args.workers,
-        save_every=args.save_every,
-        validate_every=args.validate_every,
-        pictures=args.pictures,
-    )
+    given = options.chosen(args, *(field.name for field in fields(TrainConfig) if hasattr(args, field.name)))
+    same = ("resume", "start", "device", "workers", "save_every", "validate_every", "pictures")
+    train(args.folder, args.out, replace(config, **given), bins, **options.chosen(args, *same))
     return 0

@@ -1,0 +1,1 @@
+"""What runs on this machine and what does not, with the next step for each."""

@@ -7,12 +7,12 @@ import platform
 import re
 import sys
 from importlib import metadata
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..arrays.dispatch import BackendStatus, backends
-from .check import check_gpu, check_path
+from ..network.pretrained import bundled_models
+from .check import check_gpu, check_path, named
 from .cuda import cuda_problems, cuda_report, version_problems
 
 _DEVELOPER_EXTRAS = {"bench", "test"}  # nobody who colorizes misses them
@@ -102,7 +102,7 @@ def _cpu() -> dict[str, Any]:
 
         has, llvm_name = binding.get_host_cpu_features(), binding.get_host_cpu_name()
     except Exception as error:  # the check of the CPU path says what follows from it
-        has, llvm_name = {}, f"{type(error).__name__}: {error}"
+        has, llvm_name = {}, named(error)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "model": _cpu_model(),
@@ -134,7 +134,7 @@ def _torch() -> tuple[Any, str]:
     try:
         import torch
     except Exception as error:
-        return None, f"{type(error).__name__}: {error}"
+        return None, named(error)
     return torch, ""
 
 
@@ -145,12 +145,11 @@ def _gpu_problems(statuses: dict[str, BackendStatus], cupy: list[str]) -> list[s
 
 
 def _torch_problems(torch: Any, error: str, packages: dict[str, dict[str, str | None]]) -> list[str]:
-    problems = []
     if error:
-        problems.append(f"torch is installed but cannot be imported ({error}); install it again")
-    elif torch and packages.get("safetensors", {"version": ""})["version"] is None:
-        problems.append("torch without safetensors cannot load a network; pip install 'fastcolor[torch]'")
-    return problems
+        return [f"torch is installed but cannot be imported ({error}); install it again"]
+    if torch and packages.get("safetensors", {"version": ""})["version"] is None:
+        return ["torch without safetensors cannot load a network; pip install 'fastcolor[torch]'"]
+    return []
 
 
 def _kernel_cache() -> dict[str, str | None]:
@@ -159,7 +158,7 @@ def _kernel_cache() -> dict[str, str | None]:
 
         folder, reason = cache_folder(), None
     except Exception as error:
-        folder, reason = None, f"{type(error).__name__}: {error}"
+        folder, reason = None, named(error)
     return {"folder": None if folder is None else str(folder), "reason": reason}
 
 
@@ -177,5 +176,4 @@ def _data() -> dict[str, str]:
         described = f"{bins.n} bins of {bins.cells} x {bins.cells} cells"
     except (OSError, ValueError) as error:
         described = f"damaged: {error}"
-    models = sorted(path.parent.name for path in Path(str(files("fastcolor.data"))).glob("models/*/config.json"))
-    return {"bins": described, "models": ", ".join(models) or "none"}
+    return {"bins": described, "models": ", ".join(bundled_models()) or "none"}

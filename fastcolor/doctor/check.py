@@ -12,6 +12,11 @@ Place = tuple[Callable[[Any], Any], Callable[[Any], Any]]  # to the device, and 
 ON_CPU: Place = (np.asarray, np.asarray)
 
 
+def named(error: Exception) -> str:
+    """The class of an error, and what it says."""
+    return f"{type(error).__name__}: {error}"
+
+
 def check_path(path: str, backend: str = "auto", place: Place = ON_CPU) -> tuple[bool, str]:
     """Run encode and decode on a small image against the reference; whether all is well, and what to say.
 
@@ -35,7 +40,7 @@ def check_path(path: str, backend: str = "auto", place: Place = ON_CPU) -> tuple
         wrong = int((labels != reference.encode(image, bins)[1]).sum())
         wrong += int((abs(rgb - reference.decode(logits, luma, bins)) > 1).sum())
     except Exception as error:
-        return False, f"{path} does not run: {type(error).__name__}: {error}"
+        return False, f"{path} does not run: {named(error)}"
     if wrong:
         return False, f"{path} gives {wrong} wrong values; please report this with the text above"
     return True, f"encode and decode agree with the reference ({perf_counter() - started:.2f} s)"

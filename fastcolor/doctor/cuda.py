@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from ..kernels.common.cuda_probe import compiler_mix
+from .check import named
 
 Report = dict[str, Any]
 
@@ -89,7 +90,7 @@ def _cupy_versions() -> Report:
     try:
         import cupy
     except Exception as error:
-        return {"cupy_error": f"{type(error).__name__}: {error}"}
+        return {"cupy_error": named(error)}
     runtime = cupy.cuda.runtime
     driver = _told(runtime.driverGetVersion)
     compiler = _told(cupy.cuda.nvrtc.getVersion)
@@ -101,12 +102,8 @@ def _cupy_versions() -> Report:
 
 
 def _torch_devices(torch: Any) -> list[str]:
-    return [_device(torch.cuda.get_device_properties(k)) for k in range(torch.cuda.device_count())]
-
-
-def _device(properties: Any) -> str:
-    memory = properties.total_memory / 1e9
-    return f"{properties.name}, {memory:.0f} GB, compute capability {properties.major}.{properties.minor}"
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [_device(p.name, p.total_memory, p.major, p.minor) for p in found]
 
 
 def _cupy_devices() -> list[str]:
@@ -116,10 +113,11 @@ def _cupy_devices() -> list[str]:
         found = [runtime.getDeviceProperties(k) for k in range(runtime.getDeviceCount())]
     except Exception:  # the probe of the backend says what
         return []
-    return [
-        f"{p['name'].decode()}, {p['totalGlobalMem'] / 1e9:.0f} GB, compute capability {p['major']}.{p['minor']}"
-        for p in found
-    ]
+    return [_device(p["name"].decode(), p["totalGlobalMem"], p["major"], p["minor"]) for p in found]
+
+
+def _device(name: str, memory: int, major: int, minor: int) -> str:
+    return f"{name}, {memory / 1e9:.0f} GB, compute capability {major}.{minor}"
 
 
 def _told(ask: Any) -> Any:

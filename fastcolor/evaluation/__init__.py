@@ -1,0 +1,1 @@
+"""How good a colorization is: photographs and films measured against the truth."""

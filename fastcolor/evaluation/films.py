@@ -12,15 +12,19 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ..errors import MissingExtraError, VideoError
+from ..errors import VideoError
+from ..files.images import in_color
+from ..files.sets import fit_within
 from ..film.film import Film
 from ..film.io import open_film
 from ..film.video import colorize_video
 from ..photo.pipeline import closing_stream
+from ..plots.curves import new_figure
 from .flicker import FlickerMeter
 from .metrics import Rgb, delta_e2000, psnr, rgb_to_lab
 
 MEASURED_SIZE = 512  # longer side that frames are reduced to before they are compared
+_BOX = Image.Resampling.BOX
 MEASURES = ("flicker", "psnr", "ciede2000")
 
 # What is compared unless the caller says otherwise: options of colorize_video.
@@ -71,8 +75,8 @@ def evaluate_video(
     with ExitStack() as stack:
         streams = [stack.enter_context(closing_stream(film())) for film in (truth, *films.values())]
         for rgbs in tqdm(_in_step(streams, list(films)), total=total, unit="frame", disable=not progress):
-            true, *others = map(_reduced, rgbs)
-            gray = np.repeat(np.asarray(Image.fromarray(true).convert("L"))[..., None], 3, axis=2)
+            true, *others = (np.asarray(fit_within(Image.fromarray(rgb), MEASURED_SIZE, _BOX)) for rgb in rgbs)
+            gray = in_color(np.asarray(Image.fromarray(true).convert("L")))
             colored = colored or bool((true != gray).any())
             shown = {"gray": gray, **dict(zip(films, others, strict=True))}
             size, frames = max(true.shape[:2]), frames + 1
@@ -101,7 +105,7 @@ def evaluate_file(
 
     def read(source: str | os.PathLike[str]) -> Iterator[Rgb]:
         opened.append(open_film(source))
-        return (_in_color(frame.pixels) for frame in opened[-1])
+        return (in_color(frame.pixels) for frame in opened[-1])
 
     films: dict[str, Callable[[], Iterable[Rgb]]] = {
         name: lambda variant=variant: colorize_video(path, **{**options, **variant})  # type: ignore[misc]
@@ -135,11 +139,7 @@ def plot(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
     MissingExtraError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise MissingExtraError("plot", "matplotlib", "plot") from None
-    figure = Figure(figsize=(9, 7), layout="constrained")
+    figure = new_figure("plot", figsize=(9, 7), layout="constrained")
     for axes, measure in zip(np.atleast_1d(figure.subplots(len(MEASURES), sharex=True)), MEASURES, strict=True):
         for name, curve in report["curves"].items():
             if measure in curve:
@@ -181,16 +181,3 @@ def _append(
 def _mean(values: list[float | None]) -> float:
     there = [value for value in values if value is not None]
     return float(np.mean(there)) if there else float("nan")
-
-
-def _in_color(pixels: Rgb) -> Rgb:
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-
-
-def _reduced(rgb: Rgb) -> Rgb:
-    height, width = rgb.shape[:2]
-    scale = MEASURED_SIZE / max(height, width)
-    if scale >= 1:
-        return rgb
-    target = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(rgb).resize(target, Image.Resampling.BOX))

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files.images import luma_of
 from ..film.motion import Float, backward_flow, carry
 from ..film.scenes import CutDetector
-from ..reference.constants import LUMA, U_SCALE, V_SCALE
+from ..reference.constants import U_SCALE, V_SCALE
 from .metrics import Rgb
 
 _SAME = 0.05  # pixels whose luma changes more along the motion were covered or uncovered, and do not count
@@ -36,7 +37,7 @@ class FlickerMeter:
 
     def step(self, truth: Rgb, films: Mapping[str, Rgb]) -> dict[str, float]:
         """Flicker of each film at this frame; empty for the first frame, at cuts, and if nothing can be followed."""
-        luma = _luma(truth)
+        luma = luma_of(truth)
         chroma = {name: _chroma(rgb) for name, rgb in films.items()}
         cut = self._cuts.step(luma)
         before, self._luma = self._luma, luma
@@ -62,12 +63,8 @@ def _inside(flow: Float) -> NDArray[np.bool_]:
     return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
 
-def _luma(rgb: Rgb) -> Float:
-    return np.clip(rgb.astype(np.float32) @ (np.asarray(LUMA, np.float32) / 255), 0.0, 1.0)
-
-
 def _chroma(rgb: Rgb) -> Float:
     """(U, V) on the last axis."""
-    luma = _luma(rgb)
+    luma = luma_of(rgb)
     red, blue = rgb[..., 0].astype(np.float32) / 255, rgb[..., 2].astype(np.float32) / 255
     return np.stack([U_SCALE * (blue - luma), V_SCALE * (red - luma)], axis=-1).astype(np.float32)

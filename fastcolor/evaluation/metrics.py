@@ -56,17 +56,11 @@ def rgb_to_lab(rgb: Rgb) -> Float:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def ciede2000(result: Rgb, truth: Rgb) -> Float:
-    """CIEDE2000 color difference of each pixel of two sRGB images (..., 3): float32, 1 is just noticeable.
+def delta_e2000(lab1: Float, lab2: Float) -> Float:
+    """CIEDE2000 of colors in L*a*b*, on the last axis; 1 is just noticeable. All weights are 1.
 
     Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula: implementation notes, supplementary test data, and
-    mathematical observations" (2005); the numbers in the comments are its equations. All weights are 1.
-    """
-    return delta_e2000(rgb_to_lab(result), rgb_to_lab(truth))
-
-
-def delta_e2000(lab1: Float, lab2: Float) -> Float:
-    """CIEDE2000 of colors in L*a*b*, on the last axis.
+    mathematical observations" (2005); the numbers in the comments are its equations.
 
     Examples
     --------

@@ -14,15 +14,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..bins import ColorBins
+from ..files.sets import open_rgb
 from ..loss import weighted_cross_entropy
-from ..network.inference import network_input, predict
+from ..network.inference import predict
 from ..network.unet import ColorUNet
 from ..ops import annealed_mean, encode, merge
+from ..photo.colorizer import Colorizer
 from ..plots.figures import contact_sheet
-from ..training.dataset import open_rgb
 from .metrics import Rgb, colorfulness, delta_e2000, psnr, rgb_to_lab
 
 Scores = dict[str, float]
+
+_NO_CHROMA = np.zeros((2, 1, 1), np.float32)
 
 
 def evaluate(
@@ -58,49 +61,44 @@ def evaluate(
         ``results``: rows of ``name``, ``temperature``, ``psnr``, ``ciede2000``, ``colorfulness`` for gray, truth, and
         each temperature. All are means over the photographs.
     """
-    temperatures = list(temperatures) or [model.config.temperature]
-    size = size or model.config.size
+    colorizer = Colorizer.load(model, size=size)
+    temperatures = list(temperatures) or [colorizer.temperature]
     rows: dict[str, list[Scores]] = {name: [] for name in ("gray", "truth", *map(str, temperatures))}
     labelled = []
     for path in tqdm(paths, unit="photo", disable=not progress):
-        rgb = np.asarray(open_rgb(path))
-        luma, _, _ = encode(rgb, _bins(model))
-        logits = predict(model, network_input(luma, size, model.config.multiple))
-        labelled.append(label_scores(logits, rgb, model, lam))
+        rgb, luma, logits = _seen(path, colorizer)
+        labelled.append(label_scores(logits, rgb, colorizer.bins, lam))
         lab = rgb_to_lab(rgb)
-        gray = merge(np.zeros((2, 1, 1), np.float32), luma)
-        rows["gray"].append(_compare(gray, rgb, lab))
+        rows["gray"].append(_compare(merge(_NO_CHROMA, luma), rgb, lab))
         rows["truth"].append({"colorfulness": colorfulness(rgb)})
         for temperature in temperatures:
-            result = colored(logits, luma, model, temperature)
+            result = colored(logits, luma, colorizer.bins, temperature)
             rows[str(temperature)].append(_compare(result, rgb, lab))
     results = [{"name": name if name in ("gray", "truth") else "network", **_mean(row)} for name, row in rows.items()]
     for row, temperature in zip(results[2:], temperatures, strict=True):
         row["temperature"] = temperature
-    return {"images": len(paths), "size": size, "lam": lam, **_mean(labelled), "results": results}
+    return {"images": len(paths), "size": colorizer.size, "lam": lam, **_mean(labelled), "results": results}
 
 
-def colored(logits: Tensor, luma: NDArray[np.float32], model: ColorUNet, temperature: float) -> Rgb:
+def _seen(path: Path, colorizer: Colorizer) -> tuple[Rgb, NDArray[np.float32], Tensor]:
+    """The colors of a photograph, its luma, and the network's logits of that."""
+    rgb = np.asarray(open_rgb(path))
+    luma, _, _ = encode(rgb, colorizer.bins)
+    return rgb, luma, predict(colorizer.network, colorizer.reduce(luma)).cpu()
+
+
+def colored(logits: Tensor, luma: NDArray[np.float32], bins: ColorBins, temperature: float) -> Rgb:
     """``merge(annealed_mean(logits), luma)``."""
-    chroma = annealed_mean(logits.cpu(), _bins(model), temperature=temperature)
-    return merge(chroma.numpy(), luma)
+    return merge(annealed_mean(logits, bins, temperature=temperature).numpy(), luma)
 
 
-def label_scores(logits: Tensor, rgb: Rgb, model: ColorUNet, lam: float) -> Scores:
+def label_scores(logits: Tensor, rgb: Rgb, bins: ColorBins, lam: float) -> Scores:
     """Top-1 accuracy and weighted cross entropy against the labels of the photograph at the logits' size."""
     height, width = logits.shape[-2:]
     small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
-    _, labels, weights = encode(small, _bins(model), lam=lam)
-    arrays = (torch.from_numpy(part)[None] for part in (labels, weights))
-    loss = weighted_cross_entropy(logits.cpu()[None], *arrays)
-    top1 = (logits.cpu().argmax(0).numpy() == labels).mean()
-    return {"top1": float(top1), "weighted_cross_entropy": loss.item()}
-
-
-def _bins(model: ColorUNet) -> ColorBins:
-    if model.bins is None:
-        raise ValueError("model: expected a network with bins, got bins=None; ColorUNet(config, bins) sets them")
-    return model.bins
+    _, labels, weights = encode(small, bins, lam=lam)
+    loss = weighted_cross_entropy(logits[None], *(torch.from_numpy(part)[None] for part in (labels, weights)))
+    return {"top1": float((logits.argmax(0).numpy() == labels).mean()), "weighted_cross_entropy": loss.item()}
 
 
 def _compare(result: Rgb, truth: Rgb, truth_lab: NDArray[Any]) -> Scores:
@@ -137,12 +135,11 @@ def table(report: dict[str, Any]) -> str:
 
 def sheet(model: ColorUNet, paths: Sequence[Path], *, temperature: float | None = None, width: int = 192) -> Rgb:
     """A row a photograph: what the network sees, what it makes of it at `temperature`, and the truth."""
-    chosen = model.config.temperature if temperature is None else temperature
+    colorizer = Colorizer.load(model, temperature=temperature)
+    chosen = colorizer.temperature
     rows = []
     for path in paths:
-        rgb = np.asarray(open_rgb(path))
-        luma, _, _ = encode(rgb, _bins(model))
-        logits = predict(model, network_input(luma, model.config.size, model.config.multiple))
-        gray = merge(np.zeros((2, 1, 1), np.float32), luma)
-        rows.append([("input", gray), (f"T = {chosen:g}", colored(logits, luma, model, chosen)), (path.stem, rgb)])
+        rgb, luma, logits = _seen(path, colorizer)
+        shown = colored(logits, luma, colorizer.bins, chosen)
+        rows.append([("input", merge(_NO_CHROMA, luma)), (f"T = {chosen:g}", shown), (path.stem, rgb)])
     return contact_sheet(rows, width=width)

@@ -147,6 +147,11 @@ def gray_of(luma: NDArray[Any]) -> NDArray[np.uint8]:
     return luma if luma.dtype == np.uint8 else (luma * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
+def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Gray (H, W) as RGB (H, W, 3); RGB as it is."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
 def check_writable_format(path: str | os.PathLike[str]) -> str:
     """The format that the suffix of `path` stands for; ImageError that lists the suffixes if none."""
     suffix = Path(path).suffix.lower()

@@ -1,0 +1,1 @@
+"""A film in, a film out: decoding, scenes, motion, smoothing, encoding."""

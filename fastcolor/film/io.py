@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..errors import ImageError, VideoError
 from ..files.images import SUFFIXES, gray_of, read_photo
+from ..files.sets import is_image, is_pattern
 from .av import VideoFile
 from .film import DEFAULT_RATE, Film, FilmFrame
 
@@ -53,7 +54,7 @@ def open_film(
         PyAV is needed and not installed.
     """
     text = os.fspath(path)
-    if Path(text).is_dir() or (glob.has_magic(text) and not Path(text).exists()):
+    if Path(text).is_dir() or is_pattern(text):
         return _Images(text, start, end, rate or DEFAULT_RATE)
     if rate is not None:
         raise ValueError(f"rate: expected None, got {float(rate):g}; only folders and globs of images have no rate")
@@ -73,7 +74,7 @@ class _Images(Film):
             raise ValueError(f"rate: expected a number > 0, got {float(rate):g}")
         folder = Path(text)
         found = folder.iterdir() if folder.is_dir() else map(Path, glob.glob(text, recursive=True))
-        self.paths = sorted((p for p in found if p.suffix.lower() in SUFFIXES and p.is_file()), key=_natural)
+        self.paths = sorted(filter(is_image, found), key=_natural)
         if not self.paths:
             raise FileNotFoundError(f"{text}: no images there ({', '.join(sorted(SUFFIXES))})")
         self.rate, self.time_base = rate, 1 / rate

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..arrays import checks
 from ..errors import MissingExtraError
+from ..files.images import gray_of
 from ..ops import annealed_mean
 from ..reference.bins import ColorBins
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
@@ -50,7 +51,7 @@ def backward_flow(before: Float, now: Float) -> Float:
     if min(now.shape) < _SHORTEST:
         return np.zeros((*now.shape, 2), np.float32)
     search = _cv2().DISOpticalFlow_create(1)  # the preset "fast"
-    return search.calc(_bytes(now), _bytes(before), None)
+    return search.calc(gray_of(now), gray_of(before), None)
 
 
 def carry(array: Float, flow: Float) -> Float:
@@ -129,10 +130,6 @@ class MotionSmoother:
         with np.errstate(divide="ignore"):
             chroma = annealed_mean(np.log(total), self.bins, temperature=self.temperature, axis=-1)
         return np.moveaxis(chroma, -1, 0)
-
-
-def _bytes(luma: Float) -> NDArray[np.uint8]:
-    return (luma * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 def _cv2() -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import torch
 
     from ..network.unet import ColorUNet
+
+Rgb = NDArray[np.uint8]
 
 DEFAULT_BATCH = 8  # frames in one pass of the network
 _AHEAD = 4  # finished frames that wait for the caller
@@ -45,7 +47,7 @@ def colorize_video(
     motion: bool = False,
     device: str | torch.device | None = None,
     batch: int = DEFAULT_BATCH,
-) -> Iterator[NDArray[np.uint8]]:
+) -> Iterator[Rgb]:
     """``rgb_t = merge(annealed_mean(log p̂_t, T), Y_t)`` with ``p̂_t = sum_{i=0..window} p_{t-i} e^{-α i}`` since a cut.
 
     Frames come back one for one and in order, as they are ready; some are read ahead, by threads that end when the
@@ -104,9 +106,8 @@ def colorize_video(
     batch = checks.integer("batch", batch, 1)
     colorizer = Colorizer.load(model, temperature=temperature, size=size, device=device)
     detector = None if cuts is None else CutDetector(checks.real("cuts", cuts, 0.0, 1.0))
-    steady: _Steady | None = None
-    if smooth:
-        steady = _Steady(colorizer, detector, alpha=alpha, window=window, ring=ring, motion=motion)
+    options: dict[str, Any] = {"alpha": alpha, "window": window, "ring": ring, "motion": motion}
+    steady = _Steady(colorizer, detector, **options) if smooth else None
     if isinstance(frames, (str, os.PathLike)):
         from .io import open_film
 
@@ -121,9 +122,10 @@ class _Frame(NamedTuple):
     small: NDArray[np.float32]  # (h, w), as the network sees it
 
 
-def _run(
-    frames: Iterable[Any], colorizer: Colorizer, steady: _Steady | None, batch: int
-) -> Iterator[NDArray[np.uint8]]:
+_Predicted: TypeAlias = "tuple[_Frame, torch.Tensor]"
+
+
+def _run(frames: Iterable[Any], colorizer: Colorizer, steady: _Steady | None, batch: int) -> Iterator[Rgb]:
     read = prefetch(_read(frames, colorizer), batch)
     predicted = prefetch(_predict(read, colorizer, batch), batch)
     yield from prefetch(_finish(predicted, colorizer, steady), _AHEAD)
@@ -143,7 +145,7 @@ def _read(frames: Iterable[Any], colorizer: Colorizer) -> Iterator[_Frame]:
             yield _Frame(luma, colorizer.reduce(luma))
 
 
-def _predict(frames: Iterator[_Frame], colorizer: Colorizer, batch: int) -> Iterator[tuple[_Frame, torch.Tensor]]:
+def _predict(frames: Iterator[_Frame], colorizer: Colorizer, batch: int) -> Iterator[_Predicted]:
     """Each frame with its logits (n, h, w) on the CPU."""
     from ..network.inference import predict
 
@@ -170,15 +172,11 @@ def _groups(frames: Iterator[_Frame], size: int) -> Iterator[list[_Frame]]:
         yield group
 
 
-def _finish(
-    predicted: Iterator[tuple[_Frame, torch.Tensor]], colorizer: Colorizer, steady: _Steady | None
-) -> Iterator[NDArray[np.uint8]]:
-    bins = colorizer.network.bins
-    assert bins is not None  # checked by Colorizer
+def _finish(predicted: Iterator[_Predicted], colorizer: Colorizer, steady: _Steady | None) -> Iterator[Rgb]:
     with closing_stream(predicted) as items:
         for frame, logits in items:
             if steady is None:
-                chroma = annealed_mean(logits, bins, temperature=colorizer.temperature).numpy()
+                chroma = annealed_mean(logits, colorizer.bins, temperature=colorizer.temperature).numpy()
             else:
                 chroma = steady.chroma(logits, frame.small)
             yield merge(chroma, frame.luma)
@@ -188,36 +186,25 @@ class _Steady:
     """Chroma of a frame from its logits and those before it in the scene."""
 
     def __init__(
-        self,
-        colorizer: Colorizer,
-        detector: CutDetector | None,
-        *,
-        alpha: float,
-        window: int,
-        ring: str,
-        motion: bool,
+        self, colorizer: Colorizer, detector: CutDetector | None, *, alpha: float, window: int, ring: str, motion: bool
     ) -> None:
-        assert colorizer.network.bins is not None  # checked by Colorizer
-        self._bins, self._temperature = colorizer.network.bins, colorizer.temperature
+        self._bins, self._temperature = colorizer.bins, colorizer.temperature
         self._detector, self._first = detector, True
-        self._plain = TemporalSmoother(self._bins, alpha=alpha, window=window, temperature=self._temperature, ring=ring)
+        common: dict[str, Any] = {"alpha": alpha, "temperature": self._temperature}
+        self._plain = TemporalSmoother(self._bins, window=window, ring=ring, **common)  # checks the options in any case
         self._motion = None
         if motion:
             from .motion import MotionSmoother
 
-            self._motion = MotionSmoother(self._bins, alpha=alpha, temperature=self._temperature)
+            self._motion = MotionSmoother(self._bins, **common)
 
     def chroma(self, logits: torch.Tensor, luma: NDArray[np.float32]) -> NDArray[np.float32]:
         """(2, h, w); the first frame of a scene has exactly the chroma that it has by itself."""
         if self._detector is not None and self._detector.step(luma):
-            self._plain.reset()
-            if self._motion is not None:
-                self._motion.reset()
+            (self._motion or self._plain).reset()
             self._first = True
-        if self._motion is not None:
-            smoothed = self._motion.chroma(logits.numpy(), luma)
-        else:
-            smoothed = self._plain.chroma(logits.numpy())
+        array = logits.numpy()
+        smoothed = self._motion.chroma(array, luma) if self._motion else self._plain.chroma(array)
         if self._first:
             self._first = False
             return annealed_mean(logits, self._bins, temperature=self._temperature).numpy()

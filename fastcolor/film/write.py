@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import VideoError
-from ..files.atomic import atomic_path
+from ..files.atomic import atomic_path, check_folder_of
 from .av import load_av
 from .film import Film
 
@@ -223,8 +223,7 @@ class _SoundCopy:
 @contextmanager
 def _folder_writer(target: Path) -> Iterator[Writer]:
     """PNG files 000001.png, ... in `target`; a new folder appears when all are written."""
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: the folder {target.parent} does not exist; make it first")
+    check_folder_of(target)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         writer = _Folder(temporary)

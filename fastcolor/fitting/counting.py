@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..files.images import SUFFIXES, read_photo
+from ..files.sets import is_image
 from ..kernels.numba_cpu.threads import get_num_threads
 from .moments import ChromaMoments
 
@@ -50,8 +51,8 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for place in map(Path, places):
         if not place.exists():
             raise FileNotFoundError(f"{place}: no such folder or image file")
-        paths = [place] if place.is_file() else [p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES]
-        files = {path.resolve() for path in paths if path.is_file()}
+        paths = [place] if place.is_file() else filter(is_image, place.rglob("*"))
+        files = {path.resolve() for path in paths}
         if not files:
             raise ValueError(f"{place}: no image file in this folder ({', '.join(sorted(SUFFIXES))})")
         found |= files
@@ -64,13 +65,7 @@ def count_files(
     """Count the chroma of color images for the K of `sizes`, on ``get_num_threads()`` threads.
 
     The result does not depend on the number of threads: moments are exact, and lists keep the order of `paths`.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-    sizes : iterable of int
-    progress : callable
-        Called with 1 after each file.
+    `progress` is called with 1 after each file.
     """
     counted = Counted(ChromaMoments(sizes))
     with closing(_in_order(paths, counted.moments.sizes)) as results:  # stops the threads when interrupted

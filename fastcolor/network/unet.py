@@ -10,14 +10,19 @@ Source: Billaut, de Rochemonteix, Thibault, "ColorUNet" (arXiv 1811.03120), Figu
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..bins import ColorBins
+from ..errors import WeightsError
+from ..files.atomic import atomic_path, write_json
+from .pretrained import BINS, CONFIG, WEIGHTS, model_folder
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,19 @@ class UNetConfig:
     def multiple(self) -> int:
         """The input is padded inside to a multiple of this many pixels."""
         return int(self.fold * 2 ** len(self.down))
+
+    @classmethod
+    def load(cls, path: Path) -> UNetConfig:
+        """Read a JSON file that :meth:`ColorUNet.save_pretrained` wrote; WeightsError that names it if it is wrong."""
+        try:
+            values = json.loads(path.read_text())
+            if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
+                raise ValueError(f"unknown keys {', '.join(unknown)}")
+            return cls(**values)
+        except FileNotFoundError:
+            raise WeightsError(f"{path}: no such file; is this the folder of a model?") from None
+        except (OSError, ValueError, TypeError) as error:
+            raise WeightsError(f"{path}: expected the configuration of a ColorUNet, got {error}") from error
 
 
 def conv(inputs: int, outputs: int) -> list[nn.Module]:
@@ -180,12 +198,32 @@ class ColorUNet(nn.Module):
         >>> ColorUNet.from_pretrained("landscapes").bins.n
         32
         """
-        from .pretrained import load_model
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
 
-        return load_model(name_or_path)
+        folder = model_folder(name_or_path)
+        config = UNetConfig.load(folder / CONFIG)
+        try:
+            model = cls(config, ColorBins.load(folder / BINS))
+        except (ValueError, OSError) as error:
+            raise WeightsError(f"{folder / BINS}: {error}") from error
+        path = folder / WEIGHTS
+        try:
+            model.load_state_dict(load_file(path))
+        except FileNotFoundError:
+            raise WeightsError(f"{path}: no such file") from None
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path}: expected a safetensors file, got a damaged one ({error})") from error
+        except RuntimeError as error:  # torch lists every tensor that is missing, left over or of another shape
+            first = str(error).splitlines()[1:2]
+            raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {' '.join(first).strip()}") from error
+        # Channels-last weights make the bfloat16 convolutions two to three times faster on the CPU.
+        return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, half: bool = False) -> None:
         """Write `weights.safetensors`, `config.json` and `bins.npz` into `folder`, made if need be.
+
+        Each file is written whole or not at all, the weights last.
 
         Parameters
         ----------
@@ -193,6 +231,18 @@ class ColorUNet(nn.Module):
         half : bool
             Store the convolutions as float16: half the size.
         """
-        from .pretrained import save_model
+        from safetensors.torch import save_file
 
-        save_model(self, folder, half=half)
+        if self.bins is None:
+            raise ValueError("bins: expected the ColorBins of the logits, got None; ColorUNet(config, bins) keeps them")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / CONFIG, asdict(self.config))
+        ColorBins(self.bins.table, self.bins.colors, self.bins.prior).save(folder / BINS)
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        if (
+            half
+        ):  # convolutions only: variances of batch normalisation can leave the range of float16, and weigh nothing
+            tensors = {name: value.half() if value.ndim == 4 else value for name, value in tensors.items()}
+        with atomic_path(folder / WEIGHTS) as temporary:
+            save_file(tensors, temporary)

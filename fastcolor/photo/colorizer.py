@@ -1,7 +1,4 @@
-"""Gray photographs to color: luma -> logits at the size the network knows -> chroma -> merged with the full luma.
-
-The module is named `colorizer`, since ``fastcolor.colorize`` is the function.
-"""
+"""Gray photographs to color: luma -> logits at the size the network knows -> chroma -> merged with the full luma."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from ..ops import annealed_mean, confidence, merge
 if TYPE_CHECKING:
     import torch
 
+    from ..bins import ColorBins
     from ..network.unet import ColorUNet
 
 DEFAULT_MODEL = "landscapes-wide"
@@ -115,12 +113,14 @@ class Colorizer:
         if size is not None:
             size = checks.integer("size", size, *SIZES)
         network = _network(model, device)
-        config = network.config
-        return cls(
-            network,
-            config.temperature if temperature is None else temperature,
-            config.size if size is None else size,
-        )
+        own = network.config
+        return cls(network, own.temperature if temperature is None else temperature, own.size if size is None else size)
+
+    @property
+    def bins(self) -> ColorBins:
+        """What the network's logits stand for."""
+        assert self.network.bins is not None  # checked by _network
+        return self.network.bins
 
     def reduce(self, luma: NDArray[Any]) -> NDArray[np.float32]:
         """Luma (H, W), uint8 or float32 in [0, 1], as the network sees it: (h, w) float32."""
@@ -132,9 +132,8 @@ class Colorizer:
         """A :class:`Prediction` for each image of (N, h, w) luma, all in one pass of the network."""
         from ..network.inference import predict
 
-        assert self.network.bins is not None  # checked by _network
         logits = predict(self.network, batch).cpu()
-        chroma = annealed_mean(logits, self.network.bins, temperature=self.temperature).numpy()
+        chroma = annealed_mean(logits, self.bins, temperature=self.temperature).numpy()
         tops = confidence(logits)[0].numpy() if with_confidence else [None] * len(chroma)
         return [Prediction(c, top) for c, top in zip(chroma, tops, strict=True)]
 

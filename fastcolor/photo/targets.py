@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..files.images import SUFFIXES, WRITERS, check_writable_format
+from ..files.sets import is_image, is_pattern
 
 DEFAULT_SUFFIX = ".png"  # of results whose source is in a format that is only read
 
@@ -40,7 +41,8 @@ def plan(inputs: Sequence[str], out: str) -> list[Job]:
     found = [pair for text in inputs for pair in _expand(text, target)]
     folder = _is_folder(out, inputs)
     if folder:
-        jobs = [Job(source, target / _result_name(place)) for source, place in found]
+        names = [p if p.suffix.lower() in WRITERS else p.with_suffix(DEFAULT_SUFFIX) for _, p in found]
+        jobs = [Job(source, target / name) for (source, _), name in zip(found, names, strict=True)]
     else:
         check_writable_format(target)
         jobs = [Job(found[0][0], target)]
@@ -58,7 +60,7 @@ def check_new(path: Path, force: bool) -> None:
 
 def _is_folder(out: str, inputs: Sequence[str]) -> bool:
     """A single input file may go to a file; everything else goes to a folder."""
-    many = len(inputs) > 1 or Path(inputs[0]).is_dir() or (glob.has_magic(inputs[0]) and not Path(inputs[0]).exists())
+    many = len(inputs) > 1 or Path(inputs[0]).is_dir() or is_pattern(inputs[0])
     if many and Path(out).suffix.lower() in WRITERS and not Path(out).is_dir():
         raise ValueError(f"--out: expected a folder for several inputs, got the file name {out!r}")
     return many or Path(out).is_dir() or out.endswith(("/", os.sep)) or not Path(out).suffix
@@ -70,9 +72,9 @@ def _expand(text: str, out: Path) -> Iterator[tuple[Path, Path]]:
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if _is_photograph(file, path, out))
         pairs = [(file, file.relative_to(path)) for file in files]
-    elif glob.has_magic(text) and not path.exists():
+    elif is_pattern(text):
         matches = map(Path, sorted(glob.glob(text, recursive=True)))
-        pairs = [(file, Path(file.name)) for file in matches if file.suffix.lower() in SUFFIXES and file.is_file()]
+        pairs = [(file, Path(file.name)) for file in matches if is_image(file)]
     else:
         pairs = [(path, Path(path.name))]  # a missing file is reported when its turn comes
     if not pairs:
@@ -82,15 +84,9 @@ def _expand(text: str, out: Path) -> Iterator[tuple[Path, Path]]:
 
 def _is_photograph(file: Path, folder: Path, out: Path) -> bool:
     """An image by its name, not hidden, and not a result of an earlier run into a folder inside `folder`."""
-    if file.suffix.lower() not in SUFFIXES or not file.is_file():
-        return False
-    if any(part.startswith(".") for part in file.relative_to(folder).parts):
+    if not is_image(file) or any(part.startswith(".") for part in file.relative_to(folder).parts):
         return False
     return out.resolve() == folder.resolve() or not file.resolve().is_relative_to(out.resolve())
-
-
-def _result_name(place: Path) -> Path:
-    return place if place.suffix.lower() in WRITERS else place.with_suffix(DEFAULT_SUFFIX)
 
 
 def _check(jobs: Sequence[Job]) -> None:

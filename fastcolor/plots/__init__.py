@@ -1,0 +1,1 @@
+"""Pictures of results: contact sheets and maps, and plots with axes."""

@@ -30,7 +30,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
     ValueError
         The suffix of `path` is none that matplotlib writes.
     """
-    known = sorted(_figure().canvas.get_supported_filetypes())
+    known = sorted(new_figure().canvas.get_supported_filetypes())
     if Path(path).suffix.lower().lstrip(".") not in known:
         raise ValueError(f"plot: expected a name that ends in .{', .'.join(known)}, got {os.fspath(path)!r}")
 
@@ -54,7 +54,7 @@ def plot_bins(bins: ColorBins, path: str | os.PathLike[str]) -> None:
     ColorUNet (arXiv:1811.03120), Figure 1.
     """
     check_plot(path)
-    figure = _figure(figsize=_INCHES, layout="constrained")
+    figure = new_figure(figsize=_INCHES, layout="constrained")
     axes = figure.subplot_mosaic(
         [["plane", "swatches"], ["plane", "frequency"], ["plane", "weights"]],
         width_ratios=[1, 1.45],
@@ -69,11 +69,12 @@ def plot_bins(bins: ColorBins, path: str | os.PathLike[str]) -> None:
         figure.savefig(temporary, dpi=_DPI)
 
 
-def _figure(**options: Any) -> Any:
+def new_figure(what: str = "a plot", **options: Any) -> Any:
+    """A matplotlib figure of its own, or MissingExtraError that says `what` needs it."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtraError("a plot", "matplotlib", "plot") from None
+        raise MissingExtraError(what, "matplotlib", "plot") from None
     return Figure(**options)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..bins import ColorBins
-from ..files.images import read_photo, write_photo
+from ..files.images import gray_of, read_photo, write_photo
 from ..ops import annealed_mean, encode, merge
 
 Picture = NDArray[np.uint8]
@@ -22,6 +22,7 @@ _BACKGROUND, _INK = (255, 255, 255), (32, 32, 32)
 _GAP = 8  # pixels around and between the pictures
 _TEXT, _TITLE = 15, 20  # heights of the letters in pixels
 _LEADING = 1.3  # distance of lines over the height of letters
+_ENDS = {0.0: " (the mode)", 1.0: " (the mean)"}  # what the annealed mean is at these temperatures
 
 # Viridis (matplotlib, CC0) at 17 equal steps; linear in between, it is within 6 levels of the original.
 _VIRIDIS = np.frombuffer(
@@ -72,11 +73,7 @@ def contact_sheet(
     strips = [_text(title, total - 2 * _GAP, _TITLE)] if title else []
     strips += [_beside([_captioned(caption, image, width) for caption, image in row]) for row in rows if len(row)]
     sheet = Image.new("RGB", (total, sum(s.height + _GAP for s in strips) + _GAP), _BACKGROUND)
-    y = _GAP
-    for strip in strips:
-        sheet.paste(strip, (_GAP, y))
-        y += strip.height + _GAP
-    return np.asarray(sheet)
+    return np.asarray(_pasted(sheet, strips, _GAP, down=True))
 
 
 def confidence_map(top: ArrayLike) -> Picture:
@@ -159,11 +156,12 @@ def quantization_figure(
     with np.errstate(divide="ignore"):
         logits = np.log(_shares(labels, bins.n, around))  # -inf where a bin does not occur
     means = [merge(annealed_mean(logits, bins, temperature=t), luma) for t in temperatures]
-    first = [("photograph", small), ("luma", np.floor(255 * luma + 0.5).astype(np.uint8))]
-    second = [(_temperature_caption(t), image) for t, image in zip(temperatures, means, strict=True)]
+    first = [("photograph", small), ("luma", gray_of(luma))]
+    captions = [f"annealed mean, T = {t:g}{_ENDS.get(t, '')}" for t in temperatures]
     side = 2 * around + 1
     title = f"Second row: each pixel knows only how frequent the bins are in the {side} x {side} pixels around it."
-    return contact_sheet([[*first, (f"its colors in {bins.n} bins", quantized)], second], width=width, title=title)
+    rows = [[*first, (f"its colors in {bins.n} bins", quantized)], list(zip(captions, means, strict=True))]
+    return contact_sheet(rows, width=width, title=title)
 
 
 def _shares(labels: NDArray[np.uint8], n: int, reach: int) -> NDArray[np.float32]:
@@ -175,11 +173,6 @@ def _shares(labels: NDArray[np.uint8], n: int, reach: int) -> NDArray[np.float32
         i = np.arange(size)
         counts = before.take(np.minimum(i + reach + 1, size), axis) - before.take(np.maximum(i - reach, 0), axis)
     return counts.astype(np.float32)
-
-
-def _temperature_caption(temperature: float) -> str:
-    note = {0.0: " (the mode)", 1.0: " (the mean)"}.get(temperature, "")
-    return f"annealed mean, T = {temperature:g}{note}"
 
 
 def _captioned(caption: str, image: Picture, width: int) -> Image.Image:
@@ -204,18 +197,23 @@ def _picture(image: Picture) -> Image.Image:
 
 def _beside(cells: list[Image.Image]) -> Image.Image:
     width = sum(cell.width + _GAP for cell in cells) - _GAP
-    strip = Image.new("RGB", (width, max(cell.height for cell in cells)), _BACKGROUND)
-    x = 0
-    for cell in cells:
-        strip.paste(cell, (x, 0))
-        x += cell.width + _GAP
-    return strip
+    return _pasted(Image.new("RGB", (width, max(cell.height for cell in cells)), _BACKGROUND), cells, 0, down=False)
+
+
+def _pasted(sheet: Image.Image, parts: list[Image.Image], place: int, *, down: bool) -> Image.Image:
+    """`parts` one after the other on `sheet`, the first `place` pixels from its left and top."""
+    x = y = place
+    for part in parts:
+        sheet.paste(part, (x, y))
+        x, y = (x, y + part.height + _GAP) if down else (x + part.width + _GAP, y)
+    return sheet
 
 
 def _text(text: str, width: int, size: int) -> Image.Image:
     """Lines of text on white, wrapped at words to `width`."""
     font = ImageFont.load_default(size)
-    text = _ascii(text)
+    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    text = "".join(letters).encode("ascii", "replace").decode()
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
@@ -232,11 +230,6 @@ def _text(text: str, width: int, size: int) -> Image.Image:
     for number, line in enumerate(lines):
         draw.text((0, number * step + size // 4), line, fill=_INK, font=font)
     return canvas
-
-
-def _ascii(text: str) -> str:
-    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return "".join(letters).encode("ascii", "replace").decode()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

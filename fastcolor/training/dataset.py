@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ..bins import ColorBins
-from ..errors import ImageError
-from ..files.images import SUFFIXES
+from ..files.sets import fit_within, open_rgb
 from ..ops import encode
 
 VARIANTS = {
@@ -41,29 +40,6 @@ class Sample(NamedTuple):
     labels: Tensor  # (s, s) uint8
     weights: Tensor  # (s, s) float32
     mask: Tensor  # (s, s) bool, False on the padding
-
-
-def find_images(folder: str | Path) -> list[Path]:
-    """All image files under `folder`, sorted by path; ValueError when there are none."""
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ValueError(f"folder: expected photographs under {folder}, found none ({', '.join(sorted(SUFFIXES))})")
-    return paths
-
-
-def open_rgb(path: str | Path) -> Image.Image:
-    """The decoded RGB photograph, turned upright by its EXIF orientation.
-
-    Raises
-    ------
-    ImageError
-        The file cannot be read; names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # a damaged file can raise anything in Pillow's decoders
-        raise ImageError(f"{path}: cannot be read ({error}); `fastcolor prepare` leaves such files out") from error
 
 
 @dataclass
@@ -122,32 +98,11 @@ class PhotoDataset(Dataset[Sample]):
         small = np.asarray(image.reduce(self.fold)) if self.fold > 1 else rgb
         _, labels, weights = encode(small, self.bins, lam=self.lam)
         height, width = rgb.shape[0] // self.fold, rgb.shape[1] // self.fold  # blocks that are wholly image
-        side = self.size // self.fold
-        mask = np.zeros((side, side), dtype=bool)
-        mask[:height, :width] = True
         pad = ((0, self.size - rgb.shape[0]), (0, self.size - rgb.shape[1]))
         canvas = np.pad(np.clip(luma + noise, 0, 1).astype(np.float32), pad, mode="symmetric")
-        return Sample(
-            torch.from_numpy(canvas[None]),
-            torch.from_numpy(_place(labels[:height, :width], side)),
-            torch.from_numpy(_place(weights[:height, :width], side)),
-            torch.from_numpy(mask),
-        )
-
-
-def _place(values: NDArray, side: int) -> NDArray:
-    canvas = np.zeros((side, side), dtype=values.dtype)
-    canvas[: values.shape[0], : values.shape[1]] = values
-    return canvas
-
-
-def fit_within(image: Image.Image, size: int) -> Image.Image:
-    """`image` reduced by Lanczos so that neither side exceeds `size`, aspect kept; never enlarged."""
-    scale = size / max(image.size)
-    if scale >= 1:
-        return image
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.LANCZOS)
+        rest = ((0, self.size // self.fold - height), (0, self.size // self.fold - width))
+        parts = (labels[:height, :width], weights[:height, :width], np.ones((height, width), bool))
+        return Sample(torch.from_numpy(canvas[None]), *(torch.from_numpy(np.pad(part, rest)) for part in parts))
 
 
 def apply_variant(

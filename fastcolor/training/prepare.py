@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ImageError
-from ..files.atomic import atomic_path
-from .dataset import find_images, fit_within, open_rgb
+from ..files.atomic import atomic_path, write_json
+from ..files.sets import find_images, fit_within, open_rgb
 
 GRAY_SPREAD = 4.0  # a photograph whose mean of max(R, G, B) - min(R, G, B) is below this is called gray
 QUALITY = 92
@@ -87,8 +86,7 @@ def prepare(
             job.result()
     for name, part in zip(names, parts, strict=True):
         getattr(report, part).append(str(kept[name]))
-    with atomic_path(out / "report.json") as temporary:
-        temporary.write_text(json.dumps(vars(report), indent=1) + "\n")
+    write_json(out / "report.json", vars(report))
     return report
 
 

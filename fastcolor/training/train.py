@@ -20,8 +20,10 @@ from tqdm import tqdm
 
 from ..bins import ColorBins
 from ..evaluation.photos import sheet
+from ..files.sets import find_images
+from ..kernels.numba_cpu.threads import set_num_threads
 from ..network.unet import ColorUNet
-from .dataset import KeySampler, PhotoDataset, Sample, find_images
+from .dataset import KeySampler, PhotoDataset, Sample
 from .distributed import join_team, leave_team, own_device
 from .runlog import RunLog
 from .trainer import CHECKPOINT, TrainConfig, Trainer
@@ -174,6 +176,4 @@ def _asked_to_stop() -> Iterator[list[int]]:
 
 def _one_thread(worker: int) -> None:
     """Workers run beside each other: each keeps to one thread."""
-    from .. import set_num_threads
-
     set_num_threads(1)

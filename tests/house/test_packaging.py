@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from paths import ROOT
 
-BUILD = "import setuptools.build_meta as backend, sys; print(backend.build_wheel(sys.argv[1]))"
+BUILD = "import setuptools.build_meta as backend, sys; print(getattr(backend, sys.argv[1])(sys.argv[2]))"
 SOURCES = ("fastcolor", "reference", "kernels", "bench", "tests", "docs")
 NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.nbi", "*.nbc", "results", ".*")
 
@@ -31,16 +32,23 @@ def run(command: list[Any], cwd: Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built without isolation (and so without a network) by the build backend of pyproject.toml."""
-    tree, dist = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout."""
+    tree = tmp_path_factory.mktemp("tree")
     for folder in SOURCES:
         if (ROOT / folder).is_dir():
             shutil.copytree(ROOT / folder, tree / folder, ignore=NOT_SOURCES)
     for path in ROOT.iterdir():
         if path.is_file() and not path.name.startswith("."):
             shutil.copy2(path, tree)
-    run([sys.executable, "-c", BUILD, dist], cwd=tree)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built without isolation (and so without a network) by the build backend of pyproject.toml."""
+    dist = tmp_path_factory.mktemp("dist")
+    run([sys.executable, "-c", BUILD, "build_wheel", dist], cwd=tree)
     (built,) = dist.glob("*.whl")
     return built
 
@@ -74,22 +82,37 @@ def test_the_wheel_is_pure_python(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
+def expected() -> dict[str, str]:
+    """Name in the wheel and name in the checkout of every module, CUDA source, weight, set of bins and sample."""
+    patterns = {
+        "fastcolor": ("**/*.py", "py.typed", "data/*.npz", "data/models/*/*", "data/samples/*"),
+        "reference": ("**/*.py",),
+        "kernels": ("**/*.py", "**/*.cu", "**/*.cuh"),
+    }
+    found = {}
+    for folder, wanted in patterns.items():
+        package = "fastcolor" if folder == "fastcolor" else f"fastcolor/{folder}"
+        for path in (path for pattern in wanted for path in (ROOT / folder).glob(pattern) if path.is_file()):
+            inside = path.relative_to(ROOT / folder).as_posix()
+            found[f"{package}/{inside}"] = f"{folder}/{inside}"
+    assert {Path(name).suffix for name in found} >= {".py", ".cu", ".cuh", ".npz", ".safetensors", ".json", ".jpg"}
+    return found
+
+
 def test_the_wheel_holds_what_it_must(names: list[str]) -> None:
-    expected = {"fastcolor/py.typed", "fastcolor/cli.py", "fastcolor/data/bins-landscapes.npz"}
-    for folder, package in (
-        ("fastcolor", "fastcolor"),
-        ("reference", "fastcolor/reference"),
-        ("kernels", "fastcolor/kernels"),
-    ):
-        for pattern in ("*.py", "*.cu", "*.cuh"):
-            for path in (ROOT / folder).rglob(pattern):
-                expected.add(f"{package}/{path.relative_to(ROOT / folder).as_posix()}")
-    for pattern in ("models/*/*", "samples/*", "*.npz"):
-        expected |= {f"fastcolor/data/{p.relative_to(ROOT / 'fastcolor/data').as_posix()}"
-                     for p in (ROOT / "fastcolor/data").glob(pattern) if p.is_file()}  # fmt: skip
-    assert not expected - set(names)
+    assert not set(expected()) - set(names)
     for licence in ("LICENSE", "NOTICE"):
         assert any(name.endswith(f"dist-info/licenses/{licence}") for name in names), licence
+
+
+def test_the_sdist_holds_what_it_must(tree: Path, tmp_path: Path) -> None:
+    """And what is needed to build the wheel of it."""
+    run([sys.executable, "-c", BUILD, "build_sdist", tmp_path], cwd=tree)
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert not {*expected().values(), "pyproject.toml", "README.md", "LICENSE", "NOTICE"} - names
+    assert not [name for name in names if name.startswith(("tests/", "bench/")) or "__pycache__" in name]
 
 
 def test_the_wheel_holds_nothing_else(names: list[str]) -> None:

@@ -19,9 +19,10 @@ torch = pytest.importorskip("torch")
 
 from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.commands.main import main  # noqa: E402
+from fastcolor.files.sets import find_images  # noqa: E402
 from fastcolor.network.unet import ColorUNet, UNetConfig  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors, save_tensors  # noqa: E402
-from fastcolor.training.dataset import PhotoDataset, Sample, find_images  # noqa: E402
+from fastcolor.training.dataset import PhotoDataset, Sample  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.runlog import RunLog, read_log  # noqa: E402
 from fastcolor.training.schedule import rate  # noqa: E402
@@ -194,9 +195,9 @@ import json, sys, torch
 from pathlib import Path
 from dataclasses import replace
 from fastcolor.bins import ColorBins
-from fastcolor.train import train
-from fastcolor.trainer import TrainConfig, Trainer
-from fastcolor.unet import UNetConfig
+from fastcolor.training.train import train
+from fastcolor.training.trainer import TrainConfig, Trainer
+from fastcolor.network.unet import UNetConfig
 torch.set_num_threads(1)
 losses, step = [], Trainer.train_step
 def noted(self, sample):

@@ -1,0 +1,56 @@
+"""What several commands share: options of one meaning, the film or the sample clip, and how problems are told."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from ..photo.colorizer import DEFAULT_MODEL
+from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
+
+_SHARED: dict[str, dict[str, Any]] = {
+    "--model": {"help": f"bundled name or folder of a model (default: {DEFAULT_MODEL})"},
+    "--temperature": {"type": float, "help": "of the annealed mean, small is vivid (default: the model's)"},
+    "--size": {"type": int, "help": "side of the square that the network sees, in pixels (default: the model's)"},
+    "--device": {"help": "cpu, cuda, cuda:1 (default: CUDA if there is any)"},
+    "--alpha": {"type": float, "default": DEFAULT_ALPHA, "help": "decay of the past a frame (%(default)s)"},
+    "--window": {"type": int, "default": DEFAULT_WINDOW, "help": "past frames that count (%(default)s)"},
+    "--force": {"action": "store_true", "help": "overwrite existing files"},
+}
+
+
+def add(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Options that mean the same in every command."""
+    for name in names:
+        parser.add_argument(name, **_SHARED[name])
+
+
+def chosen(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """What was chosen for the arguments of a function that have the names of options."""
+    return {name: getattr(args, name) for name in names}
+
+
+def film_or_sample(name: str, film: str | None, sample: bool, stack: ExitStack) -> str:
+    """The path `film` of the argument `name`, or the sample clip, which is there until `stack` is closed."""
+    if bool(film) == sample:
+        raise ValueError(f"{name}: expected a film or --sample, got " + ("both" if sample else "neither"))
+    if film:
+        return film
+    from ..film.sample_clip import write_sample
+
+    path = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sample.mp4")
+    write_sample(path)
+    return path
+
+
+def tell(problems: Iterable[object]) -> int:
+    """Print what went wrong on the way; the exit status."""
+    lines = [f"fastcolor: error: {problem}" for problem in problems]
+    if lines:
+        print(*lines, sep="\n", file=sys.stderr)
+    return 1 if lines else 0

@@ -1,0 +1,53 @@
+"""Folders of photographs: which files are in them, and the color pictures that are trained on and measured with."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from ..errors import ImageError
+from .images import SUFFIXES
+
+
+def is_image(path: Path) -> bool:
+    """Whether there is a file whose name says that it is an image."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def is_pattern(text: str) -> bool:
+    """Whether `text` is a glob pattern, and not the name of something that is there."""
+    return glob.has_magic(text) and not Path(text).exists()
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """All image files under `folder`, sorted by path; ValueError when there are none."""
+    paths = sorted(filter(is_image, Path(folder).rglob("*")))
+    if not paths:
+        raise ValueError(f"folder: expected photographs under {folder}, found none ({', '.join(sorted(SUFFIXES))})")
+    return paths
+
+
+def open_rgb(path: str | Path) -> Image.Image:
+    """The decoded RGB photograph, turned upright by its EXIF orientation.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read; names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except Exception as error:  # a damaged file can raise anything in Pillow's decoders
+        raise ImageError(f"{path}: cannot be read ({error}); `fastcolor prepare` leaves such files out") from error
+
+
+def fit_within(image: Image.Image, size: int, resample: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
+    """`image` reduced so that neither side exceeds `size`, aspect kept; never enlarged."""
+    scale = size / max(image.size)
+    if scale >= 1:
+        return image
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), resample)
