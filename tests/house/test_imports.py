@@ -81,7 +81,7 @@ def test_an_unknown_name_is_an_attribute_error(tmp_path: Path) -> None:
 # --- where compiled kernels are kept ----------------------------------------------------------------------------------
 
 ENCODE = "import fastcolor, numpy as np; fastcolor.encode(np.zeros((1, 3), np.float32), fastcolor.ColorBins.default());"
-FOLDER = "from fastcolor.kernels import _jit; print(_jit.cache_folder())"
+FOLDER = "from fastcolor.kernels.numba_cpu.jit import cache_folder; print(cache_folder())"
 NOWHERE = os.path.join(os.devnull, "x")  # cannot be made, not even by root
 
 
@@ -93,7 +93,7 @@ def sealed(tmp_path: Path) -> dict[str, str]:
     shutil.copytree(source / "fastcolor", package, ignore=ignored)
     for folder in ("reference", "kernels"):
         shutil.copytree(source / folder, package / folder, ignore=ignored)
-    (package / "kernels" / "__pycache__").write_text("a file where a folder would have to be")
+    (package / "kernels" / "numba_cpu" / "__pycache__").write_text("a file where a folder would have to be")
     names = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
     return {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"} | dict.fromkeys(names, NOWHERE)
 
