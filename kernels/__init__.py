@@ -1,1 +1,1 @@
-"""How fast: the fused kernels, a module a backend, each with the names and argument orders of the reference."""
+"""How fast: the fused kernels, a folder a backend, each with the names and argument orders of the reference."""

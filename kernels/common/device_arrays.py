@@ -6,6 +6,7 @@ An array of a library exists only if its owner imported that library: nothing is
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -92,7 +93,16 @@ def _make(function: str, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     make = getattr(library(like), function)
     if is_torch(like):
         return make(shape, dtype=getattr(library(like), dtype), device=like.device)
-    return make(shape, dtype=dtype)  # CuPy: on the current device, which the engine has set
+    with _device(like):
+        return make(shape, dtype=dtype)
+
+
+def _device(array: Any) -> AbstractContextManager[object]:
+    """Makes the device of a CuPy array the current one; torch needs no such thing."""
+    if is_torch(array) or isinstance(array, np.ndarray):
+        return nullcontext()
+    device: AbstractContextManager[object] = library(array).cuda.Device(array.device.id)
+    return device
 
 
 def contiguous_like(array: Any) -> Any:
@@ -103,7 +113,8 @@ def contiguous_like(array: Any) -> Any:
 def deliver(array: Any, buffer: Any) -> Any:
     """`array`, filled from `buffer` if that is another one."""
     if buffer is not array:
-        array[...] = buffer
+        with _device(array):
+            array[...] = buffer
     return array
 
 
@@ -113,7 +124,7 @@ def from_numpy(like: Any, values: np.ndarray) -> Any:
         return library(like).from_numpy(np.array(values)).to(like.device)
     if isinstance(like, np.ndarray):
         return values
-    with library(like).cuda.Device(like.device.id):
+    with _device(like):
         return library(like).asarray(values)
 
 
@@ -132,7 +143,7 @@ def is_capturing(array: Any) -> bool:
     if is_torch(array):
         with cuda.device(array.device):
             return bool(cuda.is_current_stream_capturing())
-    with cuda.Device(array.device.id):
+    with _device(array):
         return bool(cuda.get_current_stream().is_capturing())
 
 

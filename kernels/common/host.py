@@ -1,4 +1,4 @@
-"""What host functions do with their arrays: make them contiguous, writable, long enough, and bring results home."""
+"""What host functions on the CPU do with their arrays: make them contiguous, writable, long enough."""
 
 from __future__ import annotations
 
@@ -27,33 +27,29 @@ class _Writable:
 
 
 def plain(array: Array) -> Array:
+    """`array`, contiguous and, so it says, writable."""
+    array = np.ascontiguousarray(array)
     return array if array.flags.writeable else np.asarray(_Writable(array))
 
 
-def flat_buffer(array: Array) -> Array:
-    """`array` flattened if it is C-contiguous, else a new buffer that :func:`deliver` copies back."""
-    return array.reshape(-1) if array.flags.c_contiguous else np.empty(array.size, array.dtype)
+def as_bits(array: Array) -> Array:
+    """float16 as int16, which is how kernels read and write it."""
+    return array.view(np.int16) if array.dtype == np.float16 else array
 
 
-def deliver(array: Array, buffer: Array) -> None:
-    if not array.flags.c_contiguous:
-        array[...] = buffer.reshape(array.shape)
+def padded(array: Array, size: int) -> Array:
+    """Contiguous `array`, flattened, or a longer copy if it has fewer than `size` elements."""
+    buffer = array.reshape(-1)
+    return buffer if buffer.size >= size else np.concatenate([buffer, np.zeros(size - buffer.size, buffer.dtype)])
 
 
-def padded(buffer: Array, size: int) -> Array:
-    """`buffer`, or a longer copy if it has fewer than `size` elements."""
-    if buffer.size >= size:
-        return buffer
-    return np.concatenate([buffer, np.zeros(size - buffer.size, buffer.dtype)])
-
-
-def unpad(buffer: Array, padded: Array) -> None:
-    if padded is not buffer:
-        buffer[...] = padded[: buffer.size]
+def unpad(array: Array, buffer: Array) -> None:
+    """`array`, filled from what :func:`padded` made of it, if that is a copy."""
+    if buffer.size > array.size:
+        array.reshape(-1)[...] = buffer[: array.size]
 
 
 def levels(luma: Array) -> tuple[Array, np.float32]:
     """Flat uint8 or float32 luma, and what turns it into levels 0..255."""
-    if luma.dtype == np.uint8:
-        return plain(np.ascontiguousarray(luma)).reshape(-1), np.float32(1)
-    return plain(np.ascontiguousarray(luma, np.float32)).reshape(-1), np.float32(255)
+    exact = luma.dtype == np.uint8
+    return plain(np.asarray(luma, None if exact else np.float32)).reshape(-1), np.float32(1 if exact else 255)

@@ -1,0 +1,1 @@
+"""The main GPU backend: CUDA C++, compiled by NVRTC and launched through CuPy."""

@@ -13,7 +13,7 @@ constexpr int THREADS = 128;
 // What is wanted of V neighbouring pixels, kept until all are known.
 template <class Logit, int V>
 struct Results {
-    Pack<u8, V> r, g, b;
+    Colors<V> rgb;
     Pack<Logit, V> u, v;
     Pack<float, V> top, ratio;
 };
@@ -32,10 +32,7 @@ FC_DEVICE void compute(const Row &x, int k, float scale, const Palette &colors, 
             to.u.at[k] = from_float<Logit>(c.u);
             to.v.at[k] = from_float<Logit>(c.v);
         } else {
-            const Rgb rgb = join(level(luma), c.u, c.v);
-            to.r.at[k] = (u8)rgb.r;
-            to.g.at[k] = (u8)rgb.g;
-            to.b.at[k] = (u8)rgb.b;
+            to.rgb.set(k, join(level(luma), c.u, c.v));
         }
     }
 }
@@ -48,9 +45,9 @@ FC_DEVICE void write(const Results<Logit, V> &from, Index pixel, Index count, bo
         const Index image = pixel / count;
         if (WANT & RGB_PLANES) {
             u8 *to = rgb + pixel + 2 * image * count;
-            store(to, from.r);
-            store(to + count, from.g);
-            store(to + 2 * count, from.b);
+            store(to, from.rgb.r);
+            store(to + count, from.rgb.g);
+            store(to + 2 * count, from.rgb.b);
         } else if (count == 1) {
             store(chroma + 2 * pixel, Pack<Logit, 2>{{from.u.at[0], from.v.at[0]}});
         } else {
@@ -86,40 +83,24 @@ __global__ void __launch_bounds__(THREADS)
             compute<WANT>(HeldRow<Logit, N, V>{held, v}, v, scale, colors, y.at[v], results);
         write<WANT>(results, pixel, count, first + WARP * V <= pixels, rgb, chroma, top, ratio);
     }
-    if (WANT & RGB) {
-        __shared__ Stage<V> stages[THREADS / WARP];
-        send(stages[threadIdx.x / WARP], results.r, results.g, results.b, rgb, first, pixels);
-    }
+    if (WANT & RGB) send<THREADS>(results.rgb, rgb, first, pixels);
 }
 
-// Blocks of up to THREADS pixels; `stride` elements of the tile lie between the rows of pixels (LAST) or of bins.
+// Blocks of up to THREADS pixels.
 template <class Logit, int N, bool LAST, class Luma, int WANT, class Index>
 __global__ void __launch_bounds__(THREADS)
     decode_tiled(const Logit *x, int n, int stride, Index count, Index pixels, float scale, Palette colors,
                  const Luma *luma, u8 *rgb, Logit *chroma, float *top, float *ratio) {
-    extern __shared__ uint4 shared[];
-    Logit *tile = reinterpret_cast<Logit *>(shared);
-    const Index first = (Index)blockIdx.x * blockDim.x;
-    const Index pixel = first + threadIdx.x;
-    if (LAST)
-        fill_rows<Logit, N>(tile, x + first * n, n, stride, min_of<Index>(pixels - first, blockDim.x));
-    else if (pixel < pixels)
-        fill_column(tile + threadIdx.x, x + pixel + pixel / count * (n - 1) * count, n, stride, count);
+    const Tiled<Logit, N, LAST, Index> tiled(x, n, stride, count, pixels);
+    const Index pixel = tiled.pixel;
     Results<Logit, 1> results;
     if (pixel < pixels) {
         Luma y = Luma();
         if (WANT & (RGB | RGB_PLANES)) y = load(luma + pixel);
-        if constexpr (LAST && N > 0)
-            compute<WANT>(row_of<Logit, N>(tile + threadIdx.x * stride), 0, scale, colors, y, results);
-        else
-            compute<WANT>(SharedRow<Logit>{LAST ? tile + threadIdx.x * stride : tile + threadIdx.x, LAST ? 1 : stride, n},
-                          0, scale, colors, y, results);
+        tiled.read([&](const auto &row) { compute<WANT>(row, 0, scale, colors, y, results); });
         write<WANT>(results, pixel, count, false, rgb, chroma, top, ratio);
     }
-    if (WANT & RGB) {
-        __shared__ Stage<1> stages[THREADS / WARP];
-        send(stages[threadIdx.x / WARP], results.r, results.g, results.b, rgb, pixel - threadIdx.x % WARP, pixels);
-    }
+    if (WANT & RGB) send<THREADS>(results.rgb, rgb, pixel - threadIdx.x % WARP, pixels);
 }
 
 }  // namespace fc

@@ -1,7 +1,6 @@
 """Decode, annealed mean and confidence on a GPU: which instance of ``decode.cu`` runs, and on what.
 
-Arguments are arrays that the public API has validated, of one library and device. Results go to `out` where it is
-given, through a contiguous buffer if its strides ask for one.
+Arguments are arrays that the public API has validated, of one library and device; results are contiguous.
 """
 
 from __future__ import annotations
@@ -10,166 +9,85 @@ import math
 from typing import Any
 
 import numpy as np
-from fastcolor.reference.constants import DEFAULT_TEMPERATURE, MAX_BINS
+from fastcolor.reference.constants import MAX_BINS
 
-from ..common.device_arrays import (
-    cast,
-    contiguous,
-    contiguous_like,
-    deliver,
-    dtype_name,
-    empty,
-    is_contiguous,
-    is_double,
-    moveaxis,
-    pointer,
-)
+from ..common import face
+from ..common.device_arrays import contiguous, deliver, dtype_name, empty, moveaxis, pointer
 from ..common.host import without
-from ..common.layout import planes
 from ..common.scale import log2_scale
-from .engine import Engine, index_type, index_value, scalar_type
-from .tile import FAST_BINS, THREADS, tile
+from .engine import Engine, scalar_type
+from .tile import Pass
 
 RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE = 1, 2, 4, 8, 16  # as in decode.cu
 _PALETTE = np.dtype([("u", np.float32, (MAX_BINS + 1,)), ("v", np.float32, (MAX_BINS + 1,))])
 
 
-def annealed_mean(
-    engine: Engine,
-    logits: Any,
-    bins: Any,
-    *,
-    temperature: float = DEFAULT_TEMPERATURE,
-    axis: int = -3,
-    out: Any = None,
-) -> Any:
-    """``chroma = sum_b softmax(x / T)_b c_b``; dtype of the logits, float32 for float64."""
-    axis %= logits.ndim
+@face.annealed_mean
+def annealed_mean(engine: Engine, logits: Any, bins: Any, temperature: float, axis: int, chroma: Any) -> None:
     with engine.context(logits):
-        run = Run(engine, logits, axis)
-        shape = (*logits.shape[:axis], 2, *logits.shape[axis + 1 :])
-        out = empty(logits, shape, run.dtype) if out is None else out
-        target = out if _fits(out, 2 * out.itemsize) else empty(logits, shape, run.dtype)
-        run(bins, temperature, chroma=target, count=math.prod(shape[axis + 1 :]))
-        return deliver(out, target)
+        run = Pass(engine, "decode", logits, axis)
+        target = chroma
+        if int(pointer(chroma)) % (2 * chroma.itemsize):  # U and V of a pixel may go out together
+            target = empty(chroma, tuple(chroma.shape), dtype_name(chroma))
+        _launch(run, bins, temperature, chroma=target, count=math.prod(logits.shape[axis + 1 :]))
+        deliver(chroma, target)
 
 
-def confidence(engine: Engine, logits: Any, *, axis: int = -3, out: Any = None) -> tuple[Any, Any]:
-    """``top = max_b softmax(x)_b`` and ``ratio = top / second``, at T = 1, float32."""
+@face.confidence
+def confidence(engine: Engine, logits: Any, axis: int, top: Any, ratio: Any) -> None:
     with engine.context(logits):
-        out = out or _maps(logits, without(logits.shape, axis))
-        run = Run(engine, logits, axis)
-        targets = [contiguous_like(array) for array in out]
-        run(None, 1.0, top=targets[0], ratio=targets[1])
-        return deliver(out[0], targets[0]), deliver(out[1], targets[1])
+        _launch(Pass(engine, "decode", logits, axis), None, 1.0, top=top, ratio=ratio)
 
 
+@face.decode
 def decode(
     engine: Engine,
     logits: Any,
     luma: Any,
     bins: Any,
-    *,
-    temperature: float = DEFAULT_TEMPERATURE,
-    axis: int = -3,
-    channel_axis: int = -1,
-    confidence: bool = False,
-    out: Any = None,
-) -> Any:
-    """``rgb = floor(255 clip(rgb(Y, annealed_mean(x))) + 0.5)``; ``(rgb, top, ratio)`` with confidence."""
-    pixels, channel = without(logits.shape, axis), channel_axis % logits.ndim
+    temperature: float,
+    axis: int,
+    channel: int,
+    rgb: Any,
+    top: Any = None,
+    ratio: Any = None,
+) -> None:
+    pixels, last = without(logits.shape, axis), channel == logits.ndim - 1
     with engine.context(logits):
-        if out is None:
-            rgb = empty(logits, (*pixels[:channel], 3, *pixels[channel:]), "uint8")
-            out = (rgb, *_maps(logits, pixels)) if confidence else rgb
-        rgb, *maps = out if confidence else (out,)
-        run = Run(engine, logits, axis)
-        last = channel == logits.ndim - 1
-        count = math.prod(pixels[channel:])
-        direct = last or run.takes_planes(count)
-        target = contiguous_like(rgb) if direct else empty(logits, (*pixels, 3), "uint8")
-        targets = [contiguous_like(array) for array in maps]
-        top, ratio = targets or (None, None)
-        run(bins, temperature, luma=luma, rgb=target, planar=direct and not last, count=count, top=top, ratio=ratio)
-        deliver(rgb, target if direct else moveaxis(target, -1, channel))
-        for array, buffer in zip(maps, targets, strict=True):
-            deliver(array, buffer)
-    return out
+        run, count = Pass(engine, "decode", logits, axis), math.prod(pixels[channel:])
+        planar = not last and (run.last or count == run.count)
+        target = rgb if planar or last else empty(logits, (*pixels, 3), "uint8")
+        _launch(run, bins, temperature, luma=luma, rgb=target, planar=planar, count=count, top=top, ratio=ratio)
+        deliver(rgb, target if planar or last else moveaxis(target, -1, channel))
 
 
-class Run:
-    """One pass over logits: their layout first, then what is wanted of them, each into its own contiguous array.
+def _launch(
+    run: Pass,
+    bins: Any,
+    temperature: float,
+    *,
+    luma: Any = None,
+    rgb: Any = None,
+    planar: bool = False,
+    chroma: Any = None,
+    count: int = 1,
+    top: Any = None,
+    ratio: Any = None,
+) -> None:
+    """What is wanted of the logits, each into its own contiguous array.
 
-    Parameters
-    ----------
-    engine : Engine
-    logits : array
-        float64 is rounded to float32.
-    axis : int
-        Where the n bins are.
+    `count` pixels lie between the planes of chroma or of planar RGB.
     """
-
-    def __init__(self, engine: Engine, logits: Any, axis: int) -> None:
-        self.engine = engine
-        self.x, _ = planes(cast(logits, "float32") if is_double(logits) else logits, axis)
-        self.images, self.n, self.count = self.x.shape
-        self.pixels = self.images * self.count
-        self.last = self.count == 1
-        self.dtype = "float32" if is_double(logits) else dtype_name(logits)
-        self.index = index_type(self.pixels * max(self.n, 3))
-
-    def takes_planes(self, count: int) -> bool:
-        """Whether results can be written as planes of `count` pixels."""
-        return self.last or count == self.count
-
-    def __call__(
-        self,
-        bins: Any,
-        temperature: float,
-        *,
-        luma: Any = None,
-        rgb: Any = None,
-        planar: bool = False,
-        chroma: Any = None,
-        count: int = 1,
-        top: Any = None,
-        ratio: Any = None,
-    ) -> None:
-        """`count` pixels lie between the planes of chroma or of planar RGB."""
-        want = (RGB_PLANES if planar else RGB) if rgb is not None else 0
-        want |= (CHROMA if chroma is not None else 0) | (CONFIDENCE if top is not None else 0)
-        want |= MODE if temperature == 0 else 0
-        luma = None if luma is None else contiguous(luma)
-        results = (luma, rgb, chroma, top, ratio)
-        tail = (log2_scale(temperature), palette(bins), *map(pointer, results))
-        kinds = (scalar_type(self.x), "float" if luma is None else scalar_type(luma), want)
-        if self.last or self.n != FAST_BINS:
-            self._tiled(kinds, count, tail)
-        else:
-            self._planar(kinds, tail, (self.x, luma, rgb if planar else None, chroma, top, ratio))
-
-    def _planar(self, kinds: tuple[str, str, int], tail: tuple[Any, ...], in_planes: tuple[Any, ...]) -> None:
-        def instance(pixels: int) -> str:
-            logit, luma, want = kinds
-            return f"fc::decode_planar<{logit}, {self.n}, {pixels}, {luma}, {want}, {self.index}>"
-
-        each = self.engine.pixels_each(self.x, "decode", instance, 16 // self.x.itemsize, self.count, in_planes)
-        sizes = self._size(self.count), self._size(self.pixels)
-        self._launch(instance(each), each * THREADS, THREADS, (*sizes, *tail))
-
-    def _tiled(self, kinds: tuple[str, str, int], count: int, tail: tuple[Any, ...]) -> None:
-        logit, luma, want = kinds
-        held = tile(self.n, self.x.itemsize, self.last)
-        expression = f"fc::decode_tiled<{logit}, {held.instance}, {luma}, {want}, {self.index}>"
-        head = (*held.sizes, self._size(count if self.last else self.count), self._size(self.pixels))
-        self._launch(expression, held.threads, held.threads, (*head, *tail), shared=held.shared)
-
-    def _launch(self, expression: str, pixels: int, threads: int, args: tuple[Any, ...], shared: int = 0) -> None:
-        blocks = -(-self.pixels // pixels)
-        self.engine.launch(self.x, "decode", expression, blocks, threads, (pointer(self.x), *args), shared)
-
-    def _size(self, value: int) -> Any:
-        return index_value(self.index, value)
+    want = (RGB_PLANES if planar else RGB) if rgb is not None else 0
+    want |= (CHROMA if chroma is not None else 0) | (CONFIDENCE if top is not None else 0)
+    want |= MODE if temperature == 0 else 0
+    luma = None if luma is None else contiguous(luma)
+    kinds = ("float" if luma is None else scalar_type(luma), want)
+    in_planes = (run.x, luma, rgb if planar else None, chroma, top, ratio)
+    plan = run.plan("decode", kinds, 16 // run.x.itemsize, in_planes)
+    between = run.sizes(count if run.last else run.count, run.pixels)
+    results = map(pointer, (luma, rgb, chroma, top, ratio))
+    run.launch(plan, *between, log2_scale(temperature), palette(bins), *results)
 
 
 def palette(bins: Any) -> Any:
@@ -178,11 +96,3 @@ def palette(bins: Any) -> Any:
     if bins is not None:
         colors["u"][0, : bins.n], colors["v"][0, : bins.n] = np.asarray(bins.colors, np.float32).T
     return colors
-
-
-def _maps(like: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    return empty(like, shape, "float32"), empty(like, shape, "float32")
-
-
-def _fits(array: Any, alignment: int) -> bool:
-    return is_contiguous(array) and int(pointer(array)) % alignment == 0

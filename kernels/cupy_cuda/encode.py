@@ -1,7 +1,6 @@
 """Encode and histogram on a GPU: which instance of ``encode.cu`` and ``histogram.cu`` runs, and on what.
 
-Arguments are arrays that the public API has validated, of one library and device. Results go to `out` where it is
-given, through a contiguous buffer if its strides ask for one.
+Arguments are arrays that the public API has validated, of one library and device; results are contiguous.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from fastcolor.reference.bins import class_weights
-from fastcolor.reference.constants import DEFAULT_LAM, MAX_BINS, U_NUMERATOR_MAX, V_NUMERATOR_MAX
+from fastcolor.reference.constants import MAX_BINS, U_NUMERATOR_MAX, V_NUMERATOR_MAX
 
+from ..common import face
 from ..common.cuda_tables import on_device
-from ..common.device_arrays import contiguous, contiguous_like, deliver, empty, moveaxis, pointer, zeros
-from ..common.host import without
+from ..common.device_arrays import contiguous, moveaxis, pointer, zeros
 from ..common.layout import planes
 from .engine import Engine, index_type, scalar_type
 
@@ -29,32 +28,19 @@ _GRID = np.dtype([(name, np.uint32) for name in ("cells", "u_scale", "v_scale")]
 _WEIGHTS = np.dtype([("of", np.float32, (MAX_BINS + 1,))])
 
 
+@face.encode
 def encode(
-    engine: Engine,
-    rgb: Any,
-    bins: Any,
-    *,
-    lam: float = DEFAULT_LAM,
-    label_dtype: str = "uint8",
-    channel_axis: int = -1,
-    out: tuple[Any, Any, Any] | None = None,
-) -> tuple[Any, Any, Any]:
-    """``luma = Y(rgb)``, ``labels = table[cell(rgb)]``, ``weights = bins.weights(lam)[labels]``."""
-    shape = without(rgb.shape, channel_axis)
+    engine: Engine, rgb: Any, bins: Any, lam: float, axis: int, luma: Any, labels: Any, label_weights: Any
+) -> None:
     with engine.context(rgb):
-        luma, labels, weights = out or (empty(rgb, shape, dtype) for dtype in ("float32", label_dtype, "float32"))
-        out = luma, labels, weights
-        image = _Image(rgb, channel_axis)
-        buffers = [contiguous_like(array) for array in out]
+        image = _Image(rgb, axis)
         table = on_device(bins.table, rgb)
         by_label = _by_label(np.asarray(bins.prior, np.float64).tobytes(), lam)
-        tail = (grid(bins.cells), pointer(table), by_label, np.int32(bins.n), *map(pointer, buffers))
+        results = map(pointer, (luma, labels, label_weights))
+        args = (*image.head, grid(bins.cells), pointer(table), by_label, np.int32(bins.n), *results)
         expression = f"fc::encode<{image.scalar}, {scalar_type(labels)}, {image.planar}, {image.index}>"
         blocks = -(-image.tiles // (ENCODE_THREADS // WARP))
-        engine.launch(image.rgb, "encode", expression, blocks, ENCODE_THREADS, (*image.head, *tail))
-        for array, buffer in zip(out, buffers, strict=True):
-            deliver(array, buffer)
-    return out
+        engine.launch(image.rgb, "encode", expression, blocks, ENCODE_THREADS, args)
 
 
 def histogram(engine: Engine, rgb: Any, cells: int, *, channel_axis: int = -1) -> Any:

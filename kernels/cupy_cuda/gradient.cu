@@ -49,45 +49,20 @@ __global__ void __launch_bounds__(THREADS)
     for (int b = 0; b < N; ++b) store(gradient + base + b * count, held.plane[b]);
 }
 
-// Blocks of up to THREADS pixels; `stride` elements of the tile lie between the rows of pixels (LAST) or of bins, and
-// `between` pixels between the planes of the slope.
+// Blocks of up to THREADS pixels; `between` pixels lie between the planes of the slope.
 template <class Logit, int N, bool LAST, class Index>
 __global__ void __launch_bounds__(THREADS)
     annealed_gradient_tiled(const Logit *x, int n, int stride, Index count, Index between, Index pixels, const Logit *slope,
                             float scale, float over, const Palette colors, Logit *gradient) {
-    extern __shared__ uint4 shared[];
-    Logit *tile = reinterpret_cast<Logit *>(shared);
-    const Index first = (Index)blockIdx.x * blockDim.x;
-    const Index pixel = first + threadIdx.x;
-    const Index base = pixel + pixel / count * (n - 1) * count;
-    const int valid = (int)min_of<Index>(pixels - first, blockDim.x);
-    if (LAST)
-        fill_rows<Logit, N>(tile, x + first * n, n, stride, valid);
-    else if (pixel < pixels)
-        fill_column(tile + threadIdx.x, x + base, n, stride, count);
-    if (pixel < pixels) {
-        const Index at = pixel + pixel / between * between;
+    const Tiled<Logit, N, LAST, Index> tiled(x, n, stride, count, pixels);
+    if (tiled.pixel < pixels) {
+        const Index at = tiled.pixel + tiled.pixel / between * between;
         const Slope g = {to_float(load(slope + at)), to_float(load(slope + at + between))};
-        Logit *mine = LAST ? tile + threadIdx.x * stride : tile + threadIdx.x;
-        if constexpr (LAST && N > 0) {
-            Row<Logit, N> held = row_of<Logit, N>(mine);
-            const auto put = [&](int b, float value) { held.part[b / held.E].at[b % held.E] = from_float<Logit>(value); };
-            through_mean(held, g, scale, over, colors, put);
-#pragma unroll
-            for (int k = 0; k < N / held.E; ++k)
-                reinterpret_cast<Pack<Logit, Row<Logit, N>::E> *>(mine)[k] = held.part[k];
-        } else {
-            const auto put = [&](int b, float value) {
-                const Logit rounded = from_float<Logit>(value);
-                if (LAST)
-                    mine[b] = rounded;
-                else
-                    store(gradient + base + b * count, rounded);
-            };
-            through_mean(SharedRow<Logit>{mine, LAST ? 1 : stride, n}, g, scale, over, colors, put);
-        }
+        tiled.template replace<true>(gradient, [&](const auto &row, const auto &put) {
+            through_mean(row, g, scale, over, colors, put);
+        });
     }
-    if (LAST) drain_rows<Logit, N>(tile, gradient + first * n, n, stride, valid);
+    tiled.send(gradient);
 }
 
 }  // namespace fc

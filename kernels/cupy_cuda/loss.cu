@@ -79,46 +79,21 @@ __global__ void __launch_bounds__(THREADS)
     sum_block(loss, sums + blockIdx.x);
 }
 
-// Blocks of up to THREADS pixels; `stride` elements of the tile lie between the rows of pixels (LAST) or of bins.
+// Blocks of up to THREADS pixels.
 template <class Logit, int N, bool LAST, class Label, bool GRADIENT, class Index>
 __global__ void __launch_bounds__(THREADS)
     loss_tiled(const Logit *x, int n, int stride, Index count, Index pixels, const Label *labels, const float *weights,
                const float *scale, Logit *gradient, float *sums) {
-    extern __shared__ uint4 shared[];
-    Logit *tile = reinterpret_cast<Logit *>(shared);
-    const Index first = (Index)blockIdx.x * blockDim.x;
-    const Index pixel = first + threadIdx.x;
-    const Index base = pixel + pixel / count * (n - 1) * count;
-    const int valid = (int)min_of<Index>(pixels - first, blockDim.x);
-    if (LAST)
-        fill_rows<Logit, N>(tile, x + first * n, n, stride, valid);
-    else if (pixel < pixels)
-        fill_column(tile + threadIdx.x, x + base, n, stride, count);
+    const Tiled<Logit, N, LAST, Index> tiled(x, n, stride, count, pixels);
     float loss = 0.0f;
-    if (pixel < pixels) {
-        const int label = bin_of(load(labels + pixel));
-        const float weight = load(weights + pixel), unit = load(scale);
-        Logit *mine = LAST ? tile + threadIdx.x * stride : tile + threadIdx.x;
-        if constexpr (LAST && N > 0) {
-            Row<Logit, N> held = row_of<Logit, N>(mine);
-            const auto put = [&](int b, float value) { held.part[b / held.E].at[b % held.E] = from_float<Logit>(value); };
-            loss = cross_entropy<GRADIENT>(held, label, weight, unit, put);
-            if (GRADIENT)
-#pragma unroll
-                for (int k = 0; k < N / held.E; ++k)
-                    reinterpret_cast<Pack<Logit, Row<Logit, N>::E> *>(mine)[k] = held.part[k];
-        } else {
-            const auto put = [&](int b, float value) {
-                const Logit rounded = from_float<Logit>(value);
-                if (LAST)
-                    mine[b] = rounded;
-                else
-                    store(gradient + base + b * count, rounded);
-            };
-            loss = cross_entropy<GRADIENT>(SharedRow<Logit>{mine, LAST ? 1 : stride, n}, label, weight, unit, put);
-        }
+    if (tiled.pixel < pixels) {
+        const int label = bin_of(load(labels + tiled.pixel));
+        const float weight = load(weights + tiled.pixel), unit = load(scale);
+        tiled.template replace<GRADIENT>(gradient, [&](const auto &row, const auto &put) {
+            loss = cross_entropy<GRADIENT>(row, label, weight, unit, put);
+        });
     }
-    if (LAST && GRADIENT) drain_rows<Logit, N>(tile, gradient + first * n, n, stride, valid);
+    if (GRADIENT) tiled.send(gradient);
     sum_block(loss, sums + blockIdx.x);
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..common.device_arrays import contiguous, empty, pointer
 from ..common.layout import planes
 from .engine import Engine, index_type, index_value, scalar_type
-from .tile import FAST_BINS, THREADS, tile
+from .tile import THREADS, Pass
 
 WIDE = 4  # pixels a thread
 SUMMERS = 1024  # as in loss.cu
@@ -43,33 +43,15 @@ def weighted_cross_entropy(
         Bit for bit the same at every call.
     """
     with engine.context(logits):
-        x, _ = planes(logits, 1)
-        target = None if gradient is None else _same_layout(gradient, x)
-        images, n, count = x.shape
-        pixels, last = images * count, count == 1
+        run = Pass(engine, "loss", logits, 1)
+        target = None if gradient is None else _same_layout(gradient, run.x)
         labels, weights = contiguous(labels), contiguous(weights)
-        index = index_type(pixels * n)
-        kinds = f"{scalar_type(labels)}, {'false' if gradient is None else 'true'}, {index}>"
-        between = (index_value(index, count), index_value(index, pixels))
-        if last or n != FAST_BINS:
-            held = tile(n, x.itemsize, last)
-            each, threads, shared = 1, held.threads, held.shared
-            expression = f"fc::loss_tiled<{scalar_type(x)}, {held.instance}, {kinds}"
-            head: tuple[Any, ...] = (pointer(x), *held.sizes, *between)
-        else:
-
-            def instance(pixels: int) -> str:
-                return f"fc::loss_planar<{scalar_type(x)}, {n}, {pixels}, {kinds}"
-
-            each = engine.pixels_each(x, "loss", instance, WIDE, count, (x, labels, weights, target))
-            expression, threads, shared = instance(each), THREADS, 0
-            head = (pointer(x), *between)
-        blocks = -(-pixels // (each * threads))
-        sums, loss = empty(x, (blocks,), "float32"), empty(x, (), "float32")
-        tail = map(pointer, (labels, weights, scale, target, sums))
-        engine.launch(x, "loss", expression, blocks, threads, (*head, *tail), shared)
-        args = (pointer(sums), np.uint32(blocks), pointer(scale), pointer(loss))
-        engine.launch(x, "loss", "fc::loss_total", 1, SUMMERS, args)
+        kinds = (scalar_type(labels), "false" if gradient is None else "true")
+        plan = run.plan("loss", kinds, WIDE, (run.x, labels, weights, target))
+        sums, loss = empty(run.x, (plan.blocks,), "float32"), empty(run.x, (), "float32")
+        run.launch(plan, *run.sizes(run.count, run.pixels), *map(pointer, (labels, weights, scale, target, sums)))
+        args = (pointer(sums), np.uint32(plan.blocks), pointer(scale), pointer(loss))
+        engine.launch(run.x, "loss", "fc::loss_total", 1, SUMMERS, args)
         return loss
 
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ..common.device_arrays import contiguous, contiguous_like, deliver, empty, pointer
+from ..common import face
+from ..common.device_arrays import contiguous, pointer
 from .engine import Engine, index_type, scalar_type
 
 THREADS = 256  # as in merge.cu
 
 
-def merge(engine: Engine, chroma: Any, luma: Any, *, out: Any = None) -> Any:
-    """``rgb = join(Y, bilinear(chroma))``, (H, W, 3) uint8."""
+@face.merge
+def merge(engine: Engine, chroma: Any, luma: Any, rgb: Any) -> None:
     height, width = luma.shape
     with engine.context(luma):
-        out = empty(luma, (height, width, 3), "uint8") if out is None else out
-        chroma, luma, rgb = contiguous(chroma), contiguous(luma), contiguous_like(out)
+        chroma, luma = contiguous(chroma), contiguous(luma)
         sizes = ((chroma.shape[1], height), (chroma.shape[2], width))
         group = 8 if _is_wide(*sizes[1], 8) else 4
         farthest = max((2 * want + 2) * have + 2 * want for have, want in sizes)
@@ -28,7 +28,6 @@ def merge(engine: Engine, chroma: Any, luma: Any, *, out: Any = None) -> Any:
         args = (pointer(chroma), rows, columns, pointer(luma), integer(height * width), pointer(rgb))
         blocks = -(-height * width // (group * THREADS))
         engine.launch(luma, "merge", f"fc::merge<{scalar_type(luma)}, {group}, {index}>", blocks, THREADS, args)
-        return deliver(out, rgb)
 
 
 @lru_cache(maxsize=256)

@@ -144,16 +144,10 @@ FC_DEVICE void advance(int b, const Rows &row, const float (&top)[V], const floa
     }
 }
 
-// What is wanted of V neighbouring pixels, kept until all are known.
-template <int V>
-struct Results {
-    Pack<u8, V> r, g, b;
-};
-
 // A frame of V pixels; `row(v)` gives the logits of pixel `pixel + v`, N of them where that is known.
 template <int WANT, int N, int V, class Luma, class Rows, class Past, class Index>
 FC_DEVICE void smooth(const Rows &row, Index pixel, Index pixels, const Step &step, const Palette &colors,
-                      const Luma *luma, float *sums, Past *ring, float *chroma, Results<V> &results) {
+                      const Luma *luma, float *sums, Past *ring, float *chroma, Colors<V> &results) {
     constexpr int G = V == 4 ? WIDE_GROUP : 8;
     const int n = row(0).size();
     if (blockIdx.x % step.period == step.due) sum_anew<V>(sums, ring, pixel, pixels, n, step);
@@ -182,12 +176,7 @@ FC_DEVICE void smooth(const Rows &row, Index pixel, Index pixels, const Step &st
         const Chroma c = mean[k].chroma();
         u.at[k] = c.u + broken;
         v.at[k] = c.v + broken;
-        if (WANT & RGB) {
-            const Rgb rgb = join(level(y.at[k]), u.at[k], v.at[k]);
-            results.r.at[k] = (u8)rgb.r;
-            results.g.at[k] = (u8)rgb.g;
-            results.b.at[k] = (u8)rgb.b;
-        }
+        if (WANT & RGB) results.set(k, join(level(y.at[k]), u.at[k], v.at[k]));
     }
     if (WANT & CHROMA) {
         store(chroma + pixel, u);
@@ -200,47 +189,29 @@ __global__ void __launch_bounds__(THREADS, V == 1 ? NARROW_BLOCKS : WIDE_BLOCKS)
     temporal_planar(const Logit *x, Index pixels, Step step, Palette colors, const Luma *luma, float *sums, Past *ring,
                     u8 *rgb, float *chroma) {
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
-    Results<V> results;
+    Colors<V> results;
     if (pixel < pixels) {
         const Held<Logit, N, V> held = hold<Logit, N, V>(x + pixel, pixels);
         const auto row = [&](int v) { return HeldRow<Logit, N, V>{held, v}; };
         smooth<WANT, N, V>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
     }
-    if (WANT & RGB) {
-        __shared__ Stage<V> stages[THREADS / WARP];
-        send(stages[threadIdx.x / WARP], results.r, results.g, results.b, rgb, pixel - threadIdx.x % WARP * V, pixels);
-    }
+    if (WANT & RGB) send<THREADS>(results, rgb, pixel - threadIdx.x % WARP * V, pixels);
 }
 
-// Blocks of up to THREADS pixels; `stride` elements of the tile lie between the rows of pixels (LAST) or of bins.
+// Blocks of up to THREADS pixels.
 template <class Logit, int N, bool LAST, class Luma, class Past, int WANT, class Index>
 __global__ void __launch_bounds__(THREADS, TILED_BLOCKS<Logit>)
     temporal_tiled(const Logit *x, int n, int stride, Index pixels, Step step, Palette colors, const Luma *luma,
                    float *sums, Past *ring, u8 *rgb, float *chroma) {
-    extern __shared__ uint4 shared[];
-    Logit *tile = reinterpret_cast<Logit *>(shared);
-    const Index first = (Index)blockIdx.x * blockDim.x;
-    const Index pixel = first + threadIdx.x;
-    if (LAST)
-        fill_rows<Logit, N>(tile, x + first * n, n, stride, min_of<Index>(pixels - first, blockDim.x));
-    else if (pixel < pixels)
-        fill_column(tile + threadIdx.x, x + pixel, n, stride, pixels);
-    Results<1> results;
-    if (pixel < pixels) {
-        if constexpr (LAST && N > 0) {
-            const Row<Logit, N> held = row_of<Logit, N>(tile + threadIdx.x * stride);
-            const auto row = [&](int) -> const Row<Logit, N> & { return held; };
+    const Tiled<Logit, N, LAST, Index, false> tiled(x, n, stride, pixels, pixels);
+    const Index pixel = tiled.pixel;
+    Colors<1> results;
+    if (pixel < pixels)
+        tiled.read([&](const auto &held) {
+            const auto row = [&](int) -> const auto & { return held; };
             smooth<WANT, N, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
-        } else {
-            const SharedRow<Logit> held{LAST ? tile + threadIdx.x * stride : tile + threadIdx.x, LAST ? 1 : stride, n};
-            const auto row = [&](int) -> const SharedRow<Logit> & { return held; };
-            smooth<WANT, N, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
-        }
-    }
-    if (WANT & RGB) {
-        __shared__ Stage<1> stages[THREADS / WARP];
-        send(stages[threadIdx.x / WARP], results.r, results.g, results.b, rgb, pixel - threadIdx.x % WARP, pixels);
-    }
+        });
+    if (WANT & RGB) send<THREADS>(results, rgb, pixel - threadIdx.x % WARP, pixels);
 }
 
 // p̂ / sum_b p̂, NaN where the sum is not above `least`.

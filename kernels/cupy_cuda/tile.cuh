@@ -131,6 +131,62 @@ FC_DEVICE void drain_rows(const Logit *tile, Logit *to, int n, int stride, int p
     for (int at = packs * E + threadIdx.x; at < total; at += threads) store(to + at, tile[at / n * stride + at % n]);
 }
 
+// A block's logits in a tile of shared memory, whose rows lie `stride` elements apart: a row is a pixel (LAST), or a bin.
+// All threads of the block come here together. Without IMAGES there is one, of `count` pixels.
+template <class Logit, int N, bool LAST, class Index, bool IMAGES = true>
+struct Tiled {
+    Logit *tile;
+    int n, stride, valid;
+    Index first, pixel, base, count;
+
+    FC_DEVICE Tiled(const Logit *x, int n, int stride, Index count, Index pixels) : n(n), stride(stride), count(count) {
+        extern __shared__ uint4 shared[];
+        tile = reinterpret_cast<Logit *>(shared);
+        first = (Index)blockIdx.x * blockDim.x;
+        pixel = first + threadIdx.x;
+        base = pixel + (IMAGES ? pixel / count * (n - 1) * count : 0);
+        valid = (int)min_of<Index>(pixels - first, blockDim.x);
+        if (LAST)
+            fill_rows<Logit, N>(tile, x + first * n, n, stride, valid);
+        else if (pixel < pixels)
+            fill_column(tile + threadIdx.x, x + base, n, stride, count);
+    }
+
+    FC_DEVICE Logit *mine() const { return LAST ? tile + threadIdx.x * stride : tile + threadIdx.x; }
+    FC_DEVICE SharedRow<Logit> shared_row() const { return {mine(), LAST ? 1 : stride, n}; }
+
+    // use(row) with the logits of the thread's pixel.
+    template <class Use>
+    FC_DEVICE void read(const Use &use) const {
+        if constexpr (LAST && N > 0) use(row_of<Logit, N>(mine()));
+        else use(shared_row());
+    }
+
+    // use(row, put), where put(b, value) replaces logit b: WRITTEN says whether it does. Bins that lie together are
+    // replaced in the tile, for send(); others go to `to`, which lies as the logits do.
+    template <bool WRITTEN, class Use>
+    FC_DEVICE void replace(Logit *to, const Use &use) const {
+        Logit *row = mine();
+        if constexpr (LAST && N > 0) {
+            Row<Logit, N> held = row_of<Logit, N>(row);
+            use(held, [&](int b, float value) { held.part[b / held.E].at[b % held.E] = from_float<Logit>(value); });
+            if (WRITTEN)
+#pragma unroll
+                for (int k = 0; k < N / held.E; ++k) reinterpret_cast<Pack<Logit, Row<Logit, N>::E> *>(row)[k] = held.part[k];
+        } else {
+            use(shared_row(), [&](int b, float value) {
+                const Logit rounded = from_float<Logit>(value);
+                if (LAST) row[b] = rounded;
+                else store(to + base + b * count, rounded);
+            });
+        }
+    }
+
+    FC_DEVICE void send(Logit *to) const {
+        if (LAST) drain_rows<Logit, N>(tile, to + first * n, n, stride, valid);
+    }
+};
+
 // What the other lane of a pair gives.
 FC_DEVICE uint4 swapped(uint4 give) {
     return {__shfl_xor_sync(~0u, give.x, 1), __shfl_xor_sync(~0u, give.y, 1), __shfl_xor_sync(~0u, give.z, 1),
@@ -236,6 +292,25 @@ FC_DEVICE void send(Stage<V> &stage, const Pack<u8, V> &r, const Pack<u8, V> &g,
         for (int k = 0; k < 3 * V; ++k) bytes[k] = (u8)mine[k];
         send_staged(stage, rgb, first, pixels);
     }
+}
+
+// RGB of V neighbouring pixels, kept until all are known.
+template <int V>
+struct Colors {
+    Pack<u8, V> r, g, b;
+
+    FC_DEVICE void set(int k, const Rgb &color) {
+        r.at[k] = (u8)color.r;
+        g.at[k] = (u8)color.g;
+        b.at[k] = (u8)color.b;
+    }
+};
+
+// What all threads of a block of THREADS have, interleaved; `first` is the first pixel of the warp.
+template <int THREADS, int V, class Index>
+FC_DEVICE void send(const Colors<V> &colors, u8 *rgb, Index first, Index pixels) {
+    __shared__ Stage<V> stages[THREADS / WARP];
+    send(stages[threadIdx.x / WARP], colors.r, colors.g, colors.b, rgb, first, pixels);
 }
 
 }  // namespace fc

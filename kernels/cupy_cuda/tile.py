@@ -1,10 +1,19 @@
-"""Where a pass over logits keeps them on a GPU: in registers for the unrolled n, else in a tile of shared memory."""
+"""A pass over logits on a GPU: which instance of its kernel runs, and how it is launched.
+
+Planar logits of the unrolled n stay in registers (``..._planar``); others go through a tile of shared memory
+(``..._tiled``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ..common.device_arrays import cast, is_double, pointer
+from ..common.layout import planes
+from .engine import Engine, index_type, index_value, scalar_type
 
 FAST_BINS = 32  # has its own instances, unrolled
 THREADS = 128
@@ -52,3 +61,66 @@ def _row_stride(n: int, itemsize: int) -> int:
         return n + 16 // itemsize
     words = -(-n * itemsize // 4) | 1
     return words * 4 // itemsize
+
+
+class Plan(NamedTuple):
+    """An instance, its arguments between the logits and those of the operation, and its blocks."""
+
+    expression: str
+    sizes: tuple[Any, ...]
+    blocks: int
+    threads: int
+    shared: int
+
+
+class Pass:
+    """A pass of a kernel of ``<name>.cu`` over logits.
+
+    Parameters
+    ----------
+    engine : Engine
+    name : str
+    logits : array
+        float64 is rounded to float32.
+    axis : int
+        Where the n bins are.
+    """
+
+    def __init__(self, engine: Engine, name: str, logits: Any, axis: int) -> None:
+        self.engine, self.name = engine, name
+        self.x, _ = planes(cast(logits, "float32") if is_double(logits) else logits, axis)
+        self.images, self.n, self.count = self.x.shape
+        self.pixels, self.last = self.images * self.count, self.count == 1
+        self.tiled = self.last or self.n != FAST_BINS
+        self.index = index_type(self.pixels * max(self.n, 3))
+
+    def sizes(self, *values: int) -> tuple[Any, ...]:
+        """Numbers of pixels, as arguments of the kernel."""
+        return tuple(index_value(self.index, value) for value in values)
+
+    def plan(self, kernel: str, kinds: tuple[Any, ...], most: int, in_planes: Iterable[Any]) -> Plan:
+        """The instance of ``kernel_planar`` or ``kernel_tiled`` that fits the logits.
+
+        `kinds` are its template arguments before the index. In registers up to `most` neighbours of each plane lie
+        together, where the arrays `in_planes` are aligned for it.
+        """
+
+        def expression(*held: Any) -> str:
+            words = (scalar_type(self.x), *held, *kinds, self.index)
+            return f"fc::{kernel}_{'tiled' if self.tiled else 'planar'}<{', '.join(map(str, words))}>"
+
+        if self.tiled:
+            held = tile(self.n, self.x.itemsize, self.last)
+            blocks = -(-self.pixels // held.threads)
+            return Plan(expression(held.instance), held.sizes, blocks, held.threads, held.shared)
+
+        def instance(pixels: int) -> str:
+            return expression(self.n, pixels)
+
+        each = self.engine.pixels_each(self.x, self.name, instance, most, self.count, in_planes)
+        return Plan(instance(each), (), -(-self.pixels // (each * THREADS)), THREADS, 0)
+
+    def launch(self, plan: Plan, *args: Any) -> None:
+        """Run the planned instance."""
+        args = (pointer(self.x), *plan.sizes, *args)
+        self.engine.launch(self.x, self.name, plan.expression, plan.blocks, plan.threads, args, plan.shared)

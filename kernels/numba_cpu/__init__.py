@@ -1,0 +1,1 @@
+"""The CPU: Numba kernels on explicit vectors, cut over a pool of threads."""

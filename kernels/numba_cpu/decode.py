@@ -2,17 +2,25 @@
 
 Channels-last logits are transposed into a tile that stays in the L1 cache. Rungs, 32 float32 bins, one thread of a Xeon
 with AVX-512 (its memory would allow 118 MP/s): tiles with planes a power of two apart fight for a few cache sets,
-43 MP/s -> padded planes, 55 -> the next tile is fetched while this one is summed, 70. Planar: see `_numba_softmax`.
+43 MP/s -> padded planes, 55 -> the next tile is fetched while this one is summed, 70. Planar: see `softmax`.
 """
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from fastcolor.reference.constants import LUMA, U_SCALE, V_SCALE
 
+from ..common import face
+from ..common.host import NO_BYTES, NO_FLOATS, Array, as_bits, levels, padded, plain, unpad, without
+from ..common.layout import planes
+from ..common.scale import log2_scale
 from .jit import jit
 from .simd import LANES, fma, greater, lesser, load, splat, store, store_rgb, to_int
 from .softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums, transpose_block
+from .threads import run_blocks
 
 BLOCK = 1024  # pixels: the sums stay in the L1 cache
 TILE = 256  # pixels of channels-last logits that are transposed at a time
@@ -69,7 +77,7 @@ def write_block(image, start, count, size, sums, luma, luma_unit, rgb, planar, c
 @jit
 def decode_planar(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted):
     """Blocks [first, last) of logits (images, n, count), flattened, count >= 16; `planar` is about the RGB."""
-    sums = np.empty((ROWS, BLOCK), np.float32)
+    sums, color = np.empty((ROWS, BLOCK), np.float32), wanted[0] or wanted[1]
     blocks = (count + BLOCK - 1) // BLOCK
     for block in range(first, last):
         image = block // blocks
@@ -77,48 +85,90 @@ def decode_planar(first, last, x, n, count, scale, colors, luma, luma_unit, rgb,
         size = (min(BLOCK, count - start) + LANES - 1) // LANES * LANES
         base = image * n * count
         # Inside the block, pixel i is at min(i, rest): the last vector overlaps the one before.
-        block_sums(
-            x,
-            base + start,
-            count,
-            count - start,
-            size,
-            n,
-            scale,
-            colors,
-            wanted[0] or wanted[1],
-            wanted[2],
-            x,
-            -1,
-            0,
-            sums,
-        )
+        block_sums(x, base + start, count, count - start, size, n, scale, colors, color, wanted[2], x, -1, 0, sums)
         write_block(image, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted)
 
 
 @jit
 def decode_last(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted):
     """Tiles [first, last) of channels-last logits (count, n), flattened, count >= 16."""
-    sums = np.empty((ROWS, TILE), np.float32)
+    sums, color = np.empty((ROWS, TILE), np.float32), wanted[0] or wanted[1]
     tile = np.empty(n * TILE_STRIDE, np.float32)
     for block in range(first, last):
         start = block * TILE
         size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
         transpose_block(x, start, count, size, n, TILE_STRIDE, tile)
-        block_sums(
-            tile,
-            0,
-            TILE_STRIDE,
-            size,
-            size,
-            n,
-            scale,
-            colors,
-            wanted[0] or wanted[1],
-            wanted[2],
-            x,
-            (start + size) * n,
-            size,
-            sums,
-        )
+        source = x, (start + size) * n, size
+        block_sums(tile, 0, TILE_STRIDE, size, size, n, scale, colors, color, wanted[2], *source, sums)
         write_block(0, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted)
+
+
+# --- host -------------------------------------------------------------------------------------------------------------
+
+
+@face.annealed_mean
+def annealed_mean(logits: Array, bins: Any, temperature: float, axis: int, out: Array) -> None:
+    run = _Run(logits, axis)
+    chroma = np.empty(2 * run.count, out.dtype) if run.transposed else out.reshape(-1)
+    run(bins, temperature, chroma=chroma)
+    if run.transposed:
+        chroma = chroma.reshape(2, -1)[:, : run.pixels]
+        out[...] = np.moveaxis(chroma.reshape(2, *without(logits.shape, axis)), 0, axis)
+
+
+@face.confidence
+def confidence(logits: Array, axis: int, top: Array, ratio: Array) -> None:
+    _Run(logits, axis)(None, 1.0, top=top, ratio=ratio)
+
+
+@face.decode
+def decode(
+    logits: Array, luma: Array, bins: Any, temperature: float, axis: int, channel: int, rgb: Array, *maps: Array
+) -> None:
+    run, last, pixels = _Run(logits, axis), channel == logits.ndim - 1, without(logits.shape, axis)
+    planar = not last and not run.transposed and math.prod(pixels[:channel]) == run.images
+    target = rgb if planar or last else np.empty((*pixels, 3), np.uint8)
+    top, ratio = maps or (None, None)
+    run(bins, temperature, luma=luma, rgb=target, planar=planar, top=top, ratio=ratio)
+    if target is not rgb:
+        rgb[...] = np.moveaxis(target, -1, channel)
+
+
+class _Run:
+    """One pass over logits: their layout, then what is wanted of them, each into its own contiguous array.
+
+    Images of fewer than 16 pixels are padded, since a kernel works on whole vectors.
+    """
+
+    def __init__(self, logits: Array, axis: int) -> None:
+        view, _ = planes(logits, axis)
+        self.images, self.n, self.count = view.shape
+        self.pixels = self.images * self.count
+        if self.count < LANES and self.count > 1:
+            view = np.ascontiguousarray(np.moveaxis(view, 1, -1)).reshape(self.pixels, self.n, 1)
+        self.transposed = view.shape[2] < LANES
+        if self.transposed:
+            self.images, self.count = 1, max(self.pixels, LANES)
+        self.flat = padded(plain(as_bits(view)), self.images * self.n * self.count)
+
+    def __call__(
+        self, bins: Any, temperature: float, *, luma: Any = None, planar: bool = False, chroma: Any = None, **given: Any
+    ) -> None:
+        """`given` are rgb, top and ratio."""
+        colors = np.zeros((self.n, 2), np.float32) if bins is None else np.asarray(bins.colors, np.float32)
+        level, unit = (NO_FLOATS, np.float32(1)) if luma is None else levels(luma)
+        given = {name: array for name, array in given.items() if array is not None}
+        full = {name: padded(array, self.count * (3 if name == "rgb" else 1)) for name, array in given.items()}
+        block = TILE if self.transposed else BLOCK
+        run_blocks(
+            decode_last if self.transposed else decode_planar,
+            self.images * -(-self.count // block),
+            self.pixels,
+            *(self.flat, self.n, self.count, log2_scale(temperature), plain(colors)),
+            *(level if luma is None else padded(level, self.count), unit),
+            *(full.get("rgb", NO_BYTES), planar, NO_FLOATS if chroma is None else as_bits(chroma)),
+            *(full.get("top", NO_FLOATS), full.get("ratio", NO_FLOATS)),
+            ("rgb" in given, chroma is not None, "top" in given),
+        )
+        for name, array in given.items():
+            unpad(array, full[name])

@@ -12,20 +12,26 @@ from __future__ import annotations
 import math
 import platform
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from fastcolor.reference.constants import (
     LUMA,
     U_COEFFICIENTS,
     U_MAX,
+    U_NUMERATOR_MAX,
     U_SCALE,
     V_COEFFICIENTS,
     V_MAX,
+    V_NUMERATOR_MAX,
     V_SCALE,
 )
 
+from ..common import face
+from ..common.host import Array, padded, plain, unpad
 from .jit import jit
 from .simd import LANES, bits, fma, gather, load, load_rgb, prefetch, splat, splat_int, store, target_has, where_greater
+from .threads import run_blocks
 
 BLOCK = 4096  # pixels that one step of a thread's range takes
 AHEAD = 1024  # pixels from the one computed to the one fetched
@@ -140,3 +146,55 @@ def encode_float(first, last, rgb, cells, table, by_label, luma, labels, weights
         luma[pixel] = y
         labels[pixel] = label
         weights[pixel] = by_label[label]
+
+
+# --- host -------------------------------------------------------------------------------------------------------------
+
+
+@face.encode
+def encode(rgb: Array, bins: Any, lam: float, axis: int, *out: Array) -> None:
+    by_label = np.asarray(bins.weights(lam), np.float32)
+    if rgb.dtype != np.uint8:
+        rows = pixel_rows(rgb, axis)
+        results = (array.reshape(-1) for array in out)
+        run_blocks(encode_float, len(rows), len(rows), rows, bins.cells, plain(bins.table), by_label, *results)
+        return
+    pixels, images, count, planar = rgb_planes(rgb, axis)
+    full = [padded(array, count) for array in out]
+    shift = int(bins.cells).bit_length()
+    tables = _cell_tables(bins.table, by_label, shift)
+    blocks = images * -(-count // BLOCK)
+    places = count, planar, scales(bins.cells), bins.cells, shift
+    run_blocks(encode_uint8, blocks, images * count, pixels, *places, *tables, *full)
+    for pair in zip(out, full, strict=True):
+        unpad(*pair)
+
+
+def pixel_rows(rgb: Array, axis: int) -> Array:
+    """RGB as (pixels, 3)."""
+    return plain(np.moveaxis(rgb, axis, -1)).reshape(-1, 3)
+
+
+def rgb_planes(rgb: Array, axis: int) -> tuple[Array, int, int, bool]:
+    """uint8 RGB, flattened: (images, pixels, 3), or (images, 3, pixels) if planar; padded to 16 pixels."""
+    images, count = math.prod(rgb.shape[:axis]), math.prod(rgb.shape[axis + 1 :])
+    if rgb.flags.c_contiguous and count >= LANES:
+        return plain(rgb).reshape(-1), images, count, True
+    pixels = plain(np.moveaxis(rgb, axis, -1))
+    count = max(pixels.size // 3, LANES)
+    return padded(pixels, 3 * count), 1, count, False
+
+
+def scales(cells: int) -> Any:
+    """:func:`cell_scale` of U and of V, each with its largest numerator."""
+    return tuple((*cell_scale(cells, top), top) for top in (U_NUMERATOR_MAX, V_NUMERATOR_MAX))
+
+
+def _cell_tables(table: Array, by_label: Array, shift: int) -> tuple[Array, Array]:
+    """Label and weight by cell, rows of 2^shift: index K, which only the top edge reaches, repeats K - 1."""
+    cells = len(table)
+    labels = np.zeros((cells + 1, 1 << shift), np.int32)
+    labels[:cells, :cells] = table
+    labels[cells] = labels[cells - 1]
+    labels[:, cells] = labels[:, cells - 1]
+    return labels.reshape(-1), by_label[labels].reshape(-1)

@@ -1,56 +1,112 @@
-"""The gradient of the annealed mean on the CPU: layout and threads here, the arithmetic in ``_numba_gradient``."""
+"""The gradient of the annealed mean: one pass over the logits, tile by tile, as for the loss.
+
+Nothing n-wide exists but the gradient: a tile of pixels is read once, turned into its gradient inside the L1 cache, and
+written once.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from fastcolor.reference.constants import DEFAULT_TEMPERATURE
-from numpy.typing import NDArray
 
 from fastcolor import reference
 
-from ..common.host import plain
+from ..common import face
+from ..common.host import Array, as_bits, plain
 from ..common.layout import planes
 from ..common.scale import log2_scale
-from . import gradient_pixels
-from .loss import _bfloat16_bits
-from .loss_pixels import TILE
-from .simd import LANES
+from .jit import jit
+from .loss import TILE, _bfloat16_bits, _from_bfloat16
+from .math import HIGHEST, LOWEST, exp2_scaled
+from .simd import LANES, fma, greater, load, load_one, splat, store
+from .softmax import copy_planes, transpose_block, write_planes, write_transposed
 from .threads import run_blocks
 
-Array = NDArray[Any]
+_INF = np.float32(np.inf)
 
 
-def annealed_mean_gradient(
-    gradient: Array, logits: Array, bins: Any, *, temperature: float = DEFAULT_TEMPERATURE, axis: int = -3, out: Array
-) -> Array:
-    """``d (g . chroma) / d x_b = f_b (c_b - chroma) . g / T`` with ``f = softmax(x / T)``; T > 0.
+@jit(inline=True)
+def _slope_of(palette, b, u, v):
+    """``c_b . g``."""
+    return fma(u, splat(load_one(palette, 2 * b)), v * splat(load_one(palette, 2 * b + 1)))
 
-    Parameters
-    ----------
-    gradient : ndarray, 2 on `axis`
-        g, in the dtype of the logits, float32 for float64.
-    logits : ndarray, n on `axis`
-        float32, float16, uint16 (the bits of bfloat16), or float64, which is rounded to float32.
-    bins : ColorBins
-    temperature, axis : see the annealed mean
-    out : ndarray, shape and dtype of the logits
-        Written and returned; in the memory layout of the logits nothing n-wide is allocated.
+
+@jit
+def tile_gradient(tile, first, count, size, n, slope, base, apart, scale, over, colors):
+    """Turn the logits in `tile` into ``f_b (c_b . g - sum_a f_a c_a . g) / T``; `scale` is log2(e) / T, `over` 1 / T.
+
+    Vector i holds pixels from ``min(first + i, count - 16)`` on; g of pixel p is at ``base + p``
+    and `apart` from there.
     """
-    axis %= logits.ndim
+    flat, palette = tile.reshape(-1), colors.reshape(-1)
+    factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
+    for i in range(0, size, LANES):
+        at = base + min(first + i, count - LANES)
+        u, v = load(slope, at), load(slope, at + apart)
+        top = splat(-_INF)
+        for b in range(n):
+            top = greater(load(flat, b * size + i), top)
+        total, mean = splat(0.0), splat(0.0)
+        for b in range(n):
+            value = load(flat, b * size + i) - top  # NaN for a NaN logit, for inf - inf, and where all are -inf
+            e = exp2_scaled(greater(low, value), factor, low, high)
+            store(flat, b * size + i, e)
+            total = total + e
+            mean = fma(e, _slope_of(palette, b, u, v), mean)
+        mean, share = mean / total, splat(over) / total
+        for b in range(n):
+            at_bin = b * size + i
+            store(flat, at_bin, load(flat, at_bin) * share * (_slope_of(palette, b, u, v) - mean))
+
+
+@jit
+def gradient_planar(first, last, x, n, count, slope, scale, over, colors, gradient):
+    """Tiles [first, last) of logits (images, n, count), flattened, count >= 16; `slope` is (images, 2, count)."""
+    tile = np.zeros((n, TILE), np.float32)
+    flat = tile.reshape(-1)
+    tiles = (count + TILE - 1) // TILE
+    for number in range(first, last):
+        image = number // tiles
+        start = (number - image * tiles) * TILE
+        size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
+        base = image * n * count
+        copy_planes(x, base, start, count, size, n, flat)
+        tile_gradient(tile, start, count, size, n, slope, 2 * image * count, count, scale, over, colors)
+        write_planes(flat, base, start, count, size, n, gradient)
+
+
+@jit
+def gradient_last(first, last, x, n, count, slope, scale, over, colors, gradient):
+    """Tiles [first, last) of channels-last logits (count, n), flattened, both >= 16; `slope` is (2, count)."""
+    tile = np.zeros((n, TILE), np.float32)
+    for number in range(first, last):
+        start = number * TILE
+        size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
+        transpose_block(x, start, count, size, n, size, tile.reshape(-1))
+        tile_gradient(tile, start, count, size, n, slope, 0, count, scale, over, colors)
+        write_transposed(tile.reshape(-1), start, count, size, n, gradient)
+
+
+# --- host -------------------------------------------------------------------------------------------------------------
+
+
+@face.annealed_mean_gradient
+def annealed_mean_gradient(
+    gradient: Array, logits: Array, bins: Any, temperature: float, axis: int, out: Array
+) -> None:
     x = planes(logits, axis)[0]
     images, n, count = x.shape
-    pixels, last = images * count, count == 1
-    if pixels < LANES:
-        return _small(gradient, logits, bins, temperature, axis, out)
+    last = count == 1
+    if images * count < LANES:
+        _small(gradient, logits, bins, temperature, axis, out)
+        return
     target, copied = planes(out, axis)
     if copied or target.shape != x.shape or (n if last else count) < LANES or x.dtype == np.float64:
-        return _through_planes(gradient, logits, bins, temperature, axis, out)
+        _through_planes(gradient, logits, bins, temperature, axis, out)
+        return
     slope = np.moveaxis(gradient, axis, 0) if last else gradient
-    kernel = gradient_pixels.gradient_last if last else gradient_pixels.gradient_planar
-    _run(kernel, x, slope, bins, temperature, target)
-    return out
+    _run(gradient_last if last else gradient_planar, x, slope, bins, temperature, target)
 
 
 def _run(kernel: Any, x: Array, slope: Array, bins: Any, temperature: float, target: Array) -> None:
@@ -58,33 +114,25 @@ def _run(kernel: Any, x: Array, slope: Array, bins: Any, temperature: float, tar
     last = count == 1
     pixels, along = images * count, images if last else count
     tiles = -(-pixels // TILE) if last else images * -(-count // TILE)
-    colors = plain(np.ascontiguousarray(bins.colors, np.float32))
+    colors = plain(np.asarray(bins.colors, np.float32))
     scales = log2_scale(temperature), np.float32(min(1 / temperature, 1e38))
-    flat, slope, result = (_flat(array) for array in (x, np.ascontiguousarray(slope), target))
-    run_blocks(kernel, tiles, pixels, plain(flat), n, along, plain(slope), *scales, colors, result)
+    flat, slope, result = (plain(as_bits(array)).reshape(-1) for array in (x, slope, target))
+    run_blocks(kernel, tiles, pixels, flat, n, along, slope, *scales, colors, result)
 
 
-def _flat(array: Array) -> Array:
-    """float16 as bits, which is how kernels read and write it."""
-    return array.reshape(-1).view(np.int16) if array.dtype == np.float16 else array.reshape(-1)
-
-
-def _through_planes(gradient: Array, logits: Array, bins: Any, temperature: float, axis: int, out: Array) -> Array:
+def _through_planes(gradient: Array, logits: Array, bins: Any, temperature: float, axis: int, out: Array) -> None:
     """By copies whose bins are far apart, for what the kernels do not take as it is."""
     dtype = np.float32 if logits.dtype == np.float64 else logits.dtype
     x, slope = (np.ascontiguousarray(np.moveaxis(array, axis, 0), dtype=dtype) for array in (logits, gradient))
     made = np.empty_like(x)
     shape = (1, len(x), -1)
-    _run(gradient_pixels.gradient_planar, x.reshape(shape), slope, bins, temperature, made.reshape(shape))
+    _run(gradient_planar, x.reshape(shape), slope, bins, temperature, made.reshape(shape))
     out[...] = np.moveaxis(made, 0, axis)
-    return out
 
 
-def _small(gradient: Array, logits: Array, bins: Any, temperature: float, axis: int, out: Array) -> Array:
+def _small(gradient: Array, logits: Array, bins: Any, temperature: float, axis: int, out: Array) -> None:
     """Fewer pixels than a vector has, by the reference."""
-    bits = logits.dtype == np.uint16
-    g, x = ((a.astype(np.uint32) << 16).view(np.float32) if a.dtype == np.uint16 else a for a in (gradient, logits))
+    g, x = (_from_bfloat16(array) for array in (gradient, logits))
     x = np.asarray(x, np.float32)
     result = reference.annealed_mean_gradient(g, x, bins, temperature=temperature, axis=axis)
-    out[...] = _bfloat16_bits(result) if bits else result
-    return out
+    out[...] = _bfloat16_bits(result) if logits.dtype == np.uint16 else result

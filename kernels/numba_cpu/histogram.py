@@ -7,12 +7,18 @@ own stores wherever neighbours share a cell; four copies of the histogram, 1180;
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from fastcolor.reference.constants import U_MAX, V_MAX
 
-from .encode import cell_index, float_cell, float_chroma, numerators
+from fastcolor import reference
+
+from ..common.host import Array
+from .encode import cell_index, float_cell, float_chroma, numerators, pixel_rows, rgb_planes, scales
 from .jit import jit
 from .simd import LANES, load, load_rgb, prefetch, splat_int, store, to_int
+from .threads import run_blocks
 
 BLOCK = 4096
 COPIES = 8  # neighbouring pixels count in different copies: an increment need not wait for the store before it
@@ -111,3 +117,38 @@ def count_float(first, last, rgb, cells):
         _, u, v = float_chroma(red, green, blue)
         counts[float_cell(u, U_MAX, cells), float_cell(v, V_MAX, cells)] += 1
     return counts
+
+
+# --- host -------------------------------------------------------------------------------------------------------------
+
+
+def histogram(rgb: Array, cells: int, *, channel_axis: int = -1) -> Array:
+    """``H[i, j] = number of pixels with (cell_u, cell_v) = (i, j)``, shape (K, K), int64."""
+    if rgb.dtype != np.uint8:
+        rows = pixel_rows(rgb, channel_axis)
+        return sum(run_blocks(count_float, len(rows), len(rows), rows, cells))
+    if rgb.size < 3 * LANES:
+        return reference.histogram(rgb, cells, channel_axis=channel_axis)
+    return _fold_edge(sum(_run(count_uint8, rgb, cells, channel_axis)), cells)
+
+
+def chroma_moments(rgb: Array, cells: int, *, channel_axis: int = -1) -> tuple[Array, Array, Array]:
+    """Counts (K, K), sums (K, K, 2), int64, and squares (2,), float64, of the chroma numerators of a uint8 image."""
+    if rgb.size < 3 * LANES:
+        return reference.chroma_moments(rgb, cells, channel_axis=channel_axis)
+    parts = _run(moments_uint8, rgb, cells, channel_axis)
+    counts, sums, squares = (sum(part) for part in zip(*parts, strict=True))
+    return _fold_edge(counts, cells), _fold_edge(sums, cells), squares
+
+
+def _run(kernel: Any, rgb: Array, cells: int, axis: int) -> list[Any]:
+    pixels, images, count, planar = rgb_planes(rgb, axis % rgb.ndim)
+    blocks = images * -(-count // BLOCK)
+    return run_blocks(kernel, blocks, images * count, pixels, count, planar, scales(cells), cells)
+
+
+def _fold_edge(counts: Any, cells: int) -> Array:
+    """(K + 1, K + 1) to (K, K): the top edge belongs to the last cell."""
+    counts[cells - 1] += counts[cells]
+    counts[:, cells - 1] += counts[:, cells]
+    return counts[:cells, :cells].copy()

@@ -1,7 +1,7 @@
 """One way to compile a kernel: nopython, without the GIL, cached in a folder that works wherever the package lives.
 
 Numba's own cache knows a function by the source file it stands in, so a kernel would go stale when a helper that it
-calls changes in another file. Our folder carries a digest of all kernel sources instead.
+calls changes in another file. Our folder carries a digest of all that kernels are made of instead.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def _increment(x: Any) -> Any:
 
 
 def _digest(folder: Path) -> str:
-    sources = [*sorted(folder.glob("*.py")), Path(constants.__file__)]
+    """Of this backend's sources, and of the constants that its kernels take from elsewhere."""
+    common = folder.parent / "common"
+    sources = [*sorted(folder.glob("*.py")), *sorted(common.glob("*.py")), Path(constants.__file__)]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 

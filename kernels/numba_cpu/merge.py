@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastcolor import reference
+
+from ..common import face
+from ..common.host import Array, levels, plain
 from .decode import write_rgb
 from .jit import jit
 from .simd import LANES, fma, gather, load, outside, prefetch, splat, store, where_nan
+from .threads import run_blocks
 
 AHEAD = 1024  # pixels from the one computed to the one fetched
 _INF = np.float32(np.inf)
@@ -77,3 +82,13 @@ def _stretch(source, left, right, weight, line):
             finite = finite and not outside(splat(-_INF), stretched, splat(_INF))
             store(target, x, stretched)
     return finite
+
+
+@face.merge
+def merge(chroma: Array, luma: Array, rgb: Array) -> None:
+    height, width = luma.shape
+    if width < LANES:
+        rgb[...] = reference.merge(chroma, luma)
+        return
+    source = plain(np.asarray(chroma, np.float32))
+    run_blocks(merge_rows, height, height * width, source, *levels(luma), width, height, rgb.reshape(-1))

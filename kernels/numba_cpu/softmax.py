@@ -215,3 +215,31 @@ def transpose_block(x, first, count, size, n, stride, tile):
         for b in range(n - n % LANES, n):
             for lane in range(LANES):
                 tile[b * stride + i + lane] = load_one(x, (pixel + lane) * n + b)
+
+
+@jit(inline=True)
+def copy_planes(x, base, start, count, size, n, tile):
+    """Copy `size` pixels of planar logits, which lie `count` apart from `base` on, into flat `tile`, `size` apart."""
+    for b in range(n):
+        for i in range(0, size, LANES):
+            store(tile, b * size + i, load(x, base + b * count + min(start + i, count - LANES)))
+
+
+@jit(inline=True)
+def write_planes(tile, base, start, count, size, n, x):
+    """The inverse of :func:`copy_planes`."""
+    for b in range(n):
+        for i in range(0, size, LANES):
+            store(x, base + b * count + min(start + i, count - LANES), load(tile, b * size + i))
+
+
+@jit
+def write_transposed(tile, first, count, size, n, x):
+    """The inverse of :func:`transpose_block`, for n >= 16: the last 16 bins may overlap those before."""
+    for i in range(0, size, LANES):
+        pixel = min(first + i, count - LANES)
+        for part in range(0, n, LANES):
+            bins = min(part, n - LANES)
+            rows = load_transposed(tile, bins * size + i, size)
+            for lane in range(LANES):
+                store(x, (pixel + lane) * n + bins, rows[lane])

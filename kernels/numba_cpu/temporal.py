@@ -16,15 +16,22 @@ leaves is rounded (error at most d e^(-α (w + 1)) / (1 - e^-α): 1.6e-4 instead
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
+from ..common.host import NO_BYTES, NO_FLOATS, Array, as_bits, levels, padded, plain, unpad
+from ..common.layout import planes
 from ..common.recursion import REFRESH
-from ..common.scale import LOG2E
+from ..common.scale import LOG2E, log2_scale
+from ..common.smoother import Smoother
 from .decode import write_block
 from .jit import jit
 from .math import HIGHEST, LOWEST, exp2_scaled, log2
 from .simd import LANES, fma, greater, load, outside, splat, store, to_int, where_greater
 from .softmax import GROUP, ROWS, block_sums, transpose_block
+from .threads import run_blocks
 
 BLOCK = 512
 
@@ -164,3 +171,55 @@ def step(
         advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving, exact)
         block_sums(tile, 0, BLOCK, size, size, n, scale, colors, True, False, x, upcoming, apart, rows)
         write_block(0, start, count, size, rows, luma, luma_unit, rgb, False, chroma, nothing, nothing, wanted)
+
+
+# --- host -------------------------------------------------------------------------------------------------------------
+
+_RINGS = {"float32": np.float32, "float16": np.int16, "uint8": np.uint8}  # float16 as bits
+
+
+class TemporalSmoother(Smoother):
+    """Sums and ring are stored by block, as the kernel wants them."""
+
+    def _advance(self, logits: Array, luma: Any, rgb: Any, chroma: Any) -> None:
+        if self._frame == 0:
+            self._allocate()
+        view, _ = planes(logits, 0)
+        pixels = view.shape[0] * view.shape[2]
+        if pixels < LANES:
+            view = np.ascontiguousarray(np.moveaxis(view, 1, -1)).reshape(pixels, -1, 1)
+        count = max(pixels, LANES)
+        flat = padded(plain(as_bits(view)), len(logits) * count)
+        level, unit = (NO_FLOATS, np.float32(1)) if luma is None else levels(luma)
+        to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * count)
+        to_chroma = NO_FLOATS if chroma is None else np.empty((2, count), np.float32)
+        numbers, colors = self._rules, plain(np.asarray(self.bins.colors, np.float32))
+        rules = np.float32(numbers.decay), np.float32(numbers.leaving), numbers.exact, numbers.refresh
+        run_blocks(
+            step,
+            -(-count // BLOCK),
+            count,
+            *(flat, len(logits), count, view.shape[2] == 1),
+            *(level if luma is None else padded(level, count), unit, to_rgb, to_chroma.reshape(-1), colors),
+            *(log2_scale(self.temperature, 1.0), self._sums, self._past, self._frame, self.window, rules),
+        )
+        if rgb is not None:
+            unpad(rgb, to_rgb)
+        else:
+            chroma[...] = to_chroma[:, :pixels].reshape(chroma.shape)
+
+    def _normalised(self) -> Array:
+        n, count = self._shape[0], math.prod(self._shape[1:])
+        stored = self._sums.reshape(-1, n, BLOCK).transpose(1, 0, 2).reshape(n, -1)
+        result = np.maximum(stored[:, :count], 0)
+        if count > LANES and count % LANES:  # the last vector overlaps the one before it in the image, not in the state
+            tail = count - count % LANES
+            result[:, count - LANES :] = np.maximum(stored[:, tail : tail + LANES], 0)
+        total = result.sum(axis=0)
+        result /= np.where(total > self._rules.least, total, np.float32(np.nan))
+        return result.reshape(self._shape)
+
+    def _allocate(self) -> None:
+        size = -(-max(math.prod(self._shape[1:]), LANES) // BLOCK) * self._shape[0] * BLOCK
+        self._sums = np.zeros(size, np.float32)
+        self._past = np.zeros((self.window + 1) * size, _RINGS[self.ring])

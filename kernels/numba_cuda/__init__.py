@@ -1,0 +1,1 @@
+"""The second GPU backend: short Numba CUDA kernels, for reading and for comparison."""

@@ -4,14 +4,23 @@ thread reduces the column of its pixel. The logits are read once.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numba import cuda, types
 
-from .math import annealed_mean, channel_zero, confidence, store_rgb
-from .tile import tile_functions
+from ..common import face
+from ..common.cuda_tables import on_device as there
+from ..common.device_arrays import cast, contiguous, dtype_name, empty, is_double
+from ..common.host import without
+from ..common.layout import planes
+from ..common.scale import log2_scale
+from .device import launch, on_device
+from .math import channel_zero, color_of, store_rgb, sureness_of
+from .tile import threads_for, tile_bytes, tile_functions
 
 
 @lru_cache(maxsize=2)
@@ -30,7 +39,7 @@ def kernels(bfloat16: bool) -> SimpleNamespace:
         fill(tile, x, n, post, first, pixels - first, thread, threads)
         cuda.syncthreads()
         if first + thread < pixels:
-            u, v = annealed_mean(tile, thread, threads + 1, n, inverse_t, colors)
+            u, v = color_of(tile, thread, threads + 1, n, inverse_t, colors)
             at = channel_zero(first + thread, 2, chroma_post)
             chroma[at] = narrow(u)
             chroma[at + chroma_post] = narrow(v)
@@ -44,11 +53,11 @@ def kernels(bfloat16: bool) -> SimpleNamespace:
         cuda.syncthreads()
         pixel = first + thread
         if pixel < pixels:
-            u, v = annealed_mean(tile, thread, threads + 1, n, inverse_t, colors)
+            u, v = color_of(tile, thread, threads + 1, n, inverse_t, colors)
             level = np.float32(luma[pixel]) * luma_unit
             store_rgb(rgb, channel_zero(pixel, 3, rgb_post), rgb_post, level, u, v)
             if top.size > 0:  # confidence is wanted, too
-                top[pixel], ratio[pixel] = confidence(tile, thread, threads + 1, n)
+                top[pixel], ratio[pixel] = sureness_of(tile, thread, threads + 1, n)
 
     @cuda.jit
     def top(x, n, post, pixels, top, ratio):
@@ -58,6 +67,62 @@ def kernels(bfloat16: bool) -> SimpleNamespace:
         fill(tile, x, n, post, first, pixels - first, thread, threads)
         cuda.syncthreads()
         if first + thread < pixels:
-            top[first + thread], ratio[first + thread] = confidence(tile, thread, threads + 1, n)
+            top[first + thread], ratio[first + thread] = sureness_of(tile, thread, threads + 1, n)
 
     return SimpleNamespace(annealed=annealed, decode=decode, top=top)
+
+
+@face.annealed_mean
+def annealed_mean(logits: Any, bins: Any, temperature: float, axis: int, chroma: Any) -> None:
+    with on_device(logits) as stream:
+        run, between = Run(logits, axis, stream), math.prod(logits.shape[axis + 1 :])
+        run(run.kernels.annealed, inverse(temperature), colors(bins, logits), chroma, between)
+
+
+@face.confidence
+def confidence(logits: Any, axis: int, top: Any, ratio: Any) -> None:
+    with on_device(logits) as stream:
+        run = Run(logits, axis, stream)
+        run(run.kernels.top, top, ratio)
+
+
+@face.decode
+def decode(
+    logits: Any, luma: Any, bins: Any, temperature: float, axis: int, channel: int, rgb: Any, *maps: Any
+) -> None:
+    between = math.prod(without(logits.shape, axis)[channel:])
+    with on_device(logits) as stream:
+        run = Run(logits, axis, stream)
+        top, ratio = maps or [empty(logits, (0,), "float32")] * 2
+        by_bin = colors(bins, logits)
+        run(run.kernels.decode, inverse(temperature), by_bin, *levels(luma), rgb, between, top, ratio)
+
+
+class Run:
+    """Logits as the kernels want them, contiguous (pre, n, post), and a launch with a tile for each block of pixels."""
+
+    def __init__(self, logits: Any, axis: int, stream: Any) -> None:
+        self.view, _ = planes(cast(logits, "float32") if is_double(logits) else logits, axis)
+        self.bfloat16 = dtype_name(self.view) in ("bfloat16", "uint16")
+        self.kernels, self._stream = kernels(self.bfloat16), stream
+
+    def __call__(self, kernel: Any, *args: Any) -> None:
+        images, n, post = self.view.shape
+        pixels = images * post
+        launch(kernel, self._stream, pixels, (self.view, n, post, pixels, *args), threads_for(n), tile_bytes(n))
+
+
+def levels(luma: Any) -> tuple[Any, np.float32]:
+    """Contiguous luma, uint8 or float32, and what turns it into levels 0..255."""
+    if dtype_name(luma) == "uint8":
+        return contiguous(luma), np.float32(1)
+    return contiguous(cast(luma, "float32")), np.float32(255)
+
+
+def colors(bins: Any, like: Any) -> Any:
+    return there(np.asarray(bins.colors, np.float32), like)
+
+
+def inverse(temperature: float) -> np.float32:
+    """1 / T, inf for the mode."""
+    return log2_scale(temperature, 1.0)

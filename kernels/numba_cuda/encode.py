@@ -5,6 +5,8 @@ float64 is slow on most GPUs, but twenty operations a pixel still cost less than
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from fastcolor.reference.constants import (
     LUMA,
@@ -19,6 +21,11 @@ from fastcolor.reference.constants import (
 )
 from numba import cuda
 
+from ..common import face
+from ..common.cuda_tables import on_device as there
+from ..common.device_arrays import dtype_name
+from ..common.layout import planes
+from .device import launch, on_device
 from .math import channel_zero
 
 _U_R, _U_G, _U_B = U_COEFFICIENTS
@@ -75,3 +82,13 @@ def encode_float(rgb, post, pixels, cells, table, by_label, luma, labels, weight
         luma[pixel] = y
         labels[pixel] = label
         weights[pixel] = by_label[label]
+
+
+@face.encode
+def encode(rgb: Any, bins: Any, lam: float, axis: int, *results: Any) -> None:
+    with on_device(rgb) as stream:
+        view, _ = planes(rgb, axis)
+        post, pixels = view.shape[2], view.shape[0] * view.shape[2]
+        table, by_label = there(bins.table, rgb), there(bins.weights(lam).astype(np.float32), rgb)
+        kernel = encode_uint8 if dtype_name(rgb) == "uint8" else encode_float
+        launch(kernel, stream, pixels, (view, post, pixels, bins.cells, table, by_label, *results))

@@ -73,7 +73,7 @@ def peak(tile, at, stride, n):
 
 
 @cuda.jit(device=True)
-def annealed_mean(tile, at, stride, n, inverse_t, colors):
+def color_of(tile, at, stride, n, inverse_t, colors):
     """``sum_b softmax(x / T)_b c_b`` of the row; the mode's color if `inverse_t` is infinite.
 
     NaN if a logit is NaN or +inf or all are -inf: then the difference to the largest is NaN.
@@ -92,7 +92,7 @@ def annealed_mean(tile, at, stride, n, inverse_t, colors):
 
 @cuda.jit(device=True)
 def mode(tile, at, stride, n, top, colors):
-    """The color of the largest logit, ties to the lowest bin; NaN as in :func:`annealed_mean`."""
+    """The color of the largest logit, ties to the lowest bin; NaN as in :func:`color_of`."""
     best = n
     for b in range(n):
         below = tile[at + b * stride] - top
@@ -104,8 +104,8 @@ def mode(tile, at, stride, n, top, colors):
 
 
 @cuda.jit(device=True)
-def confidence(tile, at, stride, n):
-    """``max_b softmax(x)_b`` and its ratio to the second, at T = 1; NaN as in :func:`annealed_mean`."""
+def sureness_of(tile, at, stride, n):
+    """``max_b softmax(x)_b`` and its ratio to the second, at T = 1; NaN as in :func:`color_of`."""
     first, second = -INF, -INF
     for b in range(n):
         value = tile[at + b * stride]

@@ -1,19 +1,24 @@
 """Temporal smoothing and decoding of a frame as Numba CUDA kernels, a thread for each pixel.
 
 Sums (n, pixels) and ring (window + 1, n, pixels) lie planar, so that neighbouring threads meet neighbouring addresses.
-How rounding errors live on, and why a ring of few bits has two ways to be read, stands in ``_numba_temporal``.
+How rounding errors live on, and why a ring of few bits has two ways to be read, stands in ``numba_cpu/temporal.py``.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numba import cuda, types
 
+from ..common.device_arrays import empty, zeros
 from ..common.recursion import REFRESH
-from .math import INF, NAN, ZERO, annealed_mean, channel_zero, exp, log, peak, store_rgb
+from ..common.smoother import Smoother
+from .decode import Run, colors, inverse, levels
+from .device import launch, on_device
+from .math import INF, NAN, ZERO, channel_zero, color_of, exp, log, peak, store_rgb
 from .tile import tile_functions
 
 
@@ -39,7 +44,7 @@ def step_kernel(bfloat16: bool) -> Any:
                 sum_past(sums, ring, coding, pixel, pixels, n, frame, window, decay)
             total = softmax_sum(tile, thread, stride, n)
             advance(tile, thread, stride, n, total, sums, ring, coding, pixel, pixels, frame, window, numbers)
-            u, v = annealed_mean(tile, thread, stride, n, inverse_t, colors)
+            u, v = color_of(tile, thread, stride, n, inverse_t, colors)
             if chroma.size > 0:
                 chroma[pixel], chroma[pixel + pixels] = u, v
             else:
@@ -118,3 +123,32 @@ def normalise(sums, n, pixels, least, probabilities):
 def positive(x):
     """Rounding can leave a sum that should be 0 below it."""
     return x if x > ZERO else ZERO
+
+
+class TemporalSmoother(Smoother):
+    """The state as sums and ring of the caller's library."""
+
+    def _advance(self, logits: Any, luma: Any, rgb: Any, chroma: Any) -> None:
+        with on_device(logits) as stream:
+            if self._frame == 0:
+                self._sums = zeros(logits, self._shape, "float32")
+                self._past = zeros(logits, (self.window + 1, *self._shape), self.ring)
+            run, rules = Run(logits, 0, stream), self._rules
+            no_floats, no_bytes = empty(logits, (0,), "float32"), empty(logits, (0,), "uint8")
+            level, unit = (no_bytes, np.float32(1)) if luma is None else levels(luma)
+            numbers = np.float32(rules.decay), np.float32(rules.leaving), rules.exact, rules.refresh
+            # p is stored as p * scale + offset, which a uint8 ring truncates, and read as stored * unit.
+            coding = (255.0, 0.5, 1 / 255) if self.ring == "uint8" else (1.0, 0.0, 1.0)
+            run(
+                step_kernel(run.bfloat16),
+                *(level, unit, no_bytes if rgb is None else rgb),
+                *(no_floats if chroma is None else chroma, colors(self.bins, logits), inverse(self.temperature)),
+                *(self._sums, self._past, tuple(map(np.float32, coding)), self._frame, self.window, numbers),
+            )
+
+    def _normalised(self) -> Any:
+        n, pixels = self._shape[0], math.prod(self._shape[1:])
+        with on_device(self._sums) as stream:
+            out = empty(self._sums, self._shape, "float32")
+            launch(normalise, stream, pixels, (self._sums, n, pixels, np.float32(self._rules.least), out))
+        return out

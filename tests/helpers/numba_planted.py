@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import strategies as make
 import torch
-from fastcolor.kernels.numba_cuda import decode as numba_cuda_decode
-from fastcolor.kernels.numba_cuda import device, math, ops, temporal, tile
+from fastcolor.kernels.common import smoother
+from fastcolor.kernels.numba_cuda import decode
+from fastcolor.kernels.numba_cuda import device, encode, math, ops, temporal, tile
 
 import fastcolor
 
@@ -126,22 +127,22 @@ def forgets_an_age(sum_past: Any, sums: Any, ring: Any, coding: Any, pixel: Any,
 
 
 FAULTS = {
-    "bins in the wrong order": (replaced(ops, "there", reversed_colors), check_decode),
+    "bins in the wrong order": (replaced(decode, "there", reversed_colors), check_decode),
     "no maximum subtracted": (replaced(math, "peak", lambda f, *args: np.float32(0)), check_decode),
     "second best is the best": (
-        replaced(numba_cuda_decode, "confidence", lambda f, *args: (f(*args)[0], np.float32(1))),
+        replaced(decode, "sureness_of", lambda f, *args: (f(*args)[0], np.float32(1))),
         check_decode,
     ),
     "pixels shifted by one": (
         replaced(
-            numba_cuda_decode, "channel_zero", lambda f, pixel, channels, post: f((pixel + 1) % 33, channels, post)
+            decode, "channel_zero", lambda f, pixel, channels, post: f((pixel + 1) % 33, channels, post)
         ),
         check_decode,
     ),
-    "last pixel missing": (replaced(ops, "launch", fewer_pixels), check_decode),
-    "last block of encode missing": (replaced(ops, "launch", fewer_pixels), check_encode),
-    "labels off by one": (replaced(ops, "there", other_table), check_encode),
-    "frames never leave the window": (replaced(ops, "recursion", stays_for_ever), check_smoother),
+    "last pixel missing": (replaced(decode, "launch", fewer_pixels), check_decode),
+    "last block of encode missing": (replaced(encode, "launch", fewer_pixels), check_encode),
+    "labels off by one": (replaced(encode, "there", other_table), check_encode),
+    "frames never leave the window": (replaced(smoother, "recursion", stays_for_ever), check_smoother),
     "a frame lost in the sum anew": (
         replaced(temporal, "sum_past", forgets_an_age),
         check_refreshed_smoother,
@@ -159,10 +160,10 @@ def test_a_planted_fault_does_not_pass(name: str, monkeypatch: pytest.MonkeyPatc
 
 def test_truncated_bfloat16_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tile, "_to_bfloat16", lambda x: np.float32(x).view(np.uint32) >> 16)
-    numba_cuda_decode.kernels.cache_clear()
+    decode.kernels.cache_clear()
     with pytest.raises(AssertionError):
         check_chroma("bfloat16")
-    numba_cuda_decode.kernels.cache_clear()
+    decode.kernels.cache_clear()
 
 
 def test_the_real_backend_is_not_simulated() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numba.cuda.dispatcher
 import numpy as np
 import strategies as make
-from fastcolor.kernels.numba_cuda import ops
+from fastcolor.kernels.numba_cuda import decode, encode, ops, temporal
 from numba import cuda, typeof
 from numba.cuda.cudadrv import nvvm
 
@@ -38,7 +38,8 @@ def remember(kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], *rest
 
 
 def call_everything() -> None:
-    ops.launch, ops.on_device = remember, lambda like: nullcontext()
+    for module in (decode, encode, temporal):
+        module.launch, module.on_device = remember, lambda like: nullcontext()
     bins = make.make_bins(np.random.default_rng(0), 32, 17)
     lumas = [np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32)]
     for dtype in FLOATS:

@@ -1,0 +1,80 @@
+"""What temporal smoothing is in every backend: its numbers, frames that are counted, results that are filled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
+
+from .device_arrays import contiguous_like, deliver, empty
+from .recursion import recursion
+
+
+class Smoother:
+    """``rgb_t = decode(log p̂_t)`` with ``p̂_t = sum_{i=0..window} softmax(x_{t-i}) exp(-α i)``, by recursion.
+
+    A pixel whose logits are invalid (NaN, +inf, or -inf in every bin) is black in that frame and counts as probability
+    zero in every bin for the frames that follow. A backend adds `_advance` and `_normalised`.
+
+    Parameters
+    ----------
+    bins : ColorBins
+    alpha, window, temperature : see the public class
+    ring : {"float32", "float16", "uint8"}
+        Storage of past probabilities.
+    """
+
+    def __init__(
+        self,
+        bins: Any,
+        *,
+        alpha: float = DEFAULT_ALPHA,
+        window: int = DEFAULT_WINDOW,
+        temperature: float = DEFAULT_TEMPERATURE,
+        ring: str = "float32",
+    ) -> None:
+        self.bins, self.window, self.temperature, self.ring = bins, window, temperature, ring
+        self._rules = recursion(alpha, window, ring)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all past frames."""
+        self._frame = 0
+        self._shape: tuple[int, ...] = ()
+        self._sums: Any = None
+        self._past: Any = None
+
+    def step(self, logits: Any, luma: Any, *, out: Any = None) -> Any:
+        """Add the logits (n, H, W) of a frame and decode it with luma (H, W): RGB (H, W, 3), uint8."""
+        out = empty(logits, (*luma.shape, 3), "uint8") if out is None else out
+        rgb = contiguous_like(out)
+        self._add(logits, luma, rgb, None)
+        return deliver(out, rgb)
+
+    def chroma(self, logits: Any, *, out: Any = None) -> Any:
+        """Add the logits (n, H, W) of a frame: the chroma (2, H, W) of its annealed mean, float32."""
+        out = empty(logits, (2, *logits.shape[1:]), "float32") if out is None else out
+        chroma = contiguous_like(out)
+        self._add(logits, None, None, chroma)
+        return deliver(out, chroma)
+
+    @property
+    def probabilities(self) -> Any:
+        """``p̂ / sum_b p̂``, shape (n, H, W), float32; NaN where no frame had a valid pixel."""
+        if self._frame == 0:
+            raise RuntimeError("probabilities: expected at least one step() before; no frame has been seen")
+        return self._normalised()
+
+    def _add(self, *frame: Any) -> None:
+        if self._frame == 0:
+            self._shape = tuple(frame[0].shape)
+        self._advance(*frame)
+        self._frame += 1
+
+    def _advance(self, logits: Any, luma: Any, rgb: Any, chroma: Any) -> None:
+        """One frame forward, into `rgb` or `chroma`. Frame 0 makes the state; one that fails leaves it as it was."""
+        raise NotImplementedError
+
+    def _normalised(self) -> Any:
+        """The sums over their own sum."""
+        raise NotImplementedError
