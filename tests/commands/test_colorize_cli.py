@@ -287,7 +287,7 @@ def test_plan_of_an_unwritable_folder(photos: Path, monkeypatch: pytest.MonkeyPa
 INTERRUPTED = """
 import os, signal, sys
 from PIL import Image
-from fastcolor import cli
+from fastcolor.commands import main as cli
 save, calls = Image.Image.save, []
 def stop(self, path, **options):
     save(self, path, **options)

@@ -383,7 +383,7 @@ def test_full_disk(clip, model, tmp_path):
     """A limit on file sizes is the nearest thing to a full disk that needs no rights."""
     code = f"""
         import resource, sys
-        from fastcolor import cli
+        from fastcolor.commands import main as cli
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         sys.exit(cli.main(["video", {str(clip)!r}, "-o", "out.mkv", "--model", {model!r}]))
     """

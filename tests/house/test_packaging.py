@@ -75,7 +75,7 @@ def test_the_wheel_is_pure_python(wheel: Path) -> None:
 
 
 def test_the_wheel_holds_what_it_must(names: list[str]) -> None:
-    expected = {"fastcolor/py.typed", "fastcolor/cli.py", "fastcolor/data/bins-landscapes.npz"}
+    expected = {"fastcolor/py.typed", "fastcolor/commands/main.py", "fastcolor/data/bins-landscapes.npz"}
     for folder, package in (
         ("fastcolor", "fastcolor"),
         ("reference", "fastcolor/reference"),

@@ -163,7 +163,7 @@ def test_bad_calls(name: str) -> None:
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.delitem(sys.modules, "fastcolor.network.unet")
-    monkeypatch.delattr(fastcolor, "unet")
+    monkeypatch.delattr(fastcolor.network, "unet")
     with pytest.raises(MissingExtraError, match=rf"needs {missing}, .*pip install 'fastcolor\[torch\]'"):
         fastcolor.colorize(GRAY)
 

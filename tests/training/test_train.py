@@ -194,9 +194,9 @@ import json, sys, torch
 from pathlib import Path
 from dataclasses import replace
 from fastcolor.bins import ColorBins
-from fastcolor.train import train
-from fastcolor.trainer import TrainConfig, Trainer
-from fastcolor.unet import UNetConfig
+from fastcolor.training.train import train
+from fastcolor.training.trainer import TrainConfig, Trainer
+from fastcolor.network.unet import UNetConfig
 torch.set_num_threads(1)
 losses, step = [], Trainer.train_step
 def noted(self, sample):
