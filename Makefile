@@ -1,5 +1,6 @@
 # make demo       colorize the bundled photographs and write demo.png
-# make test       all tests; with g++ those of the CUDA kernels on the CPU too (FASTCOLOR_REQUIRE_TOOLS=1: fails without)
+# make test       all tests, on all cores (WORKERS=1: on one); with g++ those of the CUDA kernels on the CPU too
+#                 (FASTCOLOR_REQUIRE_TOOLS=1: fails without)
 # make test-gpu   the same tests with the kernels on a GPU, and those that need one; installs fastcolor and nothing else
 # make check      format, lint, types
 # make rules      the CUDA kernels' machine code and memory traffic, held to their rules without a GPU
@@ -7,6 +8,7 @@
 # make bench-gpu  the benchmark on a GPU
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= auto
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install -c constraints.txt
 
@@ -22,7 +24,7 @@ demo: $(VENV)/.demo
 	$(BIN)/fastcolor demo -o demo.png
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest tests $(PYTEST)
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal --durations=10 $(PYTEST)
 
 test-gpu: GPU_NEEDS := torch cupy numba pytest hypothesis
 test-gpu: gpu-ready
@@ -34,8 +36,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	# mypy does not follow the package-dir mapping of an editable install, so it sees the tree as it is installed.
 	rm -rf build/types && mkdir -p build/types
-	cp -r fastcolor bench build/types && cp -r reference kernels build/types/fastcolor
-	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml fastcolor bench
+	cp -r fastcolor bench tests/helpers/. build/types && cp -r reference kernels build/types/fastcolor
+	rm build/types/test_*.py
+	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml --cache-dir ../mypy .
 
 rules: $(VENV)/.test
 	$(BIN)/python -m bench sass
@@ -72,8 +75,8 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) setuptools wheel
-	$(PIP) -e '.[test,kernel-check]'
+	$(PIP) --no-compile setuptools wheel -e '.[test,kernel-check]'
+	-$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib
 	touch $@ $(VENV)/.demo
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python

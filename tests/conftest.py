@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each; read when these libraries are loaded, so before the imports
+    for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+        os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import once
 import pytest
 import report
 import strategies
@@ -43,7 +49,22 @@ MARKERS = (
     "arrays(names, values_of): further arguments of a test with `backend` and `kind`, from a function of the kind",
 )
 
+# Where single tests or fixtures take long: the first that workers of pytest-xdist begin with (`pytest --durations=30`).
+DEAREST = (
+    "test_sass.py",
+    "test_gpu_page.py",
+    "test_cuda_traffic.py",
+    "test_cuda_sanitizers.py",
+    "test_cuda_arrays.py",
+    "test_numba_cuda.py",
+    "test_bench_cuda.py",
+    "test_bench.py",
+    "test_torch_ops.py",
+    "test_agreement.py",
+)
+
 cuda_host.register()
+once.compile_kernels_once()
 
 
 # --- which backends ---------------------------------------------------------------------------------------------------
@@ -87,9 +108,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     config.stash[_BACKENDS], config.stash[_ABSENT] = tested_backends()
     if path := os.environ.get("FASTCOLOR_TEST_REPORT"):
-        config.pluginmanager.register(
-            report.Report(Path(path), config.stash[_BACKENDS], config.stash[_ABSENT]), "fastcolor-report"
+        plugin: Any = (
+            report.WorkerReport(config.workeroutput)  # type: ignore[attr-defined]
+            if hasattr(config, "workerinput")
+            else report.Report(Path(path), config.stash[_BACKENDS], config.stash[_ABSENT])
         )
+        config.pluginmanager.register(plugin, "fastcolor-report")
 
 
 _BACKENDS = pytest.StashKey[list[str]]()
@@ -172,6 +196,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if without:
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in without]
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: DEAREST.index(item.path.name) if item.path.name in DEAREST else len(DEAREST))
 
 
 def _has_no_row(item: Any) -> bool:

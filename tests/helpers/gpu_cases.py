@@ -152,7 +152,7 @@ def check_decoded(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.
     logits, luma = inputs["logits"], inputs["luma"]
     compare.assert_decoded(results[0], logits, luma, BINS, temperature=TEMPERATURE, axis=axis, arithmetic=arithmetic)
     if results[1:]:
-        compare.assert_confidence_close(*results[1:], logits, axis=axis, arithmetic=arithmetic)
+        compare.assert_confidence_close(results[1], results[2], logits, axis=axis, arithmetic=arithmetic)
 
 
 def _check_film(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
@@ -194,7 +194,7 @@ CASES = (
         "confidence", "confidence", _logits,
         lambda arrays, backend: fastcolor.confidence(arrays["logits"], backend=backend),
         lambda inputs, results, arithmetic: compare.assert_confidence_close(
-            *results, inputs["logits"], arithmetic=arithmetic
+            results[0], results[1], inputs["logits"], arithmetic=arithmetic
         ),
     ),
     Case(

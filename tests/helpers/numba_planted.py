@@ -53,7 +53,7 @@ def check_encode(pixels: int = 300) -> None:
 
 def check_smoother(alpha: float = 0.2) -> None:
     bins = data(9)[0]
-    options = {"alpha": alpha, "window": 2, "temperature": 0.38}
+    options: dict[str, Any] = {"alpha": alpha, "window": 2, "temperature": 0.38}
     smoother, truth = ops.TemporalSmoother(bins, **options), compare.SmoothedTruth(bins, **options)
     for frame in range(6):
         _, logits, luma = data(9, frame)

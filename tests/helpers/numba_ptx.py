@@ -38,7 +38,8 @@ def remember(kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], *rest
 
 
 def call_everything() -> None:
-    for module in (decode, encode, temporal):
+    modules: tuple[Any, ...] = (decode, encode, temporal)
+    for module in modules:
         module.launch, module.on_device = remember, lambda like: nullcontext()
     bins = make.make_bins(np.random.default_rng(0), 32, 17)
     lumas = [np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32)]

@@ -11,17 +11,19 @@ import ctypes
 from typing import Any
 
 import hypothesis
+import numba
 import numpy as np
 import strategies
 from fastcolor.kernels import registry
 from fastcolor.kernels.common import cuda_tables
 from fastcolor.kernels.numba_cuda import device
-from numba import config, cuda
+from numba import cuda
 from numba.cuda.cudadrv.devicearray import FakeCUDAArray
 
 NAME, PIXELS, LOGITS = "numba-cuda-simulator", 64, 6400
 
-if not config.ENABLE_CUDASIM:
+_config: Any = numba.config  # its settings are made at run time, unknown to type checkers
+if not _config.ENABLE_CUDASIM:
     raise RuntimeError("set NUMBA_ENABLE_CUDASIM=1: the simulator cannot be switched on later")
 
 

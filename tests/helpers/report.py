@@ -26,6 +26,17 @@ PACKAGES = (
     "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "hypothesis", "pytest",
 )  # fmt: skip
 SECONDS_BETWEEN_WRITES = 10.0
+DESELECTED = "fastcolor_deselected"
+
+
+class WorkerReport:
+    """In a worker of pytest-xdist: tells the process that writes the report what that does not hear of."""
+
+    def __init__(self, workeroutput: dict[str, Any]) -> None:
+        self.workeroutput = workeroutput
+
+    def pytest_deselected(self, items: list[Any]) -> None:
+        self.workeroutput[DESELECTED] = self.workeroutput.get(DESELECTED, 0) + len(items)
 
 
 class Report:
@@ -44,6 +55,13 @@ class Report:
 
     def pytest_deselected(self, items: list[Any]) -> None:
         self.outcomes["deselected"] += len(items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker of pytest-xdist, each of which has deselected the same, has ended."""
+        self.outcomes["deselected"] = max(
+            self.outcomes["deselected"], getattr(node, "workeroutput", {}).get(DESELECTED, 0)
+        )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.skipped:

@@ -67,7 +67,7 @@ def lay_out(array: Array, layout: str) -> Array:
     if layout == "sliced":
         return _in_larger_buffer(array)
     if layout == "reversed":
-        flip = (*(slice(None, None, -1),) * array.ndim, ...)
+        flip: Any = (*(slice(None, None, -1),) * array.ndim, ...)
         return np.array(array[flip], order="C")[flip]
     if layout == "broadcast":
         axis = array.ndim - 1
@@ -87,7 +87,8 @@ def _in_larger_buffer(array: Array) -> Array:
     """Every second element of a larger buffer whose other elements would be noticed."""
     poison = np.nan if array.dtype.kind == "f" else 199
     buffer = np.full([2 * size + 3 for size in array.shape], poison, array.dtype)
-    view = buffer[(*(slice(1, 1 + 2 * size, 2) for size in array.shape), ...)]  # ... keeps a scalar an array
+    inner: Any = (*(slice(1, 1 + 2 * size, 2) for size in array.shape), ...)  # ... keeps a scalar an array
+    view: Array = buffer[inner]
     view[...] = array
     return view
 
@@ -225,7 +226,7 @@ def bins(draw: st.DrawFn) -> ColorBins:
 
 # --- arrays of any library, on any device -----------------------------------------------------------------------------
 
-KINDS_ON = {"cpu": ("numpy", "torch"), "cuda": ("torch-cuda", "cupy")}
+KINDS_ON: dict[str, tuple[str, ...]] = {"cpu": ("numpy", "torch"), "cuda": ("torch-cuda", "cupy")}
 KINDS = tuple(kind for kinds in KINDS_ON.values() for kind in kinds)
 TORCH_LAYOUTS = ("contiguous", "transposed", "bins_last", "sliced", "broadcast", "offset")
 

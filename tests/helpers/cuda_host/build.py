@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from once import locked
+
 HERE = Path(__file__).parent
 COMPILER = os.environ.get("CXX", "g++")
 SANITIZERS = {
@@ -83,6 +85,13 @@ def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = (
     library = _cache() / f"{key.hexdigest()[:32]}.so"
     if library.exists():
         return library
+    with locked(library):
+        if not library.exists():
+            _build(command, text, libraries, library)
+    return library
+
+
+def _build(command: list[str], text: str, libraries: tuple[str, ...], library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=_cache(), prefix="build-") as folder:
         source, built = Path(folder) / "kernel.cu", Path(folder) / "kernel.so"
         source.write_text(text)
@@ -90,7 +99,6 @@ def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = (
         if done.returncode:
             raise CompileError(_complaints(done.stderr.replace(f"{folder}/", "")))
         os.replace(built, library)
-    return library
 
 
 def variables_of_functions(library: Path, anchor: str) -> list[tuple[int, int]]:

@@ -135,7 +135,7 @@ def encoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         values = rng.integers(0, 256, shape) if dtype == "uint8" else rng.random(shape)
         rgb = placed(values.astype(dtype), offset)
         axis = 0 if planar else -1
-        out = tuple(target((1, pixels), kind, offset) for kind in ("float32", labels, "float32"))
+        out: Any = tuple(target((1, pixels), kind, offset) for kind in ("float32", labels, "float32"))
         cuda_encode.encode(engine, rgb, bins, channel_axis=axis, label_dtype=labels, out=out)
         seen = np.moveaxis(rgb, axis, -1)
         yield Check(partial(compare.assert_encoded, out, seen, bins, DEFAULT_LAM), out, offset)

@@ -88,7 +88,7 @@ class Function:
         library = module._library
         count = ctypes.c_int.in_dll(library, f"fc_host_count_{number}").value
         sizes = ctypes.POINTER(ctypes.c_uint).in_dll(library, f"fc_host_sizes_{number}")
-        self.kinds = ctypes.c_char_p.in_dll(library, f"fc_host_kinds_{number}").value.decode()
+        self.kinds = (ctypes.c_char_p.in_dll(library, f"fc_host_kinds_{number}").value or b"").decode()
         self.sizes = tuple(sizes[index] for index in range(count))
         self.name, self._module = name, module
         # Of all kernels in the library: known where it holds one, as those of the engine do.

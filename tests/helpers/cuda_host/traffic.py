@@ -80,7 +80,7 @@ def record(run: Callable[[], object]) -> Array:
         address = library.fc_host_trace_stop(ctypes.byref(count))
     if not count.value:
         return np.empty(0, _ACCESS)
-    memory = (ctypes.c_char * (count.value * _ACCESS.itemsize)).from_address(address)
+    memory: Any = (ctypes.c_char * (count.value * _ACCESS.itemsize)).from_address(address)
     return np.frombuffer(memory, _ACCESS).copy()
 
 
