@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import runner
+from .cases import MALLOC, Setting
 from .measure import machine
 from .suites.registry import SUITES, of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0, 1 if fastcolor gave a wrong answer or a worker failed, 2 for wrong usage or a missing device."""
+    """Exit status: 0, 1 if fastcolor gave a wrong answer or a suite failed, 2 for wrong usage or a missing device."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["report"]:
         return _report(words[1:])
@@ -22,31 +21,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .sass import cli
 
         return cli.main(words[1:])
+    if words[:1] == ["gpu-day"]:
+        from . import gpu_day
+
+        return gpu_day.main(words[1:])
+    from . import runner  # which imports fastcolor: a bare checkout has none before its gpu-day
+
     parser = _parser()
     args = parser.parse_args(words)
     once = args.quick or args.device != "cpu"
     if args.device != "cpu" and (args.threads or args.malloc or "startup" in args.suites):
         parser.error(f"--device {args.device}: expected no --threads, --malloc or startup, which are for the CPU")
     try:
-        path, right = runner.run(
-            args.suites or of(args.device),
-            threads=args.threads or ([1] if once else [1, 2]),
-            mallocs=args.malloc or (["default"] if once else list(runner.MALLOC)),
-            quick=args.quick,
-            device=args.device,
-            out=args.out,
-            command=_public(words),
-        )
+        settings = [
+            Setting(threads, malloc, args.quick, args.device, args.without, args.budget)
+            for malloc in args.malloc or (["default"] if once else MALLOC)
+            for threads in args.threads or ([1] if once else [1, 2])
+        ]
+        suites = args.suites or of(args.device)
+        path, right = runner.run(suites, settings, args.out, _public(words), args.python or sys.executable)
     except runner.DeviceMissingError as error:
         print(f"bench: error: {error}; nothing was measured or written", file=sys.stderr)
         return 2
-    except subprocess.CalledProcessError as error:
-        print(f"bench: error: a worker failed with status {error.returncode}; nothing was written", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print("bench: interrupted; nothing was written", file=sys.stderr)
+        print("bench: interrupted; what had been measured is written", file=sys.stderr)
         return 130
-    print(f"\nwrote {path}" + ("" if right else "; fastcolor gave a WRONG answer"))
+    print(f"\nwrote {path}" + ("" if right else "; fastcolor gave a WRONG answer, or a worker failed: see above"))
     return 0 if right else 1
 
 
@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Every operation against its peers, checked against fastcolor.reference before it is timed.",
-        epilog=f"suites:\n{suites}\n\n`python -m bench report` writes bench/report and the table of the README.",
+        epilog=f"suites:\n{suites}\n\n`python -m bench report` writes bench/report and the table of the README; "
+        "`sass` checks machine code, `gpu-day` is for the first minutes on a GPU: both have --help.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("suites", nargs="*", metavar="suite", type=_choice("suite", list(SUITES)), help="default: all")
@@ -63,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_integers, metavar="1,2", help="default: 1,2; quick: 1")
     parser.add_argument("--malloc", type=_mallocs, metavar="default,tuned", help="default: both; quick: default")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
+    parser.add_argument("--without", default="", metavar="PATTERN", help="leave out candidates whose name contains it")
+    parser.add_argument("--budget", type=float, default=0.0, metavar="SECONDS", help="begin no case after that")
+    parser.add_argument(
+        "--python", help="of another environment, whose fastcolor is measured (FASTCOLOR_COMMIT names it)"
+    )
     parser.add_argument("--out", type=Path, help="default: bench/results/<suites>--<machine>--<device>.json")
     return parser
 
@@ -94,7 +100,7 @@ def _integers(text: str) -> list[int]:
 
 
 def _mallocs(text: str) -> list[str]:
-    return [_choice("malloc", list(runner.MALLOC))(word) for word in text.split(",")]
+    return [_choice("malloc", list(MALLOC))(word) for word in text.split(",")]
 
 
 def _report(words: Sequence[str]) -> int:

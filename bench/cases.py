@@ -9,52 +9,49 @@ from typing import Any
 from .bytes import Traffic
 
 Run = Callable[[], Any]
+# "tuned" keeps freed memory in the process: no page faults on big temporaries, which is half of some ratios.
+MALLOC = {
+    "default": {},
+    "tuned": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000"},
+}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How one worker process measures.
+    """How one worker process measures."""
 
-    Attributes
-    ----------
-    threads : int
-        Of torch, OpenCV, OpenBLAS and fastcolor alike.
-    malloc : str
-        "default" or "tuned"; see :data:`bench.runner.MALLOC`.
-    quick : bool
-        Smaller images and fewer rounds: does it work, not how fast is it.
-    device : str
-        "cpu" or "cuda".
-    """
-
-    threads: int = 1
-    malloc: str = "default"
-    quick: bool = False
-    device: str = "cpu"
+    threads: int = 1  # of torch, OpenCV, OpenBLAS and fastcolor alike
+    malloc: str = "default"  # or "tuned"; see MALLOC
+    quick: bool = False  # smaller images and fewer rounds: does it work, not how fast is it
+    device: str = "cpu"  # or "cuda"
+    without: str = ""  # candidates whose names contain it are left out
+    budget: float = 0.0  # seconds after which no new case begins; 0 for no end
 
     @property
     def main_only(self) -> bool:
         """Several threads are reported, not gated: for the main cases alone."""
         return self.threads > 1
 
+    @property
+    def plain(self) -> bool:
+        """One thread under the default allocator: what need not be repeated runs here."""
+        return (self.threads, self.malloc) == (1, "default")
+
+    def of(self, suite: str) -> str:
+        """A suite under this setting, in words."""
+        return suite if self.device != "cpu" else f"{suite}, {self}"
+
+    def __str__(self) -> str:
+        return f"{self.threads} thread{'s' * (self.threads > 1)}, malloc {self.malloc}"
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison with the reference found.
-
-    Attributes
-    ----------
-    ok : bool
-    mismatch : float
-        Share of the compared values outside the tolerance.
-    worst : float
-        Largest deviation, in the unit that `tolerance` names.
-    tolerance : str
-    """
+    """What a comparison with the reference found."""
 
     ok: bool
-    mismatch: float
-    worst: float
+    mismatch: float  # share of the compared values outside the tolerance
+    worst: float  # largest deviation, in the unit that `tolerance` names
     tolerance: str
 
 
@@ -63,63 +60,22 @@ Check = Callable[[Any], Verdict]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to do the operation of a case.
-
-    Attributes
-    ----------
-    name : str
-    make : callable
-        Set-up, outside the clock; returns the function of no argument that is timed.
-    needs : tuple of str
-        Modules without which it is skipped, with a note.
-    ours : bool
-        True for fastcolor.
-    share : float
-        Part of the case's pixels that it works on (slow ones get a crop; MP/s are scaled).
-    slow : bool
-        Only run at one thread under the default allocator.
-    inexact : str
-        Why a known approximation is timed although its answer is outside the tolerance; empty for all others.
-    check : callable, optional
-        In place of the case's own, for a crop.
-    backend : str
-        What it asks fastcolor for; where that backend does not run it is skipped, with the reason.
-    """
+    """One way to do the operation of a case; ``make()`` is set-up outside the clock, and returns what is timed."""
 
     name: str
     make: Callable[[], Run]
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # modules without which it is skipped, with a note
     ours: bool = False
-    share: float = 1.0
-    slow: bool = False
-    inexact: str = ""
-    check: Check | None = None
-    backend: str = "auto"
+    share: float = 1.0  # part of the case's pixels that it works on (slow ones get a crop; MP/s are scaled)
+    slow: bool = False  # only run at one thread under the default allocator
+    inexact: str = ""  # why a known approximation is timed although its answer is outside the tolerance
+    check: Check | None = None  # in place of the case's own, for a crop
+    backend: str = "auto"  # what it asks fastcolor for; where that does not run it is skipped, with the reason
 
 
 @dataclass(frozen=True)
 class Case:
-    """One operation on one input.
-
-    Attributes
-    ----------
-    suite, name : str
-    shape, dtype, layout : str
-        Of the largest input, for the table.
-    pixels : int
-    traffic : Traffic
-        Bytes that any implementation must read and write: see :mod:`bench.bytes`.
-    check : callable
-        Compares an answer with `fastcolor.reference`.
-    candidates : tuple of Candidate
-    calls : int
-        Calls before the answer is checked and timing begins; a stateful operation needs as many as reach its
-        steady state.
-    main : bool
-        True for the case that the README and the goals quote.
-    host : bool
-        True where the time is what the host takes to enqueue a call for a GPU, and not what the GPU takes.
-    """
+    """One operation on one input; shape, dtype and layout are those of the largest input, for the table."""
 
     suite: str
     name: str
@@ -127,9 +83,9 @@ class Case:
     dtype: str
     layout: str
     pixels: int
-    traffic: Traffic
-    check: Check
+    traffic: Traffic  # bytes that any implementation must read and write
+    check: Check  # compares an answer with `fastcolor.reference`
     candidates: tuple[Candidate, ...]
-    calls: int = 2
-    main: bool = False
-    host: bool = False
+    calls: int = 2  # before the check and the clock; a stateful operation needs as many as reach its steady state
+    main: bool = False  # the case that the README and the goals quote
+    host: bool = False  # the time is what the host takes for a call, and not what a GPU or the pixels take

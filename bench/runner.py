@@ -1,28 +1,29 @@
-"""The whole run: a worker process for each allocator setting and thread count, one JSON file."""
+"""The whole run: a worker process for each allocator setting and thread count, one JSON file.
+
+The file is there from the start, and whole at any moment; ``left_out`` in its metadata says what it lacks.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .cases import MALLOC, Setting
 from .measure import gpu, machine
 from .publish import schema
 from .suites import inputs, startup
+from .suites.registry import of
 
-# "tuned" keeps freed memory in the process: no page faults on big temporaries, which is half of some ratios.
-MALLOC = {
-    "default": {},
-    "tuned": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000"},
-}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -32,15 +33,14 @@ class DeviceMissingError(RuntimeError):
 
 def run(
     suites: Sequence[str],
-    *,
-    threads: Sequence[int],
-    mallocs: Sequence[str],
-    quick: bool,
-    device: str,
-    out: Path | None,
-    command: Sequence[str],
+    settings: Sequence[Setting],
+    out: Path | None = None,
+    command: Sequence[str] = (),
+    python: str = sys.executable,
 ) -> tuple[Path, bool]:
-    """Measure and write; returns the file, and whether all of fastcolor's answers were right.
+    """Measure and write; returns the file, and whether every answer of fastcolor was right and no suite failed.
+
+    Each of the settings has a worker of its own; device, size and budget are those of the first, for all.
 
     Raises
     ------
@@ -48,31 +48,32 @@ def run(
         Before anything is measured or written.
     """
     start = time.perf_counter()
-    described = machine.describe()
-    metadata = _metadata(described, quick, device, command)
-    if device == "cuda":
+    first = settings[0]
+    metadata = _metadata(first.quick, first.device, command)
+    if first.device == "cuda":
         metadata["gpu"], reason = gpu.ask()
         if reason:
             raise DeviceMissingError(f"--device cuda: {reason}")
-    results: list[dict[str, Any]] = []
-    if "startup" in suites:
-        results += startup.measure(quick)
     in_workers = [name for name in suites if name != "startup"]
-    for malloc in mallocs if in_workers else ():
-        for count in threads:
-            setting = f"{count} thread{'s' * (count > 1)}, malloc {malloc}"
-            print(f"\n=== {setting if device == 'cpu' else metadata['gpu']['name']} ===", flush=True)
-            results += _worker(in_workers, count, malloc, quick, device)
-    metadata["seconds"] = round(time.perf_counter() - start, 1)
-    path = out or default_path(suites, metadata, quick)
+    metadata["left_out"] = {setting.of(name): "all of it" for setting in settings for name in in_workers}
+    path = out or default_path(suites, metadata, first.quick)
+    results = startup.measure(first.quick) if "startup" in suites else []
     schema.write(path, {"metadata": metadata, "results": results})
-    return path, not any(result["ours"] and result["status"] in ("wrong", "error") for result in results)
+    failed = 0
+    for setting in settings if in_workers else ():
+        print(f"\n=== {setting if first.device == 'cpu' else metadata['gpu']['name']} ===", flush=True)
+        left = first.budget - (time.perf_counter() - start)
+        if not first.budget or left > 0:
+            failed += _worker(in_workers, replace(setting, budget=max(left, 0.0)), path, python)
+    document = schema.read(path)
+    document["metadata"]["seconds"] = round(time.perf_counter() - start, 1)
+    schema.write(path, document)
+    bad = [result for result in document["results"] if result["ours"] and result["status"] in ("wrong", "error")]
+    return path, not (bad or failed)
 
 
 def default_path(suites: Sequence[str], metadata: dict[str, Any], quick: bool) -> Path:
     """``bench/results/<suites>--<machine>--<device>.json``; quick runs stay out of the way of real ones."""
-    from .suites.registry import of
-
     device = metadata["device"]
     names = "all" if set(suites) == set(of(device)) else "+".join(suites)
     which = machine.slug(metadata["machine"]) if device == "cpu" else machine.plain(metadata["gpu"]["name"])
@@ -80,7 +81,7 @@ def default_path(suites: Sequence[str], metadata: dict[str, Any], quick: bool) -
     return folder / f"{'quick-' if quick else ''}{names}--{which}--{device}.json"
 
 
-def _metadata(described: dict[str, Any], quick: bool, device: str, command: Sequence[str]) -> dict[str, Any]:
+def _metadata(quick: bool, device: str, command: Sequence[str]) -> dict[str, Any]:
     commit, dirty = machine.commit()
     return {
         "schema": schema.VERSION,
@@ -90,7 +91,7 @@ def _metadata(described: dict[str, Any], quick: bool, device: str, command: Sequ
         "dirty": dirty,
         "device": device,
         "quick": quick,
-        "machine": described,
+        "machine": machine.describe(),
         "versions": machine.versions(),
         "environment": machine.environment(),
         "input": inputs.DESCRIPTION,
@@ -98,15 +99,25 @@ def _metadata(described: dict[str, Any], quick: bool, device: str, command: Sequ
     }
 
 
-def _worker(suites: Sequence[str], threads: int, malloc: str, quick: bool, device: str) -> list[dict[str, Any]]:
-    variables = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads)) | MALLOC[malloc]
+def _worker(suites: Sequence[str], setting: Setting, path: Path, python: str) -> int:
+    """Add the suites under one setting to the file; the exit status."""
+    variables = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(setting.threads)) | MALLOC[setting.malloc]
     variables["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers that could disturb the clock
     if importlib.util.find_spec("torch") is None:
         print("torch is not installed: its peers are skipped", flush=True)
+    command = [python, "-m", "bench.worker", *suites, "--threads", str(setting.threads), "--malloc", setting.malloc]
+    command += ["--device", setting.device, "--out", str(path.resolve()), *(["--quick"] if setting.quick else [])]
+    command += ["--without", setting.without, "--budget", str(setting.budget)]
+    with _place(python) as folder:
+        return subprocess.run(command, cwd=folder, env=variables).returncode
+
+
+@contextmanager
+def _place(python: str) -> Iterator[Path]:
+    """Where a worker starts, and so what it imports: this tree; of another Python nothing of it but bench."""
+    if python == sys.executable:
+        yield machine.ROOT
+        return
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "results.json"
-        command = [sys.executable, "-m", "bench.worker", *suites, "--threads", str(threads), "--malloc", malloc]
-        command += ["--device", device, "--out", str(out), *(["--quick"] if quick else [])]
-        subprocess.run(command, cwd=machine.ROOT, env=variables, check=True)
-        results: list[dict[str, Any]] = json.loads(out.read_text())
-    return results
+        (Path(folder) / "bench").symlink_to(machine.ROOT / "bench")
+        yield Path(folder)

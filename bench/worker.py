@@ -1,16 +1,17 @@
 """One process of the bench: the given suites at one thread count, under the allocator its environment sets.
 
-``python -m bench.worker`` is started by :mod:`bench.runner`, which sets the environment before any library loads.
+``python -m bench.worker`` is started by :mod:`bench.runner`, which sets the environment before any library loads. Its
+results are added to a file that is there already, after each case: a run that is killed leaves what it had.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,65 +20,99 @@ import fastcolor
 
 from .cases import Case, Setting
 from .measure import device, timing
+from .publish import schema
 from .suites import registry
+
+Results = list[dict[str, Any]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run, print a line for each result, write all results to ``--out`` as JSON."""
+    """Exit status: 0, or 1 if a suite failed."""
     parser = argparse.ArgumentParser(prog="python -m bench.worker")
     parser.add_argument("suites", nargs="+", choices=[name for name in registry.SUITES if name != "startup"])
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--malloc", required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--without", default="")
+    parser.add_argument("--budget", type=float, default=0.0)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
-    setting = Setting(args.threads, args.malloc, args.quick, args.device)
+    setting = Setting(args.threads, args.malloc, args.quick, args.device, args.without, args.budget)
     set_threads(setting.threads)
-    args.out.write_text(json.dumps(run(args.suites, setting)))
-    return 0
+    document = schema.read(args.out)
+    before = list(document["results"])
+
+    def keep(results: Results, suite: str, state: str) -> None:
+        """Add to the file, and say there what of `suite` is still to come; nothing where `state` is empty."""
+        label, to_come = setting.of(suite), document["metadata"].setdefault("left_out", {})
+        document["results"] = before + results
+        to_come[label] = state
+        if not state:
+            del to_come[label]
+        schema.write(args.out, document)
+
+    return int(not run(args.suites, setting, keep)[1])
 
 
 def set_threads(threads: int) -> None:
     """The same number for every library; the environment has set those of OpenBLAS and OpenMP."""
     fastcolor.set_num_threads(threads)
-    if importlib.util.find_spec("torch") is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    if importlib.util.find_spec("cv2") is not None:
-        import cv2
-
-        cv2.setNumThreads(threads)
+    for name, setter in (("torch", "set_num_threads"), ("cv2", "setNumThreads")):
+        if importlib.util.find_spec(name) is not None:
+            getattr(importlib.import_module(name), setter)(threads)
 
 
-def run(names: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
-    """Results of all cases of all named suites."""
-    where = device.place(setting.device)
+def run(
+    names: Sequence[str], setting: Setting, keep: Callable[[Results, str, str], None] = lambda *_: None
+) -> tuple[Results, bool]:
+    """Results of all cases of all named suites, and whether every suite came to its end, in time or not.
+
+    ``keep(results, suite, state)`` is called with all of them after each case, and at the end of a suite.
+    """
+    where, start = device.place(setting.device), time.perf_counter()
     floor = where.floor(setting)
-    results = []
+    results: Results = []
+    whole = True
     for name in names:
-        for case in registry.cases(name, setting):
-            start = time.perf_counter()
-            measured = timing.measure(selected(case, setting), setting, floor)
-            took = time.perf_counter() - start
-            print(f"\n{case.suite}: {case.name}, {case.shape} {case.dtype}  ({took:.1f} s)", flush=True)
-            for result in measured:
-                print("  " + line(result), flush=True)
-            results += measured
-            where.forget()
-    return results
+        state = "all of it"
+        try:
+            for case in registry.cases(name, setting):
+                if setting.budget and time.perf_counter() - start > setting.budget:
+                    return results, whole
+                results += _measured(case, setting, floor)
+                state = f"what follows {case.name!r}"
+                keep(results, name, state)
+                where.forget()
+            keep(results, name, "")
+        except Exception as error:  # one suite that fails, for want of memory for instance, does not end the others
+            traceback.print_exc()
+            keep(results, name, f"{state}: {type(error).__name__}")
+            whole = False
+    return results, whole
+
+
+def _measured(case: Case, setting: Setting, floor: Any) -> Results:
+    start = time.perf_counter()
+    measured = timing.measure(selected(case, setting), setting, floor)
+    took = time.perf_counter() - start
+    print(f"\n{case.suite}: {case.name}, {case.shape} {case.dtype}  ({took:.1f} s)", flush=True)
+    for result in measured:
+        print("  " + line(result), flush=True)
+    return measured
 
 
 def selected(case: Case, setting: Setting) -> Case:
-    """The case with the candidates that `setting` has time for.
+    """The case with the candidates that `setting` asks for and has time for.
 
-    Slow ones run once, at one thread under the default allocator. Compiling takes most of a quick run: only its main
-    cases keep what torch must compile.
+    Slow ones run once, at one thread under the default allocator. Compiling takes most of a run that is short of time:
+    only its main cases keep what torch must compile.
     """
-    first = (setting.threads, setting.malloc) == (1, "default")
-    light = setting.quick and not case.main
-    chosen = [c for c in case.candidates if (first or not c.slow) and not (light and "torch.compile" in c.name)]
+    unwanted = [setting.without] if setting.without else []
+    if (setting.quick or setting.budget) and not case.main:
+        unwanted.append("torch.compile")
+    chosen = [c for c in case.candidates if setting.plain or not c.slow]
+    chosen = [c for c in chosen if not any(word in c.name for word in unwanted)]
     return replace(case, candidates=tuple(chosen))
 
 
@@ -91,14 +126,10 @@ def line(result: dict[str, Any]) -> str:
         return f"{name} WRONG: {check['mismatch']:.3%} outside {check['tolerance']}, at worst {check['worst']:g}"
     if result.get("host"):
         return f"{name} {1e6 * result['median_s']:8.1f} us of the host"
-    text = f"{name} {result['mp_per_s']:8.1f} MP/s {1e3 * result['median_s']:9.3f} ms"
     spread = f"[{1e3 * result['p20_s']:.3f}, {1e3 * result['p80_s']:.3f}]"
-    text += (
-        f" {spread:>20} {result['read_floor_share']:6.1%} of the read floor, {result['copy_floor_share']:.1%} of copy"
-    )
-    if result["status"] == "inexact":
-        text += f"  inexact: {result['check']['mismatch']:.3%}"
-    return text
+    text = f"{name} {result['mp_per_s']:8.1f} MP/s {1e3 * result['median_s']:9.3f} ms {spread:>20} "
+    text += f"{result['read_floor_share']:6.1%} of the read floor, {result['copy_floor_share']:.1%} of copy"
+    return text + (f"  inexact: {result['check']['mismatch']:.3%}" if result["status"] == "inexact" else "")
 
 
 if __name__ == "__main__":

@@ -16,15 +16,14 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/helpers")]
 
 from cuda_host import traffic, traffic_cases  # noqa: E402
 from fastcolor.kernels.cupy_cuda.source import source  # noqa: E402
 
-from bench.measure.gpu_model import GPUS, Gpu, Prediction, predict  # noqa: E402
 from bench.sass import cubin, instances  # noqa: E402
-from bench.sass.figures import Figures  # noqa: E402
-from bench.sass.occupancy import in_flight, resident_warps  # noqa: E402
+from bench.sass.code import Figures  # noqa: E402
+from bench.sass.hardware import GPUS, Gpu, Prediction, in_flight, predict, resident_warps  # noqa: E402
 from bench.sass.store import figures_of  # noqa: E402
 
 PAGE = ROOT / "docs/gpu.md"

@@ -21,47 +21,28 @@ CALLS = 50  # enqueued in a row: far fewer launches than a stream takes before i
 
 
 class Clock(Protocol):
-    """Calls a function once (or several times) and gives the seconds of one call, and its last result."""
+    """Calls a function once (or several times)."""
 
     def time(self, run: Run) -> tuple[float, Any]:
-        """Seconds, result."""
+        """Seconds of one call, and its last result."""
 
 
 class WallClock:
     """``time.perf_counter`` around the call."""
 
     def time(self, run: Run) -> tuple[float, Any]:
-        """Seconds, result."""
         start = time.perf_counter()
         result = run()
         return time.perf_counter() - start, result
 
 
-class Event(Protocol):
-    """What `torch.cuda.Event` is: a mark on a stream."""
-
-    def record(self) -> None:
-        """Put it on the current stream."""
-
-    def synchronize(self) -> None:
-        """Wait until the device has reached it."""
-
-    def elapsed_time(self, end: Any) -> float:
-        """Milliseconds from this one to `end`."""
-
-
 class EventClock:
     """Two events around the call, after :data:`LEAD` seconds of flushing.
 
-    Parameters
-    ----------
-    event : callable
-        Makes an :class:`Event` with timing.
-    flush : callable
-        Enqueues the work that empties the L2.
+    `event` makes what `torch.cuda.Event` is, with timing; `flush` enqueues the work that empties the L2.
     """
 
-    def __init__(self, event: Callable[[], Event], flush: Callable[[], None]) -> None:
+    def __init__(self, event: Callable[[], Any], flush: Callable[[], None]) -> None:
         self._event, self._flush = event, flush
         self.flushes = 0
         self._between(flush)  # the first one compiles or loads its kernels
@@ -84,15 +65,12 @@ class EventClock:
 
 
 class EnqueueClock:
-    """Host time a call: :data:`CALLS` in a row without waiting for the device, from an idle device.
+    """Host time a call: :data:`CALLS` in a row without waiting for the device, from an idle one.
 
-    Parameters
-    ----------
-    synchronize : callable
-        Waits until the device is idle; off the clock, before and after.
+    `synchronize` waits until the device is idle; off the clock, before and after.
     """
 
-    def __init__(self, synchronize: Callable[[], None]) -> None:
+    def __init__(self, synchronize: Callable[[], object]) -> None:
         self._synchronize = synchronize
 
     def time(self, run: Run) -> tuple[float, Any]:

@@ -1,8 +1,11 @@
 """The speed of memory, measured in the same process and the same round robin as the cases.
 
 Sequential reading (a sum over all of a buffer) and copying, over 1 GiB: larger than any L2 and than most L3 caches.
-A virtual machine may report an L3 of hundreds of megabytes that it shares with others; the second figure, reading a
+A virtual machine may report an L3 of hundreds of megabytes that it shares with others; the third figure, reading a
 buffer of the size that the operation reads, over and over, shows what a cache gives on top.
+
+``runs(hot_bytes)`` of a floor gives, by name, a function that returns the bytes that it moves, and the seconds that
+it takes at most.
 """
 
 from __future__ import annotations
@@ -11,12 +14,13 @@ import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 BUFFER_BYTES = 1 << 30
 QUICK_BUFFER_BYTES = 1 << 26
+Runs = dict[str, tuple[Callable[[], int], float]]
 
 
 @lru_cache(maxsize=1)
@@ -33,22 +37,8 @@ def _sum_kernel() -> Callable[[Any], float]:
     return total
 
 
-class Reads(Protocol):
-    """The speed of a memory: functions that move bytes, for the round robin."""
-
-    def runs(self, hot_bytes: int) -> dict[str, tuple[Callable[[], int], float]]:
-        """Name -> (function that returns the bytes it moves, seconds that it takes at most)."""
-
-
 class Floor:
-    """Reads and copies a buffer with as many threads as the case uses.
-
-    Parameters
-    ----------
-    threads : int
-    size : int
-        Bytes of the buffer.
-    """
+    """Reads and copies a buffer of `size` bytes with as many threads as the case uses."""
 
     def __init__(self, threads: int, size: int = BUFFER_BYTES) -> None:
         self.buffer = np.ones(size // 4, dtype=np.float32)
@@ -57,19 +47,18 @@ class Floor:
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._sum(self.buffer[:16])
 
-    def runs(self, hot_bytes: int) -> dict[str, tuple[Callable[[], int], float]]:
+    def runs(self, hot_bytes: int) -> Runs:
         """Reading, copying, and reading as much as the operation reads, over and over."""
         hot = min(hot_bytes, self.buffer.nbytes)
-        return {"read": (self.read, 0.05), "copy": (self.copy, 0.1), "hot": (lambda: self.read(hot), 1e-3)}
+        return {"read": (self._read, 0.05), "copy": (self._copy, 0.1), "hot": (lambda: self._read(hot), 1e-3)}
 
-    def read(self, size: int | None = None) -> int:
-        """Read the buffer, or its first `size` bytes; return the bytes read."""
+    def _read(self, size: int | None = None) -> int:
         part = self.buffer if size is None else self.buffer[: max(size // 4, 1)]
         self._split(self._sum, part)
         return part.nbytes
 
-    def copy(self) -> int:
-        """Copy the first half onto the second; return the bytes read plus the bytes written."""
+    def _copy(self) -> int:
+        """The first half onto the second: bytes read plus bytes written."""
         half = self.buffer.size // 2
         self._split(np.copyto, self.buffer[half : 2 * half], self.buffer[:half])
         return 2 * half * self.buffer.itemsize
@@ -84,32 +73,22 @@ class Floor:
 
 
 class DeviceFloor:
-    """Reads a buffer on a GPU (a sum) and copies it to another one there; no hot one, since the L2 is flushed.
-
-    Parameters
-    ----------
-    device : str
-    size : int
-        Bytes of each buffer.
-    """
+    """Sums one buffer of `size` bytes on a GPU, and copies it to another; no hot one, since the L2 is flushed."""
 
     def __init__(self, device: str, size: int = BUFFER_BYTES) -> None:
         import torch
 
         self._source = torch.ones(size // 4, dtype=torch.float32, device=device)
         self._target = torch.empty_like(self._source)
-        self._bytes = 4 * self._source.numel()
 
-    def runs(self, hot_bytes: int) -> dict[str, tuple[Callable[[], int], float]]:
+    def runs(self, hot_bytes: int) -> Runs:
         """Reading and copying, whatever the operation reads."""
-        return {"read": (self.read, 1e-3), "copy": (self.copy, 1e-3)}
+        return {"read": (self._read, 1e-3), "copy": (self._copy, 1e-3)}
 
-    def read(self) -> int:
-        """Sum the buffer; return the bytes read."""
+    def _read(self) -> int:
         self._source.sum()
-        return self._bytes
+        return self._source.nbytes
 
-    def copy(self) -> int:
-        """Copy it; return the bytes read plus the bytes written."""
+    def _copy(self) -> int:
         self._target.copy_(self._source)
-        return 2 * self._bytes
+        return 2 * self._source.nbytes

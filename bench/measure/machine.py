@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import tempfile
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -13,19 +14,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "numpy",
-    "numba",
-    "llvmlite",
-    "torch",
-    "triton",
-    "cupy-cuda12x",
-    "cupy-cuda13x",
-    "numba-cuda",
-    "scipy",
-    "scikit-learn",
-    "scikit-image",
-    "opencv-python-headless",
-    "pillow",
+    *("numpy", "numba", "llvmlite", "torch", "triton", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "scipy"),
+    *("scikit-learn", "scikit-image", "opencv-python-headless", "pillow"),
 )
 # Settings that change what is measured: threads, allocator, CPU dispatch of the BLAS and compiler libraries, CUDA.
 ENVIRONMENT = re.compile(
@@ -72,7 +62,12 @@ def environment() -> dict[str, str]:
 
 
 def commit() -> tuple[str, bool]:
-    """``git rev-parse HEAD``, and whether tracked files other than the bench's own outputs differ from it."""
+    """``git rev-parse HEAD``, and whether tracked files other than the bench's own outputs differ from it.
+
+    Of a tree without git, and of another checkout that is measured, FASTCOLOR_COMMIT tells it.
+    """
+    if told := os.environ.get("FASTCOLOR_COMMIT"):
+        return told, False
     try:
         head = _git("rev-parse", "HEAD")
         dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", *_OUTPUTS))
@@ -103,6 +98,21 @@ def plain(text: str) -> str:
     'nvidia-h100-80gb-hbm3'
     """
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def _git(*words: str) -> str:

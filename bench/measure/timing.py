@@ -17,10 +17,9 @@ import numpy as np
 
 import fastcolor
 
-from ..cases import Candidate, Case, Run, Setting, Verdict
+from ..cases import Candidate, Case, Run, Setting
 from . import device
 from .clocks import Clock, WallClock
-from .floor import Reads
 
 
 @dataclass
@@ -52,8 +51,7 @@ class Runner:
             self.call()
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(NamedTuple):
     """How long a case may take, `seconds` in all, and the turns of each candidate within it."""
 
     seconds: float
@@ -61,16 +59,10 @@ class Budget:
     most: int
 
 
-class Plan(NamedTuple):
-    """Turns of a candidate, and timed calls in each."""
-
-    turns: int
-    burst: int
-
-
 QUICK = Budget(0.4, 2, 3)
 FULL = {1: Budget(2.5, 4, 12), 2: Budget(1.5, 3, 6)}  # two threads are reported, not gated
-GPU = Budget(2.5, 8, 30)  # of the device's own seconds: flushing comes on top
+GPU = Budget(0.5, 5, 15)  # of the device's own seconds: flushing comes on top
+NO_RATES = dict.fromkeys(("mp_per_s", "read_floor_share", "copy_floor_share"))
 BURST, SLOW = 3, 0.1  # timed calls a turn, and the seconds from which on one is enough
 
 
@@ -81,16 +73,16 @@ def budget(setting: Setting) -> Budget:
     return GPU if device.place(setting.device).gpu else FULL.get(setting.threads, FULL[2])
 
 
-def plan(estimates: Sequence[float], limit: Budget) -> list[Plan]:
-    """An equal share of the time for each candidate, at least `least` turns, at most `most`.
+def plan(estimates: Sequence[float], limit: Budget) -> list[tuple[int, int]]:
+    """Turns, and timed calls in each: an equal share of the time for each candidate, within `least` and `most`.
 
     >>> plan([0.001, 0.5], Budget(2.0, 4, 12))
-    [Plan(turns=12, burst=3), Plan(turns=4, burst=1)]
+    [(12, 3), (4, 1)]
     """
     share = limit.seconds / max(len(estimates), 1)
     bursts = [1 if seconds > SLOW else BURST for seconds in estimates]
     turns = [math.floor(share / ((b + 1) * max(s, 1e-9))) for s, b in zip(estimates, bursts, strict=True)]
-    return [Plan(min(limit.most, max(limit.least, t)), b) for t, b in zip(turns, bursts, strict=True)]
+    return [(min(limit.most, max(limit.least, t)), b) for t, b in zip(turns, bursts, strict=True)]
 
 
 def takes_part(round_number: int, turns: int, rounds: int) -> bool:
@@ -131,8 +123,8 @@ def quantiles(seconds: Sequence[float]) -> dict[str, float]:
     return {"median_s": float(median), "p20_s": round(float(p20), 12), "p80_s": round(float(p80), 12)}
 
 
-def measure(case: Case, setting: Setting, floor: Reads) -> list[dict[str, Any]]:
-    """Check and time every candidate of a case; one result (see :mod:`bench.publish.schema`) for each."""
+def measure(case: Case, setting: Setting, floor: Any) -> list[dict[str, Any]]:
+    """Check and time every candidate of a case; one result, as the schema of the JSON has it, for each."""
     where = device.place(setting.device)
     results, runners = [], []
     for candidate in case.candidates:
@@ -140,7 +132,8 @@ def measure(case: Case, setting: Setting, floor: Reads) -> list[dict[str, Any]]:
         results.append(result)
         runners.append(runner)
     ready = [runner for runner in runners if runner is not None]
-    speeds = {} if case.host else _floor_runners(floor, case.traffic.read, where.clock())
+    moves = {} if case.host else floor.runs(case.traffic.read)
+    speeds = {key: (Runner(key, run, most, clock=where.clock()), run()) for key, (run, most) in moves.items()}
     if ready:
         interleave([*ready, *(runner for runner, _ in speeds.values())], budget(setting))
     bandwidth = {key: size / float(np.median(runner.seconds)) for key, (runner, size) in speeds.items() if ready}
@@ -154,10 +147,10 @@ def measure(case: Case, setting: Setting, floor: Reads) -> list[dict[str, Any]]:
 
 def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[str, Any], Runner | None]:
     """Set up, warm up and check; the runner is None where there is nothing to time."""
-    result = _blank(case, candidate, setting)
+    result = blank(case, candidate, setting)
     if missing := [name for name in candidate.needs if importlib.util.find_spec(name) is None]:
         return result | {"status": "skipped", "note": f"not installed: {', '.join(missing)}"}, None
-    if reason := _unavailable(candidate.backend):
+    if candidate.backend != "auto" and (reason := fastcolor.backends()[candidate.backend].reason):
         return result | {"status": "skipped", "note": reason}, None
     where = device.place(setting.device)
     where.trim()
@@ -171,10 +164,11 @@ def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[s
         status = "skipped" if type(error).__name__ == "OutOfMemoryError" else "error"  # torch's and CuPy's, on a GPU
         first = next(iter(str(error).splitlines()), "")
         return result | {"status": status, "note": f"{type(error).__name__}: {first[:200]}"}, None
-    result |= {"check": vars(verdict), "first_call_s": runner.seconds[0], "status": _status(candidate, verdict)}
-    if result["status"] == "wrong":
+    status = "ok" if verdict.ok else "inexact" if candidate.inexact else "wrong"
+    result |= {"check": vars(verdict), "first_call_s": runner.seconds[0], "status": status}
+    if status == "wrong":
         return result, None
-    if result["status"] == "inexact":
+    if status == "inexact":
         result["note"] = candidate.inexact
     if case.host:
         runner.clock = where.enqueue_clock()
@@ -182,17 +176,8 @@ def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[s
     return result, runner
 
 
-def _unavailable(backend: str) -> str:
-    return "" if backend == "auto" else fastcolor.backends()[backend].reason
-
-
-def _status(candidate: Candidate, verdict: Verdict) -> str:
-    if verdict.ok:
-        return "ok"
-    return "inexact" if candidate.inexact else "wrong"
-
-
-def _blank(case: Case, candidate: Candidate, setting: Setting) -> dict[str, Any]:
+def blank(case: Case, candidate: Candidate, setting: Setting) -> dict[str, Any]:
+    """A result without a time."""
     return {
         "suite": case.suite,
         "case": case.name,
@@ -216,16 +201,11 @@ def _blank(case: Case, candidate: Candidate, setting: Setting) -> dict[str, Any]
     }
 
 
-def _floor_runners(floor: Reads, hot_bytes: int, clock: Clock) -> dict[str, tuple[Runner, int]]:
-    runs = floor.runs(hot_bytes)
-    return {key: (Runner(key, run, estimate, clock=clock), run()) for key, (run, estimate) in runs.items()}
-
-
 def _figures(case: Case, share: float, runner: Runner, bandwidth: dict[str, float]) -> dict[str, Any]:
     """Times of the whole case (a crop's are scaled up), rates, and shares of the two floors; host time has no rates."""
     times = {key: value / share for key, value in quantiles(runner.seconds).items()} | {"runs": len(runner.seconds)}
     if case.host:
-        return times | dict.fromkeys(("mp_per_s", "read_floor_share", "copy_floor_share"))
+        return times | NO_RATES
     seconds = times["median_s"]
     moved = case.traffic.read + case.traffic.write
     return times | {

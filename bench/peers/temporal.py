@@ -1,42 +1,29 @@
-"""The smoothing recursion in torch: a ring of past frames, a running sum, decoding of the smoothed distribution.
-
-``s_t = p_t + e^-α s_{t-1} - e^{-α (window + 1)} p_{t-window-1}``; p_t then takes the place of the oldest frame.
-"""
+"""Steps of the smoothing recursion in torch, for :class:`bench.peers.color.Smoother`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .color import LOG2_E
-from .torch import _peak, _to_rgb
+from .color import LOG2_E, sum_of
+from .torch import to_rgb
 
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-class Smoother:
-    """The state around a step function ``(logits, luma, sum, oldest) -> rgb`` that updates sum and oldest in place."""
-
-    def __init__(self, step: Step, shape: Sequence[int], window: int, dtype: torch.dtype) -> None:
-        self.step, self.frame = step, 0
-        self.sum = torch.zeros(tuple(shape))
-        self.ring = [torch.zeros(tuple(shape), dtype=dtype) for _ in range(window + 1)]
-
-    def __call__(self, logits: Tensor, luma: Tensor) -> Tensor:
-        oldest = self.ring[self.frame % len(self.ring)]
-        self.frame += 1
-        with torch.inference_mode():
-            return self.step(logits, luma, self.sum, oldest)
+def _factors(alpha: float, window: int) -> tuple[float, float]:
+    """What is left of a frame after one more, and after it leaves the window."""
+    return math.exp(-alpha), math.exp(-alpha * (window + 1))
 
 
 def step_eager(bins: Any, temperature: float, alpha: float, window: int) -> Step:
     """In place wherever torch allows it."""
-    colors = torch.tensor(bins.colors)
-    decay, last = math.exp(-alpha), math.exp(-alpha * (window + 1))
+    colors, (decay, last) = torch.tensor(bins.colors), _factors(alpha, window)
 
     def step(x: Tensor, y: Tensor, total: Tensor, oldest: Tensor) -> Tensor:
         p = torch.softmax(x, 0)
@@ -44,7 +31,7 @@ def step_eager(bins: Any, temperature: float, alpha: float, window: int) -> Step
         oldest.copy_(p)
         q = torch.softmax(torch.log(total).mul_(1 / temperature), 0)
         u, v = torch.einsum("nhw,nc->chw", q, colors)
-        return _to_rgb(y, u, v)
+        return to_rgb(y, u, v)
 
     return step
 
@@ -54,14 +41,11 @@ def step_planes(bins: Any, temperature: float, alpha: float, window: int, levels
 
     `levels` = 255 keeps the ring as uint8, 0 as it is.
     """
-    colors, factor = bins.colors.tolist(), 1 / temperature
-    decay, last = math.exp(-alpha), math.exp(-alpha * (window + 1))
+    colors, factor, (decay, last) = bins.colors.tolist(), 1 / temperature, _factors(alpha, window)
 
     def step(x: Tensor, y: Tensor, total: Tensor, oldest: Tensor) -> Tensor:
-        peak = _peak(x)
-        mass = torch.zeros_like(peak)
-        for plane in x:
-            mass = mass + torch.exp2((plane - peak) * LOG2_E)
+        peak = reduce(torch.maximum, x)
+        mass = sum_of(torch.exp2((plane - peak) * LOG2_E) for plane in x)
         p = torch.exp2((x - peak) * LOG2_E) * (1 / mass)
         old = oldest.float() * (last / levels) if levels else oldest * last
         total.copy_((total * decay + p - old).clamp_min(0))
@@ -70,25 +54,24 @@ def step_planes(bins: Any, temperature: float, alpha: float, window: int, levels
         for plane, (cu, cv) in zip(total, colors, strict=True):
             e = torch.exp2(torch.log2(plane) * factor)
             weight, u, v = weight + e, u + e * cu, v + e * cv
-        return _to_rgb(y, u / weight, v / weight)
+        return to_rgb(y, u / weight, v / weight)
 
     return step
 
 
-def step_wide(bins: Any, temperature: float, alpha: float, window: int, levels: int = 0) -> Step:
+def step_wide(bins: Any, temperature: float, alpha: float, window: int) -> Step:
     """Written for the compiler with n-wide expressions, which it fuses as it sees fit."""
     cu, cv = (torch.tensor(bins.colors[:, k]).reshape(-1, 1, 1) for k in range(2))
-    decay, last = math.exp(-alpha), math.exp(-alpha * (window + 1))
+    decay, last = _factors(alpha, window)
 
     def step(x: Tensor, y: Tensor, total: Tensor, oldest: Tensor) -> Tensor:
         p = torch.softmax(x, 0)
-        old = oldest.float() * (last / levels) if levels else oldest * last
-        s = (total * decay + p - old).clamp_min(0)
+        s = (total * decay + p - oldest * last).clamp_min(0)
         total.copy_(s)
-        oldest.copy_((p * levels + 0.5).to(torch.uint8) if levels else p)
+        oldest.copy_(p)
         e = torch.exp2(torch.log2(s) * (1 / temperature))
         scale = 1 / e.sum(0)
-        return _to_rgb(y, (e * cu).sum(0) * scale, (e * cv).sum(0) * scale)
+        return to_rgb(y, (e * cu).sum(0) * scale, (e * cv).sum(0) * scale)
 
     return step
 

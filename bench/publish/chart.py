@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +41,10 @@ def draw(document: dict[str, Any], path: Path) -> None:
     title = f"{where}, commit {m['commit'][:10]}, {m['date']}"
     figure.legend(handles=handles, loc="outside upper center", ncols=4, title=title, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".png")
-    os.close(handle)
+    temporary = path.with_suffix(".part.png")
     figure.savefig(temporary, dpi=100, metadata={"Software": None})
     plt.close(figure)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _panel(axis: Any, suite: str, rows: goals.Results, tuned: goals.Results) -> None:

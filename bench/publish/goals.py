@@ -17,24 +17,13 @@ TIMED = ("ok", "inexact")
 
 
 class Goal(NamedTuple):
-    """What is to be reached, and how the figure comes out of the results.
-
-    Attributes
-    ----------
-    suite, text : str
-    value : callable
-        Results -> figure, or None if the run lacks it.
-    bound : float
-    at_most : bool
-        True if the figure must not exceed the bound.
-    unit : str
-    """
+    """What is to be reached, and how the figure comes out of the results: None if the run lacks it."""
 
     suite: str
     text: str
     value: Callable[[Results], float | None]
     bound: float
-    at_most: bool = False
+    at_most: bool = False  # the figure must not exceed the bound
     unit: str = "x"
 
 
@@ -67,21 +56,13 @@ def ratio(rows: Results, peer: dict[str, Any] | None) -> float | None:
     return None if mine is None or peer is None else peer["median_s"] / mine["median_s"]
 
 
-def _best(suite: str, malloc: str = "default") -> Callable[[Results], float | None]:
-    def value(results: Results) -> float | None:
-        rows = select(results, suite, malloc)
-        return ratio(rows, best_peer(rows))
-
-    return value
-
-
-def _against(suite: str, names: Sequence[str], malloc: str = "default") -> Callable[[Results], float | None]:
-    """Against the fastest of the peers with these names."""
+def _against(suite: str, names: Sequence[str] = (), malloc: str = "default") -> Callable[[Results], float | None]:
+    """Against the fastest of the peers with these names; without names, the best peer."""
 
     def value(results: Results) -> float | None:
         rows = select(results, suite, malloc)
-        peers = [r for r in rows if r["candidate"] in names]
-        return ratio(rows, min(peers, key=lambda r: r["median_s"], default=None))
+        named = [r for r in rows if r["candidate"] in names]
+        return ratio(rows, min(named, key=lambda r: r["median_s"], default=None) if names else best_peer(rows))
 
     return value
 
@@ -118,21 +99,21 @@ GOALS = (
     Goal("encode", "x torch.compile", _against("encode", _COMPILED), 2.7),
     Goal("encode", "x exact numpy", _against("encode", _NUMPY), 6),
     Goal("encode", "wrong labels among all 2^24 colors", _mismatches, 0, at_most=True, unit=""),
-    Goal("decode", "x best peer", _best("decode"), 11),
-    Goal("decode", "x best peer, malloc tuned", _best("decode", "tuned"), 4),
+    Goal("decode", "x best peer", _against("decode"), 11),
+    Goal("decode", "x best peer, malloc tuned", _against("decode", malloc="tuned"), 4),
     Goal("decode", "x torch.compile of weighted sums", _against("decode", _SUMS), 11),
     Goal("decode", "the same, malloc tuned", _against("decode", _SUMS, "tuned"), 4),
     Goal("decode", "share of the read floor", _floor("decode"), 0.55, unit=""),
     Goal("decode_confidence", "x torch topk", _against("decode_confidence", ("torch softmax + topk",)), 25),
-    Goal("temporal", "x best peer", _best("temporal"), 4),
-    Goal("temporal", "x best peer, malloc tuned", _best("temporal", "tuned"), 2.3),
+    Goal("temporal", "x best peer", _against("temporal"), 4),
+    Goal("temporal", "x best peer, malloc tuned", _against("temporal", malloc="tuned"), 2.3),
     Goal("temporal", "x torch.compile of the recursion", _against("temporal", _STEPS), 4),
     Goal("temporal", "the same, malloc tuned", _against("temporal", _STEPS, "tuned"), 2.3),
     Goal("histogram", "x OpenCV (inexact)", _against("histogram", ("OpenCV calcHist",)), 5),
-    Goal("histogram", "x best exact peer", _best("histogram"), 10),
+    Goal("histogram", "x best exact peer", _against("histogram"), 10),
     Goal("histogram", "x numpy on the whole image", _against("histogram", ("numpy",)), 10),
-    Goal("merge", "x best peer", _best("merge"), 12),
-    Goal("merge", "x best peer, malloc tuned", _best("merge", "tuned"), 4.5),
+    Goal("merge", "x best peer", _against("merge"), 12),
+    Goal("merge", "x best peer, malloc tuned", _against("merge", malloc="tuned"), 4.5),
     Goal("merge", "x torch.compile of the plain formula", _against("merge", _COMPILED), 12),
     Goal("merge", "the same, malloc tuned", _against("merge", _COMPILED, "tuned"), 4.5),
     Goal("startup", "import fastcolor", _seconds("import"), 0.3, at_most=True, unit="s"),

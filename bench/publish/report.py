@@ -2,106 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..measure.machine import ROOT
-from ..suites.registry import SUITES
-from . import goals, report_case, report_cuda, schema
-from .report_case import number, times
+from ..measure.machine import ROOT, write_text
+from . import goals, schema, tables
+from .readme import END, START, Document, blocks, commit, made, quoted, with_block
+from .tables import number
 
 CHARTS = {"cpu": "speed.png", "cuda": "speed-cuda.png"}
-START, END = "<!-- bench:start -->", "<!-- bench:end -->"
-Document = dict[str, Any]
-
-
-def write(files: Sequence[Path]) -> list[Path]:
-    """Write report, charts and README block; returns what was written."""
-    from . import chart
-
-    documents = [schema.read(path) for path in files]
-    folder = ROOT / "bench/report"
-    written = []
-    for device, name in CHARTS.items():
-        if (document := quoted(documents, device)) is not None:
-            chart.draw(document, folder / name)
-            written.append(folder / name)
-    schema.write_text(folder / "README.md", report(documents, files))
-    written.append(folder / "README.md")
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    if START in text and END in text:
-        schema.write_text(readme, with_block(text, blocks(documents)))
-        written.append(readme)
-    return written
-
-
-def quoted(documents: Sequence[Document], device: str) -> Document | None:
-    """The document of a device that README and chart quote: the largest that is no quick run."""
-    fitting = [d for d in documents if d["metadata"]["device"] == device]
-    return max(fitting, key=lambda d: (not d["metadata"]["quick"], len(d["results"])), default=None)
-
-
-def with_block(text: str, table: str) -> str:
-    """`text` with what stands between the markers replaced."""
-    return re.sub(f"{START}.*?{END}", lambda _: f"{START}\n{table}\n{END}", text, flags=re.DOTALL)
-
-
-def blocks(documents: Sequence[Document]) -> str:
-    """The README's tables: of the CPU, and of the GPU where a run on one is committed."""
-    makers = {"cpu": block, "cuda": report_cuda.block}
-    chosen = {device: quoted(documents, device) for device in makers}
-    return "\n\n".join(makers[device](document) for device, document in chosen.items() if document is not None)
-
-
-def block(document: Document) -> str:
-    """The CPU's table: one row an operation, one thread."""
-    results = document["results"]
-    lines = [
-        "| operation | MP/s | of the read floor | best peer, MP/s | faster | malloc tuned | MP/s, 2 threads |",
-        "|---|---:|---:|---|---:|---:|---:|",
-    ]
-    for suite in SUITES:
-        rows = goals.select(results, suite)
-        mine, peer = goals.ours(rows), goals.best_peer(rows)
-        if mine is None or peer is None or mine["mp_per_s"] is None or not peer["mp_per_s"]:
-            continue
-        tuned = goals.select(results, suite, "tuned")
-        two = goals.ours(goals.select(results, suite, threads=2))
-        cells = [
-            f"{suite} ({SUITES[suite].text})",
-            number(mine["mp_per_s"]),
-            f"{mine['read_floor_share']:.2f}",
-            f"{peer['candidate']}, {number(peer['mp_per_s'])}",
-            times(goals.ratio(rows, peer)),
-            times(goals.ratio(tuned, goals.best_peer(tuned))),
-            number(two["mp_per_s"]) if two else "-",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", caption(document)])
-
-
-def caption(document: Document) -> str:
-    """Device, commit, date and the command that makes the figures."""
-    m = document["metadata"]
-    host = m["machine"]
-    return (
-        f"{host['cpus']} CPUs of {host['cpu']} ({', '.join(host['flags'])}), {m['device']}, 1 thread unless said "
-        f"otherwise; medians; commit {m['commit'][:10]}{' with changes' if m['dirty'] else ''}, {m['date']}; "
-        f"`{m['command']}`, then `python -m bench report`. All candidates, spreads and what a peer wins: "
-        "[bench/report](bench/report/README.md)."
-    )
-
-
-def report(documents: Sequence[Document], files: Sequence[Path]) -> str:
-    """The whole report."""
-    parts = [HEAD] + ([HEAD_CUDA] if quoted(documents, "cuda") else [])
-    for path, document in zip(files, documents, strict=True):
-        parts += [f"## {Path(path).stem}", *_sections(document)]
-    return "\n\n".join(parts) + "\n"
-
+BEFORE = "-before--"  # in the name of a file: an earlier state, that others are compared with
 
 HEAD = """# How fast
 
@@ -121,23 +32,74 @@ of 1 GiB in the same round robin; above 1.00 the input came out of a cache. The 
 written over the speed of a copy. *Peak* is what the process grew by in one call. *First call* includes compilation
 where the compile caches do not have it already."""
 
-HEAD_CUDA = f"![MP/s of all candidates on a GPU]({CHARTS['cuda']})\n\n{report_cuda.HEAD}"
+HEAD_CUDA = f"""![MP/s of all candidates on a GPU]({CHARTS["cuda"]})
+
+*Method on a GPU.* CUDA events around each call, candidates in turns, medians with 20th and 80th percentile.
+Before each timed call a buffer at least four times as large as the L2 is written and read again for about a
+millisecond: the call finds none of its input in the L2, and the host has enqueued it before the GPU comes to it. *Of
+copy* is the bytes that any implementation must read and write (`bench/bytes.py`) over the time, as a share of the
+speed of copying 1 GiB on the same GPU in the same round robin; *of read* is what must be read, as a share of the speed
+of a sum over 1 GiB. *Host time* is what the host takes to enqueue a call, on an image that the GPU is done with before
+the next call: wall time of 50 calls in a row without waiting for the GPU, over 50. *Peak* is what torch and CuPy
+allocated in one call."""
 
 
-def _sections(document: Document) -> Iterator[str]:
+def write(files: Sequence[Path]) -> list[Path]:
+    """Write report, charts and README block; returns what was written."""
+    from . import chart
+
+    everything = [schema.read(path) for path in files]
+    documents = _current(everything, files)
+    folder = ROOT / "bench/report"
+    written = []
+    for device, name in CHARTS.items():
+        if (document := quoted(documents, device)) is not None:
+            chart.draw(document, folder / name)
+            written.append(folder / name)
+    write_text(folder / "README.md", report(everything, files))
+    written.append(folder / "README.md")
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if START in text and END in text:
+        write_text(readme, with_block(text, blocks(documents)))
+        written.append(readme)
+    return written
+
+
+def _current(documents: Sequence[Document], files: Sequence[Path]) -> list[Document]:
+    return [d for d, path in zip(documents, files, strict=True) if BEFORE not in Path(path).name]
+
+
+def report(documents: Sequence[Document], files: Sequence[Path]) -> str:
+    """The whole report."""
+    current = _current(documents, files)
+    parts = [HEAD] + ([HEAD_CUDA] if quoted(current, "cuda") else [])
+    before = [d for d in documents if d not in current]
+    for path, document in zip(files, documents, strict=True):
+        if document in current:
+            parts += [f"## {Path(path).stem}", *_sections(document, before)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sections(document: Document, before: Sequence[Document]) -> Iterator[str]:
     results, device = document["results"], document["metadata"]["device"]
     yield _machine(document)
+    if left_out := document["metadata"].get("left_out"):
+        yield "**Not finished.** Left out: " + "; ".join(f"{name} ({what})" for name, what in left_out.items()) + "."
     yield "### Goals\n\n" + goal_table(results, device)
     if lost := _lost(results, device):
         yield "### Where a peer is faster\n\n" + lost
-    if device == "cuda":
-        yield from report_cuda.cases(results)
-        return
-    for suite in SUITES:
-        for case in dict.fromkeys(r["case"] for r in results if r["suite"] == suite and suite != "startup"):
-            yield report_case.case([r for r in results if (r["suite"], r["case"]) == (suite, case)])
-    if startup := [r for r in results if r["suite"] == "startup"]:
-        yield report_case.startup(startup)
+    yield from tables.cases(results, device)
+    yield from tables.host(results)
+    yield from _overhead(document, [d for d in before if d["metadata"]["device"] == device])
+    yield from tables.startup(results)
+
+
+def _overhead(document: Document, before: Sequence[Document]) -> Iterator[str]:
+    earlier = {(r["case"], r["candidate"]): r for d in before for r in d["results"] if r["status"] in goals.TIMED}
+    for section in tables.overhead(document["results"], earlier):
+        yield section
+        yield from (f"Before: {made(d)}." for d in before)
 
 
 def _machine(document: Document) -> str:
@@ -146,32 +108,45 @@ def _machine(document: Document) -> str:
     caches = ", ".join(f"{name} {size}" for name, size in host["caches"].items())
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     environment = ", ".join(f"`{name}={value}`" for name, value in m["environment"].items()) or "none"
-    gpu = [report_cuda.machine(document)] if m["device"] == "cuda" else []
-    return "\n".join(
-        [
-            *gpu,
-            f"- {host['cpus']} CPUs of {host['cpu']}, {', '.join(host['flags'])}; {caches}; {host['memory_gb']} GB; "
-            f"{host['system']}, {host['libc']}; transparent huge pages: {host['huge_pages']}; load at the start "
-            f"{host['load_at_start']}",
-            f"- {versions}",
-            f"- Environment: {environment}",
-            f"- Commit {m['commit'][:10]}{' with changes' if m['dirty'] else ''}, {m['date']}, {m['seconds']:.0f} s: "
-            f"`{m['command']}`" + (" (a quick run: functions, not figures)" if m["quick"] else ""),
-            f"- Input: {m['input']}",
-        ]
-    )
+    lines = [
+        *([_gpu(m["gpu"])] if m["device"] == "cuda" else []),
+        f"- {host['cpus']} CPUs of {host['cpu']}, {', '.join(host['flags'])}; {caches}; {host['memory_gb']} GB; "
+        f"{host['system']}, {host['libc']}; transparent huge pages: {host['huge_pages']}; load at the start "
+        f"{host['load_at_start']}",
+        f"- {versions}",
+        f"- Environment: {environment}",
+        f"- C{commit(m)[1:]}, {m['date']}, {m['seconds']:.0f} s: `{m['command']}`"
+        + (" (a quick run: functions, not figures)" if m["quick"] else ""),
+        f"- Input: {m['input']}",
+    ]
+    return "\n".join(lines)
+
+
+def _gpu(gpu: dict[str, Any]) -> str:
+    clocks = [
+        f"{what} {gpu[f'clock_{key}_mhz']:.0f} MHz (at most {number(gpu.get(f'clock_{key}_max_mhz'))})"
+        for key, what in (("sm", "SM"), ("memory", "memory"))
+        if f"clock_{key}_mhz" in gpu
+    ]
+    parts = [
+        f"{gpu['name']}, compute capability {gpu['compute_capability']}, {gpu['memory_gb']} GB",
+        f"driver {gpu.get('driver', 'unknown')}",
+        f"CUDA runtime {gpu['cuda_runtime']}, NVRTC {gpu['nvrtc']}, torch's CUDA {gpu.get('cuda_of_torch', 'unknown')}",
+        f"clocks under load: {', '.join(clocks) or 'not readable'}",
+    ]
+    return f"- {'; '.join(parts)}"
 
 
 def goal_table(results: goals.Results, device: str = "cpu") -> str:
     """Every goal with its figure: reached, missed, or not measured in this run."""
-    lines = ["| operation | goal | bound | measured | |", "|---|---|---:|---:|---|"]
+    rows = []
     for goal in goals.of(device):
         value = goal.value(results)
-        sign = "<=" if goal.at_most else ">="
         outcome = "not measured" if value is None else "reached" if goals.reached(goal, value) else "**missed**"
         figure = "-" if value is None else f"{number(value)} {goal.unit}".strip()
-        lines.append(f"| {goal.suite} | {goal.text} | {sign} {goal.bound:g} {goal.unit} | {figure} | {outcome} |")
-    return "\n".join(lines)
+        bound = f"{'<=' if goal.at_most else '>='} {goal.bound:g} {goal.unit}"
+        rows.append((goal.suite, goal.text, bound, figure, outcome))
+    return tables.table("operation | goal | bound | measured |", "<<>><", rows)
 
 
 def _lost(results: goals.Results, device: str) -> str:

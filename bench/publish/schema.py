@@ -3,64 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from ..measure.machine import write_text
 
 VERSION = 1
 STATUSES = ("ok", "inexact", "wrong", "skipped", "error")
 
-METADATA: dict[str, type | tuple[type, ...]] = {
+_TEXT, _NUMBER, _FIGURE = str, (int, float), (int, float, type(None))
+Fields = dict[str, Any]
+
+# Optional besides: "left_out", what the run was asked for and the file lacks, by suite and setting; {} in a whole one.
+METADATA: Fields = {
+    **dict.fromkeys(("date", "command", "commit", "device", "input"), _TEXT),
+    **dict.fromkeys(("dirty", "quick"), bool),
+    **dict.fromkeys(("machine", "versions", "environment"), dict),
     "schema": int,
-    "date": str,
-    "command": str,
-    "commit": str,
-    "dirty": bool,
-    "device": str,
-    "quick": bool,
-    "machine": dict,
-    "versions": dict,
-    "environment": dict,
-    "input": str,
-    "seconds": (int, float),
+    "seconds": _NUMBER,
 }
-GPU: dict[str, type | tuple[type, ...]] = {
-    "name": str,
-    "compute_capability": str,
-    "memory_gb": (int, float),
-    "cuda_runtime": str,
-    "nvrtc": str,
-}
-_NUMBER = (int, float, type(None))
-RESULT: dict[str, type | tuple[type, ...]] = {
-    "suite": str,
-    "case": str,
-    "main": bool,
-    "candidate": str,
-    "ours": bool,
-    "status": str,
-    "note": str,
-    "threads": int,
-    "malloc": str,
-    "shape": str,
-    "dtype": str,
-    "layout": str,
-    "pixels": int,
-    "share": (int, float),
-    "read_bytes": int,
-    "write_bytes": int,
+GPU: Fields = {**dict.fromkeys(("name", "compute_capability", "cuda_runtime", "nvrtc"), _TEXT), "memory_gb": _NUMBER}
+RESULT: Fields = {
+    **dict.fromkeys(("suite", "case", "candidate", "status", "note", "malloc", "shape", "dtype", "layout"), _TEXT),
+    **dict.fromkeys(("main", "ours"), bool),
+    **dict.fromkeys(("threads", "pixels", "read_bytes", "write_bytes"), int),
+    "share": _NUMBER,
     "check": (dict, type(None)),
-    "first_call_s": _NUMBER,
+    "first_call_s": _FIGURE,
 }
-TIMED: dict[str, type | tuple[type, ...]] = {
-    "median_s": (int, float),
-    "p20_s": (int, float),
-    "p80_s": (int, float),
+TIMED: Fields = {
+    **dict.fromkeys(("median_s", "p20_s", "p80_s"), _NUMBER),
     "runs": int,
-    "mp_per_s": _NUMBER,
-    "read_floor_share": _NUMBER,
-    "copy_floor_share": _NUMBER,
+    **dict.fromkeys(("mp_per_s", "read_floor_share", "copy_floor_share"), _FIGURE),
 }
 
 
@@ -69,6 +43,7 @@ def validate(document: Any) -> None:
     if not isinstance(document, dict) or set(document) != {"metadata", "results"}:
         raise ValueError("document: expected an object with metadata and results; `python -m bench` writes one")
     _fields("metadata", document["metadata"], METADATA)
+    _fields("metadata", {"left_out": {}, **document["metadata"]}, {"left_out": dict})
     if document["metadata"]["schema"] != VERSION:
         raise ValueError(f"metadata.schema: expected {VERSION}, got {document['metadata']['schema']}")
     if document["metadata"]["device"] != "cpu":
@@ -84,7 +59,7 @@ def validate(document: Any) -> None:
             raise ValueError(f"{where}.median_s: a result that is {result['status']} has no time")
 
 
-def _fields(where: str, given: Any, wanted: dict[str, type | tuple[type, ...]]) -> None:
+def _fields(where: str, given: Any, wanted: Fields) -> None:
     if not isinstance(given, dict):
         raise ValueError(f"{where}: expected an object, got {type(given).__name__}")
     for name, kind in wanted.items():
@@ -92,21 +67,6 @@ def _fields(where: str, given: Any, wanted: dict[str, type | tuple[type, ...]]) 
             raise ValueError(f"{where}.{name}: missing")
         if not isinstance(given[name], kind):
             raise ValueError(f"{where}.{name}: expected {kind}, got {given[name]!r}")
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def write(path: str | Path, document: dict[str, Any]) -> None:

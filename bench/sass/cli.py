@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from fastcolor.kernels.cupy_cuda.source import source
 
-from . import cubin, occupancy, rules
-from .figures import figures
+from . import cubin, hardware, rules
+from .code import figures
 
 
 def main(words: Sequence[str]) -> int:
@@ -73,8 +73,8 @@ def _table(architectures: Sequence[str]) -> int:
 
 def _described(compiled: cubin.Compiled, arch: str, threads: int, shared: int) -> str:
     f = figures(compiled, arch)
-    warps = occupancy.resident_warps(arch, f.registers, threads, shared + f.shared)
-    flying = occupancy.in_flight(arch, f.registers, threads, shared + f.shared, f.in_flight) / 1024
+    warps = hardware.resident_warps(arch, f.registers, threads, shared + f.shared)
+    flying = hardware.in_flight(arch, f.registers, threads, shared + f.shared, f.in_flight) / 1024
     return (
         f"  registers {f.registers}, stack {f.stack}, spills {f.spills}, static shared {f.shared}, "
         f"instructions {f.instructions}\n"

@@ -1,26 +1,51 @@
-"""The rules that machine code must keep: what is written down here is why a kernel reaches the memory's speed."""
+"""The rules that machine code must keep: what is written down here is why a kernel reaches the memory's speed.
+
+Exact for the unrolled kernels; for all others no stack, no spills, no local memory and no float64.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fastcolor.kernels.cupy_cuda.source import source
 
-from .expectations import Expectation, expectation
-from .figures import Figures
-from .instances import Instance, instances
-from .occupancy import in_flight, resident_warps
+from .calls import OF_LOGITS, RINGS
+from .code import Figures
+from .hardware import in_flight, resident_warps
+from .instances import FAST_BINS, Instance, instances
 from .store import figures_of
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
+# Bandwidth x latency / multiprocessors, with 1 us of latency under load, of the fastest GPU of an architecture: A100
+# (2039 GB/s, 108), H200 (4800 GB/s, 132), RTX 5090 (1792 GB/s, 170). Kernels that hold a row of logits in registers do
+# so in order to have more than that.
+NEEDED = {"sm_80": 19 << 10, "sm_90": 36 << 10, "sm_120": 11 << 10}
+HELD_IN_REGISTERS = 40 << 10
+_RING_BYTES = dict(zip(RINGS, (4, 2, 1), strict=True))
+
+
+class Expectation(NamedTuple):
+    """Numbers of instructions on a thread's way, and bytes in flight; what is not said has no rule.
+
+    Loads and stores are counted by their width in bytes. All numbers are exact, but those of loads and stores where
+    `loops` says that a loop or a rare branch may bring more. Exponentials are counted a pixel; there may be two right
+    numbers.
+    """
+
+    ex2: tuple[int, ...] = ()
+    loads: Mapping[int, int] = {}
+    stores: Mapping[int, int] = {}
+    loops: bool = False
+    in_flight: int = 0
+    doubles: bool = False
 
 
 class Checked(NamedTuple):
-    """An instance on one architecture: what was found, and which rules it breaks."""
+    """An instance: what was found, and which rules it breaks."""
 
     instance: Instance
-    arch: str
     figures: Figures
     warps: int
     in_flight: int
@@ -34,40 +59,31 @@ def check_all(arch: str, wide_index: bool = False) -> list[Checked]:
         ruled = [i for i in chosen if i.dtype in ("float32", "uint8") and expectation(i, arch).loads]
         wide = [i._replace(launch=i.launch.with_wide_index()) for i in ruled]
         chosen += [i for i in wide if "fc::u64" in i.launch.expression]
-    return [found for name in _sources(chosen) for found in _check(source(name), name, chosen, arch)]
+    found: list[Checked] = []
+    for name in dict.fromkeys(i.launch.source for i in chosen):
+        found += check(source(name), [i for i in chosen if i.launch.source == name], arch)
+    return found
 
 
-def check(code: str, chosen: Iterable[Instance], arch: str, options: Iterable[str] = ()) -> Iterator[Checked]:
+def check(code: str, chosen: list[Instance], arch: str, options: Iterable[str] = ()) -> Iterator[Checked]:
     """Instances of one source text."""
-    chosen = list(chosen)
     found = figures_of(code, [i.launch.expression for i in chosen], arch, tuple(options))
     for i in chosen:
         f = found[i.launch.expression]
         needs = (arch, f.registers, i.launch.threads, f.shared + i.launch.shared)
         flying = in_flight(*needs, f.in_flight)
-        yield Checked(i, arch, f, resident_warps(*needs), flying, broken(f, expectation(i, arch), i.pixels, flying))
-
-
-def _sources(chosen: list[Instance]) -> list[str]:
-    return list(dict.fromkeys(i.launch.source for i in chosen))
-
-
-def _check(code: str, name: str, chosen: list[Instance], arch: str) -> Iterator[Checked]:
-    return check(code, [i for i in chosen if i.launch.source == name], arch)
+        yield Checked(i, f, resident_warps(*needs), flying, broken(f, expectation(i, arch), i.pixels, flying))
 
 
 def broken(f: Figures, expected: Expectation, pixels: float, flying: int) -> list[str]:
     """What is wrong, one sentence a rule."""
-    found = [
-        f"{what}: {have}, expected none"
-        for what, have in (
-            ("bytes of stack", f.stack),
-            ("bytes spilled", f.spills),
-            ("accesses to local memory", f.local),
-            ("float64 instructions", 0 if expected.doubles else f.doubles),
-        )
-        if have
-    ]
+    unwanted = {
+        "bytes of stack": f.stack,
+        "bytes spilled": f.spills,
+        "accesses to local memory": f.local,
+        "float64 instructions": 0 if expected.doubles else f.doubles,
+    }
+    found = [f"{what}: {have}, expected none" for what, have in unwanted.items() if have]
     if expected.ex2 and f.ex2 / pixels not in expected.ex2:
         wanted = " or ".join(map(str, expected.ex2))
         found.append(f"exponentials: {f.ex2 / pixels:g} a pixel, expected {wanted}")
@@ -79,3 +95,79 @@ def broken(f: Figures, expected: Expectation, pixels: float, flying: int) -> lis
     if flying < expected.in_flight:
         found.append(f"loads in flight: {flying} bytes a multiprocessor, expected {expected.in_flight} or more")
     return found
+
+
+def expectation(instance: Instance, arch: str) -> Expectation:
+    """Exact figures for n = 32 and for images; the general rules alone for all else."""
+    if instance.launch.source in ("encode", "histogram"):
+        return _of_image(instance, arch)
+    if instance.launch.source == "merge":
+        return Expectation(loads={16: 2 * (instance.dtype == "float32")}, stores={16: 1})
+    plain = instance.n == FAST_BINS and instance.operation in OF_LOGITS
+    if not plain or instance.launch.kernel in ("loss_total", "scale_unless_one"):
+        return Expectation()
+    of_source = {"decode": _decode, "temporal": _temporal, "loss": _loss, "gradient": _gradient}
+    size, pixels = 4 if instance.dtype == "float32" else 2, int(instance.pixels)
+    return of_source[instance.launch.source](instance, arch, instance.n, pixels, size)
+
+
+def _staged(ex2: tuple[int, ...], loads: int, stores: int, arch: str) -> Expectation:
+    """Channels-last: a warp stages a tile in shared memory, 16 bytes at a time, in a loop."""
+    return Expectation(ex2, {16: loads}, {16: stores}, loops=True, in_flight=NEEDED[arch])
+
+
+def _decode(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:
+    """One exponential a bin for the annealed mean; one a bin at T = 1, and one for the ratio, for the confidence."""
+    rgb, confidence = "decode" in instance.operation, "confidence" in instance.operation
+    ex2 = (n * (instance.operation != "confidence") + (n + 1) * confidence,)
+    loads, stores = n * size * pixels // 16, int(rgb)  # a loop over what a warp has staged
+    if instance.layout == "last":
+        return _staged(ex2, loads, stores, arch)
+    loads += pixels * 4 // 16 * rgb
+    stores += 2 * pixels * size // 16 * (instance.operation == "annealed_mean") + 2 * pixels * 4 // 16 * confidence
+    return Expectation(ex2, {16: loads}, {16: stores}, in_flight=HELD_IN_REGISTERS)
+
+
+def _temporal(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:
+    """One exponential a bin for the softmax, one more where the compiler does not keep them, one for p^(1/T), and one a
+    group of bins, whose maximum may rise. Of the sums each frame reads and writes all, of the ring one frame's worth.
+    """
+    group = 4 if arch == "sm_120" and instance.layout == "planar" else 8  # as in temporal.cu
+    ex2 = (2 * n + n // group, 3 * n + n // group)
+    if instance.layout == "last":
+        return _staged(ex2, n * size // 16, 1, arch)
+    ring = next(size for name, size in _RING_BYTES.items() if f"{name} ring" in instance.operation)
+    loads, stores = Counter({16: 1}), Counter({16: 1})  # luma; a loop over the RGB that a warp has staged
+    for width in (4 * pixels, ring * pixels):
+        loads[width] += n
+        stores[width] += n
+    loads[size * pixels] += n
+    return Expectation(ex2, loads, stores, loops=True, in_flight=HELD_IN_REGISTERS)
+
+
+def _loss(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:
+    """One exponential a bin for the sum, and one more for the gradient where the compiler does not keep the first."""
+    gradient, width = "gradient" in instance.operation, size * pixels
+    ex2 = (n, 2 * n) if gradient else (n,)
+    if instance.layout == "last":
+        return _staged(ex2, n * width // 16, int(gradient), arch)
+    loads = Counter({16: 1 if gradient else 3})  # weights, and labels of int64
+    loads[width] += n
+    return Expectation(ex2, loads, {width: n * gradient}, in_flight=HELD_IN_REGISTERS)
+
+
+def _gradient(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:
+    """As the loss with its gradient; what comes from above, two values a pixel, is read as the logits are."""
+    width = size * pixels
+    if instance.layout == "last":
+        return _staged((n, 2 * n), n * width // 16, 1, arch)
+    return Expectation((n, 2 * n), {width: n + 2}, {width: n}, in_flight=HELD_IN_REGISTERS)
+
+
+def _of_image(instance: Instance, arch: str) -> Expectation:
+    """Three words of R, G, B a lane; luma, weights and staged labels leave by 16 bytes, those of float64 by 8."""
+    stores = {}
+    if instance.operation.startswith("encode") and instance.dtype != "float64":
+        label = 8 if "int64" in instance.operation else 1
+        stores = {16: int(-(-instance.pixels * label // 16) + 2 * instance.pixels // 4)}
+    return Expectation((), {16: 3}, stores, in_flight=NEEDED[arch], doubles=instance.dtype == "float64")

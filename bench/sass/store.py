@@ -10,12 +10,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from bench.publish.schema import write_text
-
+from ..measure.machine import ROOT, write_text
 from . import cubin
-from .figures import Figures, figures
+from .code import Figures, figures
 
-FOLDER = Path(__file__).resolve().parents[2] / "build/sass"
+FOLDER = ROOT / "build/sass"
 
 
 def figures_of(code: str, expressions: Sequence[str], arch: str, options: Sequence[str] = ()) -> dict[str, Figures]:
@@ -44,7 +43,7 @@ def _key(*parts: str) -> str:
 @cache
 def _tools() -> str:
     """The compiler, the disassemblers, and the code that reads what they say."""
-    modules = (Path(__file__).with_name(f"{name}.py") for name in ("cubin", "listing", "path", "pipes", "figures"))
+    modules = (Path(__file__).with_name(f"{name}.py") for name in ("cubin", "code", "hardware"))
     return "\0".join(
         [*cubin.OPTIONS, *map(metadata.version, cubin.WHEELS), *(path.read_text(encoding="utf-8") for path in modules)]
     )

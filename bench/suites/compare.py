@@ -9,11 +9,16 @@ import numpy as np
 
 from ..cases import Check, Verdict
 
+Pick = Callable[[Any], Any]
 # Half-way cases of the rounding to uint8 may fall either way in float32: at most one value in this many.
 TIES = 1e-3
 
 
-def equal(expected: Any, pick: Callable[[Any], Any] = lambda answer: answer) -> Check:
+def _same(answer: Any) -> Any:
+    return answer
+
+
+def equal(expected: Any, pick: Pick = _same) -> Check:
     """Every value the same."""
     wanted = np.asarray(expected)
 
@@ -28,17 +33,11 @@ def equal(expected: Any, pick: Callable[[Any], Any] = lambda answer: answer) -> 
     return check
 
 
-def close(
-    expected: Any,
-    absolute: float = 0.0,
-    relative: float = 0.0,
-    pick: Callable[[Any], Any] = lambda answer: answer,
-) -> Check:
+def close(expected: Any, absolute: float = 0.0, relative: float = 0.0, pick: Pick = _same) -> Check:
     """``|got - expected| <= absolute + relative |expected|``; infinities must agree."""
     wanted = np.asarray(expected, dtype=np.float64)
-    tolerance = " + ".join(
-        text for text, value in ((f"{absolute:g}", absolute), (f"{relative:g} relative", relative)) if value
-    )
+    parts = [f"{absolute:g}"] * bool(absolute) + [f"{relative:g} relative"] * bool(relative)
+    tolerance = " + ".join(parts)
 
     def check(answer: Any) -> Verdict:
         got = np.asarray(pick(answer)).astype(np.float64)
@@ -54,9 +53,7 @@ def close(
     return check
 
 
-def image(
-    expected: Any, levels: int = 1, ties: float = TIES, pick: Callable[[Any], Any] = lambda answer: answer
-) -> Check:
+def image(expected: Any, levels: int = 1, ties: float = TIES, pick: Pick = _same) -> Check:
     """uint8 values at most `levels` apart, and more than none apart in at most a share `ties` of them."""
     wanted = np.asarray(expected).astype(np.int64)
     tolerance = f"{levels} of 255" + (f", equal in all but {ties:g}" if ties < 1 else "")
@@ -82,7 +79,7 @@ def every(checks: Sequence[Check]) -> Check:
     return check
 
 
-def part(index: int, then: Callable[[Any], Any] = lambda answer: answer) -> Callable[[Any], Any]:
+def part(index: int, then: Pick = _same) -> Pick:
     """Pick one array of a tuple, and `then` a sample of it."""
     return lambda answer: then(answer[index])
 

@@ -13,7 +13,8 @@ from fastcolor import reference
 from .. import bytes as traffic
 from ..cases import Candidate, Case, Check, Setting
 from ..measure import device
-from ..peers import numpy as peers_numpy
+from ..peers.arrays import blocked
+from ..peers.color import both
 from ..peers.registry import Peers
 from . import compare, inputs
 from .sizes import Size, sizes
@@ -25,7 +26,8 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 NARROW = 256  # pixels a side of the CPU's second size
 
 
-def _rows(answer: Any) -> np.ndarray:
+def rows(answer: Any) -> np.ndarray:
+    """The rows that are compared."""
     return np.asarray(answer)[ROWS]
 
 
@@ -55,28 +57,24 @@ class Logits(NamedTuple):
         """Every :data:`STEP`-th row of the logits, planar, as the dtype rounds them."""
         return inputs.rounded(self.values[:, ROWS], self.dtype)
 
+    @property
+    def decoded(self) -> Any:
+        """The reference's RGB of the sample; answers are at most one level apart, and only at rounding ties."""
+        return reference.decode(self.sample, self.luma[ROWS], inputs.bins(), temperature=T)
+
     def peers(self, setting: Setting, luma: bool = True) -> Peers:
-        """Makers of candidates on these logits and, by choice, the luma, placed on the device."""
-        put = device.place(setting.device).put
-        arrays = [put(self.values, self.dtype, self.axis)] + ([put(self.luma)] if luma else [])
-        return Peers(setting, *arrays)
+        """Makers of candidates on these logits and, by choice, the luma."""
+        logits = device.place(setting.device).put(self.values, self.dtype, self.axis)
+        return Peers(setting, logits, *([self.luma] if luma else []))
 
     def case(self, suite: str, moved: traffic.Traffic, check: Check, candidates: list[Candidate]) -> Case:
         """The case of `suite` on these logits."""
         n, (height, width) = inputs.bins().n, self.size[:2]
-        return Case(
-            suite=suite,
-            name=self.size.name,
-            shape=f"{n}x{height}x{width}" if self.axis == 0 else f"{height}x{width}x{n}",
-            dtype=self.dtype,
-            layout="planar" if self.axis == 0 else "channels-last",
-            pixels=self.size.pixels,
-            traffic=moved,
-            check=check,
-            candidates=tuple(candidates),
-            main=self.size.main,
-            host=self.size.host,
-        )
+        if self.axis == 0:
+            array = f"{n}x{height}x{width} {self.dtype} planar"
+        else:
+            array = f"{height}x{width}x{n} {self.dtype} channels-last"
+        return self.size.case(suite, array, moved, check, candidates)
 
 
 def decode(setting: Setting) -> Iterator[Case]:
@@ -109,8 +107,6 @@ def _every(setting: Setting) -> Iterator[Logits]:
 def _decode(setting: Setting, case: Logits) -> Case:
     bins, axis, n = inputs.bins(), case.axis, inputs.bins().n
     make = case.peers(setting)
-    # At most one level apart, and only at rounding ties.
-    expected = reference.decode(case.sample, case.luma[ROWS], bins, temperature=T)
 
     def ours(backend: str) -> Callable[..., Any]:
         return lambda x, y: fastcolor.decode(x, y, bins, temperature=T, axis=axis, backend=backend)
@@ -119,11 +115,11 @@ def _decode(setting: Setting, case: Logits) -> Case:
     plain = make.torch("torch.compile", lambda p: p.decode_softmax(bins, T, axis), "compiled")
     sums = make.torch("torch.compile, weighted sums", lambda p: p.decode_sums(bins, T, axis), "compiled")
     planes = make.torch("torch.compile, hand-fused", lambda p: p.decode_planes(bins, T), "compiled")
-    blocked = make.torch("torch eager, blocked", lambda p: p.decode_blocked(bins, T))
-    whole = make.numpy("numpy", lambda: peers_numpy.decode(bins, T))
-    numpy = make.numpy("numpy, blocked", lambda: peers_numpy.blocked(peers_numpy.decode(bins, T)))
-    fused = make.cupy("CuPy, fused planes", lambda p, xp: p.decode_planes(xp, bins, T))
-    arrays = make.cupy("CuPy", lambda p, xp: p.decode(xp, bins, T, axis))
+    in_blocks = make.torch("torch eager, blocked", lambda p: p.decode_blocked(bins, T))
+    whole = make.numpy("numpy", lambda p: p.decode(bins, T))
+    numpy = make.numpy("numpy, blocked", lambda p: blocked(p.decode(bins, T)))
+    fused = make.cupy("CuPy, fused planes", lambda p: p.decode_planes(bins, T))
+    arrays = make.cupy("CuPy", lambda p: p.decode(bins, T, axis))
 
     main = case.size.main and not setting.main_only
     if make.where.gpu:
@@ -132,17 +128,17 @@ def _decode(setting: Setting, case: Logits) -> Case:
             peers += [arrays] + ([fused] if axis == 0 else [])
     else:
         peers = [numpy, eager, planes] if axis == 0 else [eager, plain, sums]
-        peers += [whole, blocked, plain, sums] if main else []
+        peers += [whole, in_blocks, plain, sums] if main else []
     candidates = make.ours(ours, second=True) + (make.ours_on_cupy(ours) if case.size.host or main else []) + peers
     moved = traffic.decode(case.size.pixels, n, BYTES[case.dtype])
-    return case.case("decode", moved, compare.image(expected, pick=_rows), candidates)
+    return case.case("decode", moved, compare.image(case.decoded, pick=rows), candidates)
 
 
 def _confidence_checks(x: np.ndarray, first: int) -> list[Check]:
     top, ratio = reference.confidence(x, axis=0)
     return [
-        compare.close(top, absolute=1e-5, pick=compare.part(first, _rows)),
-        compare.close(ratio, relative=2e-5, pick=compare.part(first + 1, _rows)),
+        compare.close(top, absolute=1e-5, pick=compare.part(first, rows)),
+        compare.close(ratio, relative=2e-5, pick=compare.part(first + 1, rows)),
     ]
 
 
@@ -154,37 +150,30 @@ def decode_confidence(setting: Setting) -> Iterator[Case]:
 
 def _decode_confidence(setting: Setting, case: Logits) -> Case:
     bins, make = inputs.bins(), case.peers(setting)
-    expected = reference.decode(case.sample, case.luma[ROWS], bins, temperature=T)
 
     def ours(backend: str) -> Callable[..., Any]:
         return lambda x, y: fastcolor.decode(x, y, bins, temperature=T, confidence=True, backend=backend)
 
-    eager = "decode_softmax", "confidence_topk"
-    planes = "decode_planes", "confidence_planes"
+    def fused(p: Any) -> Callable[..., Any]:
+        return both(p.decode_planes(bins, T), p.confidence_planes)
 
-    def torch_peer(p: Any, names: tuple[str, str]) -> Callable[..., Any]:
-        decode, confidence = (getattr(p, name) for name in names)
-        return p.decode_confidence(decode(bins, T), confidence)
-
-    def cupy_peer(p: Any, xp: Any, names: tuple[str, str]) -> Callable[..., Any]:
-        decode, confidence = (getattr(p, name) for name in names)
-        return p.decode_confidence(decode(xp, bins, T), confidence(xp))
+    def arrays(p: Any) -> Callable[..., Any]:
+        return both(p.decode(bins, T), p.confidence)
 
     candidates = [
         *make.ours(ours, second=True),
-        make.torch("torch softmax + topk", lambda p: torch_peer(p, eager)),
-        make.torch("torch.compile, hand-fused", lambda p: torch_peer(p, planes), "compiled"),
+        make.torch("torch softmax + topk", lambda p: both(p.decode_softmax(bins, T), p.confidence_topk)),
+        make.torch("torch.compile, hand-fused", fused, "compiled"),
     ]
     if make.where.gpu:
-        candidates += [
-            make.cupy("CuPy", lambda p, xp: cupy_peer(p, xp, ("decode", "confidence"))),
-            make.cupy("CuPy, fused planes", lambda p, xp: cupy_peer(p, xp, planes)),
-        ]
+        candidates += [make.cupy("CuPy", arrays), make.cupy("CuPy, fused planes", fused)]
     else:
-        build = peers_numpy.decode_confidence
-        candidates.append(make.numpy("numpy, blocked", lambda: peers_numpy.blocked(build(bins, T), outputs=3)))
-    check = compare.every([compare.image(expected, pick=compare.part(0, _rows)), *_confidence_checks(case.sample, 1)])
-    return case.case("decode_confidence", traffic.decode(case.size.pixels, bins.n, confidence=True), check, candidates)
+        candidates.append(make.numpy("numpy, blocked", lambda p: blocked(arrays(p), outputs=3)))
+    picture = compare.image(case.decoded, pick=compare.part(0, rows))
+    moved = traffic.decode(case.size.pixels, bins.n, confidence=True)
+    return case.case(
+        "decode_confidence", moved, compare.every([picture, *_confidence_checks(case.sample, 1)]), candidates
+    )
 
 
 def annealed_mean(setting: Setting) -> Iterator[Case]:
@@ -207,11 +196,11 @@ def _annealed_mean(setting: Setting, case: Logits) -> Case:
     ]
     if make.where.gpu:
         candidates += [
-            make.cupy("CuPy", lambda p, xp: p.annealed_mean(xp, bins, T)),
-            make.cupy("CuPy, fused planes", lambda p, xp: p.annealed_planes(xp, bins, T)),
+            make.cupy("CuPy", lambda p: p.annealed_mean(bins, T)),
+            make.cupy("CuPy, fused planes", lambda p: p.annealed_planes(bins, T)),
         ]
     else:
-        candidates.append(make.numpy("numpy", lambda: peers_numpy.annealed_mean(bins, T)))
+        candidates.append(make.numpy("numpy", lambda p: p.annealed_mean(bins, T)))
     check = compare.close(expected, absolute=2e-6 if make.where.gpu else 1e-6, pick=_plane_rows)  # fast exp on a GPU
     return case.case("annealed_mean", traffic.annealed_mean(case.size.pixels, bins.n), check, candidates)
 
@@ -228,10 +217,10 @@ def confidence(setting: Setting) -> Iterator[Case]:
         ]
         if make.where.gpu:
             candidates += [
-                make.cupy("CuPy", lambda p, xp: p.confidence(xp)),
-                make.cupy("CuPy, fused planes", lambda p, xp: p.confidence_planes(xp)),
+                make.cupy("CuPy", lambda p: p.confidence),
+                make.cupy("CuPy, fused planes", lambda p: p.confidence_planes),
             ]
         else:
-            candidates.append(make.numpy("numpy", lambda: peers_numpy.confidence))
+            candidates.append(make.numpy("numpy", lambda p: p.confidence))
         moved = traffic.confidence(size.pixels, inputs.bins().n)
         yield case.case("confidence", moved, compare.every(_confidence_checks(case.sample, 0)), candidates)

@@ -13,93 +13,70 @@ from fastcolor import reference
 
 from .. import bytes as traffic
 from ..cases import Candidate, Case, Check, Setting, Verdict
-from ..measure import device
-from ..peers import numpy as peers_numpy
-from ..peers import other as peers_other
+from ..peers import arrays, other
 from ..peers.registry import Peers
 from . import compare, inputs
 from .sizes import Size, sizes
 
 LAM = 0.2
-NEAREST = "nearest color of a bin, which is another partition than the cells"
 
 
 def encode(setting: Setting) -> Iterator[Case]:
     """Photographs to luma, labels and weights."""
     for size in sizes(setting, "uint8 photo"):
         yield _encode(setting, size)
-    if setting.threads == 1 and setting.malloc == "default" and not setting.quick:
+    if setting.plain and not setting.quick:
         yield _all_colors(setting)
 
 
 def _encode(setting: Setting, size: Size) -> Case:
     bins = inputs.bins()
     rgb, weights = inputs.photo(size.height, size.width), bins.weights(LAM)
-    make = Peers(setting, device.place(setting.device).put(rgb))
+    make = Peers(setting, rgb)
+
+    def table(p: Any) -> Callable[..., Any]:
+        return p.encode_all_colors(_labels_of_all_colors(), weights)
+
     candidates = make.ours(_ours, second=True) + (make.ours_on_cupy(_ours) if size.main or size.host else [])
     candidates += [
         make.torch("torch eager", lambda p: p.encode(bins, weights)),
         make.torch("torch.compile", lambda p: p.encode(bins, weights), "compiled"),
-        make.torch(
-            "torch.compile, 16-MB table", lambda p: p.encode_all_colors(_labels_of_all_colors(), weights), "compiled"
-        ),
+        make.torch("torch.compile, 16-MB table", table, "compiled"),
     ]
     if make.where.gpu:
         candidates += [
-            make.cupy("CuPy", lambda p, xp: p.encode(xp, bins, weights)),
-            make.cupy("CuPy, fused", lambda p, xp: p.encode(xp, bins, weights, fused=True)),
-            make.cupy("CuPy, 16-MB table", lambda p, xp: p.encode_all_colors(xp, _labels_of_all_colors(), weights)),
+            make.cupy("CuPy", lambda p: p.encode(bins, weights)),
+            make.cupy("CuPy, fused", lambda p: p.encode_fused(bins, weights)),
+            make.cupy("CuPy, 16-MB table", table),
         ]
     else:
-        candidates += _cpu_peers(setting, rgb, make)
-    return Case(
-        suite="encode",
-        name=size.name,
-        shape=f"{size.height}x{size.width}x3",
-        dtype="uint8",
-        layout="channels-last",
-        pixels=size.pixels,
-        traffic=traffic.encode(size.pixels),
-        check=_check(rgb),
-        main=size.main,
-        host=size.host,
-        candidates=tuple(candidates),
-    )
+        candidates += _cpu_peers(setting, rgb, make, table)
+    return size.case("encode", _image(size), traffic.encode(size.pixels), _check(rgb), candidates)
+
+
+def _image(size: Size) -> str:
+    return f"{size.height}x{size.width}x3 uint8 channels-last"
 
 
 def _ours(backend: str) -> Callable[[Any], Any]:
     return lambda rgb: fastcolor.encode(rgb, inputs.bins(), lam=LAM, backend=backend)
 
 
-def _cpu_peers(setting: Setting, rgb: np.ndarray, make: Peers) -> list[Candidate]:
-    bins, other, numpy = inputs.bins(), peers_other, peers_numpy
-    weights, rows = bins.weights(LAM), len(rgb) // 32
+def _cpu_peers(setting: Setting, rgb: np.ndarray, make: Peers, table: Callable[[Any], Any]) -> list[Candidate]:
+    bins = inputs.bins()
+    weights, rows, threads = bins.weights(LAM), len(rgb) // 32, setting.threads
     crop = rgb[len(rgb) // 2 :][:rows]  # the dictionary look-up takes half a second a megapixel
+    nearest = "nearest color of a bin, which is another partition than the cells"
+    edges = "float64 rounding at the edges of the cells"
     return [
-        make.numpy("numpy", lambda: numpy.encode(bins, weights)),
-        make.numpy("numpy, blocked", lambda: numpy.by_rows(numpy.encode(bins, weights))),
-        make.numpy(
-            "numpy, 16-MB table", lambda: numpy.by_rows(numpy.encode_all_colors(_labels_of_all_colors(), weights))
+        make.numpy("numpy", lambda p: p.encode(bins, weights)),
+        make.numpy("numpy, blocked", lambda p: arrays.by_rows(p.encode(bins, weights))),
+        make.numpy("numpy, 16-MB table", lambda p: arrays.by_rows(table(p))),
+        make.other(
+            "sklearn NearestNeighbors", "sklearn", other.encode_sklearn, bins, weights, threads, inexact=nearest
         ),
-        Candidate(
-            "sklearn NearestNeighbors",
-            lambda: other.encode_sklearn(rgb, bins, weights, setting.threads),
-            ("sklearn",),
-            inexact=NEAREST,
-        ),
-        Candidate(
-            "scipy cKDTree",
-            lambda: other.encode_kdtree(rgb, bins, weights, setting.threads),
-            ("scipy",),
-            inexact=NEAREST,
-        ),
-        Candidate(
-            "scikit-image rgb2yuv",
-            lambda: other.encode_skimage(rgb, bins, weights),
-            ("skimage",),
-            slow=True,
-            inexact="float64 rounding at the edges of the cells",
-        ),
+        make.other("scipy cKDTree", "scipy", other.encode_kdtree, bins, weights, threads, inexact=nearest),
+        make.other("scikit-image rgb2yuv", "skimage", other.encode_skimage, bins, weights, slow=True, inexact=edges),
         Candidate(
             "dictionary, pixel by pixel",
             lambda: other.encode_dictionary(crop, bins, weights),
@@ -125,33 +102,22 @@ def _check(rgb: np.ndarray) -> Check:
 @lru_cache(maxsize=1)
 def _labels_of_all_colors() -> np.ndarray:
     bins = inputs.bins()
-    labels = peers_numpy.by_rows(peers_numpy.encode(bins, bins.weights(LAM)))(peers_numpy.all_colors())[1]
+    labels = arrays.by_rows(arrays.Arrays(np).encode(bins, bins.weights(LAM)))(arrays.all_colors())[1]
     return np.ascontiguousarray(labels).reshape(-1)
 
 
 def _all_colors(setting: Setting) -> Case:
     """Every uint8 color once: how many labels differ from the reference."""
-    bins, rgb = inputs.bins(), peers_numpy.all_colors()
-    make = Peers(setting, device.place(setting.device).put(rgb))
+    bins, rgb = inputs.bins(), arrays.all_colors()
 
     def check(answer: Any) -> Verdict:
-        labels = np.asarray(answer[1])
-        wrong = sum(
-            int((labels[i : i + 256] != reference.encode(rgb[i : i + 256], bins)[1]).sum()) for i in range(0, 4096, 256)
-        )
+        labels, parts = np.asarray(answer[1]), range(0, 4096, 256)
+        wrong = sum(int((labels[i : i + 256] != reference.encode(rgb[i : i + 256], bins)[1]).sum()) for i in parts)
         return Verdict(wrong == 0, wrong / labels.size, float(wrong), "labels of all 2^24 colors equal")
 
-    return Case(
-        suite="encode",
-        name="all 2^24 colors",
-        shape="4096x4096x3",
-        dtype="uint8",
-        layout="channels-last",
-        pixels=1 << 24,
-        traffic=traffic.encode(1 << 24),
-        check=check,
-        candidates=tuple(make.ours(_ours, second=True)),
-    )
+    size = Size(4096, 4096, "all 2^24 colors")
+    candidates = Peers(setting, rgb).ours(_ours, second=True)
+    return size.case("encode", _image(size), traffic.encode(size.pixels), check, candidates)
 
 
 def histogram(setting: Setting) -> Iterator[Case]:
@@ -162,53 +128,29 @@ def histogram(setting: Setting) -> Iterator[Case]:
 
 def _histogram(setting: Setting, size: Size) -> Case:
     rgb, cells = inputs.photo(size.height, size.width), inputs.bins().cells
-    make = Peers(setting, device.place(setting.device).put(rgb))
+    make = Peers(setting, rgb)
     candidates = make.ours(lambda backend: lambda image: fastcolor.histogram(image, cells, backend=backend))
     candidates += [
         make.torch("torch eager", lambda p: p.histogram(cells)),
         make.torch("torch.compile + bincount", lambda p: p.histogram_compiled(cells)),
     ]
     if make.where.gpu:
-        candidates.append(make.cupy("CuPy, fused + bincount", lambda p, xp: p.histogram(xp, cells)))
+        candidates.append(make.cupy("CuPy, fused + bincount", lambda p: p.histogram_fused(cells)))
     else:
-        candidates += _cpu_counters(rgb, cells, make)
-    return Case(
-        suite="histogram",
-        name=size.name,
-        shape=f"{size.height}x{size.width}x3",
-        dtype="uint8",
-        layout="channels-last",
-        pixels=size.pixels,
-        traffic=traffic.histogram(size.pixels, cells),
-        check=compare.equal(reference.histogram(rgb, cells)),
-        main=size.main,
-        host=size.host,
-        candidates=tuple(candidates),
-    )
-
-
-def _cpu_counters(rgb: np.ndarray, cells: int, make: Peers) -> list[Candidate]:
-    numpy = peers_numpy
-    return [
-        make.numpy("numpy", lambda: numpy.histogram(cells, rows=len(rgb))),
-        make.numpy("numpy, blocked", lambda: numpy.histogram(cells)),
-        make.numpy("numpy, 32-MB table", lambda: numpy.histogram_all_colors(_cells_of_all_colors(cells), cells)),
-        Candidate(
-            "OpenCV calcHist",
-            lambda: peers_other.histogram_opencv(rgb, cells),
-            ("cv2",),
-            inexact="chroma rounded to 8 bits before it is counted",
-        ),
-        Candidate(
-            "OpenCV calcHist, float32",
-            lambda: peers_other.histogram_opencv_float(rgb, cells),
-            ("cv2",),
-            inexact="float32 rounding at the edges of the cells",
-        ),
-    ]
+        eight = "chroma rounded to 8 bits before it is counted"
+        edges = "float32 rounding at the edges of the cells"
+        candidates += [
+            make.numpy("numpy", lambda p: p.histogram(cells, rows=len(rgb))),
+            make.numpy("numpy, blocked", lambda p: p.histogram(cells)),
+            make.numpy("numpy, 32-MB table", lambda p: p.histogram(cells, table=_cells_of_all_colors(cells))),
+            make.other("OpenCV calcHist", "cv2", other.histogram_opencv, cells, inexact=eight),
+            make.other("OpenCV calcHist, float32", "cv2", other.histogram_opencv_float, cells, inexact=edges),
+        ]
+    check = compare.equal(reference.histogram(rgb, cells))
+    return size.case("histogram", _image(size), traffic.histogram(size.pixels, cells), check, candidates)
 
 
 def _cells_of_all_colors(cells: int) -> np.ndarray:
-    rgb = peers_numpy.all_colors()
-    parts = [peers_numpy._cells(rgb[i : i + 64], cells)[0].astype(np.uint16) for i in range(0, len(rgb), 64)]
+    rgb, p = arrays.all_colors(), arrays.Arrays(np)
+    parts = [p.cells(rgb[i : i + 64], cells)[0].astype(np.uint16) for i in range(0, len(rgb), 64)]
     return np.concatenate(parts).reshape(-1)

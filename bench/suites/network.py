@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -29,44 +30,46 @@ def loss(setting: Setting) -> Iterator[Case]:
     else:
         images, side = (1, 128) if setting.quick else (4, SIDE)
         x = np.stack([inputs.logits(side, side, seed) for seed in range(images)])
-        labels, weights = (np.repeat(a[None], images, axis=0) for a in _targets(side, side))
+        labels, weights = (np.repeat(a[None], images, axis=0) for a in targets(side, side))
         yield _loss(setting, Size(images * side, side, "forward + backward", main=True), x, labels, weights)
 
 
-def _targets(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def targets(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (int64) and weights of the photograph."""
     _, labels, weights = fastcolor.encode(inputs.photo(height, width), inputs.bins(), label_dtype="int64")
     return labels, weights
 
 
 def _strips(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A photograph as a batch of strips of :data:`SIDE` squared pixels: logits, labels, weights."""
+    """A photograph as a batch of strips of about :data:`SIDE` squared pixels: logits, labels, weights."""
     images = max(size.pixels // SIDE**2, 1)
+    while size.height % images:  # strips are equally high
+        images -= 1
     x = inputs.logits(size.height, size.width)
     x = np.ascontiguousarray(np.moveaxis(x.reshape(len(x), images, -1, size.width), 1, 0))
-    labels, weights = (a.reshape(images, -1, size.width) for a in _targets(size.height, size.width))
+    labels, weights = (a.reshape(images, -1, size.width) for a in targets(size.height, size.width))
     return x, labels, weights
 
 
 def _loss(setting: Setting, size: Size, x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Case:
-    put = device.place(setting.device).put
-    make = Peers(setting, put(x), put(labels), put(weights))
-    images, n, height, width = x.shape
-    return Case(
-        suite="loss",
-        name=size.name,
-        shape=f"{images}x{n}x{height}x{width}",
-        dtype="float32",
-        layout="planar",
-        pixels=labels.size,
-        traffic=traffic.cross_entropy(labels.size, n, label_bytes=8),
-        check=_loss_check(x, labels, weights),
-        main=size.main,
-        host=size.host,
-        candidates=tuple(_loss_candidates(make)),
-    )
+    def compiled(_: Any) -> Callable[..., Any]:
+        import torch
+
+        return backward(torch.compile(_per_pixel, dynamic=False, fullgraph=True))
+
+    make = Peers(setting, x, labels, weights)
+    candidates = [
+        make.torch("fastcolor", lambda _: backward(fastcolor.weighted_cross_entropy), "with_grad", ours=True),
+        make.torch("F.cross_entropy, weights a pixel", lambda _: backward(_per_pixel), "with_grad"),
+        make.torch("torch.compile of it", compiled, "with_grad"),
+    ]
+    candidates += [make.cupy("CuPy", lambda p: p.weighted_cross_entropy())] if make.where.gpu else []
+    array = "x".join(map(str, x.shape)) + " float32 planar"
+    moved = traffic.cross_entropy(labels.size, x.shape[1], label_bytes=8)
+    return size.case("loss", array, moved, loss_check(x, labels, weights), candidates, pixels=labels.size)
 
 
-def _loss_check(x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Check:
+def loss_check(x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Check:
     """The loss, and the gradient of the first image: both are means over the batch, weighted by its images' weights."""
     masses = weights.reshape(len(x), -1).sum(1, dtype=np.float64)
     shares = masses / masses.sum()
@@ -83,26 +86,6 @@ def _loss_check(x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Check
     )
 
 
-def _loss_candidates(make: Peers) -> list[Candidate]:
-    def step(name: str, compiled: bool = False) -> Callable[[Any], Callable[..., Any]]:
-        def build(_: Any) -> Callable[..., Any]:
-            import torch
-
-            from fastcolor.loss import weighted_cross_entropy
-
-            function = weighted_cross_entropy if name == "fastcolor" else _per_pixel
-            return _backward(torch.compile(function, dynamic=False, fullgraph=True) if compiled else function)
-
-        return build
-
-    made = [
-        make.torch("fastcolor", step("fastcolor"), "with_grad", ours=True),
-        make.torch("F.cross_entropy, weights a pixel", step("torch"), "with_grad"),
-        make.torch("torch.compile of it", step("torch", compiled=True), "with_grad"),
-    ]
-    return made + ([make.cupy("CuPy", lambda p, xp: p.weighted_cross_entropy(xp))] if make.where.gpu else [])
-
-
 def _per_pixel(x: Any, labels: Any, weights: Any) -> Any:
     import torch
 
@@ -110,7 +93,8 @@ def _per_pixel(x: Any, labels: Any, weights: Any) -> Any:
     return (values * weights).sum() / weights.sum()
 
 
-def _backward(function: Callable[..., Any]) -> Callable[..., Any]:
+def backward(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Value and gradient of a loss."""
     leaf: list[Any] = []  # made at the first call: a tensor of its own, which keeps the gradient
 
     def run(x: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
@@ -128,10 +112,8 @@ def _backward(function: Callable[..., Any]) -> Callable[..., Any]:
 def _network() -> Any:
     import torch
 
-    from fastcolor.network.unet import ColorUNet
-
     torch.manual_seed(0)
-    return ColorUNet().eval()
+    return fastcolor.ColorUNet().eval()
 
 
 def network(setting: Setting) -> Iterator[Case]:
@@ -141,8 +123,6 @@ def network(setting: Setting) -> Iterator[Case]:
     images = where.network_images
 
     def forward(dtype: str, channels_last: bool) -> Run:
-        import copy
-
         import torch
 
         layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -162,20 +142,11 @@ def network(setting: Setting) -> Iterator[Case]:
         ok = answer.shape == (images, 32, side, side) and bool(np.isfinite(answer).all())
         return Verdict(ok, 0.0 if ok else 1.0, 0.0, "finite, of the right shape")
 
-    needs = ("torch",)
-    yield Case(
-        suite="network",
-        name="forward",
-        shape=f"{images}x1x{side}x{side}",
-        dtype="float32",
-        layout="planar",
-        pixels=images * side * side,
-        traffic=traffic.Traffic(images * 4 * side * side, images * 128 * side * side),
-        check=check,
-        main=True,
-        candidates=(
-            Candidate("fastcolor, float32", lambda: forward("float32", False), needs, ours=True),
-            Candidate("fastcolor, float32, channels-last", lambda: forward("float32", True), needs, ours=True),
-            Candidate("fastcolor, bfloat16, channels-last", lambda: forward("bfloat16", True), needs, ours=True),
-        ),
-    )
+    candidates = [
+        Candidate("fastcolor, float32", lambda: forward("float32", False), ("torch",), ours=True),
+        Candidate("fastcolor, float32, channels-last", lambda: forward("float32", True), ("torch",), ours=True),
+        Candidate("fastcolor, bfloat16, channels-last", lambda: forward("bfloat16", True), ("torch",), ours=True),
+    ]
+    size = Size(images * side, side, "forward", main=True)
+    moved = traffic.Traffic(4 * size.pixels, 128 * size.pixels)
+    yield size.case("network", f"{images}x1x{side}x{side} float32 planar", moved, check, candidates)

@@ -28,6 +28,7 @@ SUITES = {
     "merge": Suite("low-resolution chroma on a full-resolution luma to RGB", "video"),
     "loss": Suite("weighted cross entropy, forward and backward", "network"),
     "network": Suite("ColorUNet forward", "network"),
+    "overhead": Suite("host time of a call, on 16 x 16 pixels", "overhead"),
     "startup": Suite("imports and first results in fresh processes", "startup"),
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from ..cases import Setting
+from ..bytes import Traffic
+from ..cases import Candidate, Case, Check, Setting
 from ..measure import device
 
 TINY = 64  # pixels a side: any GPU is done with it before the host has enqueued the next call
@@ -23,6 +25,16 @@ class Size(NamedTuple):
     def pixels(self) -> int:
         """H W."""
         return self.height * self.width
+
+    def case(
+        self, suite: str, array: str, traffic: Traffic, check: Check, candidates: Sequence[Candidate], **others: Any
+    ) -> Case:
+        """The case of a suite on this input; `array` is shape, dtype and layout in words."""
+        shape, dtype, layout = array.rsplit(" ", 2)
+        fields = {"pixels": self.pixels, "main": self.main, "host": self.host} | others
+        return Case(
+            suite, self.name, shape, dtype, layout, fields.pop("pixels"), traffic, check, tuple(candidates), **fields
+        )
 
 
 def sizes(setting: Setting, name: str) -> list[Size]:

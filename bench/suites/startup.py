@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from ..bytes import Traffic
+from ..cases import Candidate, Case, Setting, Verdict
 from ..measure.machine import ROOT
-from ..measure.timing import quantiles
+from ..measure.timing import NO_RATES, blank, quantiles
 
 # Each program prints seconds of its own clock; an interpreter's start is the same for all and not counted.
 _IMPORT = "import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
@@ -57,10 +58,8 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     runs = 2 if quick else 4
     has_torch = importlib.util.find_spec("torch") is not None
     results = [_result("import", "fastcolor", _times(_IMPORT.format(module="fastcolor"), runs))]
-    if has_torch:
-        results.append(_result("import", "torch", _times(_IMPORT.format(module="torch"), runs), ours=False))
-    else:
-        results.append(_skipped("import", "torch"))
+    torch = _times(_IMPORT.format(module="torch"), runs) if has_torch else []
+    results.append(_result("import", "torch", torch, "" if has_torch else "not installed: torch"))
     for name, call in _CALLS.items():
         program = _DECODE.format(call=call)
         results += _first_results(f"first {name}", _INPUTS.format(before="") + program, runs, "import included")
@@ -69,65 +68,33 @@ def measure(quick: bool) -> list[dict[str, Any]]:
             results += _first_results(f"first {name}, torch imported before", after, runs, "beyond importing torch")
     if has_torch and not quick:
         program = _INPUTS.format(before=_TORCH) + _COMPILE
-        results += _first_results("first decode, torch imported before", program, 2, "torch.compile", ours=False)
+        results += _first_results("first decode, torch imported before", program, 2, "torch.compile", "torch.compile")
     return results
 
 
-def _first_results(case: str, program: str, runs: int, note: str, ours: bool = True) -> Iterator[dict[str, Any]]:
+def _first_results(case: str, program: str, runs: int, note: str, name: str = "fastcolor") -> Iterator[dict[str, Any]]:
     """Cold first, which also fills the cache that the warm runs find."""
-    name = "fastcolor" if ours else "torch.compile"
-    with _empty_caches() as environment:
+    with tempfile.TemporaryDirectory() as folder:
+        places = {"NUMBA_CACHE_DIR": "numba", "TORCHINDUCTOR_CACHE_DIR": "inductor"}
+        environment = {variable: os.path.join(folder, place) for variable, place in places.items()}
         cold = _times(program, 1, environment)
         warm = _times(program, runs, environment)
-    yield _result(f"{case}, warm cache", name, warm, ours, note)
-    yield _result(f"{case}, cold cache", name, cold, ours, note)
-
-
-@contextmanager
-def _empty_caches() -> Iterator[dict[str, str]]:
-    with tempfile.TemporaryDirectory() as folder:
-        names = {"NUMBA_CACHE_DIR": "numba", "TORCHINDUCTOR_CACHE_DIR": "inductor"}
-        yield {variable: os.path.join(folder, name) for variable, name in names.items()}
+    yield _result(f"{case}, warm cache", name, warm, note)
+    yield _result(f"{case}, cold cache", name, cold, note)
 
 
 def _times(program: str, runs: int, environment: dict[str, str] | None = None) -> list[float]:
-    command = [sys.executable, "-c", program]
-    variables = os.environ | (environment or {})
-    outputs = [
-        subprocess.run(command, cwd=ROOT, env=variables, check=True, capture_output=True, text=True).stdout
-        for _ in range(runs)
-    ]
+    options: Any = {"cwd": ROOT, "env": os.environ | (environment or {}), "capture_output": True, "text": True}
+    outputs = [subprocess.run([sys.executable, "-c", program], check=True, **options).stdout for _ in range(runs)]
     return [float(output.split()[-1]) for output in outputs]
 
 
-def _result(case: str, name: str, seconds: list[float], ours: bool = True, note: str = "") -> dict[str, Any]:
-    figures = quantiles(seconds) | {"runs": len(seconds)}
-    rates = dict.fromkeys(("mp_per_s", "read_floor_share", "copy_floor_share"))
-    return _blank(case, name, ours, note) | figures | rates
-
-
-def _skipped(case: str, name: str) -> dict[str, Any]:
-    return _blank(case, name, False, f"not installed: {name}") | {"status": "skipped"}
-
-
-def _blank(case: str, name: str, ours: bool, note: str) -> dict[str, Any]:
-    return {
-        "suite": "startup",
-        "case": case,
-        "main": case == "import",
-        "candidate": name,
-        "ours": ours,
-        "status": "ok",
-        "note": note,
-        "threads": 1,
-        "malloc": "default",
-        "shape": "256x256" if case != "import" else "",
-        "dtype": "",
-        "layout": "",
-        "pixels": 0,
-        "share": 1.0,
-        "read_bytes": 0,
-        "write_bytes": 0,
-        "check": None,
-        "first_call_s": None,
-    }
+def _result(name: str, candidate: str, seconds: list[float], note: str = "") -> dict[str, Any]:
+    """A result without answer, pixels and rates; skipped without seconds."""
+    shape, main = ("", True) if name == "import" else ("256x256", False)
+    case = Case("startup", name, shape, "", "", 0, Traffic(0, 0), lambda _: Verdict(True, 0.0, 0.0, ""), (), main=main)
+    result = blank(case, Candidate(candidate, lambda: lambda: None, ours=candidate == "fastcolor"), Setting())
+    result["note"] = note
+    if not seconds:
+        return result | {"status": "skipped"}
+    return result | quantiles(seconds) | {"runs": len(seconds)} | NO_RATES

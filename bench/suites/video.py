@@ -13,11 +13,11 @@ from fastcolor import reference
 from .. import bytes as traffic
 from ..cases import Candidate, Case, Check, Setting
 from ..measure import device
-from ..peers import numpy as peers_numpy
-from ..peers import other as peers_other
+from ..peers import other
+from ..peers.color import Smoother
 from ..peers.registry import Peers
 from . import compare, inputs
-from .decode import ROWS, T, _rows
+from .decode import ROWS, T, rows
 from .sizes import Size, sizes
 
 ALPHA, WINDOW = 0.2, 20
@@ -41,7 +41,7 @@ def _temporal(setting: Setting, size: Size) -> Case:
     frames = [inputs.logits(size.height, size.width, seed) for seed in (0, 1)]
     luma = inputs.yuv(size.height, size.width)[0]
     exact, coarse = _temporal_checks(frames, luma)
-    make = Peers(setting, *map(device.place(setting.device).put, (*frames, luma)))
+    make = Peers(setting, *frames, luma)
     settings, shape = (bins, T, ALPHA, WINDOW), frames[0].shape
 
     def ours(ring: str, **options: Any) -> list[Candidate]:
@@ -62,14 +62,14 @@ def _temporal(setting: Setting, size: Size) -> Case:
 
             function = getattr(p, step)(*settings, **({"levels": 255} if ring == "uint8" else {}))
             compiled = function if step == "step_eager" else p.compile_step(function)
-            return _alternating(p.Smoother(compiled, shape, WINDOW, getattr(torch, ring)))
+            past = [torch.zeros(shape, dtype=getattr(torch, ring)) for _ in range(WINDOW + 1)]
+            return _alternating(Smoother(compiled, torch.zeros(shape), past))
 
         return make.torch(f"{name}{ring} ring", build, **options)
 
-    def cupy_peer(_: Any, xp: Any) -> Callable[..., Any]:
-        from ..peers.cupy_video import Smoother
-
-        return _alternating(Smoother(xp, *settings, shape))
+    def cupy_peer(p: Any) -> Callable[..., Any]:
+        past = [p.xp.zeros(shape, np.float32) for _ in range(WINDOW + 1)]
+        return _alternating(Smoother(p.step(*settings), p.xp.zeros(shape, np.float32), past))
 
     candidates = ours("uint8", check=coarse)
     if size.pixels < MANY:
@@ -82,20 +82,9 @@ def _temporal(setting: Setting, size: Size) -> Case:
         candidates += [make.cupy("CuPy, fused steps, float32 ring", cupy_peer)] if make.where.gpu else []
     if not setting.main_only:  # it takes longest of all to compile, and is no faster than the one before on a CPU
         candidates.append(torch_peer("torch.compile, hand-fused, ", "step_planes", "uint8", check=coarse))
-    return Case(
-        suite="temporal",
-        name=size.name,
-        shape=f"{bins.n}x{size.height}x{size.width}",
-        dtype="float32",
-        layout="planar",
-        pixels=size.pixels,
-        traffic=traffic.temporal(size.pixels, bins.n, ring_bytes=1),
-        check=exact,
-        calls=FRAMES,
-        main=size.main,
-        host=size.host,
-        candidates=tuple(candidates),
-    )
+    array = f"{bins.n}x{size.height}x{size.width} float32 planar"
+    moved = traffic.temporal(size.pixels, bins.n, ring_bytes=1)
+    return size.case("temporal", array, moved, exact, candidates, calls=FRAMES)
 
 
 def _alternating(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
@@ -110,7 +99,7 @@ def _temporal_checks(frames: list[np.ndarray], luma: np.ndarray) -> tuple[Check,
     parts = [frame[:, ROWS] for frame in frames]
     for frame in range(FRAMES):
         expected = smoother.step(parts[frame % 2], luma[ROWS])
-    return compare.image(expected, pick=_rows), compare.image(expected, UINT8_LEVELS, ties=1.0, pick=_rows)
+    return compare.image(expected, pick=rows), compare.image(expected, UINT8_LEVELS, ties=1.0, pick=rows)
 
 
 def merge(setting: Setting) -> Iterator[Case]:
@@ -129,9 +118,10 @@ def merge(setting: Setting) -> Iterator[Case]:
 
 
 def _merge(setting: Setting, chroma: np.ndarray, luma: np.ndarray, size: Size) -> Case:
-    make = Peers(setting, *map(device.place(setting.device).put, (chroma, luma)))
+    make = Peers(setting, chroma, luma)
     shapes = chroma.shape, luma.shape
     full = reference.upsample(chroma, *luma.shape)[:, ROWS]
+    unit = luma[ROWS] / 255.0 if luma.dtype == np.uint8 else luma[ROWS].astype(np.float64)
     candidates = [
         *make.ours(lambda backend: lambda c, y: fastcolor.merge(c, y, backend=backend)),
         make.torch("torch.compile", lambda p: p.merge, "compiled"),
@@ -139,43 +129,17 @@ def _merge(setting: Setting, chroma: np.ndarray, luma: np.ndarray, size: Size) -
     ]
     if size.main or make.where.gpu:
         candidates.append(make.torch("torch eager", lambda p: p.merge, slow=True))
-    candidates += _gpu_mergers(make, shapes) if make.where.gpu else _cpu_mergers(make, chroma, luma, size.main)
-    return Case(
-        suite="merge",
-        name=size.name,
-        shape=f"2x256x256 on {size.height}x{size.width}",
-        dtype=str(luma.dtype),
-        layout="planar",
-        pixels=size.pixels,
-        traffic=traffic.merge(size.pixels, 256 * 256, luma.dtype.itemsize),
-        check=compare.image(reference.join(_unit_rows(luma), np.moveaxis(full, 0, -1)), pick=_rows),
-        candidates=tuple(candidates),
-        main=size.main,
-        host=size.host,
-    )
-
-
-def _gpu_mergers(make: Peers, shapes: Any) -> list[Candidate]:
-    def build(_: Any, xp: Any) -> Callable[..., Any]:
-        from ..peers import cupy_video as p
-
-        return p.merge(xp, *shapes)
-
-    return [make.cupy("CuPy, rows and a fused lerp", build)]
-
-
-def _cpu_mergers(make: Peers, chroma: np.ndarray, luma: np.ndarray, main: bool) -> list[Candidate]:
-    other = peers_other
-    opencv_uint8 = "chroma quantised to 8 bits and cut off at half of V's range"
-    made = [
-        make.numpy("numpy, row by row", lambda: peers_numpy.merge(chroma.shape, luma.shape)),
-        Candidate("OpenCV", lambda: other.merge_opencv(chroma, luma), ("cv2",)),
-        Candidate("OpenCV, 8 bits", lambda: other.merge_opencv_uint8(chroma, luma), ("cv2",), inexact=opencv_uint8),
-    ]
-    if main:
-        made.append(Candidate("scikit-image", lambda: other.merge_skimage(chroma, luma), ("skimage",), slow=True))
-    return made
-
-
-def _unit_rows(luma: np.ndarray) -> np.ndarray:
-    return luma[ROWS] / 255.0 if luma.dtype == np.uint8 else luma[ROWS].astype(np.float64)
+    if make.where.gpu:
+        candidates.append(make.cupy("CuPy, rows and a fused lerp", lambda p: p.merge(*shapes)))
+    else:
+        eight = "chroma quantised to 8 bits and cut off at half of V's range"
+        candidates += [
+            make.numpy("numpy, row by row", lambda p: p.merge(*shapes)),
+            make.other("OpenCV", "cv2", other.merge_opencv),
+            make.other("OpenCV, 8 bits", "cv2", other.merge_opencv_uint8, inexact=eight),
+        ]
+        candidates += [make.other("scikit-image", "skimage", other.merge_skimage, slow=True)] if size.main else []
+    array = f"2x256x256 on {size.height}x{size.width} {luma.dtype} planar"
+    moved = traffic.merge(size.pixels, 256 * 256, luma.dtype.itemsize)
+    check = compare.image(reference.join(unit, np.moveaxis(full, 0, -1)), pick=rows)
+    return size.case("merge", array, moved, check, candidates)

@@ -14,15 +14,17 @@ from bench import bytes as traffic
 from bench import runner, worker
 from bench.__main__ import main
 from bench.cases import Candidate, Case, Setting
-from bench.measure import device, machine, timing
+from bench.measure import device, timing
 from bench.measure.floor import Floor
-from bench.peers import numpy as peers_numpy
 from bench.peers import other
-from bench.publish import goals, report, schema
+from bench.peers.arrays import Arrays, blocked, by_rows
+from bench.peers.color import both
+from bench.publish import goals, readme, report, schema
 from bench.suites import compare
 from fastcolor import reference
 
 QUICK = Setting(quick=True)
+NUMPY = Arrays(np)
 
 
 @pytest.fixture(scope="module")
@@ -184,30 +186,28 @@ def test_every_reports_the_first_failure():
 def test_numpy_peers_are_exact(photo):
     bins = fastcolor.ColorBins.default()
     luma, labels, weights = reference.encode(photo, bins)
-    whole = peers_numpy.encode(bins, bins.weights())
+    whole = NUMPY.encode(bins, bins.weights())
     dictionary = other.encode_dictionary(photo, bins, bins.weights())
-    for y, label, weight in (whole(photo), peers_numpy.by_rows(whole)(photo), dictionary()):
+    for y, label, weight in (whole(photo), by_rows(whole)(photo), dictionary()):
         assert (label == labels).all()
         np.testing.assert_allclose(y, luma, atol=3e-7)
         np.testing.assert_allclose(weight, weights, rtol=1e-6)
     for cells in (10, 17, 65):
-        assert (peers_numpy.histogram(cells)(photo) == reference.histogram(photo, cells)).all()
+        assert (NUMPY.histogram(cells)(photo) == reference.histogram(photo, cells)).all()
 
 
 def test_numpy_peers_decode_and_merge():
     rng = np.random.default_rng(1)
     bins = fastcolor.ColorBins.default()
     x, y = rng.normal(0, 3, (bins.n, 33, 61)).astype(np.float32), rng.random((33, 61), dtype=np.float32)
-    rgb, top, ratio = peers_numpy.blocked(peers_numpy.decode_confidence(bins, 0.38), outputs=3)(x, y)
+    rgb, top, ratio = blocked(both(NUMPY.decode(bins, 0.38), NUMPY.confidence), outputs=3)(x, y)
     assert compare.image(reference.decode(x, y, bins))(rgb).ok
     wanted = reference.confidence(x, axis=0)
     np.testing.assert_allclose(top, wanted[0], atol=1e-6)
     np.testing.assert_allclose(ratio, wanted[1], rtol=1e-4)
     chroma = rng.uniform(-0.3, 0.3, (2, 7, 5)).astype(np.float32)
     for luma in (y, reference.to_uint8(y)):
-        assert compare.image(reference.merge(chroma, luma))(
-            peers_numpy.merge(chroma.shape, luma.shape)(chroma, luma)
-        ).ok
+        assert compare.image(reference.merge(chroma, luma))(NUMPY.merge(chroma.shape, luma.shape)(chroma, luma)).ok
 
 
 def test_torch_peers_are_exact(photo):
@@ -236,7 +236,7 @@ def document(photo, floor):
     """What a run writes, with made-up times: ours 1 ms, an exact peer 12 ms, an inexact one 3 ms."""
     case = a_case(
         photo,
-        Candidate("numpy", lambda: lambda: peers_numpy.histogram(17)(photo)),
+        Candidate("numpy", lambda: lambda: NUMPY.histogram(17)(photo)),
         Candidate("OpenCV calcHist", lambda: lambda: np.zeros((17, 17), np.int64), inexact="planted"),
         Candidate("absent", lambda: lambda: None, needs=("no_such_module",)),
     )
@@ -245,7 +245,7 @@ def document(photo, floor):
         factor = result["median_s"] / (milliseconds / 1e3)
         result |= {key: result[key] / factor for key in ("median_s", "p20_s", "p80_s")}
         result |= {"mp_per_s": result["mp_per_s"] * factor}
-    metadata = runner._metadata(machine.describe(), True, "cpu", ["histogram", "--quick"])
+    metadata = runner._metadata(True, "cpu", ["histogram", "--quick"])
     return json.loads(json.dumps({"metadata": metadata, "results": results}))
 
 
@@ -267,11 +267,11 @@ def test_document_goes_through_a_file_into_the_report(document, tmp_path):
     text = report.report([again], [path])
     assert "SKIPPED: not installed: no_such_module" in text
     assert "inexact" in text
-    table = report.block(again)
+    table = readme.block(again)
     assert "| 12.0 x |" in table
     assert "`python -m bench histogram --quick`" in table
-    readme = f"before\n{report.START}\nold\n{report.END}\nafter"
-    assert report.with_block(readme, table) == f"before\n{report.START}\n{table}\n{report.END}\nafter"
+    text = f"before\n{readme.START}\nold\n{readme.END}\nafter"
+    assert readme.with_block(text, table) == f"before\n{readme.START}\n{table}\n{readme.END}\nafter"
 
 
 def test_chart_is_small(document, tmp_path):
@@ -304,14 +304,17 @@ def test_schema_names_what_is_wrong(document, damage, where, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_worker_writes_valid_results(photo, tmp_path, monkeypatch, capsys):
+def test_worker_adds_valid_results(photo, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(worker, "set_threads", lambda threads: None)
     monkeypatch.setattr(device, "QUICK_BUFFER_BYTES", 1 << 16)
-    monkeypatch.setattr(worker.suites, "cases", lambda name, setting: iter([a_case(photo)]))
-    words = ["histogram", "--threads", "1", "--malloc", "default", "--quick", "--out", str(tmp_path / "r.json")]
+    monkeypatch.setattr(worker.registry, "cases", lambda name, setting: iter([a_case(photo)]))
+    path, metadata = tmp_path / "r.json", runner._metadata(True, "cpu", [])
+    schema.write(path, {"metadata": metadata, "results": []})
+    words = ["histogram", "--threads", "1", "--malloc", "default", "--quick", "--out", str(path)]
     assert worker.main(words) == 0
-    results = json.loads((tmp_path / "r.json").read_text())
-    schema.validate({"metadata": runner._metadata(machine.describe(), True, "cpu", []), "results": results})
+    assert [r["status"] for r in schema.read(path)["results"]] == ["ok"]
+    assert worker.main(words) == 0
+    assert len(schema.read(path)["results"]) == 2
     assert "MP/s" in capsys.readouterr().out
 
 
@@ -330,7 +333,7 @@ def committed():
 @pytest.mark.skipif(not committed(), reason="no results are committed")
 def test_readme_and_report_say_what_the_json_says():
     documents = [schema.read(path) for path in committed()]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert report.with_block(readme, report.blocks(documents)) == readme, "run `python -m bench report`"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.with_block(text, readme.blocks(documents)) == text, "run `python -m bench report`"
     written = (ROOT / "bench/report/README.md").read_text(encoding="utf-8")
     assert report.report(documents, committed()) == written, "run `python -m bench report`"

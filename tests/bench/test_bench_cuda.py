@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import copy
 import doctest
-import gc
 import importlib
 import json
 import pkgutil
 import sys
-import time
 import types
 
 import numpy as np
@@ -24,14 +22,12 @@ from bench import bytes as traffic
 from bench import runner
 from bench.__main__ import main
 from bench.cases import Candidate, Case, Setting
-from bench.measure import clocks, device, device_cuda, gpu, timing
-from bench.measure import machine as host_machine
+from bench.measure import clocks, device, gpu, timing
 from bench.measure.floor import DeviceFloor
-from bench.peers import cupy
-from bench.peers import cupy_video as video
+from bench.peers.cupy import Fused
 from bench.peers.registry import Peers
-from bench.publish import goals, report, schema
-from bench.suites import compare, inputs, sizes
+from bench.publish import goals, readme, report, schema
+from bench.suites import compare, inputs
 from bench.suites import video as suite_video
 from bench.suites.registry import SUITES, cases, of
 from bench.worker import line
@@ -39,67 +35,10 @@ from bench.worker import run as run_worker
 from fastcolor import reference
 
 torch = pytest.importorskip("torch")
+from stand_ins import FAKE_CUDA, MADE_UP, SMALL, installed  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 QUICK = Setting(quick=True, device="cuda")
-SMALL = ((24, 37), (40, 52))
-MADE_UP = {
-    "name": "Made-Up GPU 1",
-    "compute_capability": "0.0",
-    "memory_gb": 1.5,
-    "driver": "1.2.3",
-    "cuda_of_torch": "0.1",
-    "cuda_runtime": "0.1",
-    "nvrtc": "0.2",
-    "clock_sm_mhz": 1000.0,
-    "clock_sm_max_mhz": 2000.0,
-}
-
-
-class FakeEvent:
-    """Reads the wall clock where a CUDA event marks a stream."""
-
-    def __init__(self, enable_timing=False):
-        assert enable_timing
-
-    def record(self):
-        self.at = time.perf_counter()
-
-    def synchronize(self):
-        assert self.at
-
-    def elapsed_time(self, end):
-        return 1e3 * (end.at - self.at)
-
-
-FAKE_CUDA = types.SimpleNamespace(
-    Event=FakeEvent,
-    synchronize=lambda: None,
-    empty_cache=lambda: None,
-    current_device=lambda: 0,
-    get_device_properties=lambda index: types.SimpleNamespace(L2_cache_size=1 << 10),
-    reset_peak_memory_stats=lambda: None,
-    memory_allocated=lambda: 100,
-    max_memory_allocated=lambda: 350,
-)
-
-
-def installed(monkeypatch):
-    """A stand-in that every module finds where it asks for the device "cuda"; with short work of everything."""
-    for module, name, value in (
-        (clocks, "LEAD", 1e-6),
-        (clocks, "CALLS", 2),
-        (sizes, "TINY", 16),
-        (timing, "QUICK", timing.Budget(0.001, 1, 1)),
-        (device_cuda, "QUICK_BUFFER_BYTES", 1 << 12),
-        (torch, "compile", lambda function, **options: function),
-        (gc, "collect", lambda: 0),  # a quarter of a second in a process full of tests
-    ):
-        monkeypatch.setattr(module, name, value)
-    stand_in = device_cuda.Cuda("cpu", np, FAKE_CUDA, (("fastcolor", "numba"),), SMALL, flush=1 << 12)
-    stand_in.network_images = 1
-    monkeypatch.setattr(device, "place", lambda name: stand_in if name == "cuda" else device.Cpu())
-    return stand_in
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,16 +60,23 @@ def measured():
     """Results of two suites, to be copied."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         installed(monkeypatch)
-        return run_worker(["encode", "decode"], QUICK)
+        return run_worker(["encode", "decode"], QUICK)[0]
 
 
 @pytest.mark.parametrize("suite", of("cuda"))
 def test_every_candidate_of_every_suite_is_right(suite, place):
-    results = run_worker([suite], QUICK)
+    results, whole = run_worker([suite], QUICK)
+    assert whole
     assert {r["status"] for r in results} == {"ok"}, [line(r) for r in results if r["status"] != "ok"]
-    names = {r["candidate"] for r in results if r["main"]}
+    names = {r["candidate"] for r in results if r["main"] or suite == "overhead"}
     assert "fastcolor" in " ".join(names)
-    if suite != "network":
+    if suite == "overhead":
+        assert all(r["host"] for r in results)
+        assert {r["candidate"] for r in results if r["case"] == "decode"} == {
+            "fastcolor, torch tensors",
+            "fastcolor, CuPy arrays",
+        }
+    elif suite != "network":
         assert any(name.startswith("CuPy") for name in names)
         assert any(name.startswith("torch.compile") for name in names)
         assert {bool(r.get("host")) for r in results} == {False, True}
@@ -155,8 +101,8 @@ def test_decode_covers_sizes_types_and_layouts(place):
 def test_the_peer_in_cupy_smooths_every_stream_but_that_of_8_megapixels(place, monkeypatch):
     """Its ring of 21 frames in float32 would take 22.5 GB there; the one large stream is left to rings of bytes."""
     peer = "CuPy, fused steps, float32 ring"
-    small, large = (height * width for height, width in device_cuda.SIZES)
-    assert small < suite_video.MANY <= large
+    *small, large = (height * width for height, width in device.CUDA_SIZES)
+    assert max(small) < suite_video.MANY <= large
     monkeypatch.setattr(suite_video, "MANY", 40 * 52)  # so that the larger of the tiny sizes is the large one
     names = {case.name: {c.name for c in case.candidates} for case in cases("temporal", QUICK)}
     assert [name for name, of_case in names.items() if peer not in of_case] == ["stream, 40x52"]
@@ -377,7 +323,7 @@ def test_peak_memory_is_what_both_libraries_took(pool, monkeypatch):
     held = [0]
     mine = types.SimpleNamespace(total_bytes=lambda: held[0], free_all_blocks=lambda: None)
     xp = types.SimpleNamespace(get_default_memory_pool=lambda: mine)
-    assert device_cuda.Cuda("cpu", xp, FAKE_CUDA).peak_of(lambda: held.__setitem__(0, pool)) == 250 + pool
+    assert device.Cuda("cpu", xp, FAKE_CUDA).peak_of(lambda: held.__setitem__(0, pool)) == 250 + pool
 
 
 def test_flush_is_larger_than_the_l2(place, monkeypatch):
@@ -387,7 +333,7 @@ def test_flush_is_larger_than_the_l2(place, monkeypatch):
     for l2, flush, wanted in ((1 << 10, 1 << 8, 1 << 12), (1 << 10, 1 << 14, 1 << 14)):
         cuda = types.SimpleNamespace(**vars(FAKE_CUDA))
         cuda.get_device_properties = lambda index, l2=l2: types.SimpleNamespace(L2_cache_size=l2)
-        device_cuda.Cuda("cpu", np, cuda, flush=flush).clock()
+        device.Cuda("cpu", np, cuda, flush=flush).clock()
         assert 4 * sizes.pop() == wanted
 
 
@@ -395,8 +341,8 @@ def test_fusing_is_left_to_the_module():
     def function(x):
         return x
 
-    assert cupy.fuse(np, function) is function
-    assert cupy.fuse(types.SimpleNamespace(fuse=lambda f: ("fused", f)), function) == ("fused", function)
+    assert Fused(np).fuse(function) is function
+    assert Fused(types.SimpleNamespace(fuse=lambda f: ("fused", f))).fuse(function) == ("fused", function)
 
 
 def test_cupy_peers_take_odd_sizes_and_other_types():
@@ -404,12 +350,12 @@ def test_cupy_peers_take_odd_sizes_and_other_types():
     bins = inputs.bins()
     x, y = rng.normal(0, 3, (bins.n, 33, 61)).astype(np.float16), rng.random((33, 61), dtype=np.float32)
     expected = compare.image(reference.decode(x, y, bins))
-    assert expected(cupy.decode(np, bins, 0.38)(x, y)).ok
-    assert expected(cupy.decode(np, bins, 0.38, -1)(np.moveaxis(x, 0, -1), y)).ok
-    assert expected(cupy.decode_planes(np, bins, 0.38)(x, y)).ok
+    assert expected(Fused(np).decode(bins, 0.38)(x, y)).ok
+    assert expected(Fused(np).decode(bins, 0.38, -1)(np.moveaxis(x, 0, -1), y)).ok
+    assert expected(Fused(np).decode_planes(bins, 0.38)(x, y)).ok
     chroma = rng.uniform(-0.3, 0.3, (2, 7, 5)).astype(np.float32)
     for luma in (y, reference.to_uint8(y)):
-        assert compare.image(reference.merge(chroma, luma))(video.merge(np, chroma.shape, luma.shape)(chroma, luma)).ok
+        assert compare.image(reference.merge(chroma, luma))(Fused(np).merge(chroma.shape, luma.shape)(chroma, luma)).ok
 
 
 def test_rounding_to_bfloat16_is_that_of_torch():
@@ -436,11 +382,11 @@ def test_second_backends_and_cupy_arrays_compete_on_the_gpu_alone(place):
     assert [c.name for c in make.ours(lambda backend: None)] == ["fastcolor"]
     assert [c.backend for c in make.ours(lambda backend: None, second=True)] == ["numba", "other"]
     assert [c.name for c in make.ours_on_cupy(lambda backend: None)] == ["fastcolor, CuPy arrays"]
-    assert Peers(Setting(), array).ours_on_cupy(lambda backend: None) == []
+    assert Peers(Setting(), np.zeros((2, 2))).ours_on_cupy(lambda backend: None) == []
 
 
 def a_metadata():
-    metadata = runner._metadata(host_machine.describe(), True, "cuda", ["--device", "cuda", "--quick"])
+    metadata = runner._metadata(True, "cuda", ["--device", "cuda", "--quick"])
     return metadata | {"gpu": MADE_UP}
 
 
@@ -480,7 +426,7 @@ def test_report_renders_a_document_of_a_gpu(document, tmp_path, monkeypatch):
     path = tmp_path / "all--made-up--cuda.json"
     schema.write(path, document)
     monkeypatch.setattr(report, "ROOT", tmp_path)
-    (tmp_path / "README.md").write_text(f"before\n{report.START}\nold\n{report.END}\nafter", encoding="utf-8")
+    (tmp_path / "README.md").write_text(f"before\n{readme.START}\nold\n{readme.END}\nafter", encoding="utf-8")
     written = report.write([path])
     assert [p.relative_to(tmp_path).as_posix() for p in written] == [
         "bench/report/speed-cuda.png",
@@ -501,13 +447,12 @@ def test_report_renders_a_document_of_a_gpu(document, tmp_path, monkeypatch):
     ):
         assert part in text
     assert "host, " not in text.split("### Host time of a call")[0].split("### encode")[1]
-    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert readme.startswith("before\n")
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert page.startswith("before\n")
     assert (
-        "| decode (logits and luma to RGB) | 32x40x52 float32 | 100 | 0.85 | 4 x | torch eager, 300 | 3 x | 5 |"
-        in readme
+        "| decode (logits and luma to RGB) | 32x40x52 float32 | 100 | 0.85 | 4 x | torch eager, 300 | 3 x | 5 |" in page
     )
-    assert "Made-Up GPU 1, driver 1.2.3, CUDA 0.1" in readme
+    assert "Made-Up GPU 1, driver 1.2.3, CUDA 0.1" in page
 
 
 def test_a_document_of_a_gpu_leaves_the_table_of_the_cpu_alone(document):
@@ -517,11 +462,11 @@ def test_a_document_of_a_gpu_leaves_the_table_of_the_cpu_alone(document):
     for r in cpu["results"]:
         r |= {"hot_read_gb_per_s": 1.0, "read_gb_per_s": 1.0, "copy_gb_per_s": 1.0, "gb_per_s": 1.0}
         r.pop("host", None)
-    assert report.quoted([cpu, document], "cpu") is cpu
-    assert report.quoted([cpu, document], "cuda") is document
-    assert report.quoted([cpu], "cuda") is None
-    assert report.blocks([cpu]) == report.block(cpu)
-    assert report.blocks([document, cpu]).startswith(report.block(cpu) + "\n\n")
+    assert readme.quoted([cpu, document], "cpu") is cpu
+    assert readme.quoted([cpu, document], "cuda") is document
+    assert readme.quoted([cpu], "cuda") is None
+    assert readme.blocks([cpu]) == readme.block(cpu)
+    assert readme.blocks([document, cpu]).startswith(readme.block(cpu) + "\n\n")
 
 
 def test_schema_wants_the_gpu(document, tmp_path):
@@ -535,11 +480,12 @@ def test_schema_wants_the_gpu(document, tmp_path):
 def test_a_run_asks_for_the_gpu_first(document, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu, "ask", lambda: (MADE_UP, ""))
     asked = []
-    monkeypatch.setattr(runner, "_worker", lambda *words: asked.append(words) or document["results"])
+    monkeypatch.setattr(runner, "_worker", lambda *words: asked.append(words) or 0)
     out = tmp_path / "made-up.json"
     assert main(["--device", "cuda", "--quick", "--out", str(out)]) == 0
-    assert asked == [(of("cuda"), 1, "default", True, "cuda")]
+    assert asked == [(of("cuda"), QUICK, out, sys.executable)]
     metadata = schema.read(out)["metadata"]
+    assert metadata["left_out"] == dict.fromkeys(of("cuda"), "all of it")
     assert metadata["gpu"] == MADE_UP
     assert metadata["command"] == "python -m bench --device cuda --quick"
     path = runner.default_path(of("cuda"), metadata, quick=False)

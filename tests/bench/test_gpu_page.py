@@ -14,8 +14,8 @@ import pytest
 from cuda_host.build import available
 from paths import ROOT
 
-from bench.measure.gpu_model import GPUS
 from bench.sass import cli, cubin
+from bench.sass.hardware import GPUS
 
 TEXT = (ROOT / "docs/gpu.md").read_text(encoding="utf-8")
 MISSING = cubin.missing() + ([] if available() else ["g++"])
@@ -62,9 +62,9 @@ def test_nothing_is_said_to_have_run_on_a_gpu() -> None:
     assert "measured" not in TEXT[TEXT.index("<!-- generated:start") :].replace("not measured", "")
 
 
-@pytest.mark.parametrize("name", ["gpu_model", *(f"sass.{name}" for name in ("listing", "path", "pipes", "occupancy"))])
+@pytest.mark.parametrize("name", ["code", "hardware"])
 def test_examples_of_the_models(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"bench.{name}"))
+    result = doctest.testmod(importlib.import_module(f"bench.sass.{name}"))
     assert result.attempted
     assert not result.failed
 

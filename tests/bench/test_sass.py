@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from fastcolor.kernels.cupy_cuda.source import source
 
-from bench.sass import calls, cubin, expectations, instances, rules
+from bench.sass import calls, cubin, instances, rules
 
 if cubin.missing() and os.environ.get("FASTCOLOR_REQUIRE_TOOLS") != "1":
     pytest.skip(f"{', '.join(cubin.missing())} missing: {cubin.EXTRA}", allow_module_level=True)
@@ -46,7 +46,7 @@ def test_the_unrolled_instances_have_exact_figures() -> None:
         (d, layout) for d in instances.LOGITS for layout in ("planar", "last")
     }
     for i in exact:
-        wanted = expectations.expectation(i, "sm_90")
+        wanted = rules.expectation(i, "sm_90")
         assert wanted.ex2
         assert sum(wanted.loads.values())
         assert wanted.in_flight

@@ -1,0 +1,263 @@
+"""A run that is cut off, short of time or of another checkout; what the report says of it, and of an earlier one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+from paths import ROOT
+
+import bench.__main__
+from bench import runner, worker
+from bench.bytes import Traffic
+from bench.cases import Candidate, Case, Setting
+from bench.measure import clocks, device, machine, timing
+from bench.publish import report, schema, tables
+from bench.suites import compare, registry
+
+QUICK = Setting(quick=True)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(device, "QUICK_BUFFER_BYTES", 1 << 12)
+    monkeypatch.setattr(timing, "QUICK", timing.Budget(0.001, 1, 1))
+    monkeypatch.setattr(clocks, "CALLS", 2)
+    monkeypatch.setattr(worker, "set_threads", lambda threads: None)
+
+
+def a_case(suite, name, *names):
+    candidates = [Candidate(n, lambda: lambda: np.ones(3), ours=n == "fastcolor") for n in ("fastcolor", *names)]
+    traffic = Traffic(8, 8)
+    return Case(suite, name, "3", "float64", "planar", 3, traffic, compare.equal(np.ones(3)), tuple(candidates))
+
+
+def start(path, suites=("encode", "decode"), device="cpu"):
+    metadata = runner._metadata(True, device, ["--quick"])
+    metadata["left_out"] = {QUICK.of(suite): "all of it" for suite in suites}
+    schema.write(path, {"metadata": metadata, "results": []})
+
+
+def work(path, *words):
+    return worker.main(
+        ["encode", "decode", "--threads", "1", "--malloc", "default", "--quick", "--out", str(path), *words]
+    )
+
+
+def test_the_file_is_whole_after_each_case(tmp_path, monkeypatch):
+    seen, path = [], tmp_path / "r.json"
+
+    def cases(name, setting):
+        for k in range(2):
+            yield a_case(name, f"case {k}")
+            document = schema.read(path)  # as another process finds it
+            seen.append((len(document["results"]), dict(document["metadata"]["left_out"])))
+
+    monkeypatch.setattr(registry, "cases", cases)
+    start(path)
+    assert work(path) == 0
+    first, second = QUICK.of("encode"), QUICK.of("decode")
+    assert first == "encode, 1 thread, malloc default"
+    assert seen == [
+        (1, {first: "what follows 'case 0'", second: "all of it"}),
+        (2, {first: "what follows 'case 1'", second: "all of it"}),
+        (3, {second: "what follows 'case 0'"}),
+        (4, {second: "what follows 'case 1'"}),
+    ]
+    assert schema.read(path)["metadata"]["left_out"] == {}
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_suite_that_fails_is_named_and_does_not_end_the_others(tmp_path, monkeypatch, capsys):
+    def cases(name, setting):
+        yield a_case(name, "first")
+        if name == "encode":
+            raise MemoryError("planted")
+
+    monkeypatch.setattr(registry, "cases", cases)
+    path = tmp_path / "r.json"
+    start(path)
+    assert work(path) == 1
+    document = schema.read(path)
+    assert document["metadata"]["left_out"] == {QUICK.of("encode"): "what follows 'first': MemoryError"}
+    assert [r["suite"] for r in document["results"]] == ["encode", "decode"]
+    assert "planted" in capsys.readouterr().err
+    said = report.report([document], [path])
+    assert "**Not finished.** Left out: encode, 1 thread, malloc default (what follows 'first': MemoryError)." in said
+
+
+def test_a_budget_begins_no_case_after_its_end(tmp_path, monkeypatch):
+    now, made = [0.0], []
+    monkeypatch.setattr(worker, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def cases(name, setting):
+        for k in range(2):
+            made.append((name, k))
+            yield a_case(name, f"case {k}", "torch.compile", "numpy")
+            now[0] += 60
+
+    monkeypatch.setattr(registry, "cases", cases)
+    path = tmp_path / "r.json"
+    start(path)
+    assert work(path, "--budget", "100") == 0
+    document = schema.read(path)
+    assert document["metadata"]["left_out"] == {QUICK.of("decode"): "all of it"}
+    assert [(r["suite"], r["case"]) for r in document["results"] if r["ours"]] == [
+        ("encode", "case 0"),
+        ("encode", "case 1"),
+    ]
+    assert {r["candidate"] for r in document["results"]} == {"fastcolor", "numpy"}  # no main case: nothing is compiled
+
+
+def test_without_leaves_candidates_out():
+    case = a_case("encode", "main", "torch.compile", "torch.compile, hand-fused", "numpy")
+    chosen = worker.selected(case, Setting(without="torch.compile"))
+    assert [c.name for c in chosen.candidates] == ["fastcolor", "numpy"]
+    assert [c.name for c in worker.selected(case, Setting()).candidates] == [c.name for c in case.candidates]
+
+
+def test_options_reach_every_worker(tmp_path, monkeypatch):
+    asked = []
+    run = lambda command, **options: asked.append((command, options)) or DONE  # noqa: E731
+    monkeypatch.setattr(runner, "subprocess", types.SimpleNamespace(run=run))
+    out = tmp_path / "r.json"
+    words = ["encode", "--threads", "1,2", "--malloc", "tuned", "--without", "torch", "--budget", "50", "--out"]
+    assert bench.__main__.main([*words, str(out)]) == 1  # as the planted worker ended
+    assert [command[command.index("--threads") + 1] for command, _ in asked] == ["1", "2"]
+    for command, options in asked:
+        assert command[:3] == [sys.executable, "-m", "bench.worker"]
+        assert command[command.index("--without") + 1] == "torch"
+        assert 0 < float(command[command.index("--budget") + 1]) <= 50
+        assert options["cwd"] == ROOT
+        assert options["env"]["MALLOC_MMAP_MAX_"] == "0"
+    assert set(schema.read(out)["metadata"]["left_out"]) == {
+        f"encode, {n}, malloc tuned" for n in ("1 thread", "2 threads")
+    }
+
+
+DONE = types.SimpleNamespace(returncode=3)
+
+
+def test_another_python_measures_its_own_fastcolor(tmp_path, monkeypatch):
+    """Its worker starts in a folder that has bench and nothing else of this tree."""
+    (tmp_path / "other/fastcolor").mkdir(parents=True)
+    (tmp_path / "other/fastcolor/__init__.py").write_text("")
+    code = "import bench, fastcolor; print(fastcolor.__file__); print(bench.__file__)"
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.path.insert(1, {str(tmp_path / "other")!r}); {code}"\n'
+    )
+    python.chmod(0o755)
+    with runner._place(str(python)) as folder:
+        assert [p.name for p in folder.iterdir()] == ["bench"]
+        found = subprocess.run([python], cwd=folder, capture_output=True, text=True, check=True).stdout.split()
+    assert found[0] == str(tmp_path / "other/fastcolor/__init__.py")
+    with runner._place(sys.executable) as folder:
+        assert folder == ROOT
+
+
+def test_a_run_that_is_killed_leaves_a_file_to_report(tmp_path):
+    """The real thing, at its smallest: one suite in a process of its own, killed after its first case."""
+    out = tmp_path / "overhead.json"
+    command = [sys.executable, "-m", "bench", "overhead", "--quick", "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < end:
+            if out.exists() and json.loads(out.read_text())["results"]:
+                break
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    document = schema.read(out)
+    assert document["results"]
+    assert list(document["metadata"]["left_out"]) == ["overhead, 1 thread, malloc default"]
+    assert "**Not finished.**" in report.report([document], [out])
+
+
+def test_the_commit_can_be_told(monkeypatch):
+    monkeypatch.setenv("FASTCOLOR_COMMIT", "cafe")
+    assert machine.commit() == ("cafe", False)
+
+
+# --- overhead ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "QUICK_BUFFER_BYTES", 1 << 12)
+        patch.setattr(timing, "QUICK", timing.Budget(0.001, 1, 1))
+        patch.setattr(clocks, "CALLS", 2)
+        return worker.run(["overhead"], QUICK)[0]
+
+
+def test_overhead_covers_every_operation_for_both_kinds_of_array(measured):
+    assert {r["status"] for r in measured} == {"ok"}, [worker.line(r) for r in measured]
+    kinds = {}
+    for r in measured:
+        kinds.setdefault(r["case"], []).append(r["candidate"].removeprefix("fastcolor, "))
+    both, one = ["NumPy arrays", "torch tensors"], ["torch tensors"]
+    assert kinds == {
+        "encode": both,
+        "histogram": both,
+        "decode": both,
+        "decode with confidence": both,
+        "annealed_mean": both,
+        "confidence": both,
+        "merge": both,
+        "TemporalSmoother.step": both,
+        "weighted_cross_entropy": one,
+        "weighted_cross_entropy, backward": one,
+    }
+    assert all(r["host"] and r["mp_per_s"] is None for r in measured)
+    assert worker.line(measured[0]).endswith("us of the host")
+
+
+def test_overhead_is_measured_once(monkeypatch):
+    assert list(registry.cases("overhead", Setting(threads=2))) == []
+    assert list(registry.cases("overhead", Setting(malloc="tuned"))) == []
+
+
+def test_overhead_checks_answers_before_it_times_them(monkeypatch):
+    import fastcolor
+
+    right = fastcolor.annealed_mean
+    monkeypatch.setattr(fastcolor, "annealed_mean", lambda *a, **k: right(*a, **k) + 1e-3)
+    found = {r["case"]: r for r in worker.run(["overhead"], QUICK)[0]}
+    assert found["annealed_mean"]["status"] == "wrong"
+    assert "median_s" not in found["annealed_mean"]
+    assert found["decode"]["status"] == "ok"
+
+
+def a_document(measured, microseconds, commit):
+    results = json.loads(json.dumps(measured))
+    for r in results:
+        r |= dict.fromkeys(("median_s", "p20_s", "p80_s"), microseconds * 1e-6)
+    return {"metadata": runner._metadata(True, "cpu", ["overhead"]) | {"commit": commit}, "results": results}
+
+
+def test_overhead_before_and_after_stand_side_by_side(measured, tmp_path):
+    after, before = a_document(measured, 20, "new" * 10), a_document(measured, 50, "old" * 10)
+    del before["results"][-1]  # an operation that the older checkout lacks
+    files = [tmp_path / name for name in ("overhead--here--cpu.json", "overhead-before--here--cpu.json")]
+    for path, document in zip(files, (after, before), strict=True):
+        schema.write(path, document)
+    text = report.report([schema.read(path) for path in files], files)
+    assert "| candidate | operation | us | p20..p80 us | before, us | faster | |" in text
+    assert "| fastcolor, NumPy arrays | decode | 20.0 | 20.0..20.0 | 50.0 | 2.5 x |  |" in text
+    assert "| fastcolor, torch tensors | weighted_cross_entropy, backward | 20.0 | 20.0..20.0 | - | - |  |" in text
+    assert "Before: commit oldoldoldo" in text
+    assert "## overhead-before" not in text
+    alone = report.report([after], files[:1])
+    assert "| candidate | operation | us | p20..p80 us | |" in alone
+    assert "Before" not in alone
+    assert list(tables.cases(after["results"], "cpu")) == []
