@@ -13,8 +13,7 @@ import pytest
 import strategies as make
 import torch
 from fastcolor.kernels.common import smoother
-from fastcolor.kernels.numba_cuda import decode
-from fastcolor.kernels.numba_cuda import device, encode, math, ops, temporal, tile
+from fastcolor.kernels.numba_cuda import decode, device, encode, math, ops, temporal, tile
 
 import fastcolor
 
