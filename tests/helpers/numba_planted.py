@@ -13,8 +13,7 @@ import pytest
 import strategies as make
 import torch
 from fastcolor.kernels.common import smoother
-from fastcolor.kernels.numba_cuda import decode
-from fastcolor.kernels.numba_cuda import device, encode, math, ops, temporal, tile
+from fastcolor.kernels.numba_cuda import decode, device, encode, math, ops, temporal, tile
 
 import fastcolor
 
@@ -134,9 +133,7 @@ FAULTS = {
         check_decode,
     ),
     "pixels shifted by one": (
-        replaced(
-            decode, "channel_zero", lambda f, pixel, channels, post: f((pixel + 1) % 33, channels, post)
-        ),
+        replaced(decode, "channel_zero", lambda f, pixel, channels, post: f((pixel + 1) % 33, channels, post)),
         check_decode,
     ),
     "last pixel missing": (replaced(decode, "launch", fewer_pixels), check_decode),
