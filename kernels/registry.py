@@ -44,44 +44,18 @@ class Backend:
             raise ValueError(f"devices: expected 'cpu' and 'cuda', got {sorted(unknown)}")
 
 
-def _probe_numba() -> None:
-    from .numba_cpu import jit
-
-    jit.probe()
-
-
-def _probe_numba_cuda() -> None:
-    from .numba_cuda import device
-
-    device.probe()
+def _probe_of(module: str) -> Callable[[], object]:
+    """The probe of a module that is imported when it is called."""
+    return lambda: importlib.import_module(f"{__package__}.{module}").probe()
 
 
-BACKENDS: dict[str, Backend] = {
-    backend.name: backend
-    for backend in (
-        Backend(
-            name="numba",
-            module="fastcolor.kernels.numba_cpu.ops",
-            devices=("cpu",),
-            probe=_probe_numba,
-            hint="pip install 'numba>=0.61'",
-        ),
-        Backend(
-            name="cupy",
-            module="fastcolor.kernels.cupy_cuda.ops",
-            devices=("cuda",),
-            probe=cuda_probe.probe_cupy,
-            hint="",
-        ),
-        Backend(
-            name="numba-cuda",
-            module="fastcolor.kernels.numba_cuda.ops",
-            devices=("cuda",),
-            probe=_probe_numba_cuda,
-            hint="it needs an NVIDIA driver, and pip install 'numba-cuda[cu13]' (or [cu12]) for the compiler",
-        ),
-    )
-}
+_NUMBA_CUDA_HINT = "it needs an NVIDIA driver, and pip install 'numba-cuda[cu13]' (or [cu12]) for the compiler"
+_ROWS = (
+    Backend("numba", f"{__package__}.numba_cpu.ops", ("cpu",), _probe_of("numba_cpu.jit"), "pip install 'numba>=0.61'"),
+    Backend("cupy", f"{__package__}.cupy_cuda.ops", ("cuda",), cuda_probe.probe_cupy, ""),
+    Backend("numba-cuda", f"{__package__}.numba_cuda.ops", ("cuda",), _probe_of("numba_cuda.device"), _NUMBA_CUDA_HINT),
+)
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ROWS}
 
 
 @cache

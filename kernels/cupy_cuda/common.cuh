@@ -9,6 +9,20 @@ typedef unsigned long long u64;
 
 #define FC_DEVICE __device__ __forceinline__
 
+// Returns what one PTX instruction makes of X; where there is no PTX, the value HOST.
+#ifdef __CUDACC__
+#define FC_PTX(INSTRUCTION, TYPE, TO, FROM, X, HOST) TYPE y; asm(INSTRUCTION : TO(y) : FROM(X)); return y;
+#else
+#define FC_PTX(INSTRUCTION, TYPE, TO, FROM, X, HOST) return HOST;
+template <class To, class From>
+To same_bits(From x) {
+    static_assert(sizeof(To) == sizeof(From));
+    To y;
+    __builtin_memcpy(&y, &x, sizeof y);
+    return y;
+}
+#endif
+
 // Half precision by its bits: arithmetic is float32 everywhere.
 struct f16 {
     u16 bits;
@@ -22,15 +36,7 @@ FC_DEVICE float to_float(u8 x) { return (float)x; }
 FC_DEVICE float to_float(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
 
 FC_DEVICE float to_float(f16 x) {
-#ifdef __CUDACC__
-    float y;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
-    return y;
-#else
-    _Float16 y;
-    __builtin_memcpy(&y, &x.bits, 2);
-    return (float)y;
-#endif
+    FC_PTX("cvt.f32.f16 %0, %1;", float, "=f", "h", x.bits, (float)same_bits<_Float16>(x.bits))
 }
 
 // Round to nearest even.
@@ -40,17 +46,12 @@ FC_DEVICE T from_float(float x);
 template <>
 FC_DEVICE float from_float<float>(float x) { return x; }
 
-template <>
-FC_DEVICE f16 from_float<f16>(float x) {
-    f16 y;
-#ifdef __CUDACC__
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
-#else
-    _Float16 rounded = (_Float16)x;
-    __builtin_memcpy(&y.bits, &rounded, 2);
-#endif
-    return y;
+FC_DEVICE u16 half_bits(float x) {
+    FC_PTX("cvt.rn.f16.f32 %0, %1;", u16, "=h", "f", x, same_bits<u16>((_Float16)x))
 }
+
+template <>
+FC_DEVICE f16 from_float<f16>(float x) { return {half_bits(x)}; }
 
 template <>
 FC_DEVICE bf16 from_float<bf16>(float x) {
@@ -66,24 +67,12 @@ FC_DEVICE bf16 from_float<bf16>(float x) {
 
 // 2^x with a relative error of 2^-22, 0 where the result would be subnormal, NaN for NaN: one MUFU.EX2.
 FC_DEVICE float exp2_fast(float x) {
-#ifdef __CUDACC__
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-#else
-    return x < -126.0f ? 0.0f : exp2f(x);
-#endif
+    FC_PTX("ex2.approx.ftz.f32 %0, %1;", float, "=f", "f", x, x < -126.0f ? 0.0f : exp2f(x))
 }
 
 // log2 x with an absolute error of 2^-22 for x in [0.5, 2], else a relative one; -inf for 0 and for subnormal x, NaN below.
 FC_DEVICE float log2_fast(float x) {
-#ifdef __CUDACC__
-    float y;
-    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-#else
-    return log2f(fabsf(x) < 1.17549435e-38f ? 0.0f : x);
-#endif
+    FC_PTX("lg2.approx.ftz.f32 %0, %1;", float, "=f", "f", x, log2f(fabsf(x) < 1.17549435e-38f ? 0.0f : x))
 }
 
 template <class T>
@@ -94,29 +83,18 @@ FC_DEVICE float not_a_number() { return __uint_as_float(0x7fc00000u); }
 
 // floor(x) of x clipped to [0, 255]; NaN gives 0.
 FC_DEVICE u32 to_level(float x) {
-#ifdef __CUDACC__
-    u32 level;
-    asm("cvt.rzi.u8.f32 %0, %1;" : "=r"(level) : "f"(x));  // clips by itself
-    return level;
-#else
-    return (u32)fminf(fmaxf(x, 0.0f), 255.0f);
-#endif
+    FC_PTX("cvt.rzi.u8.f32 %0, %1;", u32, "=r", "f", x, (u32)fminf(fmaxf(x, 0.0f), 255.0f))  // PTX clips by itself
 }
 
 // --- memory: V elements of T at once, which lie at a multiple of V * sizeof(T) -----------------------------------------
 
 template <int BYTES>
 struct Word;  // the machine word of that size
-template <>
-struct Word<1> { typedef u8 type; };
-template <>
-struct Word<2> { typedef u16 type; };
-template <>
-struct Word<4> { typedef u32 type; };
-template <>
-struct Word<8> { typedef uint2 type; };
-template <>
-struct Word<16> { typedef uint4 type; };
+template <> struct Word<1> { typedef u8 type; };
+template <> struct Word<2> { typedef u16 type; };
+template <> struct Word<4> { typedef u32 type; };
+template <> struct Word<8> { typedef uint2 type; };
+template <> struct Word<16> { typedef uint4 type; };
 
 template <class T, int V>
 struct alignas(V * sizeof(T)) Pack {

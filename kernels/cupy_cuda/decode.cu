@@ -83,7 +83,10 @@ __global__ void __launch_bounds__(THREADS)
             compute<WANT>(HeldRow<Logit, N, V>{held, v}, v, scale, colors, y.at[v], results);
         write<WANT>(results, pixel, count, first + WARP * V <= pixels, rgb, chroma, top, ratio);
     }
-    if (WANT & RGB) send<THREADS>(results.rgb, rgb, first, pixels);
+    if (WANT & RGB) {  // by the same `first`: to count it anew costs the compiler other registers
+        __shared__ Stage<V> stages[THREADS / WARP];
+        send(stages[threadIdx.x / WARP], results.rgb.r, results.rgb.g, results.rgb.b, rgb, first, pixels);
+    }
 }
 
 // Blocks of up to THREADS pixels.
@@ -100,7 +103,7 @@ __global__ void __launch_bounds__(THREADS)
         tiled.read([&](const auto &row) { compute<WANT>(row, 0, scale, colors, y, results); });
         write<WANT>(results, pixel, count, false, rgb, chroma, top, ratio);
     }
-    if (WANT & RGB) send<THREADS>(results.rgb, rgb, pixel - threadIdx.x % WARP, pixels);
+    if (WANT & RGB) send<THREADS>(results.rgb, rgb, pixel, pixels);
 }
 
 }  // namespace fc

@@ -62,22 +62,13 @@ def decode(
 
 
 def _launch(
-    run: Pass,
-    bins: Any,
-    temperature: float,
-    *,
-    luma: Any = None,
-    rgb: Any = None,
-    planar: bool = False,
-    chroma: Any = None,
-    count: int = 1,
-    top: Any = None,
-    ratio: Any = None,
+    run: Pass, bins: Any, temperature: float, *, planar: bool = False, count: int = 1, luma: Any = None, **wanted: Any
 ) -> None:
-    """What is wanted of the logits, each into its own contiguous array.
+    """What is `wanted` of the logits, rgb, chroma, top and ratio, each into its own contiguous array.
 
     `count` pixels lie between the planes of chroma or of planar RGB.
     """
+    rgb, chroma, top, ratio = map(wanted.get, ("rgb", "chroma", "top", "ratio"))
     want = (RGB_PLANES if planar else RGB) if rgb is not None else 0
     want |= (CHROMA if chroma is not None else 0) | (CONFIDENCE if top is not None else 0)
     want |= MODE if temperature == 0 else 0

@@ -64,15 +64,17 @@ class Engine:
     def pixels_each(
         self, like: Any, name: str, instance: Callable[[int], str], most: int, count: int, arrays: Iterable[Any]
     ) -> int:
-        """Pixels a thread: `most` where :func:`is_wide` allows it, else 1.
+        """Pixels a thread: `most` where so many, of planes of `count`, lie at multiples of 16 bytes everywhere, else 1.
 
         ``instance(pixels)`` is the expression for so many. Where nothing but an address is in the way, the other
         instance is compiled as well: a CUDA graph made by torch.compile copies such an array to memory of its own,
         which is aligned, and looks for the kernel while it captures.
         """
-        if is_wide(most, count, arrays):
+        if count % most:
+            return 1
+        if not any(int(device_arrays.pointer(array)) % 16 for array in arrays):  # None is 0
             return most
-        if count % most == 0 and not device_arrays.is_capturing(like):
+        if not device_arrays.is_capturing(like):
             self.function(like, name, instance(most))
         return 1
 
@@ -84,11 +86,6 @@ class Engine:
         Arguments: NumPy scalars of the exact types, addresses as uint64, structures as arrays of size one.
         """
         self.function(like, name, expression)((blocks,), (threads,), args, shared_mem=shared)
-
-
-def is_wide(most: int, count: int, arrays: Iterable[Any]) -> bool:
-    """Whether `most` pixels at a time, of planes of `count`, lie at multiples of 16 bytes in all arrays (None does)."""
-    return count % most == 0 and not any(int(device_arrays.pointer(array)) % 16 for array in arrays)
 
 
 def scalar_type(array: Any) -> str:

@@ -48,9 +48,10 @@ def weighted_cross_entropy(
         labels, weights = contiguous(labels), contiguous(weights)
         kinds = (scalar_type(labels), "false" if gradient is None else "true")
         plan = run.plan("loss", kinds, WIDE, (run.x, labels, weights, target))
-        sums, loss = empty(run.x, (plan.blocks,), "float32"), empty(run.x, (), "float32")
+        blocks = run.blocks(plan)
+        sums, loss = empty(run.x, (blocks,), "float32"), empty(run.x, (), "float32")
         run.launch(plan, *run.sizes(run.count, run.pixels), *map(pointer, (labels, weights, scale, target, sums)))
-        args = (pointer(sums), np.uint32(plan.blocks), pointer(scale), pointer(loss))
+        args = (pointer(sums), np.uint32(blocks), pointer(scale), pointer(loss))
         engine.launch(run.x, "loss", "fc::loss_total", 1, SUMMERS, args)
         return loss
 

@@ -21,19 +21,6 @@ from . import gradient, loss, temporal
 from . import merge as cuda_merge
 from .engine import Engine
 
-__all__ = [
-    "TemporalSmoother",
-    "annealed_mean",
-    "annealed_mean_gradient",
-    "confidence",
-    "decode",
-    "encode",
-    "histogram",
-    "merge",
-    "scale_unless_one",
-    "weighted_cross_entropy",
-]
-
 
 class _TorchStream:
     """torch's current stream in the protocol that CuPy reads, whatever the version of torch."""

@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(THREADS, V == 1 ? NARROW_BLOCKS : WIDE_BLOCKS)
         const auto row = [&](int v) { return HeldRow<Logit, N, V>{held, v}; };
         smooth<WANT, N, V>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
     }
-    if (WANT & RGB) send<THREADS>(results, rgb, pixel - threadIdx.x % WARP * V, pixels);
+    if (WANT & RGB) send<THREADS>(results, rgb, pixel, pixels);
 }
 
 // Blocks of up to THREADS pixels.
@@ -211,7 +211,7 @@ __global__ void __launch_bounds__(THREADS, TILED_BLOCKS<Logit>)
             const auto row = [&](int) -> const auto & { return held; };
             smooth<WANT, N, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
         });
-    if (WANT & RGB) send<THREADS>(results, rgb, pixel - threadIdx.x % WARP, pixels);
+    if (WANT & RGB) send<THREADS>(results, rgb, pixel, pixels);
 }
 
 // p̂ / sum_b p̂, NaN where the sum is not above `least`.

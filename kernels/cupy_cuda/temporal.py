@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..common.device_arrays import contiguous, empty, pointer, zeros
-from ..common.recursion import REFRESH
 from ..common.scale import log2_scale
-from ..common.smoother import Smoother
+from ..common.smoother import REFRESH, Smoother
 from .decode import palette
 from .engine import Engine, index_type, index_value, scalar_type
 from .tile import THREADS, Pass

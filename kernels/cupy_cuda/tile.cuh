@@ -306,11 +306,11 @@ struct Colors {
     }
 };
 
-// What all threads of a block of THREADS have, interleaved; `first` is the first pixel of the warp.
+// What all threads of a block of THREADS have, interleaved; `pixel` is the thread's first.
 template <int THREADS, int V, class Index>
-FC_DEVICE void send(const Colors<V> &colors, u8 *rgb, Index first, Index pixels) {
+FC_DEVICE void send(const Colors<V> &colors, u8 *rgb, Index pixel, Index pixels) {
     __shared__ Stage<V> stages[THREADS / WARP];
-    send(stages[threadIdx.x / WARP], colors.r, colors.g, colors.b, rgb, first, pixels);
+    send(stages[threadIdx.x / WARP], colors.r, colors.g, colors.b, rgb, pixel - threadIdx.x % WARP * V, pixels);
 }
 
 }  // namespace fc

@@ -21,22 +21,25 @@ _BYTES = 24 << 10  # of shared memory: several blocks an SM
 
 
 class Tile(NamedTuple):
-    """A launch of blocks of `threads` pixels.
+    """Blocks of a pass.
 
     Attributes
     ----------
     instance : str
-        Template arguments: n, or 0 for any, and whether bins are adjacent in memory.
+        Template arguments: n, or 0 for any, and whether bins are adjacent in memory; of a :class:`Pass` the whole name.
     sizes : tuple
         Kernel arguments: n, and the elements between the tile's rows of pixels (bins adjacent) or of bins.
     threads, shared : int
         Of a block; shared memory in bytes.
+    pixels : int
+        Of a block.
     """
 
     instance: str
-    sizes: tuple[Any, Any]
+    sizes: tuple[Any, ...]
     threads: int
     shared: int
+    pixels: int
 
 
 def tile(n: int, itemsize: int, last: bool) -> Tile:
@@ -50,7 +53,7 @@ def tile(n: int, itemsize: int, last: bool) -> Tile:
     row = _row_stride(n, itemsize) if last else n
     threads = next((pixels for pixels in (THREADS, 64) if pixels * row * itemsize <= _BYTES), 32)
     instance = f"{n if n == FAST_BINS else 0}, {'true' if last else 'false'}"
-    return Tile(instance, (np.int32(n), np.int32(row if last else threads)), threads, threads * row * itemsize)
+    return Tile(instance, (np.int32(n), np.int32(row if last else threads)), threads, threads * row * itemsize, threads)
 
 
 def _row_stride(n: int, itemsize: int) -> int:
@@ -61,16 +64,6 @@ def _row_stride(n: int, itemsize: int) -> int:
         return n + 16 // itemsize
     words = -(-n * itemsize // 4) | 1
     return words * 4 // itemsize
-
-
-class Plan(NamedTuple):
-    """An instance, its arguments between the logits and those of the operation, and its blocks."""
-
-    expression: str
-    sizes: tuple[Any, ...]
-    blocks: int
-    threads: int
-    shared: int
 
 
 class Pass:
@@ -98,7 +91,7 @@ class Pass:
         """Numbers of pixels, as arguments of the kernel."""
         return tuple(index_value(self.index, value) for value in values)
 
-    def plan(self, kernel: str, kinds: tuple[Any, ...], most: int, in_planes: Iterable[Any]) -> Plan:
+    def plan(self, kernel: str, kinds: tuple[Any, ...], most: int, in_planes: Iterable[Any]) -> Tile:
         """The instance of ``kernel_planar`` or ``kernel_tiled`` that fits the logits.
 
         `kinds` are its template arguments before the index. In registers up to `most` neighbours of each plane lie
@@ -111,16 +104,18 @@ class Pass:
 
         if self.tiled:
             held = tile(self.n, self.x.itemsize, self.last)
-            blocks = -(-self.pixels // held.threads)
-            return Plan(expression(held.instance), held.sizes, blocks, held.threads, held.shared)
+            return held._replace(instance=expression(held.instance))
 
         def instance(pixels: int) -> str:
             return expression(self.n, pixels)
 
         each = self.engine.pixels_each(self.x, self.name, instance, most, self.count, in_planes)
-        return Plan(instance(each), (), -(-self.pixels // (each * THREADS)), THREADS, 0)
+        return Tile(instance(each), (), THREADS, 0, each * THREADS)
 
-    def launch(self, plan: Plan, *args: Any) -> None:
+    def blocks(self, plan: Tile) -> int:
+        return -(-self.pixels // plan.pixels)
+
+    def launch(self, plan: Tile, *args: Any) -> None:
         """Run the planned instance."""
         args = (pointer(self.x), *plan.sizes, *args)
-        self.engine.launch(self.x, self.name, plan.expression, plan.blocks, plan.threads, args, plan.shared)
+        self.engine.launch(self.x, self.name, plan.instance, self.blocks(plan), plan.threads, args, plan.shared)

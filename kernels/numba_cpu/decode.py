@@ -19,7 +19,7 @@ from ..common.layout import planes
 from ..common.scale import log2_scale
 from .jit import jit
 from .simd import LANES, fma, greater, lesser, load, splat, store, store_rgb, to_int
-from .softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums, transpose_block
+from .softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums, bounds, transpose_block
 from .threads import run_blocks
 
 BLOCK = 1024  # pixels: the sums stay in the L1 cache
@@ -78,11 +78,8 @@ def write_block(image, start, count, size, sums, luma, luma_unit, rgb, planar, c
 def decode_planar(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted):
     """Blocks [first, last) of logits (images, n, count), flattened, count >= 16; `planar` is about the RGB."""
     sums, color = np.empty((ROWS, BLOCK), np.float32), wanted[0] or wanted[1]
-    blocks = (count + BLOCK - 1) // BLOCK
     for block in range(first, last):
-        image = block // blocks
-        start = (block - image * blocks) * BLOCK
-        size = (min(BLOCK, count - start) + LANES - 1) // LANES * LANES
+        image, start, size = bounds(block, count, BLOCK)
         base = image * n * count
         # Inside the block, pixel i is at min(i, rest): the last vector overlaps the one before.
         block_sums(x, base + start, count, count - start, size, n, scale, colors, color, wanted[2], x, -1, 0, sums)
@@ -95,8 +92,7 @@ def decode_last(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, p
     sums, color = np.empty((ROWS, TILE), np.float32), wanted[0] or wanted[1]
     tile = np.empty(n * TILE_STRIDE, np.float32)
     for block in range(first, last):
-        start = block * TILE
-        size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
+        _, start, size = bounds(block, count, TILE)
         transpose_block(x, start, count, size, n, TILE_STRIDE, tile)
         source = x, (start + size) * n, size
         block_sums(tile, 0, TILE_STRIDE, size, size, n, scale, colors, color, wanted[2], *source, sums)

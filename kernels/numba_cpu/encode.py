@@ -15,17 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from fastcolor.reference.constants import (
-    LUMA,
-    U_COEFFICIENTS,
-    U_MAX,
-    U_NUMERATOR_MAX,
-    U_SCALE,
-    V_COEFFICIENTS,
-    V_MAX,
-    V_NUMERATOR_MAX,
-    V_SCALE,
-)
+from fastcolor.reference import constants as c
+from fastcolor.reference.constants import U_MAX, U_NUMERATOR_MAX, U_SCALE, V_MAX, V_NUMERATOR_MAX, V_SCALE
 
 from ..common import face
 from ..common.host import Array, padded, plain, unpad
@@ -38,11 +29,11 @@ AHEAD = 1024  # pixels from the one computed to the one fetched
 
 _MAGIC = np.float32(3 << 22)  # x + 1.5 * 2^23 is x rounded to an integer, which then stands in the low bits
 _MAGIC_BITS = 0x4B400000  # subtracted, not masked off: -1, which the remainder below corrects, must stay -1
-_U_R, _U_G, _U_B = (np.float32(c) for c in U_COEFFICIENTS)
-_V_R, _V_G, _V_B = (np.float32(c) for c in V_COEFFICIENTS)
-_Y_R, _Y_G, _Y_B = (np.float32(round(1000 * c)) for c in LUMA)
+_U_R, _U_G, _U_B = (np.float32(x) for x in c.U_COEFFICIENTS)
+_V_R, _V_G, _V_B = (np.float32(x) for x in c.V_COEFFICIENTS)
+_Y_R, _Y_G, _Y_B = (np.float32(round(1000 * x)) for x in c.LUMA)
 _Y_UNIT = np.float32(1 / 255000)  # one rounding more than a division: at most 1 ulp off
-_LUMA_R, _LUMA_G, _LUMA_B = LUMA
+_LUMA_R, _LUMA_G, _LUMA_B = c.LUMA
 _FUSED = target_has("fma") or platform.machine() in ("arm64", "aarch64")
 
 
@@ -65,7 +56,7 @@ def cell_scale(cells: int, top: int) -> tuple[np.float32, np.float32, bool]:
 
 
 @jit(inline=True)
-def cell_index(numerator, offset, scale, sure, cells, top):
+def _cell_index(numerator, offset, scale, sure, top, cells):
     """I32 cell of the F32 chroma numerators, in 0..K (K only at the very top edge)."""
     cell = bits(fma(numerator + splat(offset), splat(scale), splat(_MAGIC))) - splat_int(_MAGIC_BITS)
     if not sure:
@@ -78,11 +69,32 @@ def cell_index(numerator, offset, scale, sure, cells, top):
 
 
 @jit(inline=True)
-def numerators(red, green, blue):
-    """F32 of the exact integers ``-299 R - 587 G + 886 B`` and ``701 R - 587 G - 114 B``."""
+def cells_of(red, green, blue, scales, cells):
+    """F32 of the exact integers ``-299 R - 587 G + 886 B`` and ``701 R - 587 G - 114 B``, and their I32 cells."""
     u = fma(blue, splat(_U_B), fma(green, splat(_U_G), red * splat(_U_R)))
     v = fma(blue, splat(_V_B), fma(green, splat(_V_G), red * splat(_V_R)))
-    return u, v
+    u_offset, u_scale, u_sure, u_top = scales[0]
+    v_offset, v_scale, v_sure, v_top = scales[1]
+    cell_u = _cell_index(u, u_offset, u_scale, u_sure, u_top, cells)
+    return u, v, cell_u, _cell_index(v, v_offset, v_scale, v_sure, v_top, cells)
+
+
+@jit(inline=True)
+def load_pixels(rgb, image, pixel, count, planar):
+    """R, G, B of 16 pixels of an image of `count`."""
+    if planar:
+        source = 3 * image * count + pixel
+        return load(rgb, source), load(rgb, source + count), load(rgb, source + 2 * count)
+    return load_rgb(rgb, 3 * (image * count + pixel))
+
+
+@jit(inline=True)
+def block_bounds(block, count):
+    """Image, first pixel and last of a block of images of `count` pixels."""
+    blocks = (count + BLOCK - 1) // BLOCK
+    image = block // blocks
+    start = (block - image * blocks) * BLOCK
+    return image, start, min(start + BLOCK, count)
 
 
 @jit
@@ -92,28 +104,19 @@ def encode_uint8(first, last, rgb, count, planar, scales, cells, shift, labels_o
     `labels_of` and `weights_of` are the tables by cell, rows of 2^shift, one row and column more than K x K so that
     the top edge needs no clamp. The last vector of an image overlaps the one before instead of being cut.
     """
-    u_offset, u_scale, u_sure, u_top = scales[0]
-    v_offset, v_scale, v_sure, v_top = scales[1]
-    blocks = (count + BLOCK - 1) // BLOCK
     for block in range(first, last):
-        image = block // blocks
-        start = (block - image * blocks) * BLOCK
-        stop = min(start + BLOCK, count)
+        image, start, stop = block_bounds(block, count)
         for position in range(start, stop, LANES):
-            pixel = image * count + min(position, count - LANES)
-            if planar:
-                source = pixel + 2 * image * count
-                red, green, blue = load(rgb, source), load(rgb, source + count), load(rgb, source + 2 * count)
-            else:
-                red, green, blue = load_rgb(rgb, 3 * pixel)
+            within = min(position, count - LANES)
+            pixel = image * count + within
+            red, green, blue = load_pixels(rgb, image, within, count, planar)
+            if not planar:
                 prefetch(rgb, 3 * (pixel + AHEAD))
             # A line must be read before it can be written in part: ask for those of the results early as well.
             prefetch(luma, pixel + AHEAD)
             prefetch(weights, pixel + AHEAD)
             y = fma(blue, splat(_Y_B), fma(green, splat(_Y_G), red * splat(_Y_R)))
-            u, v = numerators(red, green, blue)
-            cell_u = cell_index(u, u_offset, u_scale, u_sure, cells, u_top)
-            cell_v = cell_index(v, v_offset, v_scale, v_sure, cells, v_top)
+            _, _, cell_u, cell_v = cells_of(red, green, blue, scales, cells)
             cell = (cell_u << splat_int(shift)) + cell_v
             store(luma, pixel, y * splat(_Y_UNIT))
             store(labels, pixel, gather(labels_of, cell))

@@ -20,7 +20,7 @@ from .jit import jit
 from .loss import TILE, _bfloat16_bits, _from_bfloat16
 from .math import HIGHEST, LOWEST, exp2_scaled
 from .simd import LANES, fma, greater, load, load_one, splat, store
-from .softmax import copy_planes, transpose_block, write_planes, write_transposed
+from .softmax import bounds, copy_planes, transpose_block, write_planes, write_transposed
 from .threads import run_blocks
 
 _INF = np.float32(np.inf)
@@ -65,11 +65,8 @@ def gradient_planar(first, last, x, n, count, slope, scale, over, colors, gradie
     """Tiles [first, last) of logits (images, n, count), flattened, count >= 16; `slope` is (images, 2, count)."""
     tile = np.zeros((n, TILE), np.float32)
     flat = tile.reshape(-1)
-    tiles = (count + TILE - 1) // TILE
     for number in range(first, last):
-        image = number // tiles
-        start = (number - image * tiles) * TILE
-        size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
+        image, start, size = bounds(number, count, TILE)
         base = image * n * count
         copy_planes(x, base, start, count, size, n, flat)
         tile_gradient(tile, start, count, size, n, slope, 2 * image * count, count, scale, over, colors)
@@ -81,8 +78,7 @@ def gradient_last(first, last, x, n, count, slope, scale, over, colors, gradient
     """Tiles [first, last) of channels-last logits (count, n), flattened, both >= 16; `slope` is (2, count)."""
     tile = np.zeros((n, TILE), np.float32)
     for number in range(first, last):
-        start = number * TILE
-        size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
+        _, start, size = bounds(number, count, TILE)
         transpose_block(x, start, count, size, n, size, tile.reshape(-1))
         tile_gradient(tile, start, count, size, n, slope, 0, count, scale, over, colors)
         write_transposed(tile.reshape(-1), start, count, size, n, gradient)

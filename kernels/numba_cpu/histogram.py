@@ -15,48 +15,27 @@ from fastcolor.reference.constants import U_MAX, V_MAX
 from fastcolor import reference
 
 from ..common.host import Array
-from .encode import cell_index, float_cell, float_chroma, numerators, pixel_rows, rgb_planes, scales
+from .encode import BLOCK, block_bounds, cells_of, float_cell, float_chroma, load_pixels, pixel_rows, rgb_planes, scales
 from .jit import jit
-from .simd import LANES, load, load_rgb, prefetch, splat_int, store, to_int
+from .simd import LANES, prefetch, splat_int, store, to_int
 from .threads import run_blocks
 
-BLOCK = 4096
 COPIES = 8  # neighbouring pixels count in different copies: an increment need not wait for the store before it
-
-
-@jit(inline=True)
-def _load_pixels(rgb, image, pixel, count, planar):
-    if planar:
-        source = 3 * image * count + pixel
-        return load(rgb, source), load(rgb, source + count), load(rgb, source + 2 * count)
-    return load_rgb(rgb, 3 * (image * count + pixel))
-
-
-@jit(inline=True)
-def _block_bounds(block, count):
-    blocks = (count + BLOCK - 1) // BLOCK
-    image = block // blocks
-    start = (block - image * blocks) * BLOCK
-    return image, start, min(start + BLOCK, count)
 
 
 @jit
 def count_uint8(first, last, rgb, count, planar, scales, cells):
     """(K + 1) x (K + 1) counts of blocks [first, last) of images of `count` >= 16 pixels."""
-    u_offset, u_scale, u_sure, u_top = scales[0]
-    v_offset, v_scale, v_sure, v_top = scales[1]
     row = cells + 1
     cells_padded = row * row
     counts = np.zeros(COPIES * cells_padded, np.uint32)  # 2^32 for each copy is beyond any array
     index = np.empty(BLOCK + LANES, np.uint32)
     for block in range(first, last):
-        image, start, stop = _block_bounds(block, count)
+        image, start, stop = block_bounds(block, count)
         for position in range(start, stop, LANES):
             pixel = min(position, count - LANES)  # the last vector overlaps the one before and repeats its indices
-            red, green, blue = _load_pixels(rgb, image, pixel, count, planar)
-            u, v = numerators(red, green, blue)
-            cell_u = cell_index(u, u_offset, u_scale, u_sure, cells, u_top)
-            cell_v = cell_index(v, v_offset, v_scale, v_sure, cells, v_top)
+            red, green, blue = load_pixels(rgb, image, pixel, count, planar)
+            _, _, cell_u, cell_v = cells_of(red, green, blue, scales, cells)
             store(index, pixel - start + LANES, cell_u * splat_int(row) + cell_v)
         size = stop - start
         even = size - size % COPIES
@@ -73,8 +52,6 @@ def count_uint8(first, last, rgb, count, planar, scales, cells):
 @jit
 def moments_uint8(first, last, rgb, count, planar, scales, cells):
     """Counts (K + 1, K + 1), sums (K + 1, K + 1, 2) and squares (2,) of the chroma numerators, blocks [first, last)."""
-    u_offset, u_scale, u_sure, u_top = scales[0]
-    v_offset, v_scale, v_sure, v_top = scales[1]
     row = cells + 1
     counts = np.zeros(row * row, np.int64)
     sums = np.zeros((row * row, 2), np.int64)
@@ -82,13 +59,11 @@ def moments_uint8(first, last, rgb, count, planar, scales, cells):
     index = np.empty(BLOCK + LANES, np.uint32)
     u_of, v_of = np.empty(BLOCK + LANES, np.int32), np.empty(BLOCK + LANES, np.int32)
     for block in range(first, last):
-        image, start, stop = _block_bounds(block, count)
+        image, start, stop = block_bounds(block, count)
         for position in range(start, stop, LANES):
             pixel = min(position, count - LANES)
-            red, green, blue = _load_pixels(rgb, image, pixel, count, planar)
-            u, v = numerators(red, green, blue)
-            cell_u = cell_index(u, u_offset, u_scale, u_sure, cells, u_top)
-            cell_v = cell_index(v, v_offset, v_scale, v_sure, cells, v_top)
+            red, green, blue = load_pixels(rgb, image, pixel, count, planar)
+            u, v, cell_u, cell_v = cells_of(red, green, blue, scales, cells)
             here = pixel - start + LANES
             store(index, here, cell_u * splat_int(row) + cell_v)
             store(u_of, here, to_int(u))

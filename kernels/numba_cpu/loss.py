@@ -17,7 +17,7 @@ from ..common.scale import LOG2E
 from .jit import jit
 from .math import HIGHEST, LOWEST, exp2_scaled, log2
 from .simd import LANES, greater, load, splat, store
-from .softmax import copy_planes, transpose_block, write_planes, write_transposed
+from .softmax import bounds, copy_planes, transpose_block, write_planes, write_transposed
 from .threads import run_blocks
 
 TILE = 128  # pixels: 32 planes of them take 16 KB
@@ -67,12 +67,9 @@ def loss_planar(first, last, x, n, count, labels, weights, scale, gradient, want
     """Tiles [first, last) of logits (images, n, count), flattened, count >= 16; returns the sum of weighted losses."""
     tile = np.zeros((n, TILE), np.float32)
     flat = tile.reshape(-1)
-    tiles = (count + TILE - 1) // TILE
     summed = 0.0
     for number in range(first, last):
-        image = number // tiles
-        start = (number - image * tiles) * TILE
-        size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
+        image, start, size = bounds(number, count, TILE)
         base = image * n * count
         copy_planes(x, base, start, count, size, n, flat)
         summed += tile_gradient(tile, start, count, size, n, labels, weights, image * count, scale)
@@ -87,8 +84,7 @@ def loss_last(first, last, x, n, count, labels, weights, scale, gradient, wanted
     tile = np.zeros((n, TILE), np.float32)
     summed = 0.0
     for number in range(first, last):
-        start = number * TILE
-        size = (min(TILE, count - start) + LANES - 1) // LANES * LANES
+        _, start, size = bounds(number, count, TILE)
         transpose_block(x, start, count, size, n, size, tile.reshape(-1))
         summed += tile_gradient(tile, start, count, size, n, labels, weights, 0, scale)
         if wanted:

@@ -10,19 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import jit
-from .simd import (
-    bits,
-    fma,
-    from_bits,
-    greater,
-    has_avx512,
-    lesser,
-    splat,
-    splat_int,
-    times_exp2,
-    to_float,
-    where_greater,
-)
+from .simd import bits, fma, from_bits, greater, has_avx512, lesser, scalef, splat, splat_int, to_float, where_greater
 
 _SUBNORMAL = np.float32(-124.5)
 LOWEST, HIGHEST = np.float32(-126.0), np.float32(127.0)  # exponents that exp2 clamps to
@@ -46,7 +34,7 @@ def exp2_scaled(x, scale, low, high):
         n = fma(x, scale, splat(_MAGIC)) - splat(_MAGIC)
         p = _exp2_of_fraction(fma(x, scale, -n))
         # A subnormal result costs as much as ten others: from 2^-125 down it is 0.
-        return times_exp2(p, where_greater(splat(_SUBNORMAL), n, splat(np.float32(-np.inf)), n))
+        return scalef(p, where_greater(splat(_SUBNORMAL), n, splat(np.float32(-np.inf)), n))
     x = lesser(high, greater(low, x))
     shifted = fma(x, scale, splat(_MAGIC))
     f = fma(x, scale, splat(_MAGIC) - shifted)

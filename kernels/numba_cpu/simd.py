@@ -142,16 +142,9 @@ def _splat_value(builder: Any, scalar: Any) -> Any:
     return builder.shuffle_vector(vector, vector, _ints(0))
 
 
-@_emits(F32, scalar=types.float32)
-def splat(builder: Any, scalar: Any) -> Any:
-    """F32 with the same float in every lane."""
-    return _splat_value(builder, scalar)
-
-
-@_emits(I32, scalar=types.int32)
-def splat_int(builder: Any, scalar: Any) -> Any:
-    """I32 with the same integer in every lane."""
-    return _splat_value(builder, scalar)
+# F32 with the same float in every lane; I32 with the same integer.
+splat = _emits(F32, scalar=types.float32)(_splat_value)
+splat_int = _emits(I32, scalar=types.int32)(_splat_value)
 
 
 @_emits(F32)
@@ -160,16 +153,10 @@ def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return _call(builder, f"llvm.fmuladd.v{LANES}f32", _FLOATS, [a, b, c])
 
 
-@_emits(F32)
-def greater(builder: Any, a: Any, b: Any) -> Any:
-    """``a if a > b else b``: the larger; b where either is NaN."""
-    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
-
-
-@_emits(F32)
-def lesser(builder: Any, a: Any, b: Any) -> Any:
-    """``a if a < b else b``: the smaller; b where either is NaN."""
-    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+# ``a if a > b else b``: the larger; b where either is NaN.
+greater = _emits(F32)(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+# ``a if a < b else b``: the smaller; b where either is NaN.
+lesser = _emits(F32)(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
 
 
 @_emits(lambda a, b, yes, no: yes)
@@ -193,28 +180,14 @@ def outside(builder: Any, low: Any, x: Any, high: Any) -> Any:
     return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, -1))
 
 
-@_emits(I32)
-def bits(builder: Any, x: Any) -> Any:
-    """The bit pattern of an F32 as I32."""
-    return builder.bitcast(x, _INTS)
-
-
-@_emits(F32)
-def from_bits(builder: Any, x: Any) -> Any:
-    """The F32 with this bit pattern."""
-    return builder.bitcast(x, _FLOATS)
-
-
-@_emits(I32)
-def to_int(builder: Any, x: Any) -> Any:
-    """I32 of an F32, truncated toward zero."""
-    return builder.fptosi(x, _INTS)
-
-
-@_emits(F32)
-def to_float(builder: Any, x: Any) -> Any:
-    """F32 of an I32."""
-    return builder.sitofp(x, _FLOATS)
+# The bit pattern of an F32 as I32.
+bits = _emits(I32)(lambda builder, x: builder.bitcast(x, _INTS))
+# The F32 with this bit pattern.
+from_bits = _emits(F32)(lambda builder, x: builder.bitcast(x, _FLOATS))
+# I32 of an F32, truncated toward zero.
+to_int = _emits(I32)(lambda builder, x: builder.fptosi(x, _INTS))
+# F32 of an I32.
+to_float = _emits(F32)(lambda builder, x: builder.sitofp(x, _FLOATS))
 
 
 def target_has(feature: str) -> bool:
@@ -224,12 +197,12 @@ def target_has(feature: str) -> bool:
 
 @_emits(types.boolean)
 def has_avx512(builder: Any) -> Any:
-    """True, at compile time, where :func:`times_exp2` is one instruction."""
+    """True, at compile time, where :func:`scalef` is one instruction."""
     return ir.Constant(_BOOL, int(target_has("avx512f") and target_has("avx512dq")))
 
 
 @_emits(F32)
-def times_exp2(builder: Any, x: Any, power: Any) -> Any:
+def scalef(builder: Any, x: Any, power: Any) -> Any:
     """``x * 2^floor(power)``, rounded to 0 or inf where it must; only under :func:`has_avx512`."""
     no_mask, current_rounding = [ir.Constant(_FLOATS, ir.Undefined), _SHORT(-1)], _INT(4)
     return _call(builder, "llvm.x86.avx512.mask.scalef.ps.512", _FLOATS, [x, power, *no_mask, current_rounding])
@@ -367,7 +340,7 @@ def store_rgb(builder: Any, array: Any, index: Any, red: Any, green: Any, blue: 
 
 
 @_emits(types.UniTuple(F32, LANES))
-def load_transposed(builder: Any, array: Any, index: Any, row: Any) -> Any:
+def load_columns(builder: Any, array: Any, index: Any, row: Any) -> Any:
     """16 F32, the columns of the 16 x 16 tile at `index` of rows `row` elements apart: entry b holds element b of each.
 
     Four rounds of a perfect shuffle: each interleaves vectors k and k + 8, and sixteen lanes need log2(16) of them.

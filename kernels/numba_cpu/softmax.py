@@ -12,6 +12,8 @@ confidence: a second pass over the cached block, 65; both in one loop, 70 to 80.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..common.scale import LOG2E
@@ -23,8 +25,8 @@ from .simd import (
     greater,
     lesser,
     load,
+    load_columns,
     load_one,
-    load_transposed,
     outside,
     prefetch,
     splat,
@@ -99,22 +101,19 @@ def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, 
     return good
 
 
-@jit
-def sum_chroma(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
-    """Rows TOTAL, SUM_U, SUM_V."""
-    return _sum(x, start, stride, count, size, n, scale, colors, True, False, source, upcoming, apart, sums)
+def _instance(want_color: bool, want_top: bool) -> Any:
+    """A kernel of :func:`_sum` for what is wanted, which the compiler then knows."""
+
+    @jit
+    def summed(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
+        return _sum(
+            x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums
+        )
+
+    return summed
 
 
-@jit
-def sum_confidence(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
-    """Rows TOP and RATIO."""
-    return _sum(x, start, stride, count, size, n, scale, colors, False, True, source, upcoming, apart, sums)
-
-
-@jit
-def sum_both(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
-    """All rows in one pass."""
-    return _sum(x, start, stride, count, size, n, scale, colors, True, True, source, upcoming, apart, sums)
+sum_chroma, sum_confidence, sum_both = _instance(True, False), _instance(False, True), _instance(True, True)
 
 
 @jit(inline=True)
@@ -209,12 +208,21 @@ def transpose_block(x, first, count, size, n, stride, tile):
     for i in range(0, size, LANES):
         pixel = min(first + i, count - LANES)
         for part in range(0, n - n % LANES, LANES):
-            columns = load_transposed(x, pixel * n + part, n)
+            columns = load_columns(x, pixel * n + part, n)
             for b in range(LANES):
                 store(tile, (part + b) * stride + i, columns[b])
         for b in range(n - n % LANES, n):
             for lane in range(LANES):
                 tile[b * stride + i + lane] = load_one(x, (pixel + lane) * n + b)
+
+
+@jit(inline=True)
+def bounds(block, count, most):
+    """Image, first pixel and size, in whole vectors, of a block of up to `most` pixels of images of `count`."""
+    blocks = (count + most - 1) // most
+    image = block // blocks
+    start = (block - image * blocks) * most
+    return image, start, (min(most, count - start) + LANES - 1) // LANES * LANES
 
 
 @jit(inline=True)
@@ -240,6 +248,6 @@ def write_transposed(tile, first, count, size, n, x):
         pixel = min(first + i, count - LANES)
         for part in range(0, n, LANES):
             bins = min(part, n - LANES)
-            rows = load_transposed(tile, bins * size + i, size)
+            rows = load_columns(tile, bins * size + i, size)
             for lane in range(LANES):
                 store(x, (pixel + lane) * n + bins, rows[lane])

@@ -23,9 +23,8 @@ import numpy as np
 
 from ..common.host import NO_BYTES, NO_FLOATS, Array, as_bits, levels, padded, plain, unpad
 from ..common.layout import planes
-from ..common.recursion import REFRESH
 from ..common.scale import LOG2E, log2_scale
-from ..common.smoother import Smoother
+from ..common.smoother import REFRESH, Smoother
 from .decode import write_block
 from .jit import jit
 from .math import HIGHEST, LOWEST, exp2_scaled, log2

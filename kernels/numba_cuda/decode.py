@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numba import cuda, types
+from numba import cuda
 
 from ..common import face
 from ..common.cuda_tables import on_device as there
@@ -29,45 +29,32 @@ def kernels(bfloat16: bool) -> SimpleNamespace:
 
     All arrays are flat. Logits are (pre, n, post), results with channels (pre, channels, post) of their own `post`.
     """
-    fill, narrow = tile_functions(bfloat16)
+    load, narrow = tile_functions(bfloat16)
 
     @cuda.jit
     def annealed(x, n, post, pixels, inverse_t, colors, chroma, chroma_post):
-        tile = cuda.shared.array(0, types.float32)
-        thread, threads = cuda.threadIdx.x, cuda.blockDim.x
-        first = cuda.blockIdx.x * threads
-        fill(tile, x, n, post, first, pixels - first, thread, threads)
-        cuda.syncthreads()
-        if first + thread < pixels:
-            u, v = color_of(tile, thread, threads + 1, n, inverse_t, colors)
-            at = channel_zero(first + thread, 2, chroma_post)
+        tile, pixel, thread, stride = load(x, n, post, pixels)
+        if pixel < pixels:
+            u, v = color_of(tile, thread, stride, n, inverse_t, colors)
+            at = channel_zero(pixel, 2, chroma_post)
             chroma[at] = narrow(u)
             chroma[at + chroma_post] = narrow(v)
 
     @cuda.jit
     def decode(x, n, post, pixels, inverse_t, colors, luma, luma_unit, rgb, rgb_post, top, ratio):
-        tile = cuda.shared.array(0, types.float32)
-        thread, threads = cuda.threadIdx.x, cuda.blockDim.x
-        first = cuda.blockIdx.x * threads
-        fill(tile, x, n, post, first, pixels - first, thread, threads)
-        cuda.syncthreads()
-        pixel = first + thread
+        tile, pixel, thread, stride = load(x, n, post, pixels)
         if pixel < pixels:
-            u, v = color_of(tile, thread, threads + 1, n, inverse_t, colors)
+            u, v = color_of(tile, thread, stride, n, inverse_t, colors)
             level = np.float32(luma[pixel]) * luma_unit
             store_rgb(rgb, channel_zero(pixel, 3, rgb_post), rgb_post, level, u, v)
             if top.size > 0:  # confidence is wanted, too
-                top[pixel], ratio[pixel] = sureness_of(tile, thread, threads + 1, n)
+                top[pixel], ratio[pixel] = sureness_of(tile, thread, stride, n)
 
     @cuda.jit
     def top(x, n, post, pixels, top, ratio):
-        tile = cuda.shared.array(0, types.float32)
-        thread, threads = cuda.threadIdx.x, cuda.blockDim.x
-        first = cuda.blockIdx.x * threads
-        fill(tile, x, n, post, first, pixels - first, thread, threads)
-        cuda.syncthreads()
-        if first + thread < pixels:
-            top[first + thread], ratio[first + thread] = sureness_of(tile, thread, threads + 1, n)
+        tile, pixel, thread, stride = load(x, n, post, pixels)
+        if pixel < pixels:
+            top[pixel], ratio[pixel] = sureness_of(tile, thread, stride, n)
 
     return SimpleNamespace(annealed=annealed, decode=decode, top=top)
 

@@ -8,17 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastcolor.reference.constants import (
-    LUMA,
-    U_COEFFICIENTS,
-    U_MAX,
-    U_NUMERATOR_MAX,
-    U_SCALE,
-    V_COEFFICIENTS,
-    V_MAX,
-    V_NUMERATOR_MAX,
-    V_SCALE,
-)
+from fastcolor.reference import constants as c
+from fastcolor.reference.constants import U_MAX, U_NUMERATOR_MAX, U_SCALE, V_MAX, V_NUMERATOR_MAX, V_SCALE
 from numba import cuda
 
 from ..common import face
@@ -28,10 +19,10 @@ from ..common.layout import planes
 from .device import launch, on_device
 from .math import channel_zero
 
-_U_R, _U_G, _U_B = U_COEFFICIENTS
-_V_R, _V_G, _V_B = V_COEFFICIENTS
-_Y_R, _Y_G, _Y_B = (round(1000 * c) for c in LUMA)
-_LUMA_R, _LUMA_G, _LUMA_B = LUMA
+_U_R, _U_G, _U_B = c.U_COEFFICIENTS
+_V_R, _V_G, _V_B = c.V_COEFFICIENTS
+_Y_R, _Y_G, _Y_B = (round(1000 * x) for x in c.LUMA)
+_LUMA_R, _LUMA_G, _LUMA_B = c.LUMA
 _Y_WHITE = np.float32(255 * sum((_Y_R, _Y_G, _Y_B)))
 
 

@@ -11,11 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, types
+from numba import cuda
 
 from ..common.device_arrays import empty, zeros
-from ..common.recursion import REFRESH
-from ..common.smoother import Smoother
+from ..common.smoother import REFRESH, Smoother
 from .decode import Run, colors, inverse, levels
 from .device import launch, on_device
 from .math import INF, NAN, ZERO, channel_zero, color_of, exp, log, peak, store_rgb
@@ -25,7 +24,7 @@ from .tile import tile_functions
 @lru_cache(maxsize=2)
 def step_kernel(bfloat16: bool) -> Any:
     """The kernel ``step`` for logits in bfloat16 (as uint16), or in float32 and float16."""
-    fill, _ = tile_functions(bfloat16)
+    load, _ = tile_functions(bfloat16)
 
     @cuda.jit
     def step(
@@ -33,12 +32,7 @@ def step_kernel(bfloat16: bool) -> Any:
     ):  # fmt: skip
         """Logits (pre, n, post), flattened; the result is chroma (2, pixels) where there is room for it, else RGB."""
         decay, _, _, refresh = numbers
-        tile = cuda.shared.array(0, types.float32)
-        thread, threads = cuda.threadIdx.x, cuda.blockDim.x
-        first, stride = cuda.blockIdx.x * threads, threads + 1
-        fill(tile, x, n, post, first, pixels - first, thread, threads)
-        cuda.syncthreads()
-        pixel = first + thread
+        tile, pixel, thread, stride = load(x, n, post, pixels)
         if pixel < pixels:
             if refresh and (frame + cuda.blockIdx.x) % REFRESH == 0:  # another share of the blocks in each frame
                 sum_past(sums, ring, coding, pixel, pixels, n, frame, window, decay)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import cuda
+from numba import cuda, types
 
 WARP = 32
 _TILE = 4096  # numbers: 16 KiB, so that ten blocks and more share a multiprocessor
@@ -55,16 +55,19 @@ def _to_bfloat16(x):
 
 
 def tile_functions(bfloat16: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """``fill`` and ``narrow`` for logits of float32 and float16, or for those of bfloat16, which are uint16 here."""
+    """``load`` and ``narrow`` for logits of float32 and float16, or for those of bfloat16, which are uint16 here."""
     widen = _from_bfloat16 if bfloat16 else _as_it_is
 
     @cuda.jit(device=True)
-    def fill(tile, x, n, post, first, left, thread, threads):
-        """Copy a block's pixels of logits (pre, n, post), flattened, from `first` on, of which `left` are left.
+    def load(x, n, post, pixels):
+        """Copy a block's pixels of logits (pre, n, post), flattened, to a tile: bin b becomes row b.
 
-        Bin b becomes row b, pixels side by side. The block must synchronise before it reads the tile.
+        Gives the tile, the thread's pixel, which may be beyond the last, its column, and what lies between rows.
         """
-        stride = threads + 1
+        tile = cuda.shared.array(0, types.float32)
+        thread, threads = cuda.threadIdx.x, cuda.blockDim.x
+        first, stride = cuda.blockIdx.x * threads, threads + 1
+        left = pixels - first
         if post == 1:  # channels-last: a warp reads the bins of a pixel
             for pixel in range(thread // WARP, threads if threads < left else left, threads // WARP):
                 for b in range(thread % WARP, n, WARP):
@@ -74,5 +77,7 @@ def tile_functions(bfloat16: bool) -> tuple[Callable[..., Any], Callable[..., An
             at = pixel // post * n * post + pixel % post
             for b in range(n):
                 tile[b * stride + thread] = widen(x[at + b * post])
+        cuda.syncthreads()
+        return tile, first + thread, thread, stride
 
-    return fill, _to_bfloat16 if bfloat16 else _as_it_is
+    return load, _to_bfloat16 if bfloat16 else _as_it_is

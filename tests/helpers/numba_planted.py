@@ -133,9 +133,7 @@ FAULTS = {
         check_decode,
     ),
     "pixels shifted by one": (
-        replaced(
-            decode, "channel_zero", lambda f, pixel, channels, post: f((pixel + 1) % 33, channels, post)
-        ),
+        replaced(decode, "channel_zero", lambda f, pixel, channels, post: f((pixel + 1) % 33, channels, post)),
         check_decode,
     ),
     "last pixel missing": (replaced(decode, "launch", fewer_pixels), check_decode),
