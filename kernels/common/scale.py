@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 LOG2E = 1.4426950408889634
 
 
+@lru_cache(maxsize=256)
 def log2_scale(temperature: float, unit: float = LOG2E) -> np.float32:
     """`unit` / T, kept where ``-inf * scale`` and clamping bounds stay finite; inf for the mode.
 

@@ -15,6 +15,7 @@ from fastcolor.reference.constants import LUMA, U_SCALE, V_SCALE
 
 from ..common import face
 from ..common.host import NO_BYTES, NO_FLOATS, Array, as_bits, levels, padded, plain, unpad, without
+from ..common.kept import kept
 from ..common.layout import planes
 from ..common.scale import log2_scale
 from .jit import jit
@@ -99,6 +100,8 @@ def decode_last(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, p
         write_block(0, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted)
 
 
+_NO_COLORS, _ONE = np.zeros((1, 2), np.float32), np.float32(1)
+
 # --- host -------------------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +133,11 @@ def decode(
         rgb[...] = np.moveaxis(target, -1, channel)
 
 
+def colors_of(bins: Any) -> Array:
+    """Colors of the bins as kernels take them."""
+    return kept(bins, "colors", lambda: plain(np.asarray(bins.colors, np.float32)))  # type: ignore[no-any-return]
+
+
 class _Run:
     """One pass over logits: their layout, then what is wanted of them, each into its own contiguous array.
 
@@ -148,23 +156,31 @@ class _Run:
         self.flat = padded(plain(as_bits(view)), self.images * self.n * self.count)
 
     def __call__(
-        self, bins: Any, temperature: float, *, luma: Any = None, planar: bool = False, chroma: Any = None, **given: Any
+        self,
+        bins: Any,
+        temperature: float,
+        *,
+        luma: Any = None,
+        rgb: Any = None,
+        planar: bool = False,
+        chroma: Any = None,
+        top: Any = None,
+        ratio: Any = None,
     ) -> None:
-        """`given` are rgb, top and ratio."""
-        colors = np.zeros((self.n, 2), np.float32) if bins is None else np.asarray(bins.colors, np.float32)
-        level, unit = (NO_FLOATS, np.float32(1)) if luma is None else levels(luma)
-        given = {name: array for name, array in given.items() if array is not None}
-        full = {name: padded(array, self.count * (3 if name == "rgb" else 1)) for name, array in given.items()}
+        colors = _NO_COLORS if bins is None else colors_of(bins)
+        level, unit = (NO_FLOATS, _ONE) if luma is None else levels(luma)
+        to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * self.count)
+        maps = [NO_FLOATS if array is None else padded(array, self.count) for array in (top, ratio)]
         block = TILE if self.transposed else BLOCK
         run_blocks(
             decode_last if self.transposed else decode_planar,
             self.images * -(-self.count // block),
             self.pixels,
-            *(self.flat, self.n, self.count, log2_scale(temperature), plain(colors)),
+            *(self.flat, self.n, self.count, log2_scale(temperature), colors),
             *(level if luma is None else padded(level, self.count), unit),
-            *(full.get("rgb", NO_BYTES), planar, NO_FLOATS if chroma is None else as_bits(chroma)),
-            *(full.get("top", NO_FLOATS), full.get("ratio", NO_FLOATS)),
-            ("rgb" in given, chroma is not None, "top" in given),
+            *(to_rgb, planar, NO_FLOATS if chroma is None else as_bits(chroma), *maps),
+            (rgb is not None, chroma is not None, top is not None),
         )
-        for name, array in given.items():
-            unpad(array, full[name])
+        for array, buffer in ((rgb, to_rgb), (top, maps[0]), (ratio, maps[1])):
+            if array is not None:
+                unpad(array, buffer)

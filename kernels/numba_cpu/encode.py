@@ -20,6 +20,7 @@ from fastcolor.reference.constants import U_MAX, U_NUMERATOR_MAX, U_SCALE, V_MAX
 
 from ..common import face
 from ..common.host import Array, padded, plain, unpad
+from ..common.kept import kept
 from .jit import jit
 from .simd import LANES, bits, fma, gather, load, load_rgb, prefetch, splat, splat_int, store, target_has, where_greater
 from .threads import run_blocks
@@ -156,19 +157,16 @@ def encode_float(first, last, rgb, cells, table, by_label, luma, labels, weights
 
 @face.encode
 def encode(rgb: Array, bins: Any, lam: float, axis: int, *out: Array) -> None:
-    by_label = np.asarray(bins.weights(lam), np.float32)
     if rgb.dtype != np.uint8:
-        rows = pixel_rows(rgb, axis)
+        rows, by_label = pixel_rows(rgb, axis), np.asarray(bins.weights(lam), np.float32)
         results = (array.reshape(-1) for array in out)
         run_blocks(encode_float, len(rows), len(rows), rows, bins.cells, plain(bins.table), by_label, *results)
         return
     pixels, images, count, planar = rgb_planes(rgb, axis)
     full = [padded(array, count) for array in out]
-    shift = int(bins.cells).bit_length()
-    tables = _cell_tables(bins.table, by_label, shift)
+    tables = kept(bins, ("cells", lam), lambda: _cell_tables(bins, lam))
     blocks = images * -(-count // BLOCK)
-    places = count, planar, scales(bins.cells), bins.cells, shift
-    run_blocks(encode_uint8, blocks, images * count, pixels, *places, *tables, *full)
+    run_blocks(encode_uint8, blocks, images * count, pixels, count, planar, *tables, *full)
     for pair in zip(out, full, strict=True):
         unpad(*pair)
 
@@ -193,11 +191,12 @@ def scales(cells: int) -> Any:
     return tuple((*cell_scale(cells, top), top) for top in (U_NUMERATOR_MAX, V_NUMERATOR_MAX))
 
 
-def _cell_tables(table: Array, by_label: Array, shift: int) -> tuple[Array, Array]:
-    """Label and weight by cell, rows of 2^shift: index K, which only the top edge reaches, repeats K - 1."""
-    cells = len(table)
+def _cell_tables(bins: Any, lam: float) -> tuple[Any, ...]:
+    """Scales, K, shift, and label and weight by cell, rows of 2^shift: index K, of the top edge, repeats K - 1."""
+    by_label, cells = np.asarray(bins.weights(lam), np.float32), bins.cells
+    shift = int(cells).bit_length()
     labels = np.zeros((cells + 1, 1 << shift), np.int32)
-    labels[:cells, :cells] = table
+    labels[:cells, :cells] = bins.table
     labels[cells] = labels[cells - 1]
     labels[:, cells] = labels[:, cells - 1]
-    return labels.reshape(-1), by_label[labels].reshape(-1)
+    return scales(cells), cells, shift, labels.reshape(-1), by_label[labels].reshape(-1)

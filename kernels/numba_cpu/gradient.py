@@ -16,6 +16,7 @@ from ..common import face
 from ..common.host import Array, as_bits, plain
 from ..common.layout import planes
 from ..common.scale import log2_scale
+from .decode import colors_of
 from .jit import jit
 from .loss import TILE, _bfloat16_bits, _from_bfloat16
 from .math import HIGHEST, LOWEST, exp2_scaled
@@ -110,7 +111,7 @@ def _run(kernel: Any, x: Array, slope: Array, bins: Any, temperature: float, tar
     last = count == 1
     pixels, along = images * count, images if last else count
     tiles = -(-pixels // TILE) if last else images * -(-count // TILE)
-    colors = plain(np.asarray(bins.colors, np.float32))
+    colors = colors_of(bins)
     scales = log2_scale(temperature), np.float32(min(1 / temperature, 1e38))
     flat, slope, result = (plain(as_bits(array)).reshape(-1) for array in (x, slope, target))
     run_blocks(kernel, tiles, pixels, flat, n, along, slope, *scales, colors, result)

@@ -25,7 +25,7 @@ from ..common.host import NO_BYTES, NO_FLOATS, Array, as_bits, levels, padded, p
 from ..common.layout import planes
 from ..common.scale import LOG2E, log2_scale
 from ..common.smoother import REFRESH, Smoother
-from .decode import write_block
+from .decode import colors_of, write_block
 from .jit import jit
 from .math import HIGHEST, LOWEST, exp2_scaled, log2
 from .simd import LANES, fma, greater, load, outside, splat, store, to_int, where_greater
@@ -192,7 +192,7 @@ class TemporalSmoother(Smoother):
         level, unit = (NO_FLOATS, np.float32(1)) if luma is None else levels(luma)
         to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * count)
         to_chroma = NO_FLOATS if chroma is None else np.empty((2, count), np.float32)
-        numbers, colors = self._rules, plain(np.asarray(self.bins.colors, np.float32))
+        numbers, colors = self._rules, colors_of(self.bins)
         rules = np.float32(numbers.decay), np.float32(numbers.leaving), numbers.exact, numbers.refresh
         run_blocks(
             step,

@@ -1,0 +1,33 @@
+"""What is derived from bins, computed once for each content: a call on a small image would take longer over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+MOST = 64  # values, the oldest of which make room
+_values: dict[Hashable, Any] = {}
+
+
+def kept(bins: Any, what: Hashable, derive: Callable[[], Any]) -> Any:
+    """``derive()``, or what it gave for bins of the same class and content, and the same `what`.
+
+    Only :class:`fastcolor.ColorBins` is known by its content, which cannot change; anything else is derived anew.
+
+    Examples
+    --------
+    >>> kept(None, "zero", int)
+    0
+    """
+    key = getattr(bins, "_key", None)
+    if key is None:
+        return derive()
+    place = (key, type(bins), what)
+    try:
+        return _values[place]
+    except KeyError:
+        value = derive()
+    for oldest in list(_values)[: len(_values) + 1 - MOST]:
+        _values.pop(oldest, None)  # another thread may have been faster
+    _values[place] = value
+    return value
