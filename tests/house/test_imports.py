@@ -93,7 +93,7 @@ def sealed(tmp_path: Path) -> dict[str, str]:
     shutil.copytree(source / "fastcolor", package, ignore=ignored)
     for folder in ("reference", "kernels"):
         shutil.copytree(source / folder, package / folder, ignore=ignored)
-    (package / "kernels" / "__pycache__").write_text("a file where a folder would have to be")
+    (package / "kernels" / "numba_cpu" / "__pycache__").write_text("a file where a folder would have to be")
     names = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
     return {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"} | dict.fromkeys(names, NOWHERE)
 
