@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from once import made_once
 from paths import ROOT
 
 BUILD = "import setuptools.build_meta as backend, sys; print(backend.build_wheel(sys.argv[1]))"
@@ -33,15 +34,19 @@ def run(command: list[Any], cwd: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built without isolation (and so without a network) by the build backend of pyproject.toml."""
-    tree, dist = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
-    for folder in SOURCES:
-        if (ROOT / folder).is_dir():
-            shutil.copytree(ROOT / folder, tree / folder, ignore=NOT_SOURCES)
-    for path in ROOT.iterdir():
-        if path.is_file() and not path.name.startswith("."):
-            shutil.copy2(path, tree)
-    run([sys.executable, "-c", BUILD, dist], cwd=tree)
-    (built,) = dist.glob("*.whl")
+
+    def make(at: Path) -> None:
+        tree = at / "tree"
+        tree.mkdir()
+        for folder in SOURCES:
+            if (ROOT / folder).is_dir():
+                shutil.copytree(ROOT / folder, tree / folder, ignore=NOT_SOURCES)
+        for path in ROOT.iterdir():
+            if path.is_file() and not path.name.startswith("."):
+                shutil.copy2(path, tree)
+        run([sys.executable, "-c", BUILD, at / "dist"], cwd=tree)
+
+    (built,) = (made_once(tmp_path_factory, "wheel", make) / "dist").glob("*.whl")
     return built
 
 
@@ -58,16 +63,23 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     The running environment's site-packages is added as a plain path: its own .pth files, and with them an editable
     install of the source tree, are not processed.
     """
-    home = tmp_path_factory.mktemp("environment") / "venv"
-    run([sys.executable, "-m", "venv", "--without-pip", home], cwd=home.parent)
-    interpreter = next(path for path in (home / "bin" / "python", home / "Scripts" / "python.exe") if path.exists())
-    site = Path(run([interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], cwd=home))
-    run(
-        [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", interpreter, "install", "--quiet",
-         "--no-deps", "--no-index", wheel], cwd=home,
-    )  # fmt: skip
-    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
-    return interpreter
+
+    def make(folder: Path) -> None:
+        home = folder / "venv"
+        run([sys.executable, "-m", "venv", "--without-pip", home], cwd=folder)
+        interpreter = interpreter_of(home)
+        site = Path(run([interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], cwd=home))
+        run(
+            [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", interpreter, "install", "--quiet",
+             "--no-deps", "--no-index", wheel], cwd=home,
+        )  # fmt: skip
+        (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
+
+    return interpreter_of(made_once(tmp_path_factory, "environment", make) / "venv")
+
+
+def interpreter_of(home: Path) -> Path:
+    return next(path for path in (home / "bin" / "python", home / "Scripts" / "python.exe") if path.exists())
 
 
 def test_the_wheel_is_pure_python(wheel: Path) -> None:
