@@ -73,21 +73,26 @@ def block() -> str:
     return "\n".join(parts)
 
 
-def kernels(arch: str) -> Iterator[Kernel]:
-    """Every case whose work is one launch, compiled for ``arch``."""
-    launches = {}
+@cache
+def launches() -> dict[str, tuple[instances.Launch, int]]:
+    """The launch that is the work of each case, and the case's pixels."""
+    found = {}
     for case in traffic_cases.cases():
         recorder = instances.Recorder()
         with patch.object(traffic.ENGINE, "launch", recorder.launch):
             case.run()
-        launches[case.name] = max(recorder.launches, key=lambda launch: launch.blocks * launch.threads)
+        found[case.name] = max(recorder.launches, key=lambda launch: launch.blocks * launch.threads), case.pixels
+    return found
+
+
+def kernels(arch: str) -> Iterator[Kernel]:
+    """Every case whose work is one launch, compiled for ``arch``."""
     found: dict[str, Figures] = {}
-    for name in {launch.source for launch in launches.values()}:
-        expressions = [launch.expression for launch in launches.values() if launch.source == name]
+    for name in {launch.source for launch, _ in launches().values()}:
+        expressions = [launch.expression for launch, _ in launches().values() if launch.source == name]
         found |= figures_of(source(name), expressions, arch)
-    for case in traffic_cases.cases():
-        launch = launches[case.name]
-        yield kernel(arch, rows()[case.name], launch, case.pixels, found[launch.expression])
+    for name, (launch, pixels) in launches().items():
+        yield kernel(arch, rows()[name], launch, pixels, found[launch.expression])
 
 
 def kernel(arch: str, row: traffic.Row, launch: instances.Launch, pixels: int, f: Figures) -> Kernel:
@@ -106,8 +111,7 @@ def in_bfloat16(arch: str, k: Kernel) -> Kernel:
 @cache
 def rows() -> dict[str, traffic.Row]:
     """The traffic of every case, in tenths of a byte: where a table begins in a sector is chance."""
-    found = (traffic.measure(case) for case in traffic_cases.cases())
-    return {row.case: replace(row, read=round(row.read, 1), write=round(row.write, 1)) for row in found}
+    return {row.case: replace(row, read=round(row.read, 1), write=round(row.write, 1)) for row in traffic.rows()}
 
 
 def needed_table() -> Iterator[str]:

@@ -7,7 +7,11 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each; read when these libraries are loaded, so before the imports
     for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+    # torch.compile: no processes of its own, and no trial of what the processor says that it can.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,6 +202,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in without]
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: DEAREST.index(item.path.name) if item.path.name in DEAREST else len(DEAREST))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look through torch's modules again and again."""
+    gc.freeze()
 
 
 def _has_no_row(item: Any) -> bool:

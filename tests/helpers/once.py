@@ -38,22 +38,17 @@ def locked(what: object) -> Iterator[None]:
         yield
 
 
-def folder_of_the_run(factory: pytest.TempPathFactory) -> Path:
-    """The folder for temporary files that the workers of one run share, and no other run has."""
-    base = factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """The folder `name` of the run, filled by `make` in the first worker that asks for it."""
-    folder = folder_of_the_run(factory) / f"{name}-{os.environ.get('PYTEST_XDIST_TESTRUNUID', '')}"
+    """A folder that the workers of one run share, filled by `make` in the first of them that asks for it."""
+    base, run = factory.getbasetemp(), os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    folder = base.parent / f"{name}-{run}" if run else base / name
+    made = folder / "made"
     with locked(folder):
-        if not folder.exists():
-            unfinished = folder.with_name(f"{folder.name}-unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            make(unfinished)
-            unfinished.rename(folder)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
     return folder
 
 
@@ -65,13 +60,19 @@ def compile_kernels_once() -> None:
 
     dispatcher: Any = Dispatcher
     compile_now = dispatcher.compile
+    held: set[str] = set()
 
     def compile_in_turn(self: Any, signature: Any) -> Any:
-        if isinstance(self._cache, NullCache):
-            return compile_now(self, signature)
         # The lock of this process comes first: it is held again while a kernel compiles those that it calls.
-        name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
-        with global_compiler_lock, locked((self._cache.cache_path, name)):
-            return compile_now(self, signature)
+        with global_compiler_lock:
+            name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
+            if isinstance(self._cache, NullCache) or name in held:
+                return compile_now(self, signature)
+            held.add(name)
+            try:
+                with locked((self._cache.cache_path, name)):
+                    return compile_now(self, signature)
+            finally:
+                held.remove(name)
 
     dispatcher.compile = compile_in_turn

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import report
 import strategies as make
-from paths import ROOT
+from paths import HELPERS, ROOT
 
 
 def run_pytest(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -87,6 +88,41 @@ def test_a_report_says_where_the_tests_ran(tmp_path: Path, monkeypatch: pytest.M
     assert content["commit"] == "c0ffee"
     assert {"driver"} <= set(content["device"])
     assert {"python", "numpy", "torch", "pytest"} <= set(content["versions"])
+
+
+def test_a_report_counts_once_what_each_worker_has_left_out(tmp_path: Path) -> None:
+    one, outputs = report.Report(tmp_path / "report.json", ["numba"], {}), [{}, {}]
+    for output in outputs:
+        worker = report.WorkerReport(output)
+        worker.pytest_deselected([1, 2])
+        worker.pytest_deselected([3])
+    for output in outputs:
+        one.pytest_testnodedown(SimpleNamespace(workeroutput=output))
+    one.pytest_testnodedown(SimpleNamespace())  # it died
+    assert one.outcomes["deselected"] == 3
+
+
+def test_what_workers_share_is_made_once(tmp_path: Path) -> None:
+    """By the one that comes first; the others wait until it has done. What was begun and not ended is made again."""
+    begun = tmp_path / "folder-run"
+    begun.mkdir()
+    (begun / "half").touch()
+    code = (
+        "import sys, time, pathlib, types, once\n"
+        "base = pathlib.Path(sys.argv[1], 'worker')\n"
+        "def make(folder):\n"
+        "    assert not list(folder.iterdir())\n"
+        "    time.sleep(0.2)\n"
+        "    (folder / 'whole').touch()\n"
+        "    print('made')\n"
+        "factory = types.SimpleNamespace(getbasetemp=lambda: base)\n"
+        "assert (once.made_once(factory, 'folder', make) / 'whole').exists()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(HELPERS), "PYTEST_XDIST_TESTRUNUID": "run"}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert "".join(sorted(one.communicate(timeout=60)[0] for one in both)) == "made\n"
+    assert [one.returncode for one in both] == [0, 0]
 
 
 def test_operations_that_a_backend_lacks_are_named_and_deselected(backend: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from once import made_once
 from paths import ROOT
 
 BUILD = "import setuptools.build_meta as backend, sys; print(getattr(backend, sys.argv[1])(sys.argv[2]))"
@@ -33,23 +34,26 @@ def run(command: list[Any], cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout."""
-    tree = tmp_path_factory.mktemp("tree")
-    for folder in SOURCES:
-        if (ROOT / folder).is_dir():
-            shutil.copytree(ROOT / folder, tree / folder, ignore=NOT_SOURCES)
-    for path in ROOT.iterdir():
-        if path.is_file() and not path.name.startswith("."):
-            shutil.copy2(path, tree)
-    return tree
+    """A copy of the checkout, in which both are built without isolation (and so without a network)."""
+
+    def make(at: Path) -> None:
+        tree = at / "tree"
+        tree.mkdir()
+        for folder in SOURCES:
+            if (ROOT / folder).is_dir():
+                shutil.copytree(ROOT / folder, tree / folder, ignore=NOT_SOURCES)
+        for path in ROOT.iterdir():
+            if path.is_file() and not path.name.startswith("."):
+                shutil.copy2(path, tree)
+        for kind in ("wheel", "sdist"):
+            run([sys.executable, "-c", BUILD, f"build_{kind}", at / kind], cwd=tree)
+
+    return made_once(tmp_path_factory, "tree", make)
 
 
 @pytest.fixture(scope="module")
-def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built without isolation (and so without a network) by the build backend of pyproject.toml."""
-    dist = tmp_path_factory.mktemp("dist")
-    run([sys.executable, "-c", BUILD, "build_wheel", dist], cwd=tree)
-    (built,) = dist.glob("*.whl")
+def wheel(tree: Path) -> Path:
+    (built,) = (tree / "wheel").glob("*.whl")
     return built
 
 
@@ -66,16 +70,23 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     The running environment's site-packages is added as a plain path: its own .pth files, and with them an editable
     install of the source tree, are not processed.
     """
-    home = tmp_path_factory.mktemp("environment") / "venv"
-    run([sys.executable, "-m", "venv", "--without-pip", home], cwd=home.parent)
-    interpreter = next(path for path in (home / "bin" / "python", home / "Scripts" / "python.exe") if path.exists())
-    site = Path(run([interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], cwd=home))
-    run(
-        [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", interpreter, "install", "--quiet",
-         "--no-deps", "--no-index", wheel], cwd=home,
-    )  # fmt: skip
-    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
-    return interpreter
+
+    def make(folder: Path) -> None:
+        home = folder / "venv"
+        run([sys.executable, "-m", "venv", "--without-pip", home], cwd=folder)
+        interpreter = interpreter_of(home)
+        site = Path(run([interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], cwd=home))
+        run(
+            [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", interpreter, "install", "--quiet",
+             "--no-deps", "--no-index", wheel], cwd=home,
+        )  # fmt: skip
+        (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
+
+    return interpreter_of(made_once(tmp_path_factory, "environment", make) / "venv")
+
+
+def interpreter_of(home: Path) -> Path:
+    return next(path for path in (home / "bin" / "python", home / "Scripts" / "python.exe") if path.exists())
 
 
 def test_the_wheel_is_pure_python(wheel: Path) -> None:
@@ -105,10 +116,9 @@ def test_the_wheel_holds_what_it_must(names: list[str]) -> None:
         assert any(name.endswith(f"dist-info/licenses/{licence}") for name in names), licence
 
 
-def test_the_sdist_holds_what_it_must(tree: Path, tmp_path: Path) -> None:
+def test_the_sdist_holds_what_it_must(tree: Path) -> None:
     """And what is needed to build the wheel of it."""
-    run([sys.executable, "-c", BUILD, "build_sdist", tmp_path], cwd=tree)
-    (built,) = tmp_path.glob("*.tar.gz")
+    (built,) = (tree / "sdist").glob("*.tar.gz")
     with tarfile.open(built) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert not {*expected().values(), "pyproject.toml", "README.md", "LICENSE", "NOTICE"} - names

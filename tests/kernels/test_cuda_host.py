@@ -390,7 +390,7 @@ def test_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "COMPILER", "no-such-compiler")
-    build._compiler_version.cache_clear()
+    build.compiler_version.cache_clear()
     with pytest.raises(build.CompileError, match=r"no-such-compiler: not found; install g\+\+"):
         build.build(_NOTHING)
 

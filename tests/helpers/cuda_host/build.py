@@ -17,6 +17,7 @@ COMPILER = os.environ.get("CXX", "g++")
 SANITIZERS = {
     "": (),
     "address,undefined": (
+        "-O0",  # what runs is small: to compile takes longer
         "-fsanitize=address,undefined,float-cast-overflow",
         "-fno-sanitize=vptr",
         "-fno-sanitize-recover=all",
@@ -52,7 +53,7 @@ def _cache() -> Path:
 
 
 @functools.cache
-def _compiler_version() -> str:
+def compiler_version() -> str:
     if not available():
         raise CompileError(f"{COMPILER}: not found; install g++ (12 or newer), or name another compiler in CXX")
     return _run(COMPILER, "-v").stderr
@@ -80,7 +81,7 @@ def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = (
     command += [*_machine(), *flags, f"-I{HERE}"]
     headers = [header.read_text() for header in sorted(HERE.glob("*.h"))]
     key = hashlib.sha256()
-    for part in (_compiler_version(), *command, *libraries, *headers, text):
+    for part in (compiler_version(), *command, *libraries, *headers, text):
         key.update(part.encode() + b"\0")
     library = _cache() / f"{key.hexdigest()[:32]}.so"
     if library.exists():

@@ -50,14 +50,57 @@ std::unique_ptr<Meeting> block_meeting;
 std::vector<std::unique_ptr<Meeting>> warp_meetings;
 uint3 running_block;
 
-void *run_thread(void *given) {
-    Thread &thread = *static_cast<Thread *>(given);
-    enter(thread, running_block);
-    run_kernel();
-    block_meeting->leave();
-    warp_meetings[thread.number / 32]->leave();
-    return nullptr;
-}
+// A thread of the system, kept from block to block: to start one under ThreadSanitizer takes longer than what it runs.
+// It waits for and tells the launching thread alone, so that no two of a block are put in an order by it.
+class Runner {
+public:
+    Runner() {
+        pthread_attr_t small;  // std::thread takes stacks of megabytes, each of which ThreadSanitizer would watch
+        pthread_attr_init(&small);
+        pthread_attr_setstacksize(&small, STACK);
+        pthread_t thread;
+        if (pthread_create(&thread, &small, loop, this)) fail("no more threads to be had");
+        pthread_detach(thread);
+        pthread_attr_destroy(&small);
+    }
+
+    void start(Thread &thread) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        given = &thread;
+        changed.notify_all();
+    }
+
+    void wait() {
+        std::unique_lock<std::mutex> lock(mutex);
+        while (given) changed.wait(lock);
+    }
+
+private:
+    static void *loop(void *runner) {
+        for (;;) static_cast<Runner *>(runner)->run();
+        return nullptr;
+    }
+
+    void run() {
+        std::unique_lock<std::mutex> lock(mutex);
+        while (!given) changed.wait(lock);
+        Thread &thread = *given;
+        lock.unlock();
+        enter(thread, running_block);
+        run_kernel();
+        block_meeting->leave();
+        warp_meetings[thread.number / 32]->leave();
+        lock.lock();
+        given = nullptr;
+        changed.notify_all();
+    }
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    Thread *given = nullptr;
+};
+
+std::vector<Runner *> runners;  // for ever
 
 void run_block(uint3 block, const std::vector<unsigned> &warps, const std::vector<unsigned> &) {
     const size_t count = threads.size();
@@ -66,16 +109,12 @@ void run_block(uint3 block, const std::vector<unsigned> &warps, const std::vecto
     for (size_t warp = 0; warp < warps.size(); ++warp)
         warp_meetings.emplace_back(new Meeting(std::min<size_t>(32, count - 32 * warp)));
     running_block = block;
-    pthread_attr_t small;  // std::thread takes stacks of megabytes, each of which ThreadSanitizer would watch
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, STACK);
-    std::vector<pthread_t> running(count);
+    while (runners.size() < count) runners.push_back(new Runner);
     for (unsigned number = 0; number < count; ++number) {
         begin(threads[number], number, State::ready);
-        if (pthread_create(&running[number], &small, run_thread, &threads[number])) fail("no more threads to be had");
+        runners[number]->start(threads[number]);
     }
-    for (const pthread_t thread : running) pthread_join(thread, nullptr);
-    pthread_attr_destroy(&small);
+    for (size_t number = 0; number < count; ++number) runners[number]->wait();
     if (!failure.empty()) throw Failure{failure};
 }
 
