@@ -1,0 +1,1 @@
+"""NumPy, torch and CuPy arrays seen alike: looked at once, checked, and brought to the kernels."""
