@@ -14,7 +14,7 @@ import numpy as np
 from fastcolor.reference.constants import LUMA, U_SCALE, V_SCALE
 
 from ..common import face
-from ..common.host import NO_BYTES, NO_FLOATS, Array, as_bits, levels, padded, plain, unpad, without
+from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, padded, plain, unpad, without
 from ..common.kept import kept
 from ..common.layout import planes
 from ..common.scale import log2_scale
@@ -100,7 +100,7 @@ def decode_last(first, last, x, n, count, scale, colors, luma, luma_unit, rgb, p
         write_block(0, start, count, size, sums, luma, luma_unit, rgb, planar, chroma, top, ratio, wanted)
 
 
-_NO_COLORS, _ONE = np.zeros((1, 2), np.float32), np.float32(1)
+_NO_COLORS = np.zeros((1, 2), np.float32)
 
 # --- host -------------------------------------------------------------------------------------------------------------
 
@@ -124,10 +124,9 @@ def confidence(logits: Array, axis: int, top: Array, ratio: Array) -> None:
 def decode(
     logits: Array, luma: Array, bins: Any, temperature: float, axis: int, channel: int, rgb: Array, *maps: Array
 ) -> None:
-    run, last, pixels = _Run(logits, axis), channel == logits.ndim - 1, without(logits.shape, axis)
-    planar = not last and not run.transposed and math.prod(pixels[:channel]) == run.images
-    target = rgb if planar or last else np.empty((*pixels, 3), np.uint8)
-    top, ratio = maps or (None, None)
+    run, last, (top, ratio) = _Run(logits, axis), channel == logits.ndim - 1, maps or (None, None)
+    planar = not last and not run.transposed and math.prod(rgb.shape[:channel]) == run.images
+    target = rgb if planar or last else np.empty((*without(rgb.shape, channel), 3), np.uint8)
     run(bins, temperature, luma=luma, rgb=target, planar=planar, top=top, ratio=ratio)
     if target is not rgb:
         rgb[...] = np.moveaxis(target, -1, channel)
@@ -168,7 +167,7 @@ class _Run:
         ratio: Any = None,
     ) -> None:
         colors = _NO_COLORS if bins is None else colors_of(bins)
-        level, unit = (NO_FLOATS, _ONE) if luma is None else levels(luma)
+        level, unit = (NO_FLOATS, ONE) if luma is None else levels(luma)
         to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * self.count)
         maps = [NO_FLOATS if array is None else padded(array, self.count) for array in (top, ratio)]
         block = TILE if self.transposed else BLOCK

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.host import NO_BYTES, NO_FLOATS, Array, as_bits, levels, padded, plain, unpad
+from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, padded, plain, unpad
 from ..common.layout import planes
 from ..common.scale import LOG2E, log2_scale
 from ..common.smoother import REFRESH, Smoother
@@ -189,7 +189,7 @@ class TemporalSmoother(Smoother):
             view = np.ascontiguousarray(np.moveaxis(view, 1, -1)).reshape(pixels, -1, 1)
         count = max(pixels, LANES)
         flat = padded(plain(as_bits(view)), len(logits) * count)
-        level, unit = (NO_FLOATS, np.float32(1)) if luma is None else levels(luma)
+        level, unit = (NO_FLOATS, ONE) if luma is None else levels(luma)
         to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * count)
         to_chroma = NO_FLOATS if chroma is None else np.empty((2, count), np.float32)
         numbers, colors = self._rules, colors_of(self.bins)
