@@ -17,19 +17,13 @@ class Traffic(NamedTuple):
 
 
 def encode(pixels: int, label_bytes: int = 1) -> Traffic:
-    """Read RGB uint8 (3); write luma float32 (4), label, weight float32 (4).
-
-    >>> encode(10)
-    Traffic(read=30, write=90)
-    """
+    """Read RGB uint8 (3); write luma float32 (4), label, weight float32 (4)."""
     return Traffic(3 * pixels, (4 + label_bytes + 4) * pixels)
 
 
 def decode(pixels: int, n: int, logit_bytes: int = 4, luma_bytes: int = 4, confidence: bool = False) -> Traffic:
     """Read n logits and luma; write RGB uint8 (3), and two float32 maps with confidence.
 
-    >>> decode(1, 32)
-    Traffic(read=132, write=3)
     >>> decode(1, 32, logit_bytes=2, confidence=True)
     Traffic(read=68, write=11)
     """
@@ -37,54 +31,30 @@ def decode(pixels: int, n: int, logit_bytes: int = 4, luma_bytes: int = 4, confi
 
 
 def annealed_mean(pixels: int, n: int, logit_bytes: int = 4) -> Traffic:
-    """Read n logits; write two chroma values of the same type.
-
-    >>> annealed_mean(1, 32)
-    Traffic(read=128, write=8)
-    """
+    """Read n logits; write two chroma values of the same type."""
     return Traffic(n * logit_bytes * pixels, 2 * logit_bytes * pixels)
 
 
 def confidence(pixels: int, n: int, logit_bytes: int = 4) -> Traffic:
-    """Read n logits; write two float32 maps.
-
-    >>> confidence(1, 32)
-    Traffic(read=128, write=8)
-    """
+    """Read n logits; write two float32 maps."""
     return Traffic(n * logit_bytes * pixels, 8 * pixels)
 
 
 def temporal(pixels: int, n: int, ring_bytes: int, logit_bytes: int = 4) -> Traffic:
-    """Read n logits, the running sum (float32), the oldest frame of the ring, luma; write sum, new frame, RGB.
-
-    >>> temporal(1, 32, ring_bytes=1)
-    Traffic(read=292, write=163)
-    """
+    """Read n logits, the running sum (float32), the oldest frame of the ring, luma; write sum, new frame, RGB."""
     return Traffic((n * (logit_bytes + 4 + ring_bytes) + 4) * pixels, (n * (4 + ring_bytes) + 3) * pixels)
 
 
 def histogram(pixels: int, cells: int) -> Traffic:
-    """Read RGB uint8 (3); write the K x K counts (int64) once.
-
-    >>> histogram(100, 2)
-    Traffic(read=300, write=32)
-    """
+    """Read RGB uint8 (3); write the K x K counts (int64) once."""
     return Traffic(3 * pixels, 8 * cells * cells)
 
 
 def merge(pixels: int, chroma_samples: int, luma_bytes: int = 4) -> Traffic:
-    """Read luma, and two float32 chroma values a low-resolution sample; write RGB uint8 (3).
-
-    >>> merge(100, 4)
-    Traffic(read=432, write=300)
-    """
+    """Read luma, and two float32 chroma values a low-resolution sample; write RGB uint8 (3)."""
     return Traffic(luma_bytes * pixels + 8 * chroma_samples, 3 * pixels)
 
 
 def cross_entropy(pixels: int, n: int, label_bytes: int = 1, logit_bytes: int = 4) -> Traffic:
-    """Forward and backward at once: read n logits, label, weight (4); write n gradients of the logits' type.
-
-    >>> cross_entropy(1, 32)
-    Traffic(read=133, write=128)
-    """
+    """Forward and backward at once: read n logits, label, weight (4); write n gradients of the logits' type."""
     return Traffic((logit_bytes * n + label_bytes + 4) * pixels, logit_bytes * n * pixels)

@@ -117,7 +117,6 @@ def selected(case: Case, setting: Setting) -> Case:
 
 
 def line(result: dict[str, Any]) -> str:
-    """One result for the terminal."""
     name = f"{result['candidate']:38}"
     if result["status"] in ("skipped", "error"):
         return f"{name} {result['status']}: {result['note']}"

@@ -50,7 +50,6 @@ class EventClock:
         self.flushes = min(max(math.ceil(LEAD / max(took, 1e-9)), 1), MOST_FLUSHES)
 
     def time(self, run: Run) -> tuple[float, Any]:
-        """Seconds of the device, result."""
         for _ in range(self.flushes):
             self._flush()
         return self._between(run)
@@ -74,7 +73,6 @@ class EnqueueClock:
         self._synchronize = synchronize
 
     def time(self, run: Run) -> tuple[float, Any]:
-        """Seconds of the host for one call, result of the last."""
         self._synchronize()
         start = time.perf_counter()
         for _ in range(CALLS):

@@ -122,7 +122,6 @@ class Cuda(Cpu):
         return self.xp.from_dlpack(tensor)
 
     def clock(self) -> Clock:
-        """Events, with the L2 flushed."""
         if self._clock is None:
             self._clock = EventClock(lambda: self.cuda.Event(enable_timing=True), self._flusher())
         return self._clock

@@ -48,7 +48,6 @@ class Floor:
         self._sum(self.buffer[:16])
 
     def runs(self, hot_bytes: int) -> Runs:
-        """Reading, copying, and reading as much as the operation reads, over and over."""
         hot = min(hot_bytes, self.buffer.nbytes)
         return {"read": (self._read, 0.05), "copy": (self._copy, 0.1), "hot": (lambda: self._read(hot), 1e-3)}
 
@@ -82,7 +81,6 @@ class DeviceFloor:
         self._target = torch.empty_like(self._source)
 
     def runs(self, hot_bytes: int) -> Runs:
-        """Reading and copying, whatever the operation reads."""
         return {"read": (self._read, 1e-3), "copy": (self._copy, 1e-3)}
 
     def _read(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .machine import ROOT
 
-# What torch, CuPy and the driver are asked for; JSON names.
+# JSON names, and what the driver's tool calls them.
 _SMI = {
     "driver": "driver_version",
     "clock_sm_mhz": "clocks.sm",
@@ -51,17 +51,16 @@ def describe() -> dict[str, Any]:
     import torch
 
     found = torch.cuda.get_device_properties(torch.cuda.current_device())
-    nvrtc, runtime = cupy.cuda.nvrtc.getVersion(), cupy.cuda.runtime
     described = {
         "name": found.name,
         "compute_capability": f"{found.major}.{found.minor}",
         "memory_gb": round(found.total_memory / 1e9, 1),
         "multiprocessors": found.multi_processor_count,
         "l2_mb": round(getattr(found, "L2_cache_size", 0) / 2**20, 1),
-        "cuda_of_driver": _version(runtime.driverGetVersion()),
-        "cuda_runtime": _version(runtime.runtimeGetVersion()),
+        "cuda_of_driver": _version(cupy.cuda.runtime.driverGetVersion()),
+        "cuda_runtime": _version(cupy.cuda.runtime.runtimeGetVersion()),
         "cuda_of_torch": torch.version.cuda,
-        "nvrtc": ".".join(map(str, nvrtc)),
+        "nvrtc": ".".join(map(str, cupy.cuda.nvrtc.getVersion())),
     }
     _load()
     return described | _smi(str(getattr(found, "uuid", "")))
@@ -77,11 +76,7 @@ def _load() -> None:
 
 
 def _version(number: int) -> str:
-    """CUDA's own way to write a version.
-
-    >>> _version(13010)
-    '13.1'
-    """
+    """CUDA's own way to write a version: 13010 is 13.1."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
@@ -90,45 +85,33 @@ def _smi(uuid: str) -> dict[str, Any]:
     command = ["nvidia-smi", f"--query-gpu={','.join(_SMI.values())}", "--format=csv,noheader,nounits"]
     command += ["-i", uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"] if uuid else []
     try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+        return smi_fields(subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout)
     except (OSError, subprocess.SubprocessError):
         return {}
-    return smi_fields(done.stdout)
 
 
-def smi_fields(line: str) -> dict[str, Any]:
-    """One line of ``nvidia-smi --query-gpu``, named; fields that the device does not tell are left out.
-
-    >>> smi_fields("580.65.06, 1980, 2619, 1980, 2619, 700.00, 31")["clock_sm_mhz"]
-    1980.0
-    """
-    words = [word.strip() for word in line.strip().splitlines()[0].split(",")] if line.strip() else []
-    fields: dict[str, Any] = {}
-    for name, word in zip(_SMI, words, strict=False):
-        if name == "driver":
-            fields[name] = word
-        elif word.replace(".", "", 1).isdigit():
-            fields[name] = float(word)
-    return fields
+def smi_fields(text: str) -> dict[str, Any]:
+    """The first line of ``nvidia-smi --query-gpu``, named; fields that the device does not tell are left out."""
+    words = [word.strip() for word in text.strip().partition("\n")[0].split(",")]
+    named = zip(_SMI, words, strict=False)
+    told = {name: word for name, word in named if word and (name == "driver" or word.replace(".", "", 1).isdigit())}
+    return {name: word if name == "driver" else float(word) for name, word in told.items()}
 
 
 def ask() -> tuple[dict[str, Any], str]:
     """The description, and what is missing, of which one is empty; from a process of its own."""
-    command = [sys.executable, "-m", "bench.measure.gpu"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", __name__], cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
         return json.loads(done.stdout), ""
     lines = (done.stdout or done.stderr).strip().splitlines()
-    return {}, lines[-1] if lines else f"python -m bench.measure.gpu ended with status {done.returncode}"
+    return {}, lines[-1] if lines else f"python -m {__name__} ended with status {done.returncode}"
 
 
 def main() -> int:
     """Exit status: 0 with a description, 2 where something is missing."""
-    if reason := missing():
-        print(" ".join(reason.split()))  # one line, which is what the caller reads
-        return 2
-    print(json.dumps(describe()))
-    return 0
+    reason = missing()
+    print(" ".join(reason.split()) if reason else json.dumps(describe()))  # one line, which is what the caller reads
+    return 2 if reason else 0
 
 
 if __name__ == "__main__":

@@ -77,7 +77,6 @@ def commit() -> tuple[str, bool]:
 
 
 def now() -> str:
-    """UTC, to the minute."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -34,7 +34,6 @@ class Runner:
     clock: Clock = field(default_factory=WallClock)
 
     def call(self) -> None:
-        """Call once, on the clock."""
         seconds, self.result = self.clock.time(self.run)
         self.seconds.append(seconds)
 
@@ -61,15 +60,16 @@ class Budget(NamedTuple):
 
 QUICK = Budget(0.4, 2, 3)
 FULL = {1: Budget(2.5, 4, 12), 2: Budget(1.5, 3, 6)}  # two threads are reported, not gated
+HOST = Budget(5.0, 4, 80)  # for each of them 50 calls a time, of microseconds
 GPU = Budget(0.5, 5, 15)  # of the device's own seconds: flushing comes on top
 NO_RATES = dict.fromkeys(("mp_per_s", "read_floor_share", "copy_floor_share"))
 BURST, SLOW = 3, 0.1  # timed calls a turn, and the seconds from which on one is enough
 
 
-def budget(setting: Setting) -> Budget:
-    """The budget of a case under `setting`."""
-    if setting.quick:
-        return QUICK
+def budget(case: Case, setting: Setting) -> Budget:
+    """What a case may take under `setting`."""
+    if setting.quick or case.host:
+        return QUICK if setting.quick else HOST
     return GPU if device.place(setting.device).gpu else FULL.get(setting.threads, FULL[2])
 
 
@@ -135,7 +135,7 @@ def measure(case: Case, setting: Setting, floor: Any) -> list[dict[str, Any]]:
     moves = {} if case.host else floor.runs(case.traffic.read)
     speeds = {key: (Runner(key, run, most, clock=where.clock()), run()) for key, (run, most) in moves.items()}
     if ready:
-        interleave([*ready, *(runner for runner, _ in speeds.values())], budget(setting))
+        interleave([*ready, *(runner for runner, _ in speeds.values())], budget(case, setting))
     bandwidth = {key: size / float(np.median(runner.seconds)) for key, (runner, size) in speeds.items() if ready}
     for result, runner in zip(results, runners, strict=True):
         if runner is not None:
@@ -178,20 +178,15 @@ def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[s
 
 def blank(case: Case, candidate: Candidate, setting: Setting) -> dict[str, Any]:
     """A result without a time."""
-    return {
-        "suite": case.suite,
+    fields = {name: getattr(case, name) for name in ("suite", "main", "shape", "dtype", "layout", "pixels")}
+    return fields | {
         "case": case.name,
-        "main": case.main,
         "candidate": candidate.name,
         "ours": candidate.ours,
         "status": "ok",
         "note": "",
         "threads": setting.threads,
         "malloc": setting.malloc,
-        "shape": case.shape,
-        "dtype": case.dtype,
-        "layout": case.layout,
-        "pixels": case.pixels,
         "share": candidate.share,
         "read_bytes": case.traffic.read,
         "write_bytes": case.traffic.write,

@@ -56,7 +56,6 @@ class Fused(Arrays):
         return function
 
     def histogram_fused(self, cells: int) -> Function:
-        """Fused cells, then ``bincount``."""
 
         def index_of(r: Array, g: Array, b: Array) -> Array:
             r, g, b = (channel.astype(np.int32) for channel in (r, g, b))
@@ -90,12 +89,10 @@ class Fused(Arrays):
         return function
 
     def decode_planes(self, bins: Any, temperature: float) -> Function:
-        """Maximum, sums, color equations and rounding in one kernel."""
         colors, factor = bins.colors.tolist(), LOG2_E / temperature
         return self._pixels(lambda planes: mean_of_planes(self.xp, _single(planes), colors, factor))
 
     def annealed_planes(self, bins: Any, temperature: float) -> Function:
-        """One fused kernel over the n planes, into one (2, H, W) array."""
         colors = bins.colors.tolist()
 
         def pixel(*arrays: Array) -> None:
@@ -120,7 +117,6 @@ class Fused(Arrays):
 
     @cached_property
     def confidence_planes(self) -> Function:
-        """One fused kernel over the n planes."""
 
         def pixel(*planes: Array) -> tuple[Array, Array]:
             return confidence_of_planes(self.xp, planes)

@@ -74,8 +74,3 @@ def step_wide(bins: Any, temperature: float, alpha: float, window: int) -> Step:
         return to_rgb(y, (e * cu).sum(0) * scale, (e * cv).sum(0) * scale)
 
     return step
-
-
-def compile_step(step: Step) -> Step:
-    """Static shapes; the ring's frames are separate tensors, so that one graph serves all."""
-    return torch.compile(step, dynamic=False, fullgraph=True)

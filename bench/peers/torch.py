@@ -86,7 +86,6 @@ def encode_all_colors(labels: np.ndarray, weights: np.ndarray) -> Function:
 
 
 def histogram(cells: int) -> Function:
-    """Cells, then ``torch.bincount``."""
     return lambda rgb: torch.bincount(_cells(rgb, cells).reshape(-1), minlength=cells * cells).reshape(cells, cells)
 
 
@@ -97,7 +96,6 @@ def histogram_compiled(cells: int) -> Function:
 
 
 def to_rgb(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """The color equations, and rounding."""
     planes = [y + a * u + b * v for a, b in OFFSET_PAIRS]
     return (torch.stack(planes, -1) * 255 + 0.5).clamp(0, 255).to(torch.uint8)
 
@@ -167,13 +165,11 @@ def decode_planes(bins: Any, temperature: float) -> Function:
 
 
 def confidence_topk(x: Tensor) -> tuple[Tensor, Tensor]:
-    """``softmax``, then ``topk(2)``."""
     top = torch.topk(torch.softmax(x, 0), 2, dim=0).values
     return top[0], top[0] / top[1]
 
 
 def confidence_planes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Hand-fused over the planes."""
     return color.confidence_of_planes(torch, tuple(x))
 
 

@@ -93,6 +93,7 @@ def _seconds(case: str) -> Callable[[Results], float | None]:
 _NUMPY = ("numpy", "numpy, blocked")
 _COMPILED = ("torch.compile",)
 _SUMS = ("torch.compile, weighted sums",)
+_WARM = "first decode, torch imported before, warm cache"
 _STEPS = ("torch.compile, float32 ring",)
 
 GOALS = (
@@ -117,14 +118,7 @@ GOALS = (
     Goal("merge", "x torch.compile of the plain formula", _against("merge", _COMPILED), 12),
     Goal("merge", "the same, malloc tuned", _against("merge", _COMPILED, "tuned"), 4.5),
     Goal("startup", "import fastcolor", _seconds("import"), 0.3, at_most=True, unit="s"),
-    Goal(
-        "startup",
-        "first decode, warm cache, beyond importing torch",
-        _seconds("first decode, torch imported before, warm cache"),
-        0.7,
-        at_most=True,
-        unit="s",
-    ),
+    Goal("startup", "first decode, warm cache, beyond importing torch", _seconds(_WARM), 0.7, at_most=True, unit="s"),
 )
 
 CUDA_GOALS = (
@@ -137,10 +131,8 @@ CUDA_GOALS = (
 
 
 def of(device: str) -> tuple[Goal, ...]:
-    """The goals of "cpu" or "cuda"."""
     return GOALS if device == "cpu" else CUDA_GOALS
 
 
 def reached(goal: Goal, value: float) -> bool:
-    """Compare with the bound."""
     return value <= goal.bound if goal.at_most else value >= goal.bound

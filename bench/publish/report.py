@@ -71,7 +71,6 @@ def _current(documents: Sequence[Document], files: Sequence[Path]) -> list[Docum
 
 
 def report(documents: Sequence[Document], files: Sequence[Path]) -> str:
-    """The whole report."""
     current = _current(documents, files)
     parts = [HEAD] + ([HEAD_CUDA] if quoted(current, "cuda") else [])
     before = [d for d in documents if d not in current]

@@ -70,13 +70,11 @@ def _fields(where: str, given: Any, wanted: Fields) -> None:
 
 
 def write(path: str | Path, document: dict[str, Any]) -> None:
-    """Validate and write a document."""
     validate(document)
     write_text(path, json.dumps(_rounded(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Read and validate a document."""
     document = json.loads(Path(path).read_text(encoding="utf-8"))
     try:
         validate(document)

@@ -108,7 +108,6 @@ def overhead(results: goals.Results, before: Before) -> Iterator[str]:
 
 
 def startup(results: goals.Results) -> Iterator[str]:
-    """Imports and first results."""
     rows = [
         (r["case"], r["candidate"], number(r["median_s"]), _spread(r, 1), r["note"])
         if r["status"] in goals.TIMED
@@ -138,7 +137,6 @@ def _untimed(rows: goals.Results, empty: int) -> list[str]:
 
 
 def _name(r: Result) -> str:
-    """Ours in bold."""
     return f"**{r['candidate']}**" if r["ours"] else r["candidate"]
 
 

@@ -19,10 +19,7 @@ def main(words: Sequence[str]) -> int:
         if args.source is None:
             return _table(args.arch or rules.ARCHITECTURES)
         if not args.expressions:
-            print(
-                "bench: error: which instance? expected a name expression such as 'fc::kernel<float, 32>'",
-                file=sys.stderr,
-            )
+            print("bench: error: which instance? expected for example 'fc::kernel<float, 32>'", file=sys.stderr)
             return 2
         for arch in args.arch or ("sm_90",):
             built = cubin.build(source(args.source), args.expressions, arch, args.option)

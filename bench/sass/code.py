@@ -20,7 +20,7 @@ _BARRIERS = ("DEPBAR", "LDGDEPBAR", "BAR", "SYNCS")
 
 
 class Instruction(NamedTuple):
-    """``@P0 LDG.E.128 R4, [R2.64] ;`` in parts; ``target`` is the position in the list that a branch goes to."""
+    """``@P0 LDG.E.128 R4, [R2.64] ;`` in parts; `target` is the position in the list that a branch goes to."""
 
     predicate: str
     name: str
@@ -78,12 +78,8 @@ def parse(sass: str) -> list[Instruction]:
             labels[label[1]] = len(rows)
         elif match and match[2] != "NOP":
             rows.append(match)
-    return [Instruction((m[1] or "").strip(), m[2], m[3], _target(m[3], labels)) for m in rows]
-
-
-def _target(operands: str, labels: dict[str, int]) -> int | None:
-    match = _TARGET.search(operands)
-    return labels.get(match[1]) if match else None
+    targets = [match and labels.get(match[1]) for match in (_TARGET.search(m[3]) for m in rows)]
+    return [Instruction((m[1] or "").strip(), m[2], m[3], to) for m, to in zip(rows, targets, strict=True)]
 
 
 def main_path(code: Sequence[Instruction]) -> list[Instruction]:
@@ -179,10 +175,7 @@ def figures(compiled: cubin.Compiled, arch: str) -> Figures:
     code = parse(compiled.sass)
     way = main_path(code)
     return Figures(
-        compiled.registers,
-        compiled.stack,
-        compiled.shared,
-        compiled.spills,
+        *compiled[1:],
         sum(i.kind in ("LDL", "STL") for i in code),
         sum(i.double for i in code),
         len(way),

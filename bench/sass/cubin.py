@@ -44,13 +44,9 @@ class Compiled(NamedTuple):
 
 def missing() -> list[str]:
     """The wheels that are not here; nothing can be compiled unless this is empty."""
+    here = {found.metadata["Name"].lower().replace("_", "-") for found in metadata.distributions()}
     wheels = [] if util.find_spec("cuda") and util.find_spec("cuda.bindings") else ["cuda-bindings"]
-    for name in WHEELS:
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
-            wheels.append(name)
-    return wheels
+    return wheels + [name for name in WHEELS if name not in here]
 
 
 def versions() -> str:
@@ -60,12 +56,7 @@ def versions() -> str:
 
 
 def build(code: str, expressions: Sequence[str], arch: str, options: Sequence[str] = ()) -> dict[str, Compiled]:
-    """Compile all name expressions of one source for ``arch`` (such as "sm_90"), as CuPy would, and disassemble them.
-
-    Raises
-    ------
-    ToolsMissing, CompileError
-    """
+    """Compile all name expressions of one source for `arch`, such as "sm_90", as CuPy would, and disassemble them."""
     require()
     cubin, symbols, log = _compile(code, expressions, (*OPTIONS, *CUPY_OPTIONS, _QUIET, *options, f"-arch={arch}"))
     with tempfile.TemporaryDirectory() as folder:
@@ -76,10 +67,11 @@ def build(code: str, expressions: Sequence[str], arch: str, options: Sequence[st
     code_of = dict(zip(parts[1::2], parts[2::2], strict=True))
     taken = {match[1]: [int(value) for value in match.groups()[1:]] for match in _RESOURCES.finditer(resources)}
     spills = {match[1]: int(match[2]) + int(match[3]) for match in _SPILLS.finditer(log)}
-    return {
-        expression: Compiled(code_of[symbol], taken[symbol][0], taken[symbol][1], taken[symbol][2], spills[symbol])
-        for expression, symbol in symbols.items()
-    }
+    built = {}
+    for expression, symbol in symbols.items():
+        registers, stack, shared, _ = taken[symbol]
+        built[expression] = Compiled(code_of[symbol], registers, stack, shared, spills[symbol])
+    return built
 
 
 def require() -> None:

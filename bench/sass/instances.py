@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -80,9 +79,8 @@ class Recorder(Engine):
         self.launches: list[Launch] = []
 
     def launch(
-        self, like: Any, name: str, expression: str, blocks: int, threads: int, args: tuple[Any, ...], shared: int = 0
+        self, like: Any, name: str, expression: str, blocks: int, threads: int, args: Any, shared: int = 0
     ) -> None:
-        """Write it down."""
         self.launches.append(Launch(name, expression, blocks, threads, shared))
 
 
@@ -98,34 +96,29 @@ def instances() -> Iterator[Instance]:
 def _of_logits() -> Iterator[Instance]:
     for operation, run in calls.OF_LOGITS.items():
         for dtype, layout, n in product(LOGITS, ("planar", "last"), (FAST_BINS, OTHER_BINS)):
-            if _leave_out(operation, dtype, n):
-                continue
-            logits, axis = _array(LOGITS[dtype], layout, n)
-            for launch in _launches(partial(run, x=logits, axis=axis, bins=calls.bins_of(n))):
-                yield Instance(operation, dtype, layout, n, launch)
+            if not _leave_out(operation, dtype, n):
+                logits, axis = _array(LOGITS[dtype], layout, n)
+                yield from _launched(run, (operation, dtype, layout, n), x=logits, axis=axis, bins=calls.bins_of(n))
 
 
 def _of_images() -> Iterator[Instance]:
+    bins = calls.bins_of(FAST_BINS)
     for operation, run in calls.OF_IMAGES.items():
         for dtype, layout in product(RGB, ("last", "planar")):
             rgb, axis = _array(RGB[dtype], layout, 3)
-            for launch in _launches(partial(run, rgb=rgb, axis=axis, bins=calls.bins_of(FAST_BINS))):
-                yield Instance(operation, dtype, layout, 0, launch)
+            yield from _launched(run, (operation, dtype, layout, 0), rgb=rgb, axis=axis, bins=bins)
     for dtype in ("uint8", "float32"):
-        for launch in _launches(partial(calls.merge, luma=np.zeros(SHAPE, dtype))):
-            yield Instance("merge", dtype, "planar", 0, launch)
+        yield from _launched(calls.merge, ("merge", dtype, "planar", 0), luma=np.zeros(SHAPE, dtype))
 
 
 def _of_variants() -> Iterator[Instance]:
     """Options of decode, and the narrow path of every operation, which an odd size takes; float32 alone."""
-    bins = calls.bins_of(FAST_BINS)
-    logits, _ = _array(np.float32, "planar", FAST_BINS)
+    bins, (x, _) = calls.bins_of(FAST_BINS), _array(np.float32, "planar", FAST_BINS)
+    of = "float32", "planar", FAST_BINS
     for operation, run in calls.VARIANTS.items():
-        for launch in _launches(partial(run, x=logits, axis=0, bins=bins)):
-            yield Instance(operation, "float32", "planar", FAST_BINS, launch)
+        yield from _launched(run, (operation, *of), x=x, axis=0, bins=bins)
     for operation, run in calls.OF_LOGITS.items():
-        for launch in _launches(partial(run, x=logits[:, 1:, 1:].copy(), axis=0, bins=bins)):
-            yield Instance(f"{operation}, {ODD}", "float32", "planar", FAST_BINS, launch)
+        yield from _launched(run, (f"{operation}, {ODD}", *of), x=x[:, 1:, 1:].copy(), axis=0, bins=bins)
 
 
 def _leave_out(operation: str, dtype: str, n: int) -> bool:
@@ -135,10 +128,11 @@ def _leave_out(operation: str, dtype: str, n: int) -> bool:
     return (n != FAST_BINS and dtype != "float32") or ("float16" in operation and dtype != "float16")
 
 
-def _launches(run: Callable[[Engine], object]) -> list[Launch]:
+def _launched(run: Callable[..., object], of: tuple[str, str, str, int], **options: Any) -> Iterator[Instance]:
+    """The instances of one operation; `of` is its name, dtype, layout and n."""
     engine = Recorder()
-    run(engine)
-    return engine.launches
+    run(engine, **options)
+    return (Instance(*of, launch) for launch in engine.launches)
 
 
 def _array(dtype: Any, layout: str, channels: int) -> tuple[np.ndarray, int]:

@@ -18,12 +18,7 @@ FOLDER = ROOT / "build/sass"
 
 
 def figures_of(code: str, expressions: Sequence[str], arch: str, options: Sequence[str] = ()) -> dict[str, Figures]:
-    """Of all name expressions of one source.
-
-    Raises
-    ------
-    cubin.ToolsMissing, cubin.CompileError
-    """
+    """Of all name expressions of one source."""
     cubin.require()
     places = {expression: FOLDER / f"{_key(code, expression, arch, *options)}.json" for expression in expressions}
     found = {expression: _read(place) for expression, place in places.items()}

@@ -19,7 +19,6 @@ def _same(answer: Any) -> Any:
 
 
 def equal(expected: Any, pick: Pick = _same) -> Check:
-    """Every value the same."""
     wanted = np.asarray(expected)
 
     def check(answer: Any) -> Verdict:

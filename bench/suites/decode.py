@@ -27,7 +27,6 @@ NARROW = 256  # pixels a side of the CPU's second size
 
 
 def rows(answer: Any) -> np.ndarray:
-    """The rows that are compared."""
     return np.asarray(answer)[ROWS]
 
 
@@ -49,7 +48,6 @@ class Logits(NamedTuple):
 
     @property
     def luma(self) -> np.ndarray:
-        """The photograph's."""
         return inputs.yuv(self.size.height, self.size.width)[0]
 
     @property
@@ -68,7 +66,6 @@ class Logits(NamedTuple):
         return Peers(setting, logits, *([self.luma] if luma else []))
 
     def case(self, suite: str, moved: traffic.Traffic, check: Check, candidates: list[Candidate]) -> Case:
-        """The case of `suite` on these logits."""
         n, (height, width) = inputs.bins().n, self.size[:2]
         if self.axis == 0:
             array = f"{n}x{height}x{width} {self.dtype} planar"
@@ -134,6 +131,11 @@ def _decode(setting: Setting, case: Logits) -> Case:
     return case.case("decode", moved, compare.image(case.decoded, pick=rows), candidates)
 
 
+def _each_size(of: Callable[[Setting, Logits], Case]) -> Callable[[Setting], Iterator[Case]]:
+    """A suite of planar float32 logits: its case in every size."""
+    return lambda setting: (of(setting, Logits(size)) for size in sizes(setting, "planar float32"))
+
+
 def _confidence_checks(x: np.ndarray, first: int) -> list[Check]:
     top, ratio = reference.confidence(x, axis=0)
     return [
@@ -142,13 +144,9 @@ def _confidence_checks(x: np.ndarray, first: int) -> list[Check]:
     ]
 
 
-def decode_confidence(setting: Setting) -> Iterator[Case]:
+@_each_size
+def decode_confidence(setting: Setting, case: Logits) -> Case:
     """RGB, top probability and its ratio to the second, in one call."""
-    for size in sizes(setting, "planar float32"):
-        yield _decode_confidence(setting, Logits(size))
-
-
-def _decode_confidence(setting: Setting, case: Logits) -> Case:
     bins, make = inputs.bins(), case.peers(setting)
 
     def ours(backend: str) -> Callable[..., Any]:
@@ -176,13 +174,8 @@ def _decode_confidence(setting: Setting, case: Logits) -> Case:
     )
 
 
-def annealed_mean(setting: Setting) -> Iterator[Case]:
-    """Chroma alone."""
-    for size in sizes(setting, "planar float32"):
-        yield _annealed_mean(setting, Logits(size))
-
-
-def _annealed_mean(setting: Setting, case: Logits) -> Case:
+@_each_size
+def annealed_mean(setting: Setting, case: Logits) -> Case:
     bins, make = inputs.bins(), case.peers(setting, luma=False)
     expected = reference.annealed_mean(case.sample, bins, temperature=T, axis=0)
 
@@ -195,32 +188,26 @@ def _annealed_mean(setting: Setting, case: Logits) -> Case:
         make.torch("torch.compile, hand-fused", lambda p: p.annealed_stacked(bins, T), "compiled"),
     ]
     if make.where.gpu:
-        candidates += [
-            make.cupy("CuPy", lambda p: p.annealed_mean(bins, T)),
-            make.cupy("CuPy, fused planes", lambda p: p.annealed_planes(bins, T)),
-        ]
+        candidates.append(make.cupy("CuPy", lambda p: p.annealed_mean(bins, T)))
+        candidates.append(make.cupy("CuPy, fused planes", lambda p: p.annealed_planes(bins, T)))
     else:
         candidates.append(make.numpy("numpy", lambda p: p.annealed_mean(bins, T)))
     check = compare.close(expected, absolute=2e-6 if make.where.gpu else 1e-6, pick=_plane_rows)  # fast exp on a GPU
     return case.case("annealed_mean", traffic.annealed_mean(case.size.pixels, bins.n), check, candidates)
 
 
-def confidence(setting: Setting) -> Iterator[Case]:
-    """The two confidence maps alone."""
-    for size in sizes(setting, "planar float32"):
-        case = Logits(size)
-        make = case.peers(setting, luma=False)
-        candidates = [
-            *make.ours(lambda backend: lambda x: fastcolor.confidence(x, backend=backend), second=True),
-            make.torch("torch softmax + topk", lambda p: p.confidence_topk),
-            make.torch("torch.compile, hand-fused", lambda p: p.confidence_planes, "compiled"),
-        ]
-        if make.where.gpu:
-            candidates += [
-                make.cupy("CuPy", lambda p: p.confidence),
-                make.cupy("CuPy, fused planes", lambda p: p.confidence_planes),
-            ]
-        else:
-            candidates.append(make.numpy("numpy", lambda p: p.confidence))
-        moved = traffic.confidence(size.pixels, inputs.bins().n)
-        yield case.case("confidence", moved, compare.every(_confidence_checks(case.sample, 0)), candidates)
+@_each_size
+def confidence(setting: Setting, case: Logits) -> Case:
+    make = case.peers(setting, luma=False)
+    candidates = [
+        *make.ours(lambda backend: lambda x: fastcolor.confidence(x, backend=backend), second=True),
+        make.torch("torch softmax + topk", lambda p: p.confidence_topk),
+        make.torch("torch.compile, hand-fused", lambda p: p.confidence_planes, "compiled"),
+    ]
+    if make.where.gpu:
+        candidates.append(make.cupy("CuPy", lambda p: p.confidence))
+        candidates.append(make.cupy("CuPy, fused planes", lambda p: p.confidence_planes))
+    else:
+        candidates.append(make.numpy("numpy", lambda p: p.confidence))
+    moved = traffic.confidence(case.size.pixels, inputs.bins().n)
+    return case.case("confidence", moved, compare.every(_confidence_checks(case.sample, 0)), candidates)

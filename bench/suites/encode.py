@@ -22,7 +22,6 @@ LAM = 0.2
 
 
 def encode(setting: Setting) -> Iterator[Case]:
-    """Photographs to luma, labels and weights."""
     for size in sizes(setting, "uint8 photo"):
         yield _encode(setting, size)
     if setting.plain and not setting.quick:
@@ -121,7 +120,6 @@ def _all_colors(setting: Setting) -> Case:
 
 
 def histogram(setting: Setting) -> Iterator[Case]:
-    """Photographs to K x K counts."""
     for size in sizes(setting, "uint8 photo"):
         yield _histogram(setting, size)
 

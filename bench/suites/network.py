@@ -35,7 +35,6 @@ def loss(setting: Setting) -> Iterator[Case]:
 
 
 def targets(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (int64) and weights of the photograph."""
     _, labels, weights = fastcolor.encode(inputs.photo(height, width), inputs.bins(), label_dtype="int64")
     return labels, weights
 
@@ -94,7 +93,6 @@ def _per_pixel(x: Any, labels: Any, weights: Any) -> Any:
 
 
 def backward(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Value and gradient of a loss."""
     leaf: list[Any] = []  # made at the first call: a tensor of its own, which keeps the gradient
 
     def run(x: Any, labels: Any, weights: Any) -> tuple[Any, Any]:

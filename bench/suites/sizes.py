@@ -23,7 +23,6 @@ class Size(NamedTuple):
 
     @property
     def pixels(self) -> int:
-        """H W."""
         return self.height * self.width
 
     def case(

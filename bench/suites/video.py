@@ -61,9 +61,10 @@ def _temporal(setting: Setting, size: Size) -> Case:
             from ..peers import temporal as p
 
             function = getattr(p, step)(*settings, **({"levels": 255} if ring == "uint8" else {}))
-            compiled = function if step == "step_eager" else p.compile_step(function)
+            if step != "step_eager":  # the ring's frames are separate tensors, so that one graph serves all
+                function = torch.compile(function, dynamic=False, fullgraph=True)
             past = [torch.zeros(shape, dtype=getattr(torch, ring)) for _ in range(WINDOW + 1)]
-            return _alternating(Smoother(compiled, torch.zeros(shape), past))
+            return _alternating(Smoother(function, torch.zeros(shape), past))
 
         return make.torch(f"{name}{ring} ring", build, **options)
 

@@ -72,6 +72,12 @@ def a_case(rgb, *extra):
         (traffic.temporal(7, 32, ring_bytes=4), 7 * (3 * 128 + 4), 7 * (2 * 128 + 3)),
         (traffic.histogram(7, 17), 7 * 3, 8 * 289),
         (traffic.merge(700, 7, luma_bytes=1), 700 + 56, 2100),
+        (traffic.merge(100, 4), 432, 300),
+        (traffic.decode(1, 32), 132, 3),
+        (traffic.annealed_mean(1, 32), 128, 8),
+        (traffic.temporal(1, 32, ring_bytes=1), 292, 163),
+        (traffic.histogram(100, 2), 300, 32),
+        (traffic.cross_entropy(1, 32), 133, 128),
         (traffic.cross_entropy(7, 32, label_bytes=8), 7 * 140, 7 * 128),
     ],
 )

@@ -17,6 +17,7 @@ from bench import gpu_day, runner, worker
 from bench.__main__ import main
 from bench.measure import device, gpu, machine
 from bench.publish import report, schema
+from bench.suites import pixels
 
 torch = pytest.importorskip("torch")
 from stand_ins import MADE_UP, installed  # noqa: E402
@@ -88,7 +89,7 @@ def test_smoke_finds_what_is_wrong(place, tmp_path, monkeypatch):
     monkeypatch.setattr(chosen[-1], "check", lambda *_: 1 / 0)
     gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"])
     found = json.loads((tmp_path / "smoke.json").read_text())
-    assert found["gpu"] == MADE_UP
+    assert found["gpu"] == [MADE_UP, ""]
     outcomes = {(name, outcome.strip().splitlines()[-1]) for _, name, _, _, outcome in found["results"]}
     assert (chosen[0].name, "ok") in outcomes
     assert (chosen[-1].name, "ZeroDivisionError: division by zero") in outcomes
@@ -101,10 +102,10 @@ def test_sweep_times_every_number_of_pixels(place, tmp_path, monkeypatch):
 
     choose, used = engine.Engine.pixels_each, set()
     real = engine.Engine.launch
-    monkeypatch.setattr(gpu_day, "BACKENDS", ("cuda-host",))
-    monkeypatch.setattr(gpu_day, "SWEPT", ((8, 16),))
-    monkeypatch.setattr(gpu_day, "WIDEST", {"float32": 4})
-    monkeypatch.setattr(gpu_day, "PIXELS", (1, 4, 8))
+    monkeypatch.setattr(pixels, "BACKEND", "cuda-host")
+    monkeypatch.setattr(pixels, "SWEPT", ((8, 16),))
+    monkeypatch.setattr(pixels, "WIDEST", {"float32": 4})
+    monkeypatch.setattr(pixels, "PIXELS", (1, 4, 8))
     monkeypatch.setattr(device, "BUFFER_BYTES", 1 << 12)
     monkeypatch.setattr(engine.Engine, "launch", lambda self, *a, **k: used.add(a[1:3]) or real(self, *a, **k))
     gpu_day.main(["--out", str(tmp_path), "--stage", "sweep"])
@@ -113,7 +114,7 @@ def test_sweep_times_every_number_of_pixels(place, tmp_path, monkeypatch):
     assert not [row for row in rows if "error" in row]
     swept = {(row["what"], row["pixels"]) for row in rows}
     names = ("decode", "decode_confidence", "annealed_mean", "annealed_mean_gradient", "temporal")
-    assert swept == {(name, pixels) for name in names for pixels in (1, 4)} | {("loss", 1), ("loss", 4)}
+    assert swept == {(name, count) for name in names for count in (1, 4)} | {("loss", 1), ("loss", 4)}
     assert len({expression for name, expression in used if name == "decode"}) >= 4
     assert engine.Engine.pixels_each is choose
 
