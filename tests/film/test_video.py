@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -406,7 +407,7 @@ def test_interrupt_leaves_nothing(model, tmp_path):
         [sys.executable, "-m", "fastcolor", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     while not list(tmp_path.glob(".out-*.mp4")) and process.poll() is None:
-        pass
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED, error

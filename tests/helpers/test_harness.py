@@ -127,7 +127,7 @@ def test_what_workers_share_is_made_once(tmp_path: Path) -> None:
 
 def test_operations_that_a_backend_lacks_are_named_and_deselected(backend: str) -> None:
     """A backend with every operation loses no test; where one is missing the header says so."""
-    from conftest import backends_for, lacking
+    from tests.conftest import backends_for, lacking
 
     class Item:
         def __init__(self, *ops: str) -> None:
@@ -145,8 +145,9 @@ def test_operations_that_a_backend_lacks_are_named_and_deselected(backend: str) 
 
 
 def test_arrays_lie_where_the_backend_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from conftest import rows_of
     from fastcolor.kernels import registry
+
+    from tests.conftest import rows_of
 
     class Item:
         def get_closest_marker(self, name: str) -> Any:
