@@ -57,8 +57,8 @@ def test_decode_is_predicted_near_the_speed_of_a_copy(page: ModuleType) -> None:
             assert min(shares.values()) >= 0.85, (kernel.row.case, shares)
 
 
-def test_nothing_is_said_to_have_run_on_a_gpu() -> None:
-    assert "No kernel of fastcolor has run on a GPU yet" in TEXT
+def test_what_is_predicted_is_not_called_measured() -> None:
+    assert "every time there\n> is *predicted*" in TEXT
     assert "measured" not in TEXT[TEXT.index("<!-- generated:start") :].replace("not measured", "")
 
 
