@@ -28,6 +28,9 @@ class _Writable:
 
 def plain(array: Array) -> Array:
     """`array`, contiguous and, so it says, writable."""
+    flags = array.flags
+    if flags.c_contiguous and flags.writeable:
+        return array
     array = np.ascontiguousarray(array)
     return array if array.flags.writeable else np.asarray(_Writable(array))
 
@@ -51,5 +54,6 @@ def unpad(array: Array, buffer: Array) -> None:
 
 def levels(luma: Array) -> tuple[Array, np.float32]:
     """Flat uint8 or float32 luma, and what turns it into levels 0..255."""
-    exact = luma.dtype == np.uint8
-    return plain(np.asarray(luma, None if exact else np.float32)).reshape(-1), np.float32(1 if exact else 255)
+    if luma.dtype == np.uint8:
+        return plain(luma).reshape(-1), np.float32(1)
+    return plain(np.asarray(luma, np.float32)).reshape(-1), np.float32(255)

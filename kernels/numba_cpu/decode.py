@@ -121,9 +121,9 @@ def confidence(logits: Array, axis: int, top: Array, ratio: Array) -> None:
 def decode(
     logits: Array, luma: Array, bins: Any, temperature: float, axis: int, channel: int, rgb: Array, *maps: Array
 ) -> None:
-    run, last, pixels = _Run(logits, axis), channel == logits.ndim - 1, without(logits.shape, axis)
-    planar = not last and not run.transposed and math.prod(pixels[:channel]) == run.images
-    target = rgb if planar or last else np.empty((*pixels, 3), np.uint8)
+    run, last = _Run(logits, axis), channel == logits.ndim - 1
+    planar = not last and not run.transposed and math.prod(luma.shape[:channel]) == run.images
+    target = rgb if planar or last else np.empty((*luma.shape, 3), np.uint8)
     top, ratio = maps or (None, None)
     run(bins, temperature, luma=luma, rgb=target, planar=planar, top=top, ratio=ratio)
     if target is not rgb:
