@@ -12,7 +12,7 @@ from typing import Any
 
 from fastcolor.reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE
 
-from .device_arrays import contiguous_like, deliver, dtype_name, empty, is_double
+from .device_arrays import contiguous_like, deliver, dtype_name, empty, is_contiguous, is_double
 from .host import without
 
 
@@ -23,9 +23,8 @@ def encode(fill: Callable[..., None]) -> Any:
         *arrays: Any, lam: float = DEFAULT_LAM, label_dtype: str = "uint8", channel_axis: int = -1, out: Any = None
     ) -> tuple[Any, Any, Any]:
         """``luma = Y(rgb)``, ``labels = table[cell(rgb)]``, ``weights = bins.weights(lam)[labels]``."""
-        rgb = arrays[-2]
-        shape = without(rgb.shape, channel_axis)
-        out = out or tuple(empty(rgb, shape, dtype) for dtype in ("float32", label_dtype, "float32"))
+        rgb, dtypes = arrays[-2], ("float32", label_dtype, "float32")
+        out = out or tuple(empty(rgb, without(rgb.shape, channel_axis), dtype) for dtype in dtypes)
         _filled(fill, out, *arrays, lam, channel_axis % rgb.ndim)
         return out
 
@@ -54,8 +53,7 @@ def confidence(fill: Callable[..., None]) -> Any:
     def confidence(*arrays: Any, axis: int = -3, out: Any = None) -> tuple[Any, Any]:
         """``top = max_b softmax(x)_b`` and ``ratio = top / second``, at T = 1, float32."""
         logits = arrays[-1]
-        shape = without(logits.shape, axis)
-        out = out or (empty(logits, shape, "float32"), empty(logits, shape, "float32"))
+        out = out or tuple(empty(logits, without(logits.shape, axis), "float32") for _ in range(2))
         _filled(fill, out, *arrays, axis % logits.ndim)
         return out
 
@@ -74,9 +72,10 @@ def decode(fill: Callable[..., None]) -> Any:
         out: Any = None,
     ) -> Any:
         """``rgb = floor(255 clip(rgb(Y, annealed_mean(x))) + 0.5)``; ``(rgb, top, ratio)`` with confidence."""
-        logits = arrays[-3]
-        shape, channel = without(logits.shape, axis), channel_axis % logits.ndim
+        logits, luma = arrays[-3:-1]
+        channel = channel_axis % logits.ndim
         if out is None:
+            shape = tuple(luma.shape)
             rgb = empty(logits, (*shape[:channel], 3, *shape[channel:]), "uint8")
             out = (rgb, empty(logits, shape, "float32"), empty(logits, shape, "float32")) if confidence else rgb
         _filled(fill, out if confidence else (out,), *arrays, temperature, axis % logits.ndim, channel)
@@ -123,6 +122,9 @@ def annealed_mean_gradient(fill: Callable[..., None]) -> Any:
 
 def _filled(fill: Callable[..., None], results: Sequence[Any], *args: Any) -> None:
     """Call `fill` with buffers of the results: themselves, where they are contiguous."""
+    if all(map(is_contiguous, results)):
+        fill(*args, *results)
+        return
     buffers = [contiguous_like(result) for result in results]
     fill(*args, *buffers)
     for result, buffer in zip(results, buffers, strict=True):

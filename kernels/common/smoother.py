@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
 from .device_arrays import contiguous_like, deliver, empty
@@ -84,7 +85,13 @@ class Smoother:
         ring: str = "float32",
     ) -> None:
         self.bins, self.window, self.temperature, self.ring = bins, window, temperature, ring
-        self._rules = recursion(alpha, window, ring)
+        rules = self._rules = recursion(alpha, window, ring)
+        self._numbers = (
+            np.float32(rules.decay),
+            np.float32(rules.leaving),
+            rules.exact,
+            rules.refresh,
+        )  # of Numba kernels
         self.reset()
 
     def reset(self) -> None:
@@ -115,10 +122,10 @@ class Smoother:
             raise RuntimeError("probabilities: expected at least one step() before; no frame has been seen")
         return self._normalised()
 
-    def _add(self, *frame: Any) -> None:
+    def _add(self, logits: Any, *others: Any) -> None:
         if self._frame == 0:
-            self._shape = tuple(frame[0].shape)
-        self._advance(*frame)
+            self._shape = tuple(logits.shape)
+        self._advance(logits, *others)
         self._frame += 1
 
     def _advance(self, logits: Any, luma: Any, rgb: Any, chroma: Any) -> None:

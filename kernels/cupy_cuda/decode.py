@@ -13,7 +13,6 @@ from fastcolor.reference.constants import MAX_BINS
 
 from ..common import face
 from ..common.device_arrays import contiguous, deliver, dtype_name, empty, moveaxis, pointer
-from ..common.host import without
 from ..common.scale import log2_scale
 from .engine import Engine, scalar_type
 from .tile import Pass
@@ -52,11 +51,11 @@ def decode(
     top: Any = None,
     ratio: Any = None,
 ) -> None:
-    pixels, last = without(logits.shape, axis), channel == logits.ndim - 1
+    last, count = channel == logits.ndim - 1, math.prod(luma.shape[channel:])
     with engine.context(logits):
-        run, count = Pass(engine, "decode", logits, axis), math.prod(pixels[channel:])
+        run = Pass(engine, "decode", logits, axis)
         planar = not last and (run.last or count == run.count)
-        target = rgb if planar or last else empty(logits, (*pixels, 3), "uint8")
+        target = rgb if planar or last else empty(logits, (*luma.shape, 3), "uint8")
         _launch(run, bins, temperature, luma=luma, rgb=target, planar=planar, count=count, top=top, ratio=ratio)
         deliver(rgb, target if planar or last else moveaxis(target, -1, channel))
 

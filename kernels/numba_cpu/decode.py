@@ -125,8 +125,8 @@ def decode(
     logits: Array, luma: Array, bins: Any, temperature: float, axis: int, channel: int, rgb: Array, *maps: Array
 ) -> None:
     run, last, (top, ratio) = _Run(logits, axis), channel == logits.ndim - 1, maps or (None, None)
-    planar = not last and not run.transposed and math.prod(rgb.shape[:channel]) == run.images
-    target = rgb if planar or last else np.empty((*without(rgb.shape, channel), 3), np.uint8)
+    planar = not last and not run.transposed and math.prod(luma.shape[:channel]) == run.images
+    target = rgb if planar or last else np.empty((*luma.shape, 3), np.uint8)
     run(bins, temperature, luma=luma, rgb=target, planar=planar, top=top, ratio=ratio)
     if target is not rgb:
         rgb[...] = np.moveaxis(target, -1, channel)

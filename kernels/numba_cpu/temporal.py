@@ -192,15 +192,14 @@ class TemporalSmoother(Smoother):
         level, unit = (NO_FLOATS, ONE) if luma is None else levels(luma)
         to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * count)
         to_chroma = NO_FLOATS if chroma is None else np.empty((2, count), np.float32)
-        numbers, colors = self._rules, colors_of(self.bins)
-        rules = np.float32(numbers.decay), np.float32(numbers.leaving), numbers.exact, numbers.refresh
+        colors = colors_of(self.bins)
         run_blocks(
             step,
             -(-count // BLOCK),
             count,
             *(flat, len(logits), count, view.shape[2] == 1),
             *(level if luma is None else padded(level, count), unit, to_rgb, to_chroma.reshape(-1), colors),
-            *(log2_scale(self.temperature, 1.0), self._sums, self._past, self._frame, self.window, rules),
+            *(log2_scale(self.temperature, 1.0), self._sums, self._past, self._frame, self.window, self._numbers),
         )
         if rgb is not None:
             unpad(rgb, to_rgb)

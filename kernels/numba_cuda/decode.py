@@ -15,7 +15,6 @@ from numba import cuda
 from ..common import face
 from ..common.cuda_tables import on_device as there
 from ..common.device_arrays import cast, contiguous, dtype_name, empty, is_double
-from ..common.host import without
 from ..common.layout import planes
 from ..common.scale import log2_scale
 from .device import launch, on_device
@@ -77,7 +76,7 @@ def confidence(logits: Any, axis: int, top: Any, ratio: Any) -> None:
 def decode(
     logits: Any, luma: Any, bins: Any, temperature: float, axis: int, channel: int, rgb: Any, *maps: Any
 ) -> None:
-    between = math.prod(without(logits.shape, axis)[channel:])
+    between = math.prod(luma.shape[channel:])
     with on_device(logits) as stream:
         run = Run(logits, axis, stream)
         top, ratio = maps or [empty(logits, (0,), "float32")] * 2

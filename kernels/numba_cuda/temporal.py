@@ -127,17 +127,16 @@ class TemporalSmoother(Smoother):
             if self._frame == 0:
                 self._sums = zeros(logits, self._shape, "float32")
                 self._past = zeros(logits, (self.window + 1, *self._shape), self.ring)
-            run, rules = Run(logits, 0, stream), self._rules
+            run = Run(logits, 0, stream)
             no_floats, no_bytes = empty(logits, (0,), "float32"), empty(logits, (0,), "uint8")
             level, unit = (no_bytes, np.float32(1)) if luma is None else levels(luma)
-            numbers = np.float32(rules.decay), np.float32(rules.leaving), rules.exact, rules.refresh
             # p is stored as p * scale + offset, which a uint8 ring truncates, and read as stored * unit.
             coding = (255.0, 0.5, 1 / 255) if self.ring == "uint8" else (1.0, 0.0, 1.0)
             run(
                 step_kernel(run.bfloat16),
                 *(level, unit, no_bytes if rgb is None else rgb),
                 *(no_floats if chroma is None else chroma, colors(self.bins, logits), inverse(self.temperature)),
-                *(self._sums, self._past, tuple(map(np.float32, coding)), self._frame, self.window, numbers),
+                *(self._sums, self._past, tuple(map(np.float32, coding)), self._frame, self.window, self._numbers),
             )
 
     def _normalised(self) -> Any:

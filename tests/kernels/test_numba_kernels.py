@@ -67,7 +67,7 @@ def test_counting_takes_every_pixel_once(pixels: int) -> None:
 
 @pytest.mark.parametrize("cells", [1, 2, 10, 17, 31, 37, 65, 254])
 def test_cell_arithmetic_is_exact_for_every_chroma(cells: int) -> None:
-    """Both forms of `cell_index`, the sure one and that with the integer remainder, at every edge of every cell."""
+    """Both forms of `_cell_index`, the sure one and that with the integer remainder, at every edge of every cell."""
     table = rng.integers(0, BINS, (cells, cells)).astype(np.uint8)
     bins = reference.ColorBins(table, np.zeros((BINS, 2), np.float32), np.full(BINS, 1 / BINS))
     levels = np.arange(0, 256, 3, dtype=np.uint8)
