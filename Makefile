@@ -2,7 +2,7 @@
 # make test       all tests, on all cores (WORKERS=1: on one); with g++ those of the CUDA kernels on the CPU too
 #                 (FASTCOLOR_REQUIRE_TOOLS=1: fails without)
 # make test-gpu   the same tests with the kernels on a GPU, and those that need one; installs fastcolor and nothing else
-# make check      format, lint, types
+# make check      format, lint, types (make types: the types alone)
 # make rules      the CUDA kernels' machine code and memory traffic, held to their rules without a GPU
 # make bench      the full benchmark and its report (quick: make bench BENCH=--quick)
 # make bench-gpu  the benchmark on a GPU
@@ -18,7 +18,7 @@ GPU_REPORT ?= runs/test-gpu.json
 GPU_TESTS ?= $(addprefix tests/kernels/test_,gpu.py gpu_only.py agreement.py laws.py exhaustive.py gpu_sanitizer.py) \
 	$(addprefix tests/arrays/test_,torch_ops.py torch_func.py) tests/toolkit/test_loss.py
 
-.PHONY: demo test test-gpu check rules bench bench-gpu gpu-ready format clean
+.PHONY: demo test test-gpu check types rules bench bench-gpu gpu-ready format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fastcolor demo -o demo.png
@@ -31,9 +31,11 @@ test-gpu: gpu-ready
 	FASTCOLOR_REQUIRE_GPU=1 FASTCOLOR_TEST_BACKENDS=$(GPU_BACKENDS) FASTCOLOR_TEST_REPORT=$(GPU_REPORT) \
 		$(PYTHON) -m pytest $(GPU_TESTS) $(PYTEST)
 
-check: $(VENV)/.test
+check: $(VENV)/.test types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(VENV)/.test
 	# mypy does not follow the package-dir mapping of an editable install, so it sees the tree as it is installed.
 	rm -rf build/types && mkdir -p build/types
 	cp -r fastcolor bench tests/helpers/. build/types && cp -r reference kernels build/types/fastcolor
