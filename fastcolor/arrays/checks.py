@@ -63,7 +63,7 @@ def dtype(name: str, seen: Seen, accepted: tuple[str, ...], hint: str = "cast it
 
 
 def axis(name: str, value: Any, ndim: int) -> int:
-    if not (type(value) is int or isinstance(value, numbers.Integral)) or not -ndim <= value < ndim:
+    if not (type(value) is int or isinstance(value, numbers.Integral)) or not -ndim <= int(value) < ndim:
         raise ValueError(f"{name}: expected an axis of an array with {ndim} dimensions, got {value!r}")
     return int(value) % ndim
 

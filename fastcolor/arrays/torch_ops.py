@@ -153,25 +153,31 @@ def _fake_decode_confidence(
     return rgb, *_fake_confidence(logits, axis, backend)
 
 
+def _seen(tensor: Tensor) -> Seen:
+    seen = look(tensor)
+    assert seen is not None
+    return seen
+
+
 def _run_decode(
     confidence: bool, logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, channel: int, backend: str
 ) -> Any:
-    return run.decode(look(logits), look(luma), from_key(bins), temperature, axis, channel, confidence, backend)
+    return run.decode(_seen(logits), _seen(luma), from_key(bins), temperature, axis, channel, confidence, backend)
 
 
 _encode = _operator(
     "encode(Tensor rgb, str bins, float lam, str label_dtype, int axis, str backend) -> (Tensor, Tensor, Tensor)",
-    lambda rgb, bins, *rest: run.encode(look(rgb), from_key(bins), *rest),
+    lambda rgb, bins, *rest: run.encode(_seen(rgb), from_key(bins), *rest),
     _fake_encode,
 )
 _histogram = _operator(
     "histogram(Tensor rgb, int cells, int axis, str backend) -> Tensor",
-    lambda rgb, *rest: run.histogram(look(rgb), *rest),
+    lambda rgb, *rest: run.histogram(_seen(rgb), *rest),
     lambda rgb, cells, axis, backend: _like(rgb, (cells, cells), torch.int64),
 )
 _annealed_mean = _operator(
     "annealed_mean(Tensor logits, str bins, float temperature, int axis, str backend) -> Tensor",
-    lambda logits, bins, *rest: run.annealed_mean(look(logits), from_key(bins), *rest),
+    lambda logits, bins, *rest: run.annealed_mean(_seen(logits), from_key(bins), *rest),
     _fake_annealed_mean,
 )
 _annealed_mean_backward = _operator(
@@ -183,7 +189,7 @@ _annealed_mean_backward = _operator(
 )
 _confidence = _operator(
     "confidence(Tensor logits, int axis, str backend) -> (Tensor, Tensor)",
-    lambda logits, *rest: run.confidence(look(logits), *rest),
+    lambda logits, *rest: run.confidence(_seen(logits), *rest),
     _fake_confidence,
 )
 _decode = _operator(
@@ -200,7 +206,7 @@ _decode_confidence = _operator(
 )
 _merge = _operator(
     "merge(Tensor chroma, Tensor luma, str backend) -> Tensor",
-    lambda chroma, luma, backend: run.merge(look(chroma), look(luma), backend),
+    lambda chroma, luma, backend: run.merge(_seen(chroma), _seen(luma), backend),
     lambda chroma, luma, backend: _like(luma, (*luma.shape, 3), torch.uint8),
 )
 

@@ -134,7 +134,7 @@ def decode(
 
 def colors_of(bins: Any) -> Array:
     """Colors of the bins as kernels take them."""
-    return kept(bins, "colors", lambda: plain(np.asarray(bins.colors, np.float32)))  # type: ignore[no-any-return]
+    return kept(bins, "colors", lambda: plain(np.asarray(bins.colors, np.float32)))
 
 
 class _Run:
