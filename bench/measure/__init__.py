@@ -1,0 +1,1 @@
+"""Which clock, which machine, against which floor: how a time is taken."""

@@ -1,0 +1,1 @@
+"""What is measured: cases of each operation, with inputs and checks."""

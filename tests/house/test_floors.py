@@ -33,7 +33,8 @@ FLOORS = {
     "fastcolor.kernels": ["registry", "numba_cpu cupy_cuda numba_cuda", "common"],
     "fastcolor.reference": ["loss smoothing", "ops", "bins", "cells", "color", "constants"],
     "bench": [
-        "__main__ gpu_day",
+        "__main__",
+        "gpu_day",
         "runner worker",
         "publish",
         "suites",
