@@ -57,7 +57,7 @@ def test_the_kernels_agree_with_the_reference_in_the_simulator() -> None:
 @cache
 def ptx() -> dict[str, dict[str, int]]:
     """How often each instruction stands in each kernel."""
-    found = json.loads(run("numba_ptx.py"))
+    found = json.loads(run("helpers/numba_ptx.py"))
     if "missing" in found:
         reason = f"Numba finds no libNVVM; pip install 'fastcolor[kernel-check]' (Linux): {found['missing']}"
         if os.environ.get("FASTCOLOR_REQUIRE_TOOLS") == "1":

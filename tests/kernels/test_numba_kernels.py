@@ -171,16 +171,16 @@ def test_recursion_without_decay_does_not_drift(bins: reference.ColorBins) -> No
 _FRESH = """
 import numpy as np
 from fastcolor import reference
-from fastcolor.kernels import _jit, numba_cpu
+from fastcolor.kernels.numba_cpu import jit, ops
 bins = reference.ColorBins(np.zeros((17, 17), np.uint8), np.full((32, 2), 0.1, np.float32), np.full(32, 1 / 32))
 bins.table[3:9, 4:] = 5
 logits = np.random.default_rng(0).standard_normal((32, 5, 50)).astype(np.float32) * 4
 luma, image = np.full((5, 50), 90, np.uint8), np.arange(750, dtype=np.uint8).reshape(5, 50, 3)
-for kernels in (numba_cpu, reference):
+for kernels in (ops, reference):
     rgb, top, ratio = kernels.decode(logits, luma, bins, confidence=True)
     labels = kernels.encode(image, bins)[1]
     print(rgb.sum(), labels.sum(), round(float(top.sum()), 3))
-print(_jit.cache_folder())
+print(jit.cache_folder())
 """
 
 
