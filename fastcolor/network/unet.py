@@ -78,7 +78,7 @@ class UNetConfig:
         return int(self.fold * 2 ** len(self.down))
 
     @classmethod
-    def load(cls, path: Path) -> UNetConfig:
+    def _load(cls, path: Path) -> UNetConfig:
         """Read a JSON file that :meth:`ColorUNet.save_pretrained` wrote; WeightsError that names it if it is wrong."""
         try:
             values = json.loads(path.read_text())
@@ -202,7 +202,7 @@ class ColorUNet(nn.Module):
         from safetensors.torch import load_file
 
         folder = model_folder(name_or_path)
-        config = UNetConfig.load(folder / CONFIG)
+        config = UNetConfig._load(folder / CONFIG)
         try:
             model = cls(config, ColorBins.load(folder / BINS))
         except (ValueError, OSError) as error:

@@ -14,7 +14,7 @@ import pytest
 import strategies as make
 import torch
 from fastcolor.kernels import registry
-from fastcolor.kernels.common import cuda_probe
+from fastcolor.kernels.common import cuda_probe, device_arrays
 
 import fastcolor
 from fastcolor import reference
@@ -120,10 +120,10 @@ def with_backend(monkeypatch: pytest.MonkeyPatch, cupy: Any, backend: registry.B
     monkeypatch.setattr(Smoother, "fails", False)
     monkeypatch.setitem(registry.BACKENDS, "cupy", backend)
     monkeypatch.delitem(registry.BACKENDS, "numba-cuda")
-    for cached in (registry.unavailable_because, registry.load):
+    for cached in (registry.unavailable_because, registry.load, device_arrays._library_of):
         cached.cache_clear()
     yield
-    for cached in (registry.unavailable_because, registry.load):
+    for cached in (registry.unavailable_because, registry.load, device_arrays._library_of):
         cached.cache_clear()
 
 

@@ -146,7 +146,10 @@ BUGS = {
         lambda engine: decode(engine, FEW_BINS), ADDRESS, "heap-buffer-overflow", short=16
     ),
     "too little static shared memory": Bug(
-        decode, ADDRESS, "global-buffer-overflow", rewrite=instead("[THREADS / WARP]", "[THREADS / WARP - 1]")
+        decode,
+        ADDRESS,
+        "global-buffer-overflow",
+        rewrite=instead("[THREADS / WARP]", "[THREADS / WARP - 1]", after="decode_planar("),
     ),
     "a conversion out of range": Bug(
         alone("*x = (unsigned)(-1.0f - *x);"), ADDRESS, "outside the range of representable values"
