@@ -99,6 +99,11 @@ def plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+def kept(what: str) -> Path:
+    """Where figures are kept by the hash of all that they depend on, for every checkout: in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastcolor" / what
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a file whole or not at all."""
     path = Path(path)

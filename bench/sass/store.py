@@ -1,4 +1,4 @@
-"""Figures of instances, compiled once: kept in ``build/sass`` by the hash of all that they depend on."""
+"""Figures of instances, compiled once: kept in the user's cache by the hash of all that they depend on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from ..measure.machine import ROOT, write_text
+from ..measure.machine import kept, write_text
 from . import cubin
 from .code import Figures, figures
 
-FOLDER = ROOT / "build/sass"
+FOLDER = kept("sass")
 
 
 def figures_of(code: str, expressions: Sequence[str], arch: str, options: Sequence[str] = ()) -> dict[str, Figures]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from once import locked
 
+from bench.measure.machine import kept
+
 HERE = Path(__file__).parent
 COMPILER = os.environ.get("CXX", "g++")
 SANITIZERS = {
@@ -36,8 +38,7 @@ def available() -> bool:
 
 
 def cache_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(root) / "fastcolor" / "cuda-host"
+    folder = kept("cuda-host")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):

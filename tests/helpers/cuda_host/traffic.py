@@ -29,6 +29,7 @@ from once import locked
 from paths import ROOT
 
 from bench import bytes as models
+from bench.measure.machine import kept
 from fastcolor.files.atomic import atomic_path
 
 from .build import HERE, compiler_version
@@ -37,7 +38,7 @@ from .translate import compiled
 
 Array = NDArray[Any]
 ENGINE = Engine(partial(HostModule, trace=True), nullcontext)
-FOLDER, SOURCES = ROOT / "build/traffic", (".py", ".cu", ".cuh", ".h", ".cpp")
+FOLDER, SOURCES = kept("traffic"), (".py", ".cu", ".cuh", ".h", ".cpp")
 SECTOR = 32
 WARP = 32
 _ACCESS = np.dtype(
@@ -242,7 +243,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def rows() -> list[Row]:
-    """Every operation on its main path; counted once, and kept in ``build/traffic`` by all that they depend on."""
+    """Every operation on its main path; counted once, and kept in the user's cache by all that they depend on."""
     from .traffic_cases import cases
 
     place = FOLDER / f"{_key()}.json"
