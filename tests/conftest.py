@@ -11,6 +11,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each; read when these libr
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
+from bench.measure.machine import kept
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(kept("numba")))  # every checkout finds what one has compiled
+
 import gc
 import signal
 from collections.abc import Iterator

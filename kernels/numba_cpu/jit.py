@@ -19,6 +19,7 @@ from typing import Any
 import numba
 import numpy as np
 from fastcolor.reference import constants
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _config: Any = numba.config  # its settings are made at run time, unknown to type checkers
 
@@ -37,11 +38,23 @@ def jit(function: Callable[..., Any] | None = None, *, inline: bool = False) -> 
         return lambda wrapped: jit(wrapped, inline=inline)
     if inline:
         return numba.njit(function, nogil=True, forceinline=True)
-    folder = cache_folder()
-    if folder is None:
-        return numba.njit(function, nogil=True)
-    with _numba_cache_dir(folder):
-        return numba.njit(function, nogil=True, cache=True)
+    dispatcher, folder = numba.njit(function, nogil=True), cache_folder()
+    if folder is not None:
+        dispatcher._cache = _ByContent(function, folder)
+    return dispatcher
+
+
+class _ByContent(FunctionCache):
+    """Numba's cache in our folder, whose name tells the sources: neither the path of a file nor its time counts.
+
+    What one checkout or environment has compiled serves every other that has the same sources.
+    """
+
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        with _numba_cache_dir(folder):
+            super().__init__(function)
+        self._impl.locator._cache_path = self._cache_path = str(folder)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, folder.name)
 
 
 @lru_cache(maxsize=1)

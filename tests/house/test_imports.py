@@ -109,6 +109,21 @@ def test_a_read_only_package_keeps_kernels_in_the_users_cache(sealed: dict[str, 
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == compiled
 
 
+def test_another_checkout_of_the_same_sources_finds_what_one_has_compiled(
+    sealed: dict[str, str], tmp_path: Path
+) -> None:
+    cache, other = tmp_path / "cache", tmp_path / "elsewhere"
+    environment = sealed | {"XDG_CACHE_HOME": str(cache)}
+    run_python(ENCODE, tmp_path, **environment)
+    compiled = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
+    assert compiled
+    shutil.copytree(tmp_path / "lib", other)
+    for path in other.rglob("*.py"):
+        os.utime(path)
+    run_python(ENCODE, tmp_path, **environment | {"PYTHONPATH": str(other)})
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == compiled
+
+
 def test_without_a_home_kernels_are_kept_in_a_private_temporary_folder(sealed: dict[str, str], tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
