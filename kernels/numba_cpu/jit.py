@@ -38,8 +38,8 @@ def jit(function: Callable[..., Any] | None = None, *, inline: bool = False) -> 
         return lambda wrapped: jit(wrapped, inline=inline)
     if inline:
         return numba.njit(function, nogil=True, forceinline=True)
-    dispatcher, folder = numba.njit(function, nogil=True), cache_folder()
-    if folder is not None:
+    dispatcher: Any = numba.njit(function, nogil=True)
+    if (folder := cache_folder()) is not None:
         dispatcher._cache = _ByContent(function, folder)
     return dispatcher
 
