@@ -63,7 +63,8 @@ def look(array: Any) -> Seen | None:
     which = kind(array)
     if which == "torch":
         dtype, shape = str(array.dtype)[len("torch.") :], tuple(array.shape)
-        facts = _wants_gradient(array), has_tangent(array), is_traced(array)
+        traced = is_traced(array)
+        facts = _wants_gradient(array, traced), has_tangent(array), traced
         return Seen(array, which, str(array.device), dtype, shape, *facts)
     if which == "cupy":
         return Seen(array, which, f"cuda:{array.device.id}", _name(array.dtype), array.shape)
@@ -159,8 +160,12 @@ def empty(like: Seen, shape: tuple[int, ...], dtype: str) -> Seen:
     """
     if like.kind == "numpy":
         return _on_cpu(np.empty(shape, dtype), dtype, shape)
-    with current(like):
-        return Seen(device_arrays.empty(like.array, shape, dtype), *like[1:3], dtype, shape)
+    if like.kind == "torch":
+        torch = sys.modules["torch"]
+        new = torch.empty(shape, dtype=getattr(torch, dtype), device=like.array.device)
+    else:
+        new = device_arrays.empty(like.array, shape, dtype)
+    return Seen(new, *like[1:3], dtype, shape)
 
 
 def zeros(like: Seen, shape: tuple[int, ...], dtype: str) -> Any:
@@ -257,10 +262,10 @@ def is_traced(array: Any) -> bool:
     )
 
 
-def _wants_gradient(tensor: Any) -> bool:
+def _wants_gradient(tensor: Any, traced: bool) -> bool:
     if not sys.modules["torch"].is_grad_enabled():
         return False
-    return tensor.requires_grad or (transformed() and any(level.requires_grad for level in levels(tensor)))
+    return any(level.requires_grad for level in levels(tensor)) if traced else tensor.requires_grad
 
 
 def transformed() -> bool:
