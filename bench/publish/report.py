@@ -85,7 +85,8 @@ def _sections(document: Document, before: Sequence[Document]) -> Iterator[str]:
     yield _machine(document)
     if left_out := document["metadata"].get("left_out"):
         yield "**Not finished.** Left out: " + "; ".join(f"{name} ({what})" for name, what in left_out.items()) + "."
-    yield "### Goals\n\n" + goal_table(results, device)
+    if {goal.suite for goal in goals.of(device)} & {r["suite"] for r in results}:
+        yield "### Goals\n\n" + goal_table(results, device)
     if lost := _lost(results, device):
         yield "### Where a peer is faster\n\n" + lost
     yield from tables.cases(results, device)
