@@ -39,6 +39,7 @@ def stages(out: Path, scale: float, suites: Sequence[str], compiled: bool) -> li
     me = [*python, "bench", "gpu-day", "--out", str(out), "--stage"]
     pytest = [*python, "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
     spread = ["--dist", "worksteal", "-n", "9"] if importlib.util.find_spec("xdist") else []
+    agreement = [f"tests/kernels/test_{name}.py" for name in ("agreement", "laws", "exhaustive")]
     streams = ["tests/kernels/test_gpu.py", "tests/kernels/test_gpu_only.py", "-k", "not compiled"]
     sanitizer, run = ["compute-sanitizer", "--error-exitcode", "66", "--tool"], "tests/helpers/gpu_sanitized.py"
     memcheck = [*sanitizer, "memcheck", "--report-api-errors", "no", sys.executable, run]
@@ -47,7 +48,7 @@ def stages(out: Path, scale: float, suites: Sequence[str], compiled: bool) -> li
     return [
         [("smoke", [*me, "smoke"], 75 * scale)],
         [
-            ("agreement", [*pytest, "tests/kernels", "tests/toolkit", *spread], 110 * scale),
+            ("agreement", [*pytest, *agreement, "tests/toolkit/test_loss.py", *spread], 110 * scale),
             ("streams", [*pytest, *streams], 110 * scale),
             ("memcheck", memcheck, 110 * scale),
             ("racecheck", [*sanitizer, "racecheck", sys.executable, run], 110 * scale),

@@ -30,7 +30,7 @@ def sweep(out: Path) -> None:
         for count, what in product(PIXELS, calls):
             if count > most:
                 continue
-            engine.Engine.pixels_each = lambda *a, p=count: p if a[5] % p == 0 else 1  # type: ignore
+            engine.Engine.pixels_each = lambda *a, p=count: p if a[5] % p == 0 else 1  # type: ignore[assignment, method-assign]
             temporal.WIDE = count
             rows.append({"what": what, "height": height, "width": width, "dtype": dtype, "pixels": count})
             try:

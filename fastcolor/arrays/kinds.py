@@ -7,7 +7,6 @@ library, so the class is looked up in ``sys.modules``.
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -134,8 +133,7 @@ def native_as(seen: Seen, *dtypes: str) -> Any:
     """
     if seen.dtype in dtypes:
         return native(seen)
-    with current(seen):
-        return native(seen._replace(array=device_arrays.cast(seen.array, dtypes[-1])))
+    return native(seen._replace(array=device_arrays.cast(seen.array, dtypes[-1])))
 
 
 def adopt(like: Seen, result: Any) -> Any:
@@ -176,16 +174,7 @@ def zeros(like: Seen, shape: tuple[int, ...], dtype: str) -> Any:
     >>> zeros(look(np.zeros(3)), (2,), "int64")
     array([0, 0])
     """
-    with current(like):
-        return device_arrays.zeros(like.array, shape, dtype)
-
-
-def current(seen: Seen) -> AbstractContextManager[Any]:
-    """Makes the device of a CuPy array the current one, on which CuPy allocates; nothing for other kinds."""
-    return sys.modules["cupy"].cuda.Device(seen.array.device.id) if seen.kind == "cupy" else _NOTHING
-
-
-_NOTHING = nullcontext()
+    return device_arrays.zeros(like.array, shape, dtype)
 
 
 def levels(array: Any) -> list[Any]:

@@ -73,7 +73,10 @@ def cast(array: Any, dtype: str) -> Any:
     """`array` as another dtype; itself if it has it."""
     if dtype_name(array) == dtype:
         return array
-    return array.to(getattr(library(array), dtype)) if is_torch(array) else array.astype(dtype)
+    if is_torch(array):
+        return array.to(getattr(library(array), dtype))
+    with _device(array):
+        return array.astype(dtype)
 
 
 def is_double(array: Any) -> bool:

@@ -27,7 +27,7 @@ def kept(bins: Any, what: Hashable, derive: Callable[[], Any]) -> Any:
         return _values[place]
     except KeyError:
         value = derive()
-    for oldest in list(_values)[: len(_values) + 1 - MOST]:
+    for oldest in list(_values)[: max(len(_values) + 1 - MOST, 0)]:
         _values.pop(oldest, None)  # another thread may have been faster
     _values[place] = value
     return value

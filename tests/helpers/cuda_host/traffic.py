@@ -16,7 +16,7 @@ import ctypes
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,7 @@ from once import locked
 from paths import ROOT
 
 from bench import bytes as models
-from bench.measure.machine import kept
-from fastcolor.files.atomic import atomic_path
+from bench.measure.machine import kept, write_text
 
 from .build import HERE, compiler_version
 from .host_module import HostModule, runtime
@@ -248,11 +247,12 @@ def rows() -> list[Row]:
 
     place = FOLDER / f"{_key()}.json"
     with locked(place):
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(place) as temporary:
-                temporary.write_text(json.dumps([asdict(measure(case)) for case in cases()]), encoding="utf-8")
-        return [Row(**fields) for fields in json.loads(place.read_text(encoding="utf-8"))]
+        if place.exists():
+            return [Row(**fields) for fields in json.loads(place.read_text(encoding="utf-8"))]
+        counted = [measure(case) for case in cases()]
+        with suppress(OSError):  # a cache that cannot be written to counts again
+            write_text(place, json.dumps([asdict(row) for row in counted]))
+        return counted
 
 
 def _key() -> str:
