@@ -86,12 +86,8 @@ class Smoother:
     ) -> None:
         self.bins, self.window, self.temperature, self.ring = bins, window, temperature, ring
         rules = self._rules = recursion(alpha, window, ring)
-        self._numbers = (
-            np.float32(rules.decay),
-            np.float32(rules.leaving),
-            rules.exact,
-            rules.refresh,
-        )  # of Numba kernels
+        # As Numba's kernels take them.
+        self._numbers = np.float32(rules.decay), np.float32(rules.leaving), rules.exact, rules.refresh
         self.reset()
 
     def reset(self) -> None:
