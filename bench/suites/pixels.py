@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from ..cases import Setting
 from ..measure import device
@@ -22,7 +23,7 @@ def sweep(out: Path) -> None:
     from fastcolor.kernels.cupy_cuda import engine, temporal
 
     where = device.place("cuda")
-    clock, choose, wide = where.clock(), engine.Engine.pixels_each, temporal.WIDE
+    clock = where.clock()
     copy = where.floor(Setting(device="cuda")).runs(0)["copy"][0]
     rows: list[dict[str, Any]] = [{"what": "copy", "gb_per_s": copy() / _median(clock, copy) / 1e9}]
     for (height, width), (dtype, most) in product(SWEPT, WIDEST.items()):
@@ -30,17 +31,19 @@ def sweep(out: Path) -> None:
         for count, what in product(PIXELS, calls):
             if count > most:
                 continue
-            engine.Engine.pixels_each = lambda *a, p=count: p if a[5] % p == 0 else 1  # type: ignore[assignment, method-assign]
-            temporal.WIDE = count
             rows.append({"what": what, "height": height, "width": width, "dtype": dtype, "pixels": count})
             try:
-                rows[-1]["us"] = round(1e6 * _median(clock, calls[what]), 2)
+                with patch.object(engine.Engine, "pixels_each", _fixed(count)), patch.object(temporal, "WIDE", count):
+                    rows[-1]["us"] = round(1e6 * _median(clock, calls[what]), 2)
             except Exception as error:
                 rows[-1]["error"] = f"{type(error).__name__}: {error}"[:300]
-            finally:
-                engine.Engine.pixels_each, temporal.WIDE = choose, wide  # type: ignore[method-assign]
             print(rows[-1], flush=True)
             write_text(out / "sweep.json", json.dumps(rows, indent=1))
+
+
+def _fixed(count: int) -> Callable[..., int]:
+    """In place of ``Engine.pixels_each``: ``count`` pixels a thread wherever they divide a plane."""
+    return lambda *given: count if given[5] % count == 0 else 1
 
 
 def _median(clock: Any, call: Callable[[], Any]) -> float:
