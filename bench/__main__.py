@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,13 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     once = args.quick or args.device != "cpu"
     if args.device != "cpu" and (args.threads or args.malloc or "startup" in args.suites):
         parser.error(f"--device {args.device}: expected no --threads, --malloc or startup, which are for the CPU")
+    if args.python and "startup" in args.suites:
+        parser.error("--python: expected no startup, which starts processes of this environment and this tree")
     try:
         settings = [
             Setting(threads, malloc, args.quick, args.device, args.without, args.budget)
             for malloc in args.malloc or (["default"] if once else MALLOC)
             for threads in args.threads or ([1] if once else [1, 2])
         ]
-        suites = args.suites or of(args.device)
+        suites = args.suites or [name for name in of(args.device) if not (args.python and name == "startup")]
         path, right = runner.run(suites, settings, args.out, _public(words), args.python or sys.executable)
     except runner.DeviceMissingError as error:
         print(f"bench: error: {error}; nothing was measured or written", file=sys.stderr)
@@ -65,22 +68,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--malloc", type=_mallocs, metavar="default,tuned", help="default: both; quick: default")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
     parser.add_argument("--without", default="", metavar="PATTERN", help="leave out candidates whose name contains it")
-    parser.add_argument("--budget", type=float, default=0.0, metavar="SECONDS", help="begin no case after that")
-    parser.add_argument(
-        "--python", help="of another environment, whose fastcolor is measured (FASTCOLOR_COMMIT names it)"
-    )
+    budget = "begin no case after that, and have torch compile for the main cases alone"
+    parser.add_argument("--budget", type=float, default=0.0, metavar="SECONDS", help=budget)
+    other = "of another environment, whose fastcolor is measured (FASTCOLOR_COMMIT names it)"
+    parser.add_argument("--python", type=_place, help=other)
     parser.add_argument("--out", type=Path, help="default: bench/results/<suites>--<machine>--<device>.json")
     return parser
 
 
 def _public(words: Sequence[str]) -> list[str]:
-    """The command as others can repeat it: without the place that the file was written to."""
-    kept, skip = [], False
+    """The command as others can repeat it: not where the file was written to, nor where another Python lies."""
+    kept, before = [], ""
     for word in words:
-        if not skip and word != "--out" and not word.startswith("--out="):
-            kept.append(word)
-        skip = word == "--out"
+        option, equals, _ = word.partition("=")
+        if before == "--python":
+            kept.append("OTHER")
+        elif "--out" not in (option, before):
+            kept.append("--python=OTHER" if option == "--python" and equals else word)
+        before = word if before not in ("--out", "--python") else ""
     return kept
+
+
+def _place(program: str) -> str:
+    """A program by its absolute path, for whoever runs it elsewhere; links stay, by which Python finds its packages."""
+    return os.path.abspath(program) if os.sep in program else program
 
 
 def _choice(what: str, allowed: list[str]) -> Callable[[str], str]:

@@ -26,7 +26,7 @@ from .measure.machine import ROOT
 from .suites import pixels
 from .suites.registry import of
 
-BACKENDS = ("cupy", "numba-cuda")
+BACKENDS = tuple(backend for _, backend in device.CUDA_BACKENDS)
 GRACE = 12  # seconds between the two signals
 FIRST = ("decode", "encode", "loss", "histogram", "temporal", "merge")  # suites, should time run out
 OUTCOMES = {124: "cut off", 127: "not there", 137: "killed", -9: "killed"}  # of coreutils' timeout
@@ -68,15 +68,22 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--suites", default="", help="of the benchmark; default: all")
     parser.add_argument("--compiled", action="store_true", help="with what torch must compile, for the main cases")
     args = parser.parse_args(words)
-    if args.stage:
-        {"smoke": smoke, "sweep": pixels.sweep}[args.stage](args.out)
+    if args.stage == "smoke":
+        return smoke(args.out)
+    if args.stage == "sweep":
+        pixels.sweep(args.out)
         return 0
+    suites = args.suites.split(",") if args.suites else [*FIRST, *(s for s in of("cuda") if s not in FIRST)]
+    groups = stages(args.out.resolve(), args.scale, suites, args.compiled)
+    names = [name for group in groups for name, _, _ in group]
+    only = args.only.split(",") if args.only else names
+    if unknown := set(only) - set(names):
+        parser.error(f"--only: expected stages of {', '.join(names)}, got {', '.join(sorted(unknown))}")
     args.out.mkdir(parents=True, exist_ok=True)
     failed = 0
     _link()
-    suites = args.suites.split(",") if args.suites else [*FIRST, *(s for s in of("cuda") if s not in FIRST)]
-    for group in stages(args.out.resolve(), args.scale, suites, args.compiled):
-        wanted = [stage for stage in group if not args.only or stage[0] in args.only.split(",")]
+    for group in groups:
+        wanted = [stage for stage in group if stage[0] in only]
         started = [(name, _start(args.out, name, command, limit)) for name, command, limit in wanted]
         for name, process in started:
             failed += (status := process.wait()) != 0
@@ -111,8 +118,11 @@ def _start(out: Path, name: str, command: list[str], limit: float) -> subprocess
         return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}, stdout=log, stderr=log)
 
 
-def smoke(out: Path) -> None:
-    """Every operation at two sizes against the reference, on each backend that runs; what the machine is."""
+def smoke(out: Path) -> int:
+    """Every operation at two sizes against the reference, on each backend that runs; what the machine is.
+
+    The exit status is 1 if no backend runs, or an operation failed.
+    """
     import compare
     import gpu_cases
 
@@ -122,6 +132,7 @@ def smoke(out: Path) -> None:
     found: dict[str, Any] = {"versions": machine.versions(), "gpu": gpu.ask(), "results": []}
     found["backends"] = {name: [status.available, str(status.reason)] for name, status in backends.items()}
     print(json.dumps(found), flush=True)
+    machine.write_text(out / "smoke.json", json.dumps(found, indent=1))
     available = [name for name in BACKENDS if backends[name].available]
     for backend, case, size in product(available, gpu_cases.CASES, gpu_cases.SIZES):
         gpu_cases.HEIGHT, gpu_cases.WIDTH = size
@@ -136,3 +147,4 @@ def smoke(out: Path) -> None:
         found["results"].append([backend, case.name, list(size), round(took, 3), outcome])
         print(f"{backend} {case.name} {size}: {took:.2f} s {outcome[-1500:]}", flush=True)
         machine.write_text(out / "smoke.json", json.dumps(found, indent=1))
+    return int(not available or any(outcome != "ok" for *_, outcome in found["results"]))

@@ -55,11 +55,15 @@ def run(
         if reason:
             raise DeviceMissingError(f"--device cuda: {reason}")
     in_workers = [name for name in suites if name != "startup"]
-    metadata["left_out"] = {setting.of(name): "all of it" for setting in settings for name in in_workers}
+    asked = ["startup"] if "startup" in suites else []
+    asked += [setting.of(name) for setting in settings for name in in_workers]
+    document: dict[str, Any] = {"metadata": metadata | {"left_out": dict.fromkeys(asked, "all of it")}, "results": []}
     path = out or default_path(suites, metadata, first.quick)
-    results = startup.measure(first.quick) if "startup" in suites else []
-    schema.write(path, {"metadata": metadata, "results": results})
+    schema.write(path, document)
     failed = 0
+    if "startup" in suites:
+        failed += _startup(document, first.quick)
+        schema.write(path, document)
     for setting in settings if in_workers else ():
         print(f"\n=== {setting if first.device == 'cpu' else metadata['gpu']['name']} ===", flush=True)
         left = first.budget - (time.perf_counter() - start)
@@ -70,6 +74,18 @@ def run(
     schema.write(path, document)
     bad = [result for result in document["results"] if result["ours"] and result["status"] in ("wrong", "error")]
     return path, not (bad or failed)
+
+
+def _startup(document: dict[str, Any], quick: bool) -> int:
+    """Add the suite of fresh processes to the document; 1 if one of them failed, say for want of a compiler."""
+    try:
+        document["results"] += startup.measure(quick)
+    except subprocess.CalledProcessError as error:
+        print(error.stderr, file=sys.stderr)
+        document["metadata"]["left_out"]["startup"] = "all of it: CalledProcessError"
+        return 1
+    del document["metadata"]["left_out"]["startup"]
+    return 0
 
 
 def default_path(suites: Sequence[str], metadata: dict[str, Any], quick: bool) -> Path:

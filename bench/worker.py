@@ -19,7 +19,7 @@ from typing import Any
 import fastcolor
 
 from .cases import Case, Setting
-from .measure import device, timing
+from .measure import device, machine, timing
 from .publish import schema
 from .suites import registry
 
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     setting = Setting(args.threads, args.malloc, args.quick, args.device, args.without, args.budget)
     set_threads(setting.threads)
     document = schema.read(args.out)
+    document["metadata"]["versions"] = machine.versions()  # of the environment that is measured
     before = list(document["results"])
 
     def keep(results: Results, suite: str, state: str) -> None:
@@ -74,11 +75,17 @@ def run(
     floor = where.floor(setting)
     results: Results = []
     whole = True
+
+    def late() -> bool:
+        return bool(setting.budget) and time.perf_counter() - start > setting.budget
+
     for name in names:
         state = "all of it"
+        if late():  # before its first case is made, which takes seconds for large images
+            return results, whole
         try:
             for case in registry.cases(name, setting):
-                if setting.budget and time.perf_counter() - start > setting.budget:
+                if late():
                     return results, whole
                 results += _measured(case, setting, floor)
                 state = f"what follows {case.name!r}"

@@ -58,7 +58,8 @@ MARKERS = (
     "arrays(names, values_of): further arguments of a test with `backend` and `kind`, from a function of the kind",
 )
 
-# Where single tests or fixtures take long: the first that workers of pytest-xdist begin with (`pytest --durations=30`).
+# Where single tests or fixtures take long, sorted to the front: the first worker of pytest-xdist begins with them, and
+# others take from what comes after (`pytest --durations=30`).
 DEAREST = (
     "test_sass.py",
     "test_gpu_page.py",

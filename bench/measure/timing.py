@@ -60,17 +60,19 @@ class Budget(NamedTuple):
 
 QUICK = Budget(0.4, 2, 3)
 FULL = {1: Budget(2.5, 4, 12), 2: Budget(1.5, 3, 6)}  # two threads are reported, not gated
-HOST = Budget(5.0, 4, 80)  # for each of them 50 calls a time, of microseconds
-GPU = Budget(0.5, 5, 15)  # of the device's own seconds: flushing comes on top
+HOST = Budget(5.0, 4, 80)  # on the CPU: for each of them 50 calls a time, of microseconds
+GPU = Budget(0.5, 5, 15)  # of the device's own seconds, flushing comes on top; of its host's, 50 calls a time
 NO_RATES = dict.fromkeys(("mp_per_s", "read_floor_share", "copy_floor_share"))
 BURST, SLOW = 3, 0.1  # timed calls a turn, and the seconds from which on one is enough
 
 
 def budget(case: Case, setting: Setting) -> Budget:
     """What a case may take under `setting`."""
-    if setting.quick or case.host:
-        return QUICK if setting.quick else HOST
-    return GPU if device.place(setting.device).gpu else FULL.get(setting.threads, FULL[2])
+    if setting.quick:
+        return QUICK
+    if device.place(setting.device).gpu:
+        return GPU
+    return HOST if case.host else FULL.get(setting.threads, FULL[2])
 
 
 def plan(estimates: Sequence[float], limit: Budget) -> list[tuple[int, int]]:

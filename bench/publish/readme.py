@@ -15,14 +15,9 @@ Document = dict[str, Any]
 
 
 def quoted(documents: Sequence[Document], device: str) -> Document | None:
-    """The document of a device that README and chart quote: the largest whole one that is no quick run."""
+    """The document of a device that README and chart quote: the largest one that is no quick run."""
     fitting = [d for d in documents if d["metadata"]["device"] == device]
-
-    def rank(document: Document) -> tuple[bool, bool, int]:
-        m = document["metadata"]
-        return not m["quick"], not m.get("left_out"), len(document["results"])
-
-    return max(fitting, key=rank, default=None)
+    return max(fitting, key=lambda d: (not d["metadata"]["quick"], len(d["results"])), default=None)
 
 
 def with_block(text: str, table: str) -> str:

@@ -16,7 +16,8 @@ BEFORE = "-before--"  # in the name of a file: an earlier state, that others are
 
 HEAD = """# How fast
 
-Written by `python -m bench report` from the JSON files in `bench/results`; nothing here is typed by hand.
+Written by `python -m bench report` from the JSON files in `bench/results`; where several runs were put
+together by hand, the command of the file says so.
 
 ![MP/s of all candidates](speed.png)
 
@@ -36,12 +37,12 @@ HEAD_CUDA = f"""![MP/s of all candidates on a GPU]({CHARTS["cuda"]})
 
 *Method on a GPU.* CUDA events around each call, candidates in turns, medians with 20th and 80th percentile.
 Before each timed call a buffer at least four times as large as the L2 is written and read again for about a
-millisecond: the call finds none of its input in the L2, and the host has enqueued it before the GPU comes to it. *Of
-copy* is the bytes that any implementation must read and write (`bench/bytes.py`) over the time, as a share of the
-speed of copying 1 GiB on the same GPU in the same round robin; *of read* is what must be read, as a share of the speed
-of a sum over 1 GiB. *Host time* is what the host takes to enqueue a call, on an image that the GPU is done with before
-the next call: wall time of 50 calls in a row without waiting for the GPU, over 50. *Peak* is what torch and CuPy
-allocated in one call."""
+millisecond: the call finds none of its input in the L2, and the host has enqueued it before the GPU comes to it (a
+loss with its backward not always). *Of copy* is the bytes that any implementation must read and write
+(`bench/bytes.py`) over the time, as a share of the speed of copying 1 GiB on the same GPU in the same round robin; *of
+read* is what must be read, as a share of the speed of a sum over 1 GiB. *Host time* is what the host takes to enqueue a
+call, on an image that the GPU is done with before the next call: wall time of 50 calls in a row without waiting for the
+GPU, over 50. *Peak* is what torch and CuPy allocated in one call."""
 
 
 def write(files: Sequence[Path]) -> list[Path]:
@@ -91,8 +92,14 @@ def _sections(document: Document, before: Sequence[Document]) -> Iterator[str]:
         yield "### Where a peer is faster\n\n" + lost
     yield from tables.cases(results, device)
     yield from tables.host(results)
-    yield from _overhead(document, [d for d in before if d["metadata"]["device"] == device])
+    yield from _overhead(document, [d for d in before if _where(d) == _where(document)])
     yield from tables.startup(results)
+
+
+def _where(document: Document) -> tuple[str, str]:
+    """The device that was measured: figures of another one say nothing beside it."""
+    m = document["metadata"]
+    return m["device"], m["gpu"]["name"] if m["device"] == "cuda" else m["machine"]["cpu"]
 
 
 def _overhead(document: Document, before: Sequence[Document]) -> Iterator[str]:
@@ -108,6 +115,7 @@ def _machine(document: Document) -> str:
     caches = ", ".join(f"{name} {size}" for name, size in host["caches"].items())
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     environment = ", ".join(f"`{name}={value}`" for name, value in m["environment"].items()) or "none"
+    took = f", {m['seconds']:.0f} s" if m["seconds"] else ""  # of a run that was killed nobody knows
     lines = [
         *([_gpu(m["gpu"])] if m["device"] == "cuda" else []),
         f"- {host['cpus']} CPUs of {host['cpu']}, {', '.join(host['flags'])}; {caches}; {host['memory_gb']} GB; "
@@ -115,7 +123,7 @@ def _machine(document: Document) -> str:
         f"{host['load_at_start']}",
         f"- {versions}",
         f"- Environment: {environment}",
-        f"- C{commit(m)[1:]}, {m['date']}, {m['seconds']:.0f} s: `{m['command']}`"
+        f"- C{commit(m)[1:]}, {m['date']}{took}: `{m['command']}`"
         + (" (a quick run: functions, not figures)" if m["quick"] else ""),
         f"- Input: {m['input']}",
     ]

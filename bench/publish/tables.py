@@ -83,7 +83,7 @@ def host(results: goals.Results) -> Iterator[str]:
     for suite in dict.fromkeys(r["suite"] for r in of_gpu):
         mine = [r for r in of_gpu if r["suite"] == suite]
         rows += [(_name(r), suite, _us(r), _spread(r, 1e6), _note(r)) for r in in_order(mine)[0]]
-        rows += _untimed(mine, 3)
+        rows += _untimed(mine, 2, suite)
     if rows:
         yield f"### Host time of a call\n\n{table('candidate | operation | median us | p20..p80 us |', '<<><<', rows)}"
 
@@ -95,7 +95,7 @@ def overhead(results: goals.Results, before: Before) -> Iterator[str]:
         if r["suite"] != "overhead":
             continue
         if r["status"] not in goals.TIMED:
-            rows += _untimed([r], 5 if before else 3)
+            rows += _untimed([r], 4 if before else 2, r["case"])
             continue
         then = before.get((r["case"], r["candidate"]))
         ratio = then["median_s"] / r["median_s"] if then else None
@@ -126,13 +126,13 @@ def in_order(rows: goals.Results) -> tuple[list[Result], Result | None]:
     return sorted(timed, key=lambda r: r["median_s"]), goals.ours(timed)
 
 
-def _untimed(rows: goals.Results, empty: int) -> list[str]:
-    """A line for each candidate without a time, with the reason behind `empty` columns."""
+def _untimed(rows: goals.Results, empty: int, *operation: str) -> list[str]:
+    """A line for each candidate without a time, with the reason behind its operation, if told, and `empty` columns."""
     lines = []
     for r in rows:
         if r["status"] not in goals.TIMED:
             why = r["note"] or f"{r['check']['mismatch']:.3%} outside {r['check']['tolerance']}"
-            lines.append(f"| {r['candidate']} |" + " |" * empty + f" {r['status'].upper()}: {why} |")
+            lines.append(f"| {' | '.join([r['candidate'], *operation])} |{' |' * empty} {r['status'].upper()}: {why} |")
     return lines
 
 

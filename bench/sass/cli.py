@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench sass",
         description="Without arguments: every instance that the host code launches, held to the rules.",
     )
-    parser.add_argument("source", nargs="?", metavar="SOURCE", help="decode for kernels/decode.cu")
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help="decode for kernels/cupy_cuda/decode.cu")
     parser.add_argument("expressions", nargs="*", metavar="EXPRESSION", help="'fc::kernel<float, 32>'")
     parser.add_argument("--arch", nargs="+", choices=rules.ARCHITECTURES, help="default: all; sm_90 for one source")
     parser.add_argument("--threads", type=int, default=128, help="threads a block, for the occupancy")

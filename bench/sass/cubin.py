@@ -44,9 +44,8 @@ class Compiled(NamedTuple):
 
 def missing() -> list[str]:
     """The wheels that are not here; nothing can be compiled unless this is empty."""
-    here = {found.metadata["Name"].lower().replace("_", "-") for found in metadata.distributions()}
     wheels = [] if util.find_spec("cuda") and util.find_spec("cuda.bindings") else ["cuda-bindings"]
-    return wheels + [name for name in WHEELS if name not in here]
+    return wheels + [name for name in WHEELS if not any(metadata.distributions(name=name))]
 
 
 def versions() -> str:

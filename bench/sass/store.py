@@ -26,7 +26,7 @@ def figures_of(code: str, expressions: Sequence[str], arch: str, options: Sequen
     if new:
         for expression, compiled in cubin.build(code, new, arch, options).items():
             found[expression] = counted = figures(compiled, arch)
-            with contextlib.suppress(OSError):  # a tree that cannot be written to compiles again
+            with contextlib.suppress(OSError):  # a cache that cannot be written to compiles again
                 write_text(places[expression], json.dumps(counted._asdict()))
     return {expression: known for expression, known in found.items() if known is not None}
 

@@ -136,11 +136,12 @@ def _each_size(of: Callable[[Setting, Logits], Case]) -> Callable[[Setting], Ite
     return lambda setting: (of(setting, Logits(size)) for size in sizes(setting, "planar float32"))
 
 
-def _confidence_checks(x: np.ndarray, first: int) -> list[Check]:
+def confidence_checks(x: np.ndarray, first: int, pick: Callable[[Any], Any] = rows) -> list[Check]:
+    """Of the two maps, which stand in an answer from `first` on."""
     top, ratio = reference.confidence(x, axis=0)
     return [
-        compare.close(top, absolute=1e-5, pick=compare.part(first, rows)),
-        compare.close(ratio, relative=2e-5, pick=compare.part(first + 1, rows)),
+        compare.close(top, absolute=1e-5, pick=compare.part(first, pick)),
+        compare.close(ratio, relative=2e-5, pick=compare.part(first + 1, pick)),
     ]
 
 
@@ -170,7 +171,7 @@ def decode_confidence(setting: Setting, case: Logits) -> Case:
     picture = compare.image(case.decoded, pick=compare.part(0, rows))
     moved = traffic.decode(case.size.pixels, bins.n, confidence=True)
     return case.case(
-        "decode_confidence", moved, compare.every([picture, *_confidence_checks(case.sample, 1)]), candidates
+        "decode_confidence", moved, compare.every([picture, *confidence_checks(case.sample, 1)]), candidates
     )
 
 
@@ -210,4 +211,4 @@ def confidence(setting: Setting, case: Logits) -> Case:
     else:
         candidates.append(make.numpy("numpy", lambda p: p.confidence))
     moved = traffic.confidence(case.size.pixels, inputs.bins().n)
-    return case.case("confidence", moved, compare.every(_confidence_checks(case.sample, 0)), candidates)
+    return case.case("confidence", moved, compare.every(confidence_checks(case.sample, 0)), candidates)

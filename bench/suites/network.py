@@ -65,7 +65,7 @@ def _loss(setting: Setting, size: Size, x: np.ndarray, labels: np.ndarray, weigh
     candidates += [make.cupy("CuPy", lambda p: p.weighted_cross_entropy())] if make.where.gpu else []
     array = "x".join(map(str, x.shape)) + " float32 planar"
     moved = traffic.cross_entropy(labels.size, x.shape[1], label_bytes=8)
-    return size.case("loss", array, moved, loss_check(x, labels, weights), candidates, pixels=labels.size)
+    return size.case("loss", array, moved, loss_check(x, labels, weights), candidates)
 
 
 def loss_check(x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Check:

@@ -17,6 +17,7 @@ from ..bytes import Traffic
 from ..cases import Candidate, Case, Check, Setting
 from ..peers.registry import Peers
 from . import compare, inputs
+from .decode import confidence_checks
 from .network import backward, loss_check, targets
 from .sizes import Size
 
@@ -55,13 +56,7 @@ def _operations() -> dict[str, Operation]:
     bins, rgb, x = inputs.bins(), inputs.photo(SIDE, SIDE), inputs.logits(SIDE, SIDE)
     luma, chroma = inputs.yuv(SIDE, SIDE)[0], np.ascontiguousarray(inputs.yuv(SIDE // 4, SIDE // 4)[1:])
     labels, decoded = reference.encode(rgb, bins)[1], reference.decode(x, luma, bins)
-    top, ratio = reference.confidence(x, axis=0)
-
-    def maps(first: int) -> list[Check]:
-        return [
-            compare.close(top, absolute=1e-5, pick=compare.part(first)),
-            compare.close(ratio, relative=2e-5, pick=compare.part(first + 1)),
-        ]
+    picture = compare.image(decoded, ties=TIES, pick=compare.part(0))
 
     def smoother(backend: str) -> Callable[..., Any]:
         return fastcolor.TemporalSmoother(bins, backend=backend).step  # of frames that are all the same
@@ -85,7 +80,7 @@ def _operations() -> dict[str, Operation]:
         ),
         "decode with confidence": Operation(
             (x, luma),
-            compare.every([compare.image(decoded, ties=TIES, pick=compare.part(0)), *maps(1)]),
+            compare.every([picture, *confidence_checks(x, 1, np.asarray)]),
             with_confidence,
         ),
         "annealed_mean": Operation(
@@ -93,7 +88,11 @@ def _operations() -> dict[str, Operation]:
             compare.close(reference.annealed_mean(x, bins, axis=0), absolute=2e-6),
             lambda b: lambda a: fastcolor.annealed_mean(a, bins, backend=b),
         ),
-        "confidence": Operation((x,), compare.every(maps(0)), lambda b: lambda a: fastcolor.confidence(a, backend=b)),
+        "confidence": Operation(
+            (x,),
+            compare.every(confidence_checks(x, 0, np.asarray)),
+            lambda b: lambda a: fastcolor.confidence(a, backend=b),
+        ),
         "merge": Operation(
             (chroma, luma),
             compare.image(reference.merge(chroma, luma), ties=TIES),

@@ -20,7 +20,7 @@ SWEPT = ((2048, 4096), (1080, 1920), (1024, 1024))
 
 def sweep(out: Path) -> None:
     """Pixels a thread, for every operation that may choose them: microseconds of each."""
-    from fastcolor.kernels.cupy_cuda import engine, temporal
+    from fastcolor.kernels.cupy_cuda import engine
 
     where = device.place("cuda")
     clock = where.clock()
@@ -33,7 +33,7 @@ def sweep(out: Path) -> None:
                 continue
             rows.append({"what": what, "height": height, "width": width, "dtype": dtype, "pixels": count})
             try:
-                with patch.object(engine.Engine, "pixels_each", _fixed(count)), patch.object(temporal, "WIDE", count):
+                with patch.object(engine.Engine, "pixels_each", _fixed(count)):
                     rows[-1]["us"] = round(1e6 * _median(clock, calls[what]), 2)
             except Exception as error:
                 rows[-1]["error"] = f"{type(error).__name__}: {error}"[:300]

@@ -1,4 +1,4 @@
-"""The table of suites: name -> (what it measures, module, function). Modules are imported when a suite runs."""
+"""The table of suites, whose functions have their names. Modules are imported when a suite runs."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..bytes import Traffic
 from ..cases import Candidate, Case, Check, Setting
@@ -26,14 +26,12 @@ class Size(NamedTuple):
         return self.height * self.width
 
     def case(
-        self, suite: str, array: str, traffic: Traffic, check: Check, candidates: Sequence[Candidate], **others: Any
+        self, suite: str, array: str, traffic: Traffic, check: Check, candidates: Sequence[Candidate], calls: int = 2
     ) -> Case:
         """The case of a suite on this input; `array` is shape, dtype and layout in words."""
         shape, dtype, layout = array.rsplit(" ", 2)
-        fields = {"pixels": self.pixels, "main": self.main, "host": self.host} | others
-        return Case(
-            suite, self.name, shape, dtype, layout, fields.pop("pixels"), traffic, check, tuple(candidates), **fields
-        )
+        given = shape, dtype, layout, self.pixels, traffic, check, tuple(candidates), calls
+        return Case(suite, self.name, *given, main=self.main, host=self.host)
 
 
 def sizes(setting: Setting, name: str) -> list[Size]:

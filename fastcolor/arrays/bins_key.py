@@ -37,9 +37,9 @@ def make_key(bins: Any) -> str:
     return f"{len(bins.colors)} {len(bins.table)} {base64.b85encode(zlib.compress(content)).decode()}"
 
 
-@cache  # kernels keep what they derive from bins for as long as the object lives
+@cache
 def from_key(key: str) -> ColorBins:
-    """The bins that :func:`make_key` described: one object for each text."""
+    """The bins that :func:`make_key` described: one object for each text, which kernels know by it."""
     n, cells, text = key.split(" ")
     content = zlib.decompress(base64.b85decode(text))
     arrays, start = [], 0
@@ -47,4 +47,6 @@ def from_key(key: str) -> ColorBins:
         count = int(np.prod(shape))
         arrays.append(np.frombuffer(content, dtype, count, start).reshape(shape))
         start += count * np.dtype(dtype).itemsize
-    return ColorBins(*arrays)
+    bins = ColorBins(*arrays)
+    object.__setattr__(bins, "_key", key)  # their arrays are read-only, as those of fastcolor.ColorBins
+    return bins

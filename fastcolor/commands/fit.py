@@ -14,6 +14,7 @@ from ..files.atomic import check_folder_of
 from ..fitting.counting import Counted, count_files, find_images
 from ..fitting.moments import ChromaMoments
 from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS
+from . import options
 
 _CELLS = {"frequent": DEFAULT_CELLS, "kmeans": 65}  # K-means wants cells that are finer than its bins
 _SHOWN = 10  # names of skipped files
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--centers", choices=CENTERS, default="mean", help="color of a bin (default: %(default)s)")
     arg("--merge", nargs="+", default=[], metavar="PART.npz", help="add the counts in files of bins")
     arg("--plot", type=Path, metavar="PLOT.png", help="also draw colors, frequencies and weights")
-    arg("--force", action="store_true", help="replace existing files")
+    options.add(parser, "--force")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -240,9 +240,7 @@ class ColorUNet(nn.Module):
         write_json(folder / CONFIG, asdict(self.config))
         ColorBins(self.bins.table, self.bins.colors, self.bins.prior).save(folder / BINS)
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        if (
-            half
-        ):  # convolutions only: variances of batch normalisation can leave the range of float16, and weigh nothing
+        if half:  # not batch normalisation: its variances can leave the range of float16, and weigh nothing
             tensors = {name: value.half() if value.ndim == 4 else value for name, value in tensors.items()}
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file(tensors, temporary)

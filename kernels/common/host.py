@@ -41,6 +41,17 @@ def as_bits(array: Array) -> Array:
     return array.view(np.int16) if array.dtype == np.float16 else array
 
 
+def from_bfloat16(array: Array) -> Array:
+    """The float32 of bits of bfloat16; another array as it is."""
+    return (array.astype(np.uint32) << 16).view(np.float32) if array.dtype == np.uint16 else array
+
+
+def bfloat16_bits(values: Array) -> Array:
+    """Bits of bfloat16, rounded to nearest even."""
+    raw = values.astype(np.float32).view(np.uint32)
+    return ((raw + 0x7FFF + ((raw >> 16) & 1)) >> 16).astype(np.uint16)
+
+
 def padded(array: Array, size: int) -> Array:
     """Contiguous `array`, flattened, or a longer copy if it has fewer than `size` elements."""
     buffer = array.reshape(-1)

@@ -12,7 +12,8 @@ _values: dict[Hashable, Any] = {}
 def kept(bins: Any, what: Hashable, derive: Callable[[], Any]) -> Any:
     """``derive()``, or what it gave for bins of the same class and content, and the same `what`.
 
-    Only :class:`fastcolor.ColorBins` is known by its content, which cannot change; anything else is derived anew.
+    Bins with a key are known by their content, which cannot change: :class:`fastcolor.ColorBins`, and what torch's
+    operators make of its text. Anything else is derived anew.
 
     Examples
     --------

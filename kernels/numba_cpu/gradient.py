@@ -13,12 +13,12 @@ import numpy as np
 from fastcolor import reference
 
 from ..common import face
-from ..common.host import Array, as_bits, plain
+from ..common.host import Array, as_bits, bfloat16_bits, from_bfloat16, plain
 from ..common.layout import planes
 from ..common.scale import log2_scale
 from .decode import colors_of
 from .jit import jit
-from .loss import TILE, _bfloat16_bits, _from_bfloat16
+from .loss import TILE
 from .math import HIGHEST, LOWEST, exp2_scaled
 from .simd import LANES, fma, greater, load, load_one, splat, store
 from .softmax import bounds, copy_planes, transpose_block, write_planes, write_transposed
@@ -129,7 +129,7 @@ def _through_planes(gradient: Array, logits: Array, bins: Any, temperature: floa
 
 def _small(gradient: Array, logits: Array, bins: Any, temperature: float, axis: int, out: Array) -> None:
     """Fewer pixels than a vector has, by the reference."""
-    g, x = (_from_bfloat16(array) for array in (gradient, logits))
+    g, x = (from_bfloat16(array) for array in (gradient, logits))
     x = np.asarray(x, np.float32)
     result = reference.annealed_mean_gradient(g, x, bins, temperature=temperature, axis=axis)
-    out[...] = _bfloat16_bits(result) if logits.dtype == np.uint16 else result
+    out[...] = bfloat16_bits(result) if logits.dtype == np.uint16 else result

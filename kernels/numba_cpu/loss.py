@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.host import Array, plain
+from ..common.host import Array, bfloat16_bits, from_bfloat16, plain
 from ..common.layout import planes
 from ..common.scale import LOG2E
 from .jit import jit
@@ -162,23 +162,12 @@ def _sum(logits: Array, labels: Array, weights: Array, scale: float, gradient: A
 
 def _exact(x: Array, labels: Array, weights: Array, scale: float, gradient: Array | None) -> float:
     """In float64, whatever the dtype; bfloat16 goes through float32."""
-    exact = plain(np.asarray(_from_bfloat16(x), np.float64))
+    exact = plain(np.asarray(from_bfloat16(x), np.float64))
     weights = plain(np.asarray(weights, np.float64)).reshape(-1)
     wanted, pixels = gradient is not None, x.shape[0] * x.shape[2]
     out = np.empty_like(exact) if wanted else exact
     parts = run_blocks(loss_exact, pixels, pixels, exact, labels, weights, float(scale), out, wanted)
     if gradient is not None:
         target = planes(gradient, 1)[0]
-        target[...] = _bfloat16_bits(out) if x.dtype == np.uint16 else out
+        target[...] = bfloat16_bits(out) if x.dtype == np.uint16 else out
     return float(sum(parts))
-
-
-def _from_bfloat16(array: Array) -> Array:
-    """The float32 of bits of bfloat16; another array as it is."""
-    return (array.astype(np.uint32) << 16).view(np.float32) if array.dtype == np.uint16 else array
-
-
-def _bfloat16_bits(values: Array) -> Array:
-    """Bits of bfloat16, rounded to nearest even."""
-    raw = values.astype(np.float32).view(np.uint32)
-    return ((raw + 0x7FFF + ((raw >> 16) & 1)) >> 16).astype(np.uint16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -15,12 +16,12 @@ from paths import ROOT
 
 from bench import gpu_day, runner, worker
 from bench.__main__ import main
-from bench.measure import device, gpu, machine
+from bench.measure import device, gpu
 from bench.publish import report, schema
 from bench.suites import pixels
 
 torch = pytest.importorskip("torch")
-from stand_ins import MADE_UP, installed  # noqa: E402
+from tests.bench.stand_ins import MADE_UP, installed  # noqa: E402
 
 needs_host = pytest.mark.skipif(not available(), reason="g++ is not installed")
 
@@ -59,6 +60,9 @@ def test_a_stage_that_fails_or_hangs_does_not_stop_the_next(tmp_path, monkeypatc
     assert "begun" in (tmp_path / "hangs.log").read_text()
     assert (tmp_path / "last.log").read_text() == "backends cupy\n"
     assert main(["gpu-day", "--out", str(tmp_path), "--only", "last"]) == 0
+    with pytest.raises(SystemExit):
+        main(["gpu-day", "--out", str(tmp_path), "--only", "last,lost"])
+    assert "expected stages of absent, fails, hangs, deaf, last, got lost" in capsys.readouterr().err
 
 
 def test_every_stage_names_what_is_there():
@@ -82,18 +86,22 @@ def test_smoke_finds_what_is_wrong(place, tmp_path, monkeypatch):
 
     chosen = [case for case in gpu_cases.CASES if case.op in ("encode", "confidence")]
     monkeypatch.setattr(gpu_day, "BACKENDS", ("cuda-host",))
-    monkeypatch.setattr(gpu_cases, "CASES", chosen)
+    broken = dataclasses.replace(chosen[-1], check=lambda *_: 1 / 0)
+    monkeypatch.setattr(gpu_cases, "CASES", [*chosen[:-1], broken])
     monkeypatch.setattr(gpu_cases, "HEIGHT", gpu_cases.HEIGHT)  # put back afterwards
     monkeypatch.setattr(gpu_cases, "WIDTH", gpu_cases.WIDTH)
-    monkeypatch.setattr(chosen[0].__class__, "__setattr__", object.__setattr__)
-    monkeypatch.setattr(chosen[-1], "check", lambda *_: 1 / 0)
-    gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"])
+    assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 1
     found = json.loads((tmp_path / "smoke.json").read_text())
     assert found["gpu"] == [MADE_UP, ""]
     outcomes = {(name, outcome.strip().splitlines()[-1]) for _, name, _, _, outcome in found["results"]}
     assert (chosen[0].name, "ok") in outcomes
     assert (chosen[-1].name, "ZeroDivisionError: division by zero") in outcomes
     assert len(found["results"]) == 2 * len(chosen)
+    monkeypatch.setattr(gpu_cases, "CASES", chosen)
+    assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 0
+    monkeypatch.setattr(gpu_day, "BACKENDS", ())
+    assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 1
+    assert json.loads((tmp_path / "smoke.json").read_text())["results"] == []
 
 
 @needs_host
@@ -150,18 +158,11 @@ def test_a_bare_checkout_is_linked(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "data", "results"))
     packages = Path(torch.__file__).parents[1]
     code = (
-        f"import sys; sys.path.append({str(packages)!r}); sys.meta_path[:] = "
-        "[f for f in sys.meta_path if 'editable' not in str(f).lower()]\n"
+        f"import sys; sys.path[:] = ['.', *sys.path, {str(packages)!r}]\n"
         "from bench import gpu_day; gpu_day.stages = lambda *_: []\n"
         "from bench.__main__ import main; status = main(['gpu-day', '--out', 'out'])\n"
         "import fastcolor.kernels; print(fastcolor.kernels.__path__[0]); sys.exit(status)"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, '.')\n{code}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "fastcolor/kernels").is_symlink()
-    assert machine.ROOT == ROOT

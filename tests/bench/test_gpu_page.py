@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import importlib
 import importlib.util
 import os
@@ -60,13 +59,6 @@ def test_decode_is_predicted_near_the_speed_of_a_copy(page: ModuleType) -> None:
 def test_what_is_predicted_is_not_called_measured() -> None:
     assert "every time there\n> is *predicted*" in TEXT
     assert "measured" not in TEXT[TEXT.index("<!-- generated:start") :].replace("not measured", "")
-
-
-@pytest.mark.parametrize("name", ["code", "hardware"])
-def test_examples_of_the_models(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"bench.sass.{name}"))
-    assert result.attempted
-    assert not result.failed
 
 
 def test_without_the_tools(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -25,11 +26,15 @@ from bench.suites import compare, registry
 QUICK = Setting(quick=True)
 
 
+def shorten(patch):
+    patch.setattr(device, "QUICK_BUFFER_BYTES", 1 << 12)
+    patch.setattr(timing, "QUICK", timing.Budget(0.001, 1, 1))
+    patch.setattr(clocks, "CALLS", 2)
+
+
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(device, "QUICK_BUFFER_BYTES", 1 << 12)
-    monkeypatch.setattr(timing, "QUICK", timing.Budget(0.001, 1, 1))
-    monkeypatch.setattr(clocks, "CALLS", 2)
+    shorten(monkeypatch)
     monkeypatch.setattr(worker, "set_threads", lambda threads: None)
 
 
@@ -109,6 +114,7 @@ def test_a_budget_begins_no_case_after_its_end(tmp_path, monkeypatch):
     assert work(path, "--budget", "100") == 0
     document = schema.read(path)
     assert document["metadata"]["left_out"] == {QUICK.of("decode"): "all of it"}
+    assert made == [("encode", 0), ("encode", 1)]
     assert [(r["suite"], r["case"]) for r in document["results"] if r["ours"]] == [
         ("encode", "case 0"),
         ("encode", "case 1"),
@@ -149,7 +155,7 @@ def test_another_python_measures_its_own_fastcolor(tmp_path, monkeypatch):
     """Its worker starts in a folder that has bench and nothing else of this tree."""
     (tmp_path / "other/fastcolor").mkdir(parents=True)
     (tmp_path / "other/fastcolor/__init__.py").write_text("")
-    code = "import bench, fastcolor; print(fastcolor.__file__); print(bench.__file__)"
+    code = "import bench, fastcolor, os; print(fastcolor.__file__); print(os.path.realpath(bench.__file__))"
     python = tmp_path / "python"
     python.write_text(
         f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.path.insert(1, {str(tmp_path / "other")!r}); {code}"\n'
@@ -158,7 +164,7 @@ def test_another_python_measures_its_own_fastcolor(tmp_path, monkeypatch):
     with runner._place(str(python)) as folder:
         assert [p.name for p in folder.iterdir()] == ["bench"]
         found = subprocess.run([python], cwd=folder, capture_output=True, text=True, check=True).stdout.split()
-    assert found[0] == str(tmp_path / "other/fastcolor/__init__.py")
+    assert found == [str(tmp_path / "other/fastcolor/__init__.py"), str((ROOT / "bench/__init__.py").resolve())]
     with runner._place(sys.executable) as folder:
         assert folder == ROOT
 
@@ -183,6 +189,43 @@ def test_a_run_that_is_killed_leaves_a_file_to_report(tmp_path):
     assert "**Not finished.**" in report.report([document], [out])
 
 
+def test_a_first_result_that_fails_leaves_a_file_that_says_so(tmp_path, monkeypatch, capsys):
+    def measure(quick):
+        assert list(schema.read(out)["metadata"]["left_out"]) == ["startup"]  # the file is there from the start
+        raise subprocess.CalledProcessError(1, "python", stderr="no compiler")
+
+    out = tmp_path / "r.json"
+    monkeypatch.setattr(runner.startup, "measure", measure)
+    assert bench.__main__.main(["startup", "--quick", "--out", str(out)]) == 1
+    assert schema.read(out)["metadata"]["left_out"] == {"startup": "all of it: CalledProcessError"}
+    assert "no compiler" in capsys.readouterr().err
+    monkeypatch.setattr(runner.startup, "measure", lambda quick: [])
+    assert bench.__main__.main(["startup", "--quick", "--out", str(out)]) == 0
+    assert schema.read(out)["metadata"]["left_out"] == {}
+
+
+def test_another_python_has_no_startup_and_no_place_in_the_file(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(runner, "run", lambda *given: asked.append(given) or ("r.json", True))
+    assert bench.__main__.main(["--python", "there/bin/python", "--out", "x"]) == 0
+    suites, _, _, command, python = asked[0]
+    assert suites == [name for name in registry.of("cpu") if name != "startup"]
+    assert command == ["--python", "OTHER"]
+    assert python == os.path.abspath("there/bin/python")
+    bench.__main__.main(["encode", "--python=there/bin/python"])
+    assert asked[1][3] == ["encode", "--python=OTHER"]
+    with pytest.raises(SystemExit):
+        bench.__main__.main(["startup", "--python", "python3"])
+    assert "--python: expected no startup" in capsys.readouterr().err
+
+
+def test_a_gpu_s_host_is_timed_within_the_gpu_s_budget(monkeypatch):
+    host = dataclasses.replace(a_case("encode", "tiny"), host=True)
+    assert timing.budget(host, Setting()) is timing.HOST
+    monkeypatch.setattr(device, "place", lambda name: types.SimpleNamespace(gpu=name == "cuda"))
+    assert timing.budget(host, Setting(device="cuda")) is timing.GPU
+
+
 def test_the_commit_can_be_told(monkeypatch):
     monkeypatch.setenv("FASTCOLOR_COMMIT", "cafe")
     assert machine.commit() == ("cafe", False)
@@ -194,9 +237,7 @@ def test_the_commit_can_be_told(monkeypatch):
 @pytest.fixture(scope="module")
 def measured():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(device, "QUICK_BUFFER_BYTES", 1 << 12)
-        patch.setattr(timing, "QUICK", timing.Budget(0.001, 1, 1))
-        patch.setattr(clocks, "CALLS", 2)
+        shorten(patch)
         return worker.run(["overhead"], QUICK)[0]
 
 
@@ -222,7 +263,7 @@ def test_overhead_covers_every_operation_for_both_kinds_of_array(measured):
     assert worker.line(measured[0]).endswith("us of the host")
 
 
-def test_overhead_is_measured_once(monkeypatch):
+def test_overhead_is_measured_once():
     assert list(registry.cases("overhead", Setting(threads=2))) == []
     assert list(registry.cases("overhead", Setting(malloc="tuned"))) == []
 
@@ -257,6 +298,13 @@ def test_overhead_before_and_after_stand_side_by_side(measured, tmp_path):
     assert "| fastcolor, torch tensors | weighted_cross_entropy, backward | 20.0 | 20.0..20.0 | - | - |  |" in text
     assert "Before: commit oldoldoldo" in text
     assert "## overhead-before" not in text
+    before["metadata"]["machine"] |= {"cpu": "another"}  # whose microseconds say nothing beside these
+    assert "faster" not in report.report([after, before], files).partition("### overhead")[2]
+    after["results"][1] |= {"status": "error", "note": "no memory"}
+    assert f"| fastcolor, torch tensors | {after['results'][1]['case']} | | | ERROR: no memory |" in report.report(
+        [after], files[:1]
+    )
+    after["results"][1] |= {"status": "ok", "note": ""}
     alone = report.report([after], files[:1])
     assert "| candidate | operation | us | p20..p80 us | |" in alone
     assert "Before" not in alone

@@ -6,7 +6,6 @@ so that of two who write at once one would be forgotten; g++ would merely do the
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import shutil
@@ -31,7 +30,7 @@ def locked(what: object) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    folder = Path(tempfile.gettempdir()) / f"fastcolor-test-locks-{getpass.getuser()}"
+    folder = Path(tempfile.gettempdir()) / f"fastcolor-test-locks-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     with open(folder / hashlib.sha256(str(what).encode()).hexdigest()[:16], "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastcolor.kernels.numba_cpu import loss as loss_cpu
+from fastcolor.kernels.common.host import bfloat16_bits
 from fastcolor.reference import ColorBins
 from fastcolor.reference.constants import U_MAX, V_MAX
 from hypothesis import strategies as st
@@ -105,7 +105,7 @@ def _at_byte(array: Array, offset: int) -> Array:
 
 def bits_of(x: Array) -> Array:
     """bfloat16 as the bits in uint16, rounded to nearest."""
-    return loss_cpu._bfloat16_bits(x).reshape(x.shape)
+    return bfloat16_bits(x).reshape(x.shape)
 
 
 def values_of(x: Array) -> Array:

@@ -7,7 +7,6 @@ tests/house/before was written by commit 55c22d5, before files moved into rooms:
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def test_checkpoint() -> None:
 
 
 def test_a_run_goes_on(tmp_path: Path) -> None:
-    """One more step from a copy: what is validated first is what was validated last."""
+    """One more step from a copy, at a rate of zero: the log goes on and no weight moves."""
     for part in ("train", "val"):
         shutil.copytree(BEFORE / "photos", tmp_path / "set" / part)
     run = tmp_path / "run"
@@ -106,7 +105,6 @@ def test_the_validation_loss_of_the_log_is_that_of_the_checkpoint() -> None:
 
 def test_benchmark() -> None:
     document = schema.read(BEFORE / "bench.json")
-    assert document == json.loads((BEFORE / "bench.json").read_text())
     assert document["metadata"]["commit"].startswith("55c22d5")
     assert {result["suite"] for result in document["results"]} == {"histogram"}
     times = {result["candidate"]: result["median_s"] for result in document["results"]}

@@ -88,11 +88,10 @@ NOWHERE = os.path.join(os.devnull, "x")  # cannot be made, not even by root
 @pytest.fixture
 def sealed(tmp_path: Path) -> dict[str, str]:
     """The environment of an installed copy in which no folder for compiled kernels can be made."""
-    source = ROOT
     package, ignored = tmp_path / "lib" / "fastcolor", shutil.ignore_patterns("__pycache__")
-    shutil.copytree(source / "fastcolor", package, ignore=ignored)
+    shutil.copytree(ROOT / "fastcolor", package, ignore=ignored)
     for folder in ("reference", "kernels"):
-        shutil.copytree(source / folder, package / folder, ignore=ignored)
+        shutil.copytree(ROOT / folder, package / folder, ignore=ignored)
     (package / "kernels" / "numba_cpu" / "__pycache__").write_text("a file where a folder would have to be")
     names = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
     return {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"} | dict.fromkeys(names, NOWHERE)

@@ -106,7 +106,8 @@ def expected() -> dict[str, str]:
         for path in (path for pattern in wanted for path in (ROOT / folder).glob(pattern) if path.is_file()):
             inside = path.relative_to(ROOT / folder).as_posix()
             found[f"{package}/{inside}"] = f"{folder}/{inside}"
-    assert {Path(name).suffix for name in found} >= {".py", ".cu", ".cuh", ".npz", ".safetensors", ".json", ".jpg"}
+    kinds = {".py", ".typed", ".cu", ".cuh", ".npz", ".safetensors", ".json", ".jpg"}
+    assert {Path(name).suffix for name in found} >= kinds
     return found
 
 

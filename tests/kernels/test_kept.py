@@ -10,6 +10,7 @@ import strategies as make
 from fastcolor.kernels.common import kept
 
 import fastcolor
+from fastcolor.arrays.bins_key import from_key, key_of
 
 
 def bins_of(seed: int) -> fastcolor.ColorBins:
@@ -55,3 +56,12 @@ def test_other_bins_and_other_weights_give_other_answers() -> None:
             mine, truth = (f(photo, bins_of(seed), lam=lam) for f in (fastcolor.encode, fastcolor.reference.encode))
             np.testing.assert_array_equal(mine[1], truth[1])
             np.testing.assert_allclose(mine[2], truth[2], rtol=1e-6)
+
+
+def test_a_compiled_program_s_bins_are_known_by_their_text() -> None:
+    mine, drawn = from_key(key_of(bins_of(1))), make.make_bins(np.random.default_rng(1), 8, 5)
+    assert kept.kept(mine, "a", object) is kept.kept(mine, "a", object)
+    assert kept.kept(mine, "a", object) is not kept.kept(from_key(key_of(bins_of(2))), "a", object)
+    assert from_key(key_of(drawn)) is mine
+    assert not hasattr(drawn, "_key")
+    assert not any(getattr(mine, name).flags.writeable for name in ("table", "colors", "prior"))

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import compare  # noqa: E402
 import gpu_cases  # noqa: E402
-from fastcolor.kernels.numba_cpu.loss import _bfloat16_bits  # noqa: E402
+from fastcolor.kernels.common.host import bfloat16_bits  # noqa: E402
 from strategies import place  # noqa: E402
 
 from fastcolor import reference  # noqa: E402
@@ -272,7 +272,7 @@ def test_without_kernels_on_a_gpu_a_label_out_of_range_gives_nan(label):
 
 def test_bfloat16_bits_round_to_even():
     values = torch.randn(1000, dtype=torch.float64)
-    assert np.array_equal(_bfloat16_bits(values.numpy()), values.float().bfloat16().view(torch.uint16).numpy())
+    assert np.array_equal(bfloat16_bits(values.numpy()), values.float().bfloat16().view(torch.uint16).numpy())
 
 
 _PEAK = """

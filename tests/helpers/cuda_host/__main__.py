@@ -1,4 +1,4 @@
-"""``PYTHONPATH=tests python -m cuda_host`` prints the traffic of every operation as a table."""
+"""``PYTHONPATH=tests/helpers python -m cuda_host`` prints the traffic of every operation as a table."""
 
 from .traffic import rows, table
 

@@ -1,4 +1,4 @@
-"""The CUDA operations on the CPU: what ``kernels/cupy_cuda.py`` is for a GPU, with HostModule in place of CuPy."""
+"""The CUDA operations on the CPU: what ``kernels/cupy_cuda/ops.py`` is for a GPU, with HostModule in place of CuPy."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = ()) -> Path:
     """The shared library of a C++ text, built unless the cache holds it."""
     command = [COMPILER, "-x", "c++", "-fPIC", "-shared", "-O1", "-g1", "-fno-strict-aliasing"]
-    command += [*_machine(), *flags, f"-I{HERE}"]
+    command += [*_machine(), *flags]
     headers = [header.read_text() for header in sorted(HERE.glob("*.h"))]
     key = hashlib.sha256()
     for part in (compiler_version(), *command, *libraries, *headers, text):
@@ -89,7 +89,8 @@ def build(text: str, flags: tuple[str, ...] = (), libraries: tuple[str, ...] = (
         return library
     with locked(library):
         if not library.exists():
-            _build(command, text, libraries, library)
+            # Headers count by what they say, not by where they lie: another checkout finds what this one has built.
+            _build([*command, f"-I{HERE}"], text, libraries, library)
     return library
 
 

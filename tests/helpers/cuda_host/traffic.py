@@ -7,7 +7,7 @@ in sectors of 32 bytes; a request costs each sector that it touches.
   first-level cache. What many blocks read again (tables, low-resolution chroma) counts once a launch.
 - *efficiency*: useful bytes of the requests over the bytes of the sectors that they touch.
 
-``PYTHONPATH=tests python -m cuda_host`` prints the table.
+``PYTHONPATH=tests/helpers python -m cuda_host`` prints the table.
 """
 
 from __future__ import annotations
