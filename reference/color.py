@@ -1,11 +1,20 @@
-"""RGB <-> YUV and the rounding to uint8. Channels are on the last axis; everything is float64."""
+"""RGB <-> YUV and CIE Lab, and the rounding to uint8. Channels are on the last axis; everything is float64."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .constants import LUMA, U_SCALE, V_SCALE
+from .constants import (
+    LAB_OFFSET,
+    LAB_SLOPE,
+    LAB_THRESHOLD,
+    LUMA,
+    SRGB_TO_XYZ,
+    U_SCALE,
+    V_SCALE,
+    XYZ_WHITE,
+)
 
 Float = NDArray[np.float64]
 
@@ -58,6 +67,61 @@ def yuv_to_rgb(yuv: ArrayLike) -> Float:
     b = y + u / U_SCALE
     g = (y - LUMA[0] * r - LUMA[2] * b) / LUMA[1]
     return np.clip(np.stack([r, g, b], axis=-1), 0.0, 1.0)
+
+
+def rgb_to_lab(rgb: ArrayLike) -> Float:
+    """``L = 116 f(y) - 16``, ``a = 500 (f(x) - f(y))``, ``b = 200 (f(y) - f(z))`` of XYZ over the white of D65.
+
+    sRGB is decoded by the curve of IEC 61966-2-1 and brought to XYZ; ``f(t)`` is the cube root above .008856, else
+    ``7.787 t + 16 / 116`` (CIE 15, with the rounded numbers of scikit-image and of Zhang et al.'s code).
+
+    Parameters
+    ----------
+    rgb : array_like, shape (..., 3)
+        Gamma-encoded sRGB: uint8 in 0..255 or floats in [0, 1].
+
+    Returns
+    -------
+    ndarray, shape (..., 3), float64
+        L in [0, 100], a and b.
+
+    Examples
+    --------
+    >>> rgb_to_lab(np.array([[255, 255, 255], [0, 0, 255]], np.uint8)).round(3) + 0.0
+    array([[ 1.00000e+02, -2.00000e-03,  5.00000e-03],
+           [ 3.22960e+01,  7.91880e+01, -1.07857e+02]])
+    """
+    c = as_unit(rgb)
+    linear = np.where(c <= 0.04045, c / 12.92, (np.maximum(c + 0.055, 0.0) / 1.055) ** 2.4)
+    t = linear @ np.array(SRGB_TO_XYZ).T / np.array(XYZ_WHITE)
+    x, y, z = np.moveaxis(np.where(t > LAB_THRESHOLD, np.cbrt(t), LAB_SLOPE * t + LAB_OFFSET), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def lab_to_rgb(lab: ArrayLike) -> Float:
+    """The inverse of :func:`rgb_to_lab`, clipped to the RGB cube before sRGB is encoded by the curve of IEC 61966-2-1.
+
+    Examples
+    --------
+    >>> lab_to_rgb(rgb_to_lab([0.2, 0.4, 0.6])).round(9)
+    array([0.2, 0.4, 0.6])
+    """
+    light, a, b = np.moveaxis(np.asarray(lab, dtype=np.float64), -1, 0)
+    y = (light + 16) / 116
+    f = np.stack([y + a / 500, y, y - b / 200], axis=-1)
+    t = np.where(f > np.cbrt(LAB_THRESHOLD), f**3, (f - LAB_OFFSET) / LAB_SLOPE)
+    linear = np.clip((t * np.array(XYZ_WHITE)) @ np.linalg.inv(np.array(SRGB_TO_XYZ)).T, 0.0, 1.0)
+    return np.clip(np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055), 0.0, 1.0)
+
+
+def rgb_to(space: str, rgb: ArrayLike) -> Float:
+    """:func:`rgb_to_yuv` or :func:`rgb_to_lab`: luma and chroma of a space, shape (..., 3)."""
+    return rgb_to_lab(rgb) if space == "lab" else rgb_to_yuv(rgb)
+
+
+def rgb_from(space: str, pixels: ArrayLike) -> Float:
+    """:func:`yuv_to_rgb` or :func:`lab_to_rgb`."""
+    return lab_to_rgb(pixels) if space == "lab" else yuv_to_rgb(pixels)
 
 
 def to_uint8(unit: ArrayLike) -> NDArray[np.uint8]:
