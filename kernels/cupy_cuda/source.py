@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+import numpy as np
 from fastcolor.reference import constants as c
 
 from ..common.scale import LOG2E
@@ -15,6 +16,7 @@ from ..common.scale import LOG2E
 OPTIONS = ("-std=c++17",)
 _FOLDER = "fastcolor.kernels.cupy_cuda"
 _COMMON = ("common.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh")
+_OF_RGB = ("encode", "histogram")  # sources that read RGB: to_lab.cuh and its table come before them
 
 
 def _floats() -> dict[str, float]:
@@ -42,22 +44,50 @@ def _integers() -> dict[str, int]:
     }
 
 
+def _doubles() -> dict[str, float]:
+    """What brings linear light to XYZ over the white and XYZ to Lab."""
+    matrix = np.array(c.SRGB_TO_XYZ) / np.array(c.XYZ_WHITE)[:, None]
+    return {
+        **{f"{row}_{column}": matrix[i, j] for i, row in enumerate("XYZ") for j, column in enumerate("RGB")},
+        "LAB_THRESHOLD": c.LAB_THRESHOLD,
+        "LAB_SLOPE": c.LAB_SLOPE,
+        "LAB_OFFSET": c.LAB_OFFSET,
+        "AB_MAX": c.AB_MAX,
+    }
+
+
 def constants() -> str:
     """The shared numbers as C++: a float has the digits that give the nearest float32 back.
 
     Examples
     --------
-    >>> "constexpr int MAX_BINS = 255;" in constants()
+    >>> "constexpr int MAX_BINS = 1024;" in constants()
     True
     """
     lines = [f"constexpr float {name} = {value:.9e}f;" for name, value in _floats().items()]
+    lines += [f"constexpr double {name} = {value:.17g};" for name, value in _doubles().items()]
     lines += [f"constexpr int {name} = {value};" for name, value in _integers().items()]
     return "namespace fc {\n" + "\n".join(lines) + "\n}\n"
+
+
+def linear_light() -> str:
+    """The table of linear light for levels 0 to 255, by the curve of sRGB, as C++.
+
+    Examples
+    --------
+    >>> linear_light().count(",")
+    255
+    """
+    c = np.arange(256) / 255
+    light = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    values = ", ".join(f"{value:.17g}" for value in light)
+    return f"namespace fc {{\n__device__ const double LINEAR[256] = {{{values}}};\n}}\n"
 
 
 @cache
 def source(name: str) -> str:
     """Everything that the kernels of ``<name>.cu`` need, as one text."""
     folder = files(_FOLDER)
-    parts = [(folder / file).read_text(encoding="utf-8") for file in (*_COMMON, f"{name}.cu")]
-    return "\n".join([constants(), *parts])
+    before, tables = (("to_lab.cuh",), linear_light()) if name in _OF_RGB else ((), "")
+    parts = [(folder / file).read_text(encoding="utf-8") for file in (*_COMMON, *before, f"{name}.cu")]
+    return "\n".join([constants(), tables, *parts])
