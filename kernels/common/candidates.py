@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastcolor.reference.bins import space_of
 from fastcolor.reference.constants import ALLOWANCE, CHROMA_MAX
 from numpy.typing import NDArray
 
@@ -35,11 +36,6 @@ class Candidates(NamedTuple):
 def candidates(bins: Any, neighbors: int) -> Candidates:
     """The lists of all cells for the `neighbors` nearest bins, at least so many in each."""
     return kept(bins, ("candidates", neighbors), lambda: _lists(bins, neighbors))
-
-
-def space_of(bins: Any) -> str:
-    """The chroma plane of the bins."""
-    return getattr(bins, "space", "yuv")
 
 
 def _lists(bins: Any, neighbors: int) -> Candidates:

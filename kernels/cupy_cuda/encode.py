@@ -9,11 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from fastcolor.reference.bins import class_weights
+from fastcolor.reference.bins import class_weights, space_of
 from fastcolor.reference.constants import AB_MAX, U_NUMERATOR_MAX, V_NUMERATOR_MAX
 
 from ..common import face
-from ..common.candidates import space_of
 from ..common.cuda_tables import on_device
 from ..common.device_arrays import contiguous, dtype_name, moveaxis, pointer, zeros
 from ..common.layout import planes
@@ -76,9 +75,11 @@ class Image:
     ----------
     rgb : array
     channel_axis : int
+    results : int
+        The most that an array of results has for a pixel.
     """
 
-    def __init__(self, rgb: Any, channel_axis: int) -> None:
+    def __init__(self, rgb: Any, channel_axis: int, results: int = 1) -> None:
         view, _ = planes(rgb, channel_axis)
         images, _, count = view.shape
         if 1 < count < _MIN_PLANE:
@@ -90,7 +91,7 @@ class Image:
         self.scalar, self.planar = scalar_type(view), "true" if planar else "false"
         self.tile = WARP * 16 // view.itemsize
         self.tiles = images * -(-count // self.tile)
-        self.index = index_type(4 * images * count)
+        self.index = index_type(max(4, results) * images * count)
         size = np.uint32 if self.index == "fc::u32" else np.uint64
         self.head = (pointer(view), size(count), size(self.tiles))
 
@@ -108,15 +109,23 @@ def label_type(labels: Any) -> str:
 
 def _by_label(bins: Any, lam: float, like: Any) -> tuple[str, Any]:
     """Class weights as ``fc::Few``, by value, or as ``fc::Many``, in the memory of the GPU; the type, and the value."""
-    prior = np.asarray(bins.prior, np.float64).tobytes()
     if bins.n <= FEW:
-        return "fc::Few", _few(prior, lam)
-    return "fc::Many", np.array([(pointer(on_device(_weights(prior, lam), like)),)], _MANY)
+        return "fc::Few", _few(_prior(bins), lam)
+    return "fc::Many", np.array([(pointer(on_device(weights_of(bins, lam), like)),)], _MANY)
+
+
+def weights_of(bins: Any, lam: float) -> np.ndarray:
+    """Class weights, float32."""
+    return _weights(_prior(bins), lam)
+
+
+def _prior(bins: Any) -> bytes:
+    """What weights are kept by."""
+    return np.asarray(bins.prior, np.float64).tobytes()
 
 
 @lru_cache(maxsize=64)
 def _weights(prior: bytes, lam: float) -> np.ndarray:
-    """Class weights, for the content of a prior."""
     return class_weights(np.frombuffer(prior), lam).astype(np.float32)
 
 

@@ -16,7 +16,7 @@ from ..common.scale import LOG2E
 OPTIONS = ("-std=c++17",)
 _FOLDER = "fastcolor.kernels.cupy_cuda"
 _COMMON = ("common.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh")
-_OF_RGB = ("encode", "histogram")  # sources that read RGB: to_lab.cuh and its table come before them
+_OF_RGB = ("encode", "encode_soft", "histogram")  # sources that read RGB: to_lab.cuh and its table come before them
 
 
 def _floats() -> dict[str, float]:
@@ -53,6 +53,8 @@ def _doubles() -> dict[str, float]:
         "LAB_SLOPE": c.LAB_SLOPE,
         "LAB_OFFSET": c.LAB_OFFSET,
         "AB_MAX": c.AB_MAX,
+        "U_MAX": c.U_MAX,
+        "V_MAX": c.V_MAX,
     }
 
 
@@ -76,12 +78,13 @@ def linear_light() -> str:
     Examples
     --------
     >>> linear_light().count(",")
-    255
+    510
     """
     c = np.arange(256) / 255
     light = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    values = ", ".join(f"{value:.17g}" for value in light)
-    return f"namespace fc {{\n__device__ const double LINEAR[256] = {{{values}}};\n}}\n"
+    exact, rounded = (", ".join(format(value, form) for value in light) for form in (".17g", ".9e"))
+    tables = f"double EXACT_LIGHT[256] = {{{exact}}}", f"float LIGHT[256] = {{{rounded}}}"
+    return "namespace fc {\n" + "".join(f"__device__ const {table};\n" for table in tables) + "}\n"
 
 
 @cache

@@ -63,7 +63,8 @@ FC_DEVICE double refined(double t) {
 
 // Cell of a color whose levels are the bytes of `rgb`.
 FC_DEVICE u32 exact_cell(u32 rgb, u32 cells) {
-    const Xyz<double> xyz(__ldg(LINEAR + (rgb & 255)), __ldg(LINEAR + (rgb >> 8 & 255)), __ldg(LINEAR + (rgb >> 16)));
+    const double r = __ldg(EXACT_LIGHT + (rgb & 255)), g = __ldg(EXACT_LIGHT + (rgb >> 8 & 255));
+    const Xyz<double> xyz(r, g, __ldg(EXACT_LIGHT + (rgb >> 16)));
     const double x = refined(xyz.x), y = refined(xyz.y), z = refined(xyz.z), half = 0.5 * cells;
     return (u32)(half + (x - y) * (500 / (2 * AB_MAX) * cells)) * cells +
            (u32)(half + (y - z) * (200 / (2 * AB_MAX) * cells));
@@ -100,7 +101,7 @@ constexpr bool STAGED<LabLevels> = true;
 
 FC_DEVICE LabLevels space_of(const LabGrid &grid, u8) {
     __shared__ float linear[256];
-    for (int k = threadIdx.x; k < 256; k += blockDim.x) linear[k] = (float)__ldg(LINEAR + k);
+    for (int k = threadIdx.x; k < 256; k += blockDim.x) linear[k] = __ldg(LIGHT + k);
     return {linear, grid};
 }
 
