@@ -11,7 +11,7 @@ constexpr int THREADS = 128;
 // Labels of one byte, and their weights as a launch argument.
 struct Few {
     typedef u8 Stored;
-    float of[256];
+    float of[FEW_BINS + 1];
 
     struct Staged {
         const float *of;
@@ -20,7 +20,7 @@ struct Few {
 
     // All threads of the block come here, and meet before the first look-up.
     FC_DEVICE Staged staged(int n) const {
-        __shared__ float weight_of[256];
+        __shared__ float weight_of[FEW_BINS + 1];
         for (int b = threadIdx.x; b < n; b += THREADS) weight_of[b] = of[b];
         return {weight_of};
     }

@@ -17,6 +17,7 @@ from ..common.cuda_tables import on_device
 from ..common.device_arrays import contiguous, dtype_name, moveaxis, pointer, zeros
 from ..common.layout import planes
 from .engine import Engine, index_type, scalar_type
+from .source import FEW_BINS
 
 WARP = 32
 ENCODE_THREADS, HISTOGRAM_THREADS = 128, 256  # as in encode.cu and histogram.cu
@@ -28,8 +29,7 @@ _GRID = np.dtype([(name, np.uint32) for name in ("cells", "u_scale", "v_scale")]
 _LAB_GRID = np.dtype(
     [("cells", np.uint32), *((name, np.float32) for name in ("middle", "a_scale", "b_scale", "a_sure", "b_sure"))]
 )
-FEW = 255  # bins whose labels are bytes and whose weights arrive with the launch
-_FEW, _MANY = np.dtype([("of", np.float32, (FEW + 1,))]), np.dtype([("of", np.uint64)])
+_FEW, _MANY = np.dtype([("of", np.float32, (FEW_BINS + 1,))]), np.dtype([("of", np.uint64)])
 _LABELS = {"uint8": "fc::u8", "uint16": "fc::u16", "int16": "fc::u16", "int32": "int", "int64": "long long"}
 
 
@@ -109,7 +109,7 @@ def label_type(labels: Any) -> str:
 
 def _by_label(bins: Any, lam: float, like: Any) -> tuple[str, Any]:
     """Class weights as ``fc::Few``, by value, or as ``fc::Many``, in the memory of the GPU; the type, and the value."""
-    if bins.n <= FEW:
+    if bins.n <= FEW_BINS:
         return "fc::Few", _few(_prior(bins), lam)
     return "fc::Many", np.array([(pointer(on_device(weights_of(bins, lam), like)),)], _MANY)
 

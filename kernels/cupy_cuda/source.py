@@ -15,8 +15,9 @@ from ..common.scale import LOG2E
 
 OPTIONS = ("-std=c++17",)
 _FOLDER = "fastcolor.kernels.cupy_cuda"
-_COMMON = ("common.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh")
+_COMMON = ("common.cuh", "lab.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh")
 _OF_RGB = ("encode", "encode_soft", "histogram")  # sources that read RGB: to_lab.cuh and its table come before them
+FEW_BINS = 255  # up to which tables of bins are launch arguments; a label is then a byte
 
 
 def _floats() -> dict[str, float]:
@@ -27,7 +28,15 @@ def _floats() -> dict[str, float]:
         "B_U": 255 / c.U_SCALE,
         "G_V": -255 / c.V_SCALE * c.LUMA[0] / c.LUMA[1],
         "G_U": -255 / c.U_SCALE * c.LUMA[2] / c.LUMA[1],
+        **_lab(),
     }
+
+
+def _lab() -> dict[str, float]:
+    """CIE Lab: the cube root and its straight line, and linear R, G, B for one unit of X, Y or Z over the white."""
+    matrix = np.linalg.inv(np.array(c.SRGB_TO_XYZ)) * np.array(c.XYZ_WHITE)
+    to_rgb = {f"{to}_OF_{of}": float(matrix[i, j]) for i, to in enumerate("RGB") for j, of in enumerate("XYZ")}
+    return {"LAB_EDGE": c.LAB_THRESHOLD ** (1 / 3), "LAB_SLOPE": c.LAB_SLOPE, "LAB_OFFSET": c.LAB_OFFSET, **to_rgb}
 
 
 def _integers() -> dict[str, int]:
@@ -41,6 +50,7 @@ def _integers() -> dict[str, int]:
         "U_NUMERATOR_MAX": c.U_NUMERATOR_MAX,
         "V_NUMERATOR_MAX": c.V_NUMERATOR_MAX,
         "MAX_BINS": c.MAX_BINS,
+        "FEW_BINS": FEW_BINS,
     }
 
 
@@ -49,9 +59,9 @@ def _doubles() -> dict[str, float]:
     matrix = np.array(c.SRGB_TO_XYZ) / np.array(c.XYZ_WHITE)[:, None]
     return {
         **{f"{row}_{column}": matrix[i, j] for i, row in enumerate("XYZ") for j, column in enumerate("RGB")},
-        "LAB_THRESHOLD": c.LAB_THRESHOLD,
-        "LAB_SLOPE": c.LAB_SLOPE,
-        "LAB_OFFSET": c.LAB_OFFSET,
+        "EXACT_THRESHOLD": c.LAB_THRESHOLD,
+        "EXACT_SLOPE": c.LAB_SLOPE,
+        "EXACT_OFFSET": c.LAB_OFFSET,
         "AB_MAX": c.AB_MAX,
         "U_MAX": c.U_MAX,
         "V_MAX": c.V_MAX,
@@ -80,8 +90,8 @@ def linear_light() -> str:
     >>> linear_light().count(",")
     510
     """
-    c = np.arange(256) / 255
-    light = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    level = np.arange(256) / 255
+    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
     exact, rounded = (", ".join(format(value, form) for value in light) for form in (".17g", ".9e"))
     tables = f"double EXACT_LIGHT[256] = {{{exact}}}", f"float LIGHT[256] = {{{rounded}}}"
     return "namespace fc {\n" + "".join(f"__device__ const {table};\n" for table in tables) + "}\n"

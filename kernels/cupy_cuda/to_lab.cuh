@@ -40,7 +40,7 @@ FC_DEVICE double cube_root(double t) { return cbrt(t); }
 // f(t) in Lab.
 template <class Real>
 FC_DEVICE Real bent(Real t) {
-    return t > (Real)LAB_THRESHOLD ? cube_root(t) : (Real)LAB_SLOPE * t + (Real)LAB_OFFSET;
+    return t > (Real)EXACT_THRESHOLD ? cube_root(t) : (Real)EXACT_SLOPE * t + (Real)EXACT_OFFSET;
 }
 
 template <class Real>
@@ -56,7 +56,7 @@ struct Bent {
 // The same in float64: float32 and one step of Newton, which leaves the product of what the root, 2 u, and its
 // derivative, 10 u, are wrong by: 8e-14, or 8e-11 of a, and 3e-11 of b.
 FC_DEVICE double refined(double t) {
-    if (t <= LAB_THRESHOLD) return LAB_SLOPE * t + LAB_OFFSET;
+    if (t <= EXACT_THRESHOLD) return EXACT_SLOPE * t + EXACT_OFFSET;
     const float near = root<3>((float)t);
     return near + (t - (double)near * near * near) * __fdividef(1.0f, 3.0f * near * near);
 }
