@@ -36,10 +36,10 @@ def weighted_cross_entropy(
 ) -> Tensor:
     """``sum_i m_i w_i l_i / sum_i m_i w_i``, ``l_i = logsumexp(x_i) - sum_k s_ik x_i[y_ik]``; 0 if no weight is left.
 
-    With hard labels ``l_i = logsumexp(x_i) - x_i[y_i]``. The gradient is computed along with the loss: no log-softmax is
-    ever stored, soft targets stay k numbers a pixel, and channels-last memory is taken as it is. Where no kernel runs
-    (float16 on the CPU; float64, or no CuPy on a GPU; more than 1,024 bins), torch's own operations do the work, on the
-    device of the logits.
+    With hard labels ``l_i = logsumexp(x_i) - x_i[y_i]``. The gradient is computed along with the loss: no log-softmax
+    is ever stored, soft targets stay k numbers a pixel, and channels-last memory is taken as it is. Where no kernel
+    runs (float16 on the CPU; float64, or no CuPy on a GPU; more than 1,024 bins), torch's own operations do the work,
+    on the device of the logits.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def weighted_cross_entropy(
         How much each of the k labels counts; they need not sum to 1, then ``l_i = sum_k s_ik (logsumexp(x_i) -
         x_i[y_ik])``. A share of 0 adds nothing, even where its logit is -inf.
     reduction : {"weighted", "sum", "mean", "none"}
-        ``"weighted"`` divides the sum of ``m_i w_i l_i`` by that of ``m_i w_i``; ``"sum"`` by nothing; ``"mean"`` by the
-        number of pixels N H W, or by the sum of the mask; ``"none"`` gives ``m_i w_i l_i``, shape (N, H, W).
+        ``"weighted"`` divides the sum of ``m_i w_i l_i`` by that of ``m_i w_i``; ``"sum"`` by nothing; ``"mean"`` by
+        the number of pixels N H W, or by the sum of the mask; ``"none"`` gives ``m_i w_i l_i``, shape (N, H, W).
 
     Returns
     -------
@@ -204,13 +204,13 @@ def _check_shapes(seen: dict[str, Seen]) -> None:
     _check_labels(seen, pixels)
     if weights == pixels == (n,):
         raise ValueError(
-            f"weights: expected one a pixel or one a bin, got shape {weights}, which may be either for logits {logits}; "
-            "give all but weights by bin one more axis of size 1: logits (N, n, 1), labels (N, 1)"
+            f"weights: expected one a pixel or one a bin, got shape {weights}, which may be either beside logits "
+            f"{logits}; give all but weights by bin one more axis of size 1: logits (N, n, 1), labels (N, 1)"
         )
     if weights not in (pixels, (n,)):
         raise ValueError(
-            f"weights: expected shape {pixels} or ({n},), got {weights}; one for each pixel, as encode gives it, or one "
-            "for each bin"
+            f"weights: expected shape {pixels} or ({n},), got {weights}; one for each pixel, as encode gives it, or "
+            "one for each bin"
         )
     if "mask" in seen:
         checks.shape("mask", seen["mask"], pixels, "it must be the shape of logits without the bins")

@@ -85,9 +85,8 @@ def _fit(moments: ChromaMoments, cells: int | str, args: argparse.Namespace) -> 
             print(f"  K = {k:3d}: held-out error {error:.5f}{'  <- chosen' if k == bins.cells else ''}")
     elif errors:
         unit = _PLANES[moments.space]
-        print(
-            f"  held-out error {errors[bins.cells]:.5f} (RMS distance in {unit}; one image in three, bins of the others)"
-        )
+        error = errors[bins.cells]
+        print(f"  held-out error {error:.5f} (RMS distance in {unit}; one image in three, bins of the others)")
     return bins
 
 
