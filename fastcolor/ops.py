@@ -456,7 +456,8 @@ def merge(chroma: Any, luma: Any, *, space: str = "yuv", backend: str = "auto") 
 
     References
     ----------
-    BT.601 and CIE Lab for the color spaces; samples lie as in torch's ``interpolate(mode="bilinear", align_corners=False)``.
+    BT.601 and CIE Lab for the color spaces; samples lie as in torch's
+    ``interpolate(mode="bilinear", align_corners=False)``.
 
     Examples
     --------
@@ -482,8 +483,8 @@ def merge(chroma: Any, luma: Any, *, space: str = "yuv", backend: str = "auto") 
 def check_range(values: Any, what: str, *, space: str = "yuv") -> None:
     """Raise ValueError if an array leaves the range that it must have, by more than rounding to bfloat16 explains.
 
-    On the CPU every operation looks while it reads. On a GPU none does, since the host would have to wait for the device:
-    there values out of range are used as they come, and RGB is clipped. This looks, and waits.
+    On the CPU every operation looks while it reads. On a GPU none does, since the host would have to wait for the
+    device: there values out of range are used as they come, and RGB is clipped. This looks, and waits.
 
     Parameters
     ----------
