@@ -28,22 +28,19 @@ FC_DEVICE Chromatic chromatic(Real r, Real g, Real b, const Grid &grid) {
     return {(float)y, (float)((b - y) * U), (float)((r - y) * V), color_of(r, g, b, grid).cell};
 }
 
-// The cell of ab, NaN in the middle.
-template <class Real>
-FC_DEVICE Chromatic chromatic(const Bent<Real> &f, const LabGrid &grid) {
-    constexpr Real SHARE = 1 / (2 * AB_MAX), HALF = (Real)0.5;
-    const Real a = (Real)500 * (f.x - f.y), b = (Real)200 * (f.y - f.z);
-    const u32 row = cell_at(a * SHARE + HALF, grid.cells), column = cell_at(b * SHARE + HALF, grid.cells);
-    return {f.luma(), (float)a, (float)b, row * grid.cells + column};
+FC_DEVICE Chromatic chromatic(const Bent &f, u32 cells) {
+    const float a = 500.0f * (f.x - f.y), b = 200.0f * (f.y - f.z);
+    constexpr float SHARE = 1 / (2 * AB_MAX);
+    return {f.luma(), a, b, cell_at(fmaf(a, SHARE, 0.5f), cells) * cells + cell_at(fmaf(b, SHARE, 0.5f), cells)};
 }
 
 FC_DEVICE Chromatic chromatic(u32 r, u32 g, u32 b, const LabLevels &lab) {
-    return chromatic(Bent<float>(Xyz<float>(lab.linear[r], lab.linear[g], lab.linear[b])), lab.grid);
+    return chromatic(Bent(Xyz<float>(lab.linear[r], lab.linear[g], lab.linear[b])), lab.grid.cells);
 }
 
 template <class Real>
 FC_DEVICE Chromatic chromatic(Real r, Real g, Real b, const LabGrid &grid) {
-    return chromatic(Bent<Real>(Xyz<Real>(linear(r), linear(g), linear(b))), grid);
+    return chromatic(bent_of(r, g, b), grid.cells);
 }
 
 FC_DEVICE u32 channel_of(u8 level) { return level; }

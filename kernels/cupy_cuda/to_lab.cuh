@@ -34,21 +34,14 @@ struct Xyz {
           z((Real)Z_R * r + ((Real)Z_G * g + (Real)Z_B * b)) {}
 };
 
-FC_DEVICE float cube_root(float t) { return root<3>(t); }
-FC_DEVICE double cube_root(double t) { return cbrt(t); }
+// f(t) of Lab.
+FC_DEVICE float bent(float t) { return t > (float)EXACT_THRESHOLD ? root<3>(t) : fmaf(LAB_SLOPE, t, LAB_OFFSET); }
 
-// f(t) in Lab.
-template <class Real>
-FC_DEVICE Real bent(Real t) {
-    return t > (Real)EXACT_THRESHOLD ? cube_root(t) : (Real)EXACT_SLOPE * t + (Real)EXACT_OFFSET;
-}
-
-template <class Real>
 struct Bent {
-    Real x, y, z;
+    float x, y, z;
 
-    FC_DEVICE explicit Bent(const Xyz<Real> &of) : x(bent(of.x)), y(bent(of.y)), z(bent(of.z)) {}
-    FC_DEVICE float luma() const { return (float)((Real)116 * y - (Real)16); }
+    FC_DEVICE explicit Bent(const Xyz<float> &of) : x(bent(of.x)), y(bent(of.y)), z(bent(of.z)) {}
+    FC_DEVICE float luma() const { return fmaf(116.0f, y, -16.0f); }
 };
 
 // --- levels -----------------------------------------------------------------------------------------------------------
@@ -89,7 +82,7 @@ struct LabLevels {
     const LabGrid &grid;
 
     FC_DEVICE Color operator()(u32 r, u32 g, u32 b, bool &sure) const {
-        const Bent<float> f(Xyz<float>(linear[r], linear[g], linear[b]));
+        const Bent f(Xyz<float>(linear[r], linear[g], linear[b]));
         const Along first(f.x - f.y, grid.a_scale, grid.middle, grid.a_sure);
         const Along second(f.y - f.z, grid.b_scale, grid.middle, grid.b_sure);
         sure = first.sure && second.sure;
@@ -130,17 +123,16 @@ FC_DEVICE Pack<Color, N> colors_of(const Pixels &pixels, int first, const LabLev
     return colors;
 }
 
-// --- float or double, in [0, 1] ---------------------------------------------------------------------------------------
+// --- floats in [0, 1]; float64 is rounded to float32 first ------------------------------------------------------------
 
-FC_DEVICE float to_2_4(float x) {
-    const float square = x * x;
-    return square * root<5>(square);
+FC_DEVICE float linear(float c) {
+    const float x = fmaf(c, (float)(1 / 1.055), (float)(0.055 / 1.055)), square = x * x;
+    return c <= 0.04045f ? c * (float)(1 / 12.92) : square * root<5>(square);  // x^2.4
 }
-FC_DEVICE double to_2_4(double x) { return pow(x, 2.4); }
 
 template <class Real>
-FC_DEVICE Real linear(Real c) {
-    return c <= (Real)0.04045 ? c * (Real)(1 / 12.92) : to_2_4(c * (Real)(1 / 1.055) + (Real)(0.055 / 1.055));
+FC_DEVICE Bent bent_of(Real r, Real g, Real b) {
+    return Bent(Xyz<float>(linear((float)r), linear((float)g), linear((float)b)));
 }
 
 template <class Real>
@@ -148,9 +140,10 @@ FC_DEVICE LabGrid space_of(const LabGrid &grid, Real) { return grid; }
 
 template <class Real>
 FC_DEVICE Color color_of(Real r, Real g, Real b, const LabGrid &grid) {
-    constexpr Real A = 500 / (2 * AB_MAX), B = 200 / (2 * AB_MAX), HALF = (Real)0.5;
-    const Bent<Real> f(Xyz<Real>(linear(r), linear(g), linear(b)));
-    return {f.luma(), cell_at((f.x - f.y) * A + HALF, grid.cells) * grid.cells + cell_at((f.y - f.z) * B + HALF, grid.cells)};
+    constexpr float A = 500 / (2 * AB_MAX), B = 200 / (2 * AB_MAX);
+    const Bent f = bent_of(r, g, b);
+    const u32 row = cell_at(fmaf(f.x - f.y, A, 0.5f), grid.cells), column = cell_at(fmaf(f.y - f.z, B, 0.5f), grid.cells);
+    return {f.luma(), row * grid.cells + column};
 }
 
 }  // namespace fc
