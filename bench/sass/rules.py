@@ -167,8 +167,8 @@ def _gradient(instance: Instance, arch: str, n: int, pixels: int, size: int) -> 
 def _of_image(instance: Instance, arch: str) -> Expectation:
     """Three words of R, G, B a lane; luma, weights and staged labels leave by 16 bytes, those of float64 by 8.
 
-    The k bins and shares of a pixel leave one by one. With 32 of them in registers arithmetic decides, and the loads that
-    are under way are fewer.
+    The k bins and shares of a pixel leave one by one. With 32 of them in registers arithmetic decides, and fewer loads
+    are under way.
     """
     stores = {}
     if instance.launch.source == "encode" and instance.dtype != "float64":
@@ -179,8 +179,8 @@ def _of_image(instance: Instance, arch: str) -> Expectation:
 
 
 def _doubles(instance: Instance) -> bool:
-    """Float64 where the RGB is, and where labels of levels in Lab must be those of exact arithmetic: a few colors in ten
-    thousand lie too close to the edge of a cell for float32, and are computed once more (``to_lab.cuh``).
+    """Float64 where the RGB is, and where labels of levels in Lab must be those of exact arithmetic: a few colors in
+    ten thousand lie too close to the edge of a cell for float32, and are computed once more (``to_lab.cuh``).
     """
     exact = instance.launch.source in ("encode", "histogram") and "fc::LabGrid" in instance.launch.expression
     return instance.dtype == "float64" or (exact and instance.dtype == "uint8")
