@@ -14,11 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..bins import ColorBins
+from ..encoding import encode
 from ..files.sets import open_rgb
 from ..loss import weighted_cross_entropy
 from ..network.inference import predict
 from ..network.unet import ColorUNet
-from ..ops import annealed_mean, encode, merge
+from ..ops import annealed_mean, merge
 from ..photo.colorizer import Colorizer
 from ..plots.figures import contact_sheet
 from .metrics import Rgb, colorfulness, delta_e2000, psnr, rgb_to_lab
