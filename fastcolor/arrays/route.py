@@ -1,4 +1,4 @@
-"""Which of the two does the work: operators of torch where it traces or differentiates, else kernels, called directly."""
+"""What does the work: operators of torch where it traces or differentiates, else kernels, called directly."""
 
 from __future__ import annotations
 

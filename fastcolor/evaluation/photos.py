@@ -98,7 +98,8 @@ def label_scores(logits: Tensor, rgb: Rgb, bins: ColorBins, lam: float) -> Score
     height, width = logits.shape[-2:]
     small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
     _, labels, weights = encode(small, bins, lam=lam)
-    loss = weighted_cross_entropy(logits[None], *(torch.from_numpy(part)[None] for part in (labels, weights)))
+    expected, pixel = (torch.from_numpy(part)[None] for part in (labels, weights))
+    loss = weighted_cross_entropy(logits[None], expected, pixel)
     return {"top1": float((logits.argmax(0).numpy() == labels).mean()), "weighted_cross_entropy": loss.item()}
 
 

@@ -84,7 +84,7 @@ def _plane(axes: Any, bins: ColorBins, colors: Any) -> None:
     right, up = CHROMA_MAX[bins.space]
     axes.imshow(picture, origin="lower", extent=(-right, right, -up, up), interpolation="nearest")
     axes.scatter(*bins.colors.T, s=12, c="white", edgecolors="black", linewidths=0.6)
-    across, upwards = {"yuv": "UV", "lab": "ab"}[bins.space]
+    across, upwards = {"yuv": ("U", "V"), "lab": ("a", "b")}[bins.space]
     title = f"{bins.n} bins of {bins.cells} × {bins.cells} cells, at luma {_MID_LUMA * LUMA_MAX[bins.space]:g}"
     axes.set(xlabel=across, ylabel=upwards, title=title)
 
