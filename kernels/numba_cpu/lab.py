@@ -5,7 +5,7 @@ The cube root has no division: ``y ~ x^(-1/3)`` from the bits of x, off by 3.5 %
 
 The guard band. With u = 2^-24, whether a multiply-add rounds once or twice:
 
-- t, XYZ over white, is a sum of terms >= 0: table, matrix, product and two sums round, 5 u of t; 5/3 u of its cube root.
+- t, XYZ over white, is a sum of terms >= 0: table, matrix, product and two sums round: 5 u of t, 5/3 u of its root.
 - The cube root: z rounds twice, which leaves 2/3 u; so do z y and r, 2/3 u and .1 u; the polynomial is .3 u off and
   rounds like .07 of its value, .2 u; the last sum, 1 u, and its product, .1 u: 3.1 u. In all f errs by 4.8 u of f <= 1.
 - The straight line below the threshold errs by 5 u of 7.787 t, by its constants and by product and sum: less than 1 u.
@@ -15,7 +15,7 @@ The guard band. With u = 2^-24, whether a multiply-add rounds once or twice:
   (13.8 + .4) * 2.174 = 30.9 u K for a, and (13.8 + 1.1) * .87 = 13 u K for b.
 - The offset K / 2 - 1/2 rounds by u K / 2, the sum by u K: 1.5 u K.
 
-GUARD = 33 u of all K cells: 4.5e-5 of a cell for K = 23. What lies further from the edges has the cell of the reference.
+GUARD = 33 u for each of K cells: 4.5e-5 of a cell for K = 23. Whatever lies further from an edge has the cell of float64.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from .simd import (
     from_bits,
     gather,
     greater,
-    lesser,
     lane_of,
+    lesser,
     outside,
     splat,
     splat_int,

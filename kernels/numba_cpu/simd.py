@@ -180,6 +180,19 @@ def outside(builder: Any, low: Any, x: Any, high: Any) -> Any:
     return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, -1))
 
 
+@_emits(types.boolean)
+def any_greater(builder: Any, a: Any, b: Any) -> Any:
+    """True if ``a > b`` in any lane; NaN never is."""
+    lanes = builder.bitcast(builder.fcmp_ordered(">", a, b), ir.IntType(LANES))
+    return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0))
+
+
+@_emits(types.int32)
+def largest(builder: Any, x: Any) -> Any:
+    """The largest lane of an I32."""
+    return _call(builder, f"llvm.vector.reduce.smax.v{LANES}i32", _INT, [x])
+
+
 @_emits(lambda x, lane: x.element)
 def lane_of(builder: Any, x: Any, lane: Any) -> Any:
     """The float32 or int32 in one lane."""
@@ -188,12 +201,6 @@ def lane_of(builder: Any, x: Any, lane: Any) -> Any:
 
 # I32 x, but the integer `value` in one lane.
 with_lane = _emits(I32, scalar=types.int32)(lambda builder, x, lane, value: builder.insert_element(x, value, lane))
-@_emits(types.int32)
-def largest(builder: Any, x: Any) -> Any:
-    """The largest lane of an I32."""
-    return _call(builder, f"llvm.vector.reduce.smax.v{LANES}i32", _INT, [x])
-
-
 # The bit pattern of an F32 as I32.
 bits = _emits(I32)(lambda builder, x: builder.bitcast(x, _INTS))
 # The F32 with this bit pattern.
