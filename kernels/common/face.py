@@ -34,14 +34,14 @@ def encode(fill: Callable[..., None]) -> Any:
 def annealed_mean(fill: Callable[..., None]) -> Any:
     """From ``fill(logits, bins, temperature, axis, chroma)``."""
 
-    def annealed_mean(*arrays: Any, temperature: float = DEFAULT_TEMPERATURE, axis: int = -3, out: Any = None) -> Any:
+    def annealed_mean(*arrays: Any, temperature: float = DEFAULT_TEMPERATURE, axis: int = -3, from_logits: bool = True, out: Any = None) -> Any:
         """``chroma = sum_b softmax(x / T)_b c_b``; dtype of the logits, float32 for float64."""
         logits = arrays[-2]
         axis %= logits.ndim
         if out is None:
             shape = (*logits.shape[:axis], 2, *logits.shape[axis + 1 :])
             out = empty(logits, shape, "float32" if is_double(logits) else dtype_name(logits))
-        _filled(fill, (out,), *arrays, temperature, axis)
+        _filled(fill, (out,), *arrays, temperature, axis, from_logits)
         return out
 
     return annealed_mean
@@ -50,11 +50,11 @@ def annealed_mean(fill: Callable[..., None]) -> Any:
 def confidence(fill: Callable[..., None]) -> Any:
     """From ``fill(logits, axis, top, ratio)``."""
 
-    def confidence(*arrays: Any, axis: int = -3, out: Any = None) -> tuple[Any, Any]:
+    def confidence(*arrays: Any, axis: int = -3, from_logits: bool = True, out: Any = None) -> tuple[Any, Any]:
         """``top = max_b softmax(x)_b`` and ``ratio = top / second``, at T = 1, float32."""
         logits = arrays[-1]
         out = out or tuple(empty(logits, without(logits.shape, axis), "float32") for _ in range(2))
-        _filled(fill, out, *arrays, axis % logits.ndim)
+        _filled(fill, out, *arrays, axis % logits.ndim, from_logits)
         return out
 
     return confidence
@@ -69,6 +69,7 @@ def decode(fill: Callable[..., None]) -> Any:
         axis: int = -3,
         channel_axis: int = -1,
         confidence: bool = False,
+        from_logits: bool = True,
         out: Any = None,
     ) -> Any:
         """``rgb = floor(255 clip(rgb(Y, annealed_mean(x))) + 0.5)``; ``(rgb, top, ratio)`` with confidence."""
@@ -78,7 +79,7 @@ def decode(fill: Callable[..., None]) -> Any:
             shape = tuple(luma.shape)
             rgb = empty(logits, (*shape[:channel], 3, *shape[channel:]), "uint8")
             out = (rgb, empty(logits, shape, "float32"), empty(logits, shape, "float32")) if confidence else rgb
-        _filled(fill, out if confidence else (out,), *arrays, temperature, axis % logits.ndim, channel)
+        _filled(fill, out if confidence else (out,), *arrays, temperature, axis % logits.ndim, channel, from_logits)
         return out
 
     return decode

@@ -64,8 +64,17 @@ def unpad(array: Array, buffer: Array) -> None:
         array.reshape(-1)[...] = buffer[: array.size]
 
 
-def levels(luma: Array) -> tuple[Array, np.float32]:
-    """Flat uint8 or float32 luma, and what turns it into levels 0..255."""
+def is_lab(bins: Any) -> bool:
+    """Whether the colors of `bins` are of CIE Lab; bins that do not say so are of YUV."""
+    return getattr(bins, "space", "yuv") == "lab"
+
+
+def levels(luma: Array, lab: bool) -> tuple[Array, np.float32]:
+    """Flat uint8 or float32 luma, and what turns it into levels 0..255, or into L of Lab."""
     if luma.dtype == np.uint8:
         return plain(luma).reshape(-1), ONE
-    return plain(np.asarray(luma, np.float32)).reshape(-1), _LEVELS
+    return plain(np.asarray(luma, np.float32)).reshape(-1), ONE if lab else _LEVELS
+
+
+def luma_out_of_range(lab: bool) -> None:
+    raise ValueError("luma")
