@@ -76,5 +76,5 @@ def levels(luma: Array, lab: bool) -> tuple[Array, np.float32]:
     return plain(np.asarray(luma, np.float32)).reshape(-1), ONE if lab else _LEVELS
 
 
-def luma_out_of_range(lab: bool) -> None:
-    raise ValueError("luma")
+def luma_error(lab: bool) -> ValueError:
+    return ValueError("luma")

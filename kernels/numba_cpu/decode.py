@@ -11,15 +11,16 @@ import math
 from typing import Any
 
 import numpy as np
-from fastcolor.reference.constants import ALLOWANCE, LUMA, LUMA_MAX, U_SCALE, V_SCALE
+from fastcolor.reference.constants import ALLOWANCE, LUMA_MAX
 
 from ..common import face
-from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, is_lab, levels, luma_out_of_range, padded, plain, unpad, without
+from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, is_lab, levels, luma_error, padded, plain, unpad, without
 from ..common.kept import kept
 from ..common.layout import planes
 from ..common.scale import LOG2E, log2_scale
 from .jit import jit
-from .simd import LANES, fma, greater, lesser, load, outside, splat, store, store_rgb, to_int
+from .join import write_rgb
+from .simd import LANES, greater, lesser, load, outside, splat, store
 from .softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums, bounds, copy_logarithms, transpose_block
 from .threads import run_blocks
 
@@ -29,29 +30,36 @@ _TILE = 1 << 16  # elements of a tile, 256 KB, which leave room in an L2 cache
 _LOG2E, _INF = np.float32(LOG2E), np.float32(np.inf)
 _LEVELS, _LIGHTEST, _ALLOWANCE = np.float32(255), np.float32(LUMA_MAX["lab"]), np.float32(ALLOWANCE)
 
-# 255 (R - Y), 255 (B - Y), 255 (G - Y) for one unit of V or U, from the exact inverse of the luma equation.
-_R_V, _B_U = np.float32(255 / V_SCALE), np.float32(255 / U_SCALE)
-_G_V, _G_U = np.float32(-255 / V_SCALE * LUMA[0] / LUMA[1]), np.float32(-255 / U_SCALE * LUMA[2] / LUMA[1])
+
+@jit(inline=True)
+def beyond_luma(least, most, lab):
+    """True if the range of lumas, as levels or L of Lab, leaves that of the space; `least` <= 0 <= `most`."""
+    high = _LIGHTEST if lab else _LEVELS
+    slack = high * _ALLOWANCE
+    return outside(splat(-slack), least, splat(_INF)) or outside(splat(-_INF), most, splat(high + slack))
 
 
 @jit(inline=True)
-def to_level(x):
-    """F32 x + 0.5, clipped so that it truncates to a uint8 level; NaN gives 0."""
-    return lesser(greater(x, splat(0.0)), splat(255.5))
+def _chroma_at(flat, width, i):
+    """The annealed mean of the 16 pixels at `i` of a block's sums."""
+    scale = splat(1.0) / load(flat, i)
+    return load(flat, SUM_U * width + i) * scale, load(flat, SUM_V * width + i) * scale
 
 
 @jit(inline=True)
-def write_rgb(luma, u, v, rgb, pixel, base, plane, lab):
-    """Join 16 pixels: `luma` F32 in 0..255. Interleaved if plane is 0, else R at `base` and planes `plane` apart."""
-    luma = luma + splat(0.5)  # truncation then rounds
-    red, blue = fma(v, splat(_R_V), luma), fma(u, splat(_B_U), luma)
-    green = fma(u, splat(_G_U), fma(v, splat(_G_V), luma))
-    if plane == 0:
-        store_rgb(rgb, 3 * pixel, to_level(red), to_level(green), to_level(blue))
-    else:
-        store(rgb, base, to_int(to_level(red)))
-        store(rgb, base + plane, to_int(to_level(green)))
-        store(rgb, base + 2 * plane, to_int(to_level(blue)))
+def _join_block(image, start, count, size, sums, luma, luma_unit, lab, rgb, planar):
+    """RGB of a block. True if a luma is out of range."""
+    width = sums.shape[1]
+    flat = sums.reshape(-1)
+    least, most = splat(0.0), splat(0.0)
+    for i in range(0, size, LANES):
+        within = min(start + i, count - LANES)
+        pixel = image * count + within
+        u, v = _chroma_at(flat, width, i)
+        y = load(luma, pixel) * splat(luma_unit)
+        least, most = lesser(y, least), greater(y, most)  # NaN is neither
+        write_rgb(y, u, v, rgb, pixel, 3 * image * count + within, count if planar else 0, lab)
+    return beyond_luma(least, most, lab)
 
 
 @jit
@@ -60,25 +68,23 @@ def write_block(image, start, count, size, sums, luma, luma_unit, lab, rgb, plan
     want_rgb, want_chroma, want_top = wanted
     width = sums.shape[1]
     flat = sums.reshape(-1)
-    least, most = splat(0.0), splat(0.0)
-    for i in range(0, size, LANES):
-        within = min(start + i, count - LANES)
-        pixel = image * count + within
-        if want_rgb or want_chroma:
-            scale = splat(1.0) / load(flat, i)
-            u, v = load(flat, SUM_U * width + i) * scale, load(flat, SUM_V * width + i) * scale
-            if want_rgb:
-                y = load(luma, pixel) * splat(luma_unit)
-                least, most = lesser(y, least), greater(y, most)  # NaN is neither
-                write_rgb(y, u, v, rgb, pixel, 3 * image * count + within, count if planar else 0, lab)
-            else:
-                store(chroma, 2 * image * count + within, u)
-                store(chroma, (2 * image + 1) * count + within, v)
-        if want_top:
+    strange = False
+    if want_rgb and lab:  # two loops, each of which knows its space
+        strange = _join_block(image, start, count, size, sums, luma, luma_unit, True, rgb, planar)
+    elif want_rgb:
+        strange = _join_block(image, start, count, size, sums, luma, luma_unit, False, rgb, planar)
+    elif want_chroma:
+        for i in range(0, size, LANES):
+            place = 2 * image * count + min(start + i, count - LANES)
+            u, v = _chroma_at(flat, width, i)
+            store(chroma, place, u)
+            store(chroma, place + count, v)
+    if want_top:
+        for i in range(0, size, LANES):
+            pixel = image * count + min(start + i, count - LANES)
             store(top, pixel, load(flat, TOP * width + i))
             store(ratio, pixel, load(flat, RATIO * width + i))
-    slack = (_LIGHTEST if lab else _LEVELS) * _ALLOWANCE
-    return outside(splat(-slack), least, splat(_INF)) or outside(splat(-_INF), most, splat(slack + slack / _ALLOWANCE))
+    return strange
 
 
 @jit
@@ -231,7 +237,7 @@ class _Run:
             (rgb is not None, chroma is not None, top is not None),
         )
         if any(strange):
-            luma_out_of_range(lab)
+            raise luma_error(lab)
         for array, buffer in ((rgb, to_rgb), (top, maps[0]), (ratio, maps[1])):
             if array is not None:
                 unpad(array, buffer)

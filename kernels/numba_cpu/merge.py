@@ -13,8 +13,8 @@ from fastcolor import reference
 
 from ..common import face
 from ..common.host import Array, levels, plain
-from .decode import write_rgb
 from .jit import jit
+from .join import write_rgb
 from .simd import LANES, fma, gather, load, outside, prefetch, splat, store, where_nan
 from .threads import run_blocks
 
@@ -65,7 +65,7 @@ def merge_rows(first, last, chroma, luma, luma_unit, width, height, rgb):
             pixel = y * width + x
             prefetch(luma, pixel + AHEAD)
             prefetch(rgb, 3 * (pixel + AHEAD))
-            write_rgb(load(luma, pixel) * splat(luma_unit), u, v, rgb, pixel, 0, 0)
+            write_rgb(load(luma, pixel) * splat(luma_unit), u, v, rgb, pixel, 0, 0, False)
 
 
 @jit
@@ -91,4 +91,4 @@ def merge(chroma: Array, luma: Array, rgb: Array) -> None:
         rgb[...] = reference.merge(chroma, luma)
         return
     source = plain(np.asarray(chroma, np.float32))
-    run_blocks(merge_rows, height, height * width, source, *levels(luma), width, height, rgb.reshape(-1))
+    run_blocks(merge_rows, height, height * width, source, *levels(luma, False), width, height, rgb.reshape(-1))
