@@ -38,9 +38,10 @@ class AnnealedMean(_OneByOne):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        logits, *ctx.options = inputs
+        logits, *ctx.options, _, backend = inputs
+        ctx.options.append(backend)
         if ctx.needs_input_grad[0]:
-            choose(inputs[-1], str(logits.device), "annealed_mean_gradient")  # told now, not in the backward
+            choose(backend, str(logits.device), "annealed_mean_gradient")  # told now, not in the backward
         ctx.save_for_backward(logits)
 
     @staticmethod
@@ -48,10 +49,7 @@ class AnnealedMean(_OneByOne):
         operator = torch.ops.fastcolor.annealed_mean_backward
         return (
             _Once.apply("annealed_mean", operator, gradient, *ctx.saved_tensors, *ctx.options),
-            None,
-            None,
-            None,
-            None,
+            *[None] * 5,
         )
 
     @staticmethod

@@ -74,7 +74,7 @@ class Smoother:
     ring : {"float32", "float16", "uint8"}
         Storage of past probabilities.
     from_logits : bool
-        False if frames are probabilities, of any scale, in place of logits.
+        False if frames are probabilities, of any scale.
     """
 
     def __init__(
