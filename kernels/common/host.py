@@ -19,6 +19,11 @@ def without(shape: Any, axis: int) -> tuple[int, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
+def out_of_range(name: str, low: float, high: float, hint: str = "scale or clip them first") -> None:
+    """Raise what an argument deserves that leaves its range by more than rounding to bfloat16 explains."""
+    raise ValueError(f"{name}: expected values in [{low:g}, {high:g}], got others; {hint}")
+
+
 class _Writable:
     """A read-only array as one that claims to be writable: Numba would compile a second kernel for the other."""
 
@@ -64,17 +69,8 @@ def unpad(array: Array, buffer: Array) -> None:
         array.reshape(-1)[...] = buffer[: array.size]
 
 
-def is_lab(bins: Any) -> bool:
-    """Whether the colors of `bins` are of CIE Lab; bins that do not say so are of YUV."""
-    return getattr(bins, "space", "yuv") == "lab"
-
-
-def levels(luma: Array, lab: bool) -> tuple[Array, np.float32]:
+def levels(luma: Array, lab: bool = False) -> tuple[Array, np.float32]:
     """Flat uint8 or float32 luma, and what turns it into levels 0..255, or into L of Lab."""
     if luma.dtype == np.uint8:
         return plain(luma).reshape(-1), ONE
     return plain(np.asarray(luma, np.float32)).reshape(-1), ONE if lab else _LEVELS
-
-
-def luma_error(lab: bool) -> ValueError:
-    return ValueError("luma")

@@ -11,10 +11,11 @@ import math
 from typing import Any
 
 import numpy as np
+from fastcolor.reference.bins import space_of
 from fastcolor.reference.constants import ALLOWANCE, LUMA_MAX
 
 from ..common import face
-from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, is_lab, levels, luma_error, padded, plain, unpad, without
+from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, out_of_range, padded, plain, unpad, without
 from ..common.kept import kept
 from ..common.layout import planes
 from ..common.scale import LOG2E, log2_scale
@@ -144,9 +145,7 @@ _NO_COLORS = np.zeros((1, 2), np.float32)
 
 
 @face.annealed_mean
-def annealed_mean(
-    logits: Array, bins: Any, temperature: float, axis: int, from_logits: bool, out: Array
-) -> None:
+def annealed_mean(logits: Array, bins: Any, temperature: float, axis: int, from_logits: bool, out: Array) -> None:
     run = _Run(logits, axis, from_logits)
     chroma = np.empty(2 * run.count, out.dtype) if run.transposed else out.reshape(-1)
     run(bins, temperature, chroma=chroma)
@@ -219,7 +218,7 @@ class _Run:
         top: Any = None,
         ratio: Any = None,
     ) -> None:
-        colors, lab = (_NO_COLORS, False) if bins is None else (colors_of(bins), is_lab(bins))
+        colors, lab = (_NO_COLORS, False) if bins is None else (colors_of(bins), space_of(bins) == "lab")
         level, unit = (NO_FLOATS, ONE) if luma is None else levels(luma, lab)
         to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * self.count)
         maps = [NO_FLOATS if array is None else padded(array, self.count) for array in (top, ratio)]
@@ -237,7 +236,7 @@ class _Run:
             (rgb is not None, chroma is not None, top is not None),
         )
         if any(strange):
-            raise luma_error(lab)
+            out_of_range("luma", 0, LUMA_MAX["lab" if lab else "yuv"])
         for array, buffer in ((rgb, to_rgb), (top, maps[0]), (ratio, maps[1])):
             if array is not None:
                 unpad(array, buffer)

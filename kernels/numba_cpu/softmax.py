@@ -95,7 +95,11 @@ def _sum(x, start, stride, count, size, n, scale, one, colors, want_color, want_
             if want_top:
                 if final:
                     good = good and not outside(splat(_SMALL), mass, splat(_LARGE))
-                    mass, top, second = exp2_scaled(top, unit, unit_low, unit_high) / mass, _ratio(top, second, one), second
+                    mass, top, second = (
+                        exp2_scaled(top, unit, unit_low, unit_high) / mass,
+                        _ratio(top, second, one),
+                        second,
+                    )
                 store(flat, TOP * width + i, mass)
                 store(flat, RATIO * width + i, top)
                 store(flat, SECOND * width + i, second)

@@ -20,8 +20,10 @@ import math
 from typing import Any
 
 import numpy as np
+from fastcolor.reference.bins import space_of
+from fastcolor.reference.constants import LUMA_MAX
 
-from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, is_lab, levels, luma_error, padded, plain, unpad
+from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, out_of_range, padded, plain, unpad
 from ..common.layout import planes
 from ..common.scale import LOG2E, log2_scale
 from ..common.smoother import REFRESH, Smoother
@@ -228,7 +230,7 @@ class TemporalSmoother(Smoother):
     """Sums and ring are stored by block, as the kernel wants them."""
 
     def _advance(self, logits: Array, luma: Any, rgb: Any, chroma: Any) -> None:
-        n, lab = len(logits), is_lab(self.bins)
+        n, lab = len(logits), space_of(self.bins) == "lab"
         view, _ = planes(logits, 0)
         pixels = view.shape[0] * view.shape[2]
         if pixels < LANES:
@@ -238,7 +240,7 @@ class TemporalSmoother(Smoother):
         level, unit = (NO_FLOATS, ONE) if luma is None else levels(luma, lab)
         level = level if luma is None else padded(level, count)
         if level.dtype != np.uint8 and level.size and is_strange(level, unit, lab):  # before anything has changed
-            raise luma_error(lab)
+            out_of_range("luma", 0, LUMA_MAX[space_of(self.bins)])
         if self._frame == 0:
             self._allocate()
         to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * count)
