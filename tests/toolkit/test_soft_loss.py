@@ -1,4 +1,4 @@
-"""The loss with soft and dense targets, masks and reductions: eager, compiled, in transforms, by kernels and by torch."""
+"""The loss with soft and dense targets, masks and reductions: eager, compiled, in transforms, by torch alone."""
 
 from __future__ import annotations
 
