@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import checks
+from .encoding import encode_soft, histogram
 from .fitting.images import each_image
-from .ops import encode_soft, histogram
 from .reference.bins import ColorBins
 
 MOST_UNREACHABLE = 0.01  # of a prior
