@@ -8,13 +8,15 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+import numpy as np
 from fastcolor.reference import constants as c
 
 from ..common.scale import LOG2E
 
 OPTIONS = ("-std=c++17",)
 _FOLDER = "fastcolor.kernels.cupy_cuda"
-_COMMON = ("common.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh")
+_COMMON = ("common.cuh", "lab.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh")
+FEW_BINS = 255  # up to which tables of bins are launch arguments; a label is then a byte
 
 
 def _floats() -> dict[str, float]:
@@ -25,7 +27,15 @@ def _floats() -> dict[str, float]:
         "B_U": 255 / c.U_SCALE,
         "G_V": -255 / c.V_SCALE * c.LUMA[0] / c.LUMA[1],
         "G_U": -255 / c.U_SCALE * c.LUMA[2] / c.LUMA[1],
+        **_lab(),
     }
+
+
+def _lab() -> dict[str, float]:
+    """CIE Lab: the cube root and its straight line, and linear R, G, B for one unit of X, Y or Z over the white."""
+    matrix = np.linalg.inv(np.array(c.SRGB_TO_XYZ)) * np.array(c.XYZ_WHITE)
+    to_rgb = {f"{to}_OF_{of}": float(matrix[i, j]) for i, to in enumerate("RGB") for j, of in enumerate("XYZ")}
+    return {"LAB_EDGE": c.LAB_THRESHOLD ** (1 / 3), "LAB_SLOPE": c.LAB_SLOPE, "LAB_OFFSET": c.LAB_OFFSET, **to_rgb}
 
 
 def _integers() -> dict[str, int]:
@@ -39,6 +49,7 @@ def _integers() -> dict[str, int]:
         "U_NUMERATOR_MAX": c.U_NUMERATOR_MAX,
         "V_NUMERATOR_MAX": c.V_NUMERATOR_MAX,
         "MAX_BINS": c.MAX_BINS,
+        "FEW_BINS": FEW_BINS,
     }
 
 
@@ -47,7 +58,7 @@ def constants() -> str:
 
     Examples
     --------
-    >>> "constexpr int MAX_BINS = 255;" in constants()
+    >>> "constexpr int MAX_BINS = 1024;" in constants()
     True
     """
     lines = [f"constexpr float {name} = {value:.9e}f;" for name, value in _floats().items()]
