@@ -19,9 +19,10 @@ except ImportError as error:
     ) from None
 from .arrays.dispatch import BackendStatus, backends
 from .bins import ColorBins
+from .encoding import check_range, encode, encode_soft, histogram
 from .errors import BackendUnavailableError, ImageError, MissingExtraError, VideoError, WeightsError
 from .fitting.moments import ChromaMoments
-from .ops import annealed_mean, confidence, decode, encode, histogram, merge
+from .ops import annealed_mean, confidence, decode, merge
 from .smoother import TemporalSmoother
 
 if TYPE_CHECKING:
@@ -58,11 +59,13 @@ __all__ = [
     "WeightsError",
     "annealed_mean",
     "backends",
+    "check_range",
     "colorize",
     "colorize_video",
     "confidence",
     "decode",
     "encode",
+    "encode_soft",
     "get_num_threads",
     "histogram",
     "merge",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -16,11 +17,23 @@ import numpy as np
 
 from .arrays import checks
 from .arrays.bins_key import make_key
-from .arrays.kinds import as_numpy, kind
 from .files.atomic import atomic_path
+from .fitting.images import each_image
 from .fitting.moments import AUTO_CELLS, ChromaMoments
+from .prior import soft_prior, warn_of_unreachable
 from .reference import bins as _reference
-from .reference.constants import DEFAULT_BINS, DEFAULT_CELLS, DEFAULT_LAM, MAX_BINS, MAX_CELLS
+from .reference import centers as _centers
+from .reference.color import check_chroma
+from .reference.constants import (
+    DEFAULT_BINS,
+    DEFAULT_CELLS,
+    DEFAULT_LAM,
+    DEFAULT_NEIGHBORS,
+    DEFAULT_SIGMA,
+    MAX_BINS,
+    MAX_CELLS,
+    SPACES,
+)
 
 # What reading a damaged or foreign archive may raise, besides what it finds inside.
 _NOT_BINS = (
@@ -33,16 +46,20 @@ CENTERS = ("mean", "midpoint")
 
 @dataclass(frozen=True, eq=False)
 class ColorBins(_reference.ColorBins):
-    """``label = table[cell_u, cell_v]``, ``chroma = colors[label]``: n color bins over K x K cells of the UV rectangle.
+    """``label = table[cell]``, ``chroma = colors[label]``: n color bins over K x K cells of the UV or the ab plane.
+
+    Sets are equal if table, colors, prior and space are.
 
     Attributes
     ----------
-    table : ndarray, shape (K, K), uint8
-        Label of each cell; U on the first axis, V on the second.
+    table : ndarray, shape (K, K), uint8, or uint16 for more than 255 bins
+        Label of each cell; U or a on the first axis, V or b on the second.
     colors : ndarray, shape (n, 2), float32
-        Chroma (U, V) of each bin, in [-.436, .436] x [-.615, .615].
+        Chroma of each bin: (U, V) in [-.436, .436] x [-.615, .615], or (a, b) in [-128, 128]^2.
     prior : ndarray, shape (n,), float64
         Share of the training pixels in each bin; sums to 1.
+    space : {"yuv", "lab"}
+        The plane: UV of BT.601, whose luma is Y, or ab of CIE Lab, whose luma is L.
     moments : ChromaMoments or None
         What the bins were fitted from; kept in files, so that parts can be merged.
 
@@ -67,13 +84,16 @@ class ColorBins(_reference.ColorBins):
     _key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        checks.bin_table(np.asarray(self.table), len(self.colors))  # before the cast to uint8 could wrap labels
-        for name, dtype in (("table", np.uint8), ("colors", np.float32), ("prior", np.float64)):
+        checks.choice("space", self.space, SPACES)
+        n = len(self.colors)
+        checks.bin_table(np.asarray(self.table), n)  # before a cast could wrap labels
+        for name, dtype in (("colors", np.float32), ("prior", np.float64)):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=dtype, order="C"))
+        object.__setattr__(self, "table", np.array(_reference.as_table(self.table, n), order="C"))
         _check(self)
         for array in (self.table, self.colors, self.prior):
             array.flags.writeable = False  # kernels cache what they derive from it
-        object.__setattr__(self, "_n", len(self.colors))
+        object.__setattr__(self, "_n", n)
         object.__setattr__(self, "_key", make_key(self))
 
     @property
@@ -81,8 +101,15 @@ class ColorBins(_reference.ColorBins):
         """Number of bins."""
         return self._n  # torch.compile reads it without the array
 
+    def __eq__(self, other: object) -> bool:
+        return self._key == other._key if isinstance(other, ColorBins) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.table, self.colors, self.prior, self.moments)  # copies are checked and read-only too
+        arrays = self.table, self.colors, self.prior, self.moments
+        return partial(type(self), space=self.space), arrays  # copies are checked and read-only too
 
     @classmethod
     def fit(
@@ -92,6 +119,8 @@ class ColorBins(_reference.ColorBins):
         cells: int | str = DEFAULT_CELLS,
         method: str = "frequent",
         centers: str = "mean",
+        *,
+        space: str = "yuv",
     ) -> ColorBins:
         """Partition the K x K cells of the images' chroma into n bins.
 
@@ -101,7 +130,7 @@ class ColorBins(_reference.ColorBins):
             uint8 RGB arrays (..., 3) of any kind on the CPU, or paths of image files. All count alike, whatever their
             order; a grayscale file counts as neutral pixels.
         n : int
-            Number of bins, 1..255.
+            Number of bins, 1..1024.
         cells : int or "auto"
             K, odd to keep gray in the middle of a cell; "auto" chooses the K with the least quantization error on
             one image in three when fitted on the others: of the odd K in 9..33, or of 33, 49, 65, 97, 129 for kmeans.
@@ -110,6 +139,8 @@ class ColorBins(_reference.ColorBins):
             ``kmeans``: weighted Lloyd iterations over the cells; wants fine cells, 65 say.
         centers : {"mean", "midpoint"}
             Bin color: mean chroma of the pixels with that label, or the midpoint of its cell.
+        space : {"yuv", "lab"}
+            The plane that is partitioned.
 
         Raises
         ------
@@ -127,9 +158,10 @@ class ColorBins(_reference.ColorBins):
         8
         """
         check_fit_options(n, cells, method, centers)
-        moments = ChromaMoments(sizes_to_count(cells, method))
-        for image in _each(images):
-            moments.add(_pixels(image))
+        checks.choice("space", space, SPACES)
+        moments = ChromaMoments(sizes_to_count(cells, method), space)
+        for image in each_image(images):
+            moments.add(image)
         return cls.from_moments(moments, n, cells, method, centers)
 
     @classmethod
@@ -171,7 +203,126 @@ class ColorBins(_reference.ColorBins):
             counted = ", ".join(map(str, moments.sizes))
             raise ValueError(f"cells: expected one that was counted ({counted}), got {cells}; count the images again")
         fitted = moments.fit(int(cells), n, method, centers)
-        return cls(fitted.table, fitted.colors, fitted.prior, moments)
+        return cls(fitted.table, fitted.colors, fitted.prior, moments, space=moments.space)
+
+    @classmethod
+    def zhang(cls, prior: Any = None) -> ColorBins:
+        """The 313 points (10 i, 10 j) of ab whose square of +-10 meets the hull of sRGB: ``bins.space == "lab"``.
+
+        Labels are the nearest points; 52 of them are that of no uint8 color, but neighbors of some. Generated, in the
+        order of the published ``pts_in_hull.npy``: a ascending, then b.
+
+        Parameters
+        ----------
+        prior : array_like, shape (313,), optional
+            As in the published ``prior_probs.npy``; None is 1 / 313 each, which gives all bins the weight 1.
+            :meth:`fit_prior` counts one.
+
+        References
+        ----------
+        Zhang et al. 2016 (arXiv:1603.08511), section 2.1.
+
+        Examples
+        --------
+        >>> bins = ColorBins.zhang()
+        >>> bins.n, bins.colors[0].tolist()
+        (313, [-90.0, 50.0])
+        """
+        return cls.from_centers(_centers.zhang_centers(), prior)
+
+    @classmethod
+    def grid(cls, step: float = 10.0, space: str = "lab", prior: Any = None) -> ColorBins:
+        """All points ``(step i, step j)`` within +-110 of ab, row by row; within the rectangle for UV.
+
+        With a step of 10 these are 529, number 23 i + j, as in colorization-pytorch.
+
+        Raises
+        ------
+        ValueError
+            If these are more than 1,024, or `step` is not above 0.
+
+        Examples
+        --------
+        >>> ColorBins.grid(10).n
+        529
+        """
+        checks.choice("space", space, SPACES)
+        step = checks.positive("step", step)
+        count = math.prod(2 * int(edge / step + 1e-9) + 1 for edge in _centers.edges_of(space))
+        if count > MAX_BINS:
+            raise ValueError(f"step: expected a grid of at most {MAX_BINS} points, got {count}; take a larger step")
+        return cls.from_centers(_centers.grid_centers(step, space), prior, space)
+
+    @classmethod
+    def from_centers(cls, centers: Any, prior: Any = None, space: str = "lab") -> ColorBins:
+        """``table[cell] = argmin_b |midpoint(cell) - center_b|``: each cell joins its nearest center.
+
+        Parameters
+        ----------
+        centers : array_like, shape (n, 2)
+            Chroma in the units of the space, n in 1..1024; ``numpy.load("pts_in_hull.npy")``, say.
+        prior : array_like, shape (n,), optional
+            Shares that sum to 1; None is 1 / n each.
+        space : {"yuv", "lab"}
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, a center lies outside the plane, or shares are negative or do not sum to 1.
+
+        Warns
+        -----
+        UserWarning
+            If more than 1 % of the prior lies on bins that are the label of no uint8 color.
+
+        Notes
+        -----
+        The cells are the fewest that have each center in the middle of its own, else 255 x 255: then a color whose cell
+        lies between two bins may have the label of the second nearest center.
+
+        Examples
+        --------
+        >>> ColorBins.from_centers([[0, 0], [40, 20], [-40, 20]]).n
+        3
+        """
+        checks.choice("space", space, SPACES)
+        points = np.asarray(centers, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != 2 or not 1 <= len(points) <= MAX_BINS:
+            raise ValueError(f"centers: expected shape (n, 2) with n in 1..{MAX_BINS}, got {points.shape}")
+        check_chroma(points, space, -1)
+        if not np.isfinite(points).all():
+            raise ValueError("centers: expected finite chroma, got NaN")
+        shares = None if prior is None else np.asarray(prior, dtype=np.float64)
+        bins = _centers.bins_of_centers(points, shares, space)
+        made = cls(bins.table, bins.colors, bins.prior, space=space)
+        if prior is not None:
+            warn_of_unreachable(made)
+        return made
+
+    def fit_prior(
+        self, images: Iterable[Any] | Any, neighbors: int = DEFAULT_NEIGHBORS, sigma: float = DEFAULT_SIGMA
+    ) -> ColorBins:
+        """These bins with ``prior_b = mean over all pixels of the share of bin b``, the shares of :func:`encode_soft`.
+
+        How the published prior of the 313 was made (richzhang/colorization, issue 47). ``neighbors=1`` counts labels.
+
+        Parameters
+        ----------
+        images : see :meth:`fit`
+        neighbors : int
+            k >= 1; more than n are n.
+        sigma : float
+            σ > 0, in the units of the space.
+
+        Examples
+        --------
+        >>> gray = np.full((8, 8, 3), 128, np.uint8)
+        >>> bins = ColorBins.zhang().fit_prior(gray)
+        >>> int((bins.prior > 0).sum()), round(float(bins.prior.max()), 3)
+        (5, 0.649)
+        """
+        prior = soft_prior(images, self, neighbors, sigma)
+        return type(self)(self.table, self.colors, prior, space=self.space)
 
     def weights(self, lam: float = DEFAULT_LAM) -> np.ndarray:
         """Class weights of the prior, shape (n,), float64: ``w_b = 1 / ((1 - λ) p_b + λ / n)``, ``sum_b p_b w_b = 1``.
@@ -197,8 +348,9 @@ class ColorBins(_reference.ColorBins):
         try:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            moments = ChromaMoments.from_arrays(arrays) if "images" in arrays else None
-            return cls(arrays["table"], arrays["colors"], arrays["prior"], moments)
+            space = str(arrays.get("space", "yuv"))  # files did not say before there was another
+            moments = ChromaMoments.from_arrays(arrays, space) if "images" in arrays else None
+            return cls(arrays["table"], arrays["colors"], arrays["prior"], moments, space=space)
         except FileNotFoundError:
             raise FileNotFoundError(f"{os.fspath(path)}: no such file; `fastcolor fit` writes one") from None
         except _NOT_BINS as error:
@@ -210,6 +362,8 @@ class ColorBins(_reference.ColorBins):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an npz file, whole or not at all."""
         arrays: dict[str, Any] = {"table": self.table, "colors": self.colors, "prior": self.prior}
+        if self.space != "yuv":
+            arrays["space"] = np.array(self.space)
         if self.moments is not None:
             arrays |= self.moments.to_arrays()
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -256,21 +410,4 @@ def _check(bins: ColorBins) -> None:
         raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {bins.prior}")
     if not np.isfinite(bins.colors).all():
         raise ValueError("colors: expected finite chroma, got NaN or inf")
-
-
-def _each(images: Any) -> Iterable[Any]:
-    one = isinstance(images, (str, os.PathLike)) or kind(images) is not None
-    return [images] if one else images
-
-
-def _pixels(image: Any) -> np.ndarray:
-    """RGB uint8 (..., 3) of an array or of a file."""
-    if isinstance(image, (str, os.PathLike)):
-        from .files.images import read_photo
-
-        photo = read_photo(image)
-        return np.zeros((*photo.luma.shape, 3), np.uint8) if photo.rgb is None else photo.rgb  # all grays are alike
-    seen = checks.array("images", image, ("uint8",))
-    checks.ndim("images", seen, 1)
-    checks.size_on_axis("images", seen, -1, "axis", 3)
-    return as_numpy(image)
+    check_chroma(bins.colors, bins.space, -1)

@@ -1,4 +1,4 @@
-"""The public operations: what each means, and the checks of its arguments; ``arrays.run`` does the work.
+"""Logits to colors: what each operation means, and the checks of its arguments; ``arrays.run`` does the work.
 
 Arrays go in and come back as the same kind (NumPy, torch, CuPy) on the same device; planar and
 channels-last ones are not copied. Under torch.compile and torch.export each operation is one operator of torch
@@ -7,121 +7,13 @@ channels-last ones are not copied. Under torch.compile and torch.export each ope
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
-from .arrays import checks, run
-from .arrays.kinds import Seen
+from .arrays import checks
+from .arrays.route import route
 from .kernels.common.host import without
-from .reference.bins import ColorBins
-from .reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE, MAX_BINS, MAX_CELLS
-
-
-def encode(
-    rgb: Any,
-    bins: ColorBins,
-    *,
-    lam: float = DEFAULT_LAM,
-    label_dtype: str = "uint8",
-    channel_axis: int = -1,
-    backend: str = "auto",
-) -> tuple[Any, Any, Any]:
-    """``luma = Y(rgb)``, ``labels = table[cell(rgb)]``, ``weights = bins.weights(lam)[labels]``.
-
-    What a training step needs to know of a color image, in one pass. Labels of uint8 images are exact integer
-    arithmetic.
-
-    Parameters
-    ----------
-    rgb : array, 3 on `channel_axis`
-        uint8 in 0..255, or float32 or float64 in [0, 1]; any strides.
-    bins : ColorBins
-    lam : float
-        λ of the class rebalancing, in [0, 1].
-    label_dtype : {"uint8", "int32", "int64"}
-    channel_axis : int
-    backend : str
-        "auto", or a name of :func:`backends`.
-
-    Returns
-    -------
-    luma : array, float32 in [0, 1]
-        BT.601 luma; shape of `rgb` without its channel axis, like all three.
-    labels : array, `label_dtype`
-    weights : array, float32
-
-    Raises
-    ------
-    TypeError
-        If `rgb` is no array, or has another dtype.
-    ValueError
-        If there are not 3 channels on `channel_axis`, λ or `label_dtype` is none of the accepted, or `rgb` requires
-        a gradient.
-    BackendUnavailableError
-        If `backend` does not run here, or not on the device of `rgb`.
-
-    References
-    ----------
-    ColorUNet (arXiv:1811.03120), sections 3.1 and 3.2; Zhang et al. 2016 (arXiv:1603.08511), equation 4.
-
-    Examples
-    --------
-    >>> import numpy as np, fastcolor
-    >>> photo = np.full((2, 2, 3), 128, np.uint8)
-    >>> luma, labels, weights = fastcolor.encode(photo, fastcolor.ColorBins.default())
-    >>> labels.shape, labels.dtype, round(float(luma[0, 0]), 4)
-    ((2, 2), dtype('uint8'), 0.502)
-    """
-    image, axis = _rgb(rgb, channel_axis)
-    checks.color_bins(bins)
-    lam = checks.real("lam", lam, 0.0, 1.0)
-    checks.choice("label_dtype", label_dtype, checks.LABEL_DTYPES)
-    checks.no_gradient("encode", rgb=image)
-    parts: tuple[Any, Any, Any] = _route(image).encode(image, bins, lam, label_dtype, axis, backend)
-    return parts
-
-
-def histogram(rgb: Any, cells: int, *, channel_axis: int = -1, backend: str = "auto") -> Any:
-    """``H[i, j] = number of pixels with (cell_u, cell_v) = (i, j)``.
-
-    Parameters
-    ----------
-    rgb : array, 3 on `channel_axis`
-        uint8 in 0..255, or float32 or float64 in [0, 1].
-    cells : int
-        K, 1..255. An odd K keeps neutral gray in the middle of a cell.
-    channel_axis : int
-    backend : str
-        "auto", or a name of :func:`backends`.
-
-    Returns
-    -------
-    array, shape (K, K), int64
-        U on the first axis, V on the second. Histograms of parts add up to that of the whole.
-
-    Raises
-    ------
-    TypeError
-        If `rgb` is no array or has another dtype, or `cells` is no integer.
-    ValueError
-        If there are not 3 channels on `channel_axis`, `cells` is out of range, or `rgb` requires a gradient.
-    BackendUnavailableError
-        If `backend` does not run here, or not on the device of `rgb`.
-
-    References
-    ----------
-    ColorUNet (arXiv:1811.03120), section 3.1: bins are cells of the UV plane, chosen by their counts.
-
-    Examples
-    --------
-    >>> import numpy as np, fastcolor
-    >>> int(fastcolor.histogram(np.zeros((4, 5, 3), np.uint8), 17)[8, 8])
-    20
-    """
-    image, axis = _rgb(rgb, channel_axis)
-    cells = checks.integer("cells", cells, 1, MAX_CELLS)
-    checks.no_gradient("histogram", rgb=image)
-    return _route(image).histogram(image, cells, axis, backend)
+from .reference.bins import ColorBins, space_of
+from .reference.constants import DEFAULT_TEMPERATURE, MAX_BINS, SPACES
 
 
 def annealed_mean(
@@ -130,6 +22,7 @@ def annealed_mean(
     *,
     temperature: float = DEFAULT_TEMPERATURE,
     axis: int = -3,
+    from_logits: bool = True,
     backend: str = "auto",
     out: Any = None,
 ) -> Any:
@@ -138,12 +31,13 @@ def annealed_mean(
     Parameters
     ----------
     logits : array, n on `axis`
-        float16, bfloat16, float32 or float64 (rounded to float32); unnormalised log-probabilities. ``np.log`` of
-        probabilities gives the same result, zeros included.
+        float16, bfloat16, float32 or float64 (rounded to float32); unnormalised log-probabilities.
     bins : ColorBins
     temperature : float
         T >= 0: small is vivid, 1 is the mean, 0 the mode (ties to the lowest bin).
     axis : int
+    from_logits : bool
+        False if `logits` are probabilities, of any scale: zeros are welcome, and no epsilon bends them.
     backend : str
     out : array, optional
         Written and returned.
@@ -151,13 +45,14 @@ def annealed_mean(
     Returns
     -------
     array
-        Chroma (U, V) on `axis`; U in [-.436, .436], V in [-.615, .615]. The dtype of the logits, float32 for
-        float64. NaN where a logit is NaN or +inf, or all are -inf.
+        Chroma on `axis`, (U, V) or (a, b), in the units of ``bins.colors``. The dtype of the logits, float32 for
+        float64. NaN where a logit is NaN or +inf, or all are -inf; where a probability is NaN, negative or infinite, or
+        all are 0.
 
     Raises
     ------
     TypeError, ValueError
-        Wrong kind, dtype, shape, temperature; T = 0 or `out` with logits that require a gradient; an `out` that
+        Wrong kind, dtype, shape, temperature; T = 0, `out` or probabilities that require a gradient; an `out` that
         requires one, or whose elements share memory; forward mode (jvp, jacfwd).
     BackendUnavailableError
         If `backend` does not run here or not on the device of the logits, or lacks a gradient that they require.
@@ -187,17 +82,22 @@ def annealed_mean(
     checks.no_tangent("annealed_mean", "logits", x)
     if x.wants_gradient and temperature == 0:
         raise ValueError("temperature: expected T > 0 for logits that require a gradient, got 0; the mode has none")
-    return _route(x, x.wants_gradient).annealed_mean(x, bins, temperature, where, backend, out)
+    if not from_logits:
+        checks.no_gradient("annealed_mean of probabilities", logits=x)
+    options = temperature, where, bool(from_logits), backend, out
+    return route(x, x.wants_gradient).annealed_mean(x, bins, *options)
 
 
-def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[Any, Any]:
+def confidence(logits: Any, *, axis: int = -3, from_logits: bool = True, backend: str = "auto") -> tuple[Any, Any]:
     """``top = max_b softmax(x)_b`` and ``ratio = top / second``, at temperature 1.
 
     Parameters
     ----------
-    logits : array, n on `axis`, 1 <= n <= 255
+    logits : array, n on `axis`, 1 <= n <= 1024
         float16, bfloat16, float32 or float64 (rounded to float32).
     axis : int
+    from_logits : bool
+        False if `logits` are probabilities, of any scale; see :func:`annealed_mean`.
     backend : str
         "auto", or a name of :func:`backends`.
 
@@ -224,7 +124,7 @@ def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[A
     Examples
     --------
     >>> import numpy as np, fastcolor
-    >>> top, ratio = fastcolor.confidence(np.log(np.array([[[0.6]], [[0.3]], [[0.1]]])))
+    >>> top, ratio = fastcolor.confidence(np.array([[[0.6]], [[0.3]], [[0.1]]]), from_logits=False)
     >>> round(float(top[0, 0]), 4), round(float(ratio[0, 0]), 4)
     (0.6, 2.0)
     """
@@ -233,7 +133,7 @@ def confidence(logits: Any, *, axis: int = -3, backend: str = "auto") -> tuple[A
     checks.no_gradient("confidence", logits=x)
     if not 1 <= x.shape[where] <= MAX_BINS:
         raise ValueError(f"logits: expected 1 to {MAX_BINS} bins on axis {axis}, got {tuple(x.shape)}")
-    maps: tuple[Any, Any] = _route(x).confidence(x, where, backend)
+    maps: tuple[Any, Any] = route(x).confidence(x, where, bool(from_logits), backend)
     return maps
 
 
@@ -246,17 +146,20 @@ def decode(
     axis: int = -3,
     channel_axis: int = -1,
     confidence: bool = False,
+    from_logits: bool = True,
     backend: str = "auto",
     out: Any = None,
 ) -> Any:
     """``rgb = floor(255 clip(rgb(Y, annealed_mean(x))) + 0.5)``, in one pass over the logits.
 
+    Logits of fewer pixels than the luma go straight to full resolution: their chroma is upsampled as by :func:`merge`.
+
     Parameters
     ----------
     logits : array, n on `axis`
         float16, bfloat16, float32 or float64 (rounded to float32).
-    luma : array, shape of `logits` without `axis`
-        uint8 in 0..255, or float32 or float64 in [0, 1].
+    luma : array, shape of `logits` without `axis`; or (..., H, W) for logits (..., n, h, w) of another resolution
+        uint8 in 0..255, or floats in [0, 1]; for bins of Lab L, floats in [0, 100].
     bins : ColorBins
     temperature : float
         T >= 0, see :func:`annealed_mean`.
@@ -264,7 +167,9 @@ def decode(
     channel_axis : int
         Where the result has R, G, B.
     confidence : bool
-        Also return the maps of :func:`confidence`, from the same pass.
+        Also return the maps of :func:`confidence`, from the same pass, at the resolution of the logits.
+    from_logits : bool
+        False if `logits` are probabilities, of any scale; see :func:`annealed_mean`.
     backend : str
     out : array, or three with confidence, optional
         Written and returned.
@@ -282,13 +187,13 @@ def decode(
         If logits, luma or `out` are no arrays, of different libraries, or have another dtype.
     ValueError
         If shapes, axes, devices or the temperature do not fit; if logits or luma require a gradient; if `out` is
-        read-only, requires a gradient, or shares memory among its elements.
+        read-only, requires a gradient, or shares memory among its elements; on the CPU, luma out of range.
     BackendUnavailableError
         If `backend` does not run here, or not on the device of the logits.
 
     References
     ----------
-    Zhang et al. 2016 (arXiv:1603.08511), equation 5; BT.601 for the color space.
+    Zhang et al. 2016 (arXiv:1603.08511), equation 5; BT.601 and CIE Lab for the color spaces.
 
     Examples
     --------
@@ -297,33 +202,38 @@ def decode(
     >>> logits = np.zeros((bins.n, 4, 6), np.float32)
     >>> fastcolor.decode(logits, np.full((4, 6), 0.5, np.float32), bins).shape
     (4, 6, 3)
+    >>> fastcolor.decode(logits, np.full((40, 60), 127, np.uint8), bins).shape
+    (40, 60, 3)
     """
     x, where = checks.logits(logits, axis, bins)
-    y = checks.dtype("luma", checks.beside("luma", luma, "logits", x), checks.LUMA_DTYPES, checks.UNITS)
-    checks.shape("luma", y, without(x.shape, where), "it must be the shape of logits without the bins")
+    y = checks.luma(luma, "logits", x, space_of(bins))
+    if not _is_larger(y.shape, x.shape, where):
+        checks.shape("luma", y, without(x.shape, where), "it must be the shape of logits without the bins, or larger")
     channel = checks.axis("channel_axis", channel_axis, len(x.shape))
     temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
     checks.no_gradient("decode", logits=x, luma=y)
-    return _route(x).decode(x, y, bins, temperature, where, channel, bool(confidence), backend, out)
+    options = temperature, where, channel, bool(confidence), bool(from_logits), backend, out
+    return route(x).decode(x, y, bins, *options)
 
 
-def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
+def merge(chroma: Any, luma: Any, *, space: str = "yuv", backend: str = "auto") -> Any:
     """``rgb = join(Y, bilinear(chroma))``: low-resolution chroma on a full-resolution luma.
 
     Upsampling has half-pixel centers: pixel i of H samples at ``(i + 0.5) h / H - 0.5``, clamped.
 
     Parameters
     ----------
-    chroma : array, shape (2, h, w)
-        float16, bfloat16, float32 or float64, in UV units.
-    luma : array, shape (H, W)
-        uint8 in 0..255, or float32 or float64 in [0, 1]; a grayscale image is its own luma.
+    chroma : array, shape (..., 2, h, w)
+        float16, bfloat16, float32 or float64: U in [-.436, .436] and V in [-.615, .615], or ab in [-128, 128].
+    luma : array, shape (..., H, W)
+        uint8 in 0..255, or floats in [0, 1]; a grayscale image is its own luma. For Lab L, floats in [0, 100].
+    space : {"yuv", "lab"}
     backend : str
         "auto", or a name of :func:`backends`.
 
     Returns
     -------
-    array, shape (H, W, 3), uint8
+    array, shape (..., H, W, 3), uint8
         Its luma is the input's wherever the color lies inside the RGB cube; 0 where chroma or luma is NaN.
 
     Raises
@@ -332,13 +242,14 @@ def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
         If chroma or luma are no arrays, of different libraries, or have another dtype.
     ValueError
         If shapes or devices do not fit, chroma has no samples for a luma that has pixels, or one of them requires a
-        gradient.
+        gradient; on the CPU, chroma or luma out of range: of another space, say, or scale.
     BackendUnavailableError
         If `backend` does not run here, or not on the device of the luma.
 
     References
     ----------
-    BT.601 for the color space; samples lie as in torch's ``interpolate(mode="bilinear", align_corners=False)``.
+    BT.601 and CIE Lab for the color spaces; samples lie as in torch's
+    ``interpolate(mode="bilinear", align_corners=False)``.
 
     Examples
     --------
@@ -347,27 +258,25 @@ def merge(chroma: Any, luma: Any, *, backend: str = "auto") -> Any:
     [99, 99, 99]
     """
     c = checks.array("chroma", chroma)
-    y = checks.beside("luma", luma, "chroma", c)
     checks.dtype("chroma", c, checks.CHROMA_DTYPES)
-    checks.dtype("luma", y, checks.LUMA_DTYPES, checks.UNITS)
-    checks.ndim("luma", y, 2, 2)
-    checks.ndim("chroma", c, 3, 3)
+    checks.choice("space", space, SPACES)
+    y = checks.luma(luma, "chroma", c, space)
+    checks.ndim("luma", y, 2)
+    checks.ndim("chroma", c, 3)
     checks.size_on_axis("chroma", c, -3, "axis", 2)
+    if c.shape[:-3] != y.shape[:-2]:
+        raise ValueError(
+            f"chroma: expected as many images as luma has, {y.shape[:-2]}, got {c.shape[:-3]} in shape {c.shape}"
+        )
     checks.no_gradient("merge", chroma=c, luma=y)
-    return _route(y).merge(c, y, backend)
+    return route(y).merge(c, y, space, backend)
 
 
-def _rgb(rgb: Any, channel_axis: int) -> tuple[Seen, int]:
-    """What is seen of a color image, and the axis of its channels, made positive."""
-    image = checks.array("rgb", rgb, checks.RGB_DTYPES, checks.UNITS)
-    checks.ndim("rgb", image, 1)
-    return image, checks.size_on_axis("rgb", image, channel_axis, "channel_axis", 3)
-
-
-def _route(seen: Seen, differentiable: bool = False) -> ModuleType:
-    """What does the work: operators of torch where it traces or differentiates, else kernels called directly."""
-    if not (differentiable or seen.traced):
-        return run
-    from .arrays import torch_ops
-
-    return torch_ops
+def _is_larger(luma: tuple[int, ...], logits: tuple[int, ...], axis: int) -> bool:
+    """Whether luma (..., H, W) has at least the pixels of logits (..., n, h, w) along both sides."""
+    return (
+        axis == len(logits) - 3
+        and luma[:-2] == logits[:-3]
+        and len(luma) == len(logits) - 1
+        and all(want >= have > 0 for want, have in zip(luma[-2:], logits[-2:], strict=True))
+    )

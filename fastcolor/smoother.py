@@ -9,7 +9,7 @@ from .arrays import checks
 from .arrays.dispatch import choose, known
 from .arrays.kinds import Seen, adopt, empty, is_traced, kind, native, native_as
 from .kernels.common.device_arrays import is_capturing
-from .reference.bins import ColorBins
+from .reference.bins import ColorBins, space_of
 from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
 
@@ -32,6 +32,8 @@ class TemporalSmoother:
     ring : {"float32", "float16", "uint8"}
         Storage of past probabilities; uint8 takes a quarter of the memory and errs by 1.6e-4 of p̂ at most
         with the default α and window. With T > 1 rounding in improbable bins is amplified, whatever the ring.
+    from_logits : bool
+        False if frames are probabilities, of any scale; zeros are welcome.
     backend : str
 
     Notes
@@ -63,11 +65,12 @@ class TemporalSmoother:
         window: int = DEFAULT_WINDOW,
         temperature: float = DEFAULT_TEMPERATURE,
         ring: str = "float32",
+        from_logits: bool = True,
         backend: str = "auto",
     ) -> None:
         checks.color_bins(bins)
         checks.choice("ring", ring, checks.RINGS)
-        self.bins, self.backend, self.ring = bins, backend, ring
+        self.bins, self.backend, self.ring, self.from_logits = bins, backend, ring, bool(from_logits)
         self.alpha = checks.real("alpha", alpha, 0.0)
         self.window = checks.integer("window", window, 0)
         self.temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
@@ -87,7 +90,7 @@ class TemporalSmoother:
         logits : array, shape (n, H, W)
             float16, bfloat16, float32 or float64 (rounded to float32).
         luma : array, shape (H, W)
-            uint8 in 0..255, or float32 or float64 in [0, 1].
+            uint8 in 0..255, or floats in [0, 1]; for bins of Lab L, floats in [0, 100].
         out : array, shape (H, W, 3), uint8, optional
             Written and returned.
 
@@ -105,7 +108,7 @@ class TemporalSmoother:
 
     def _step(self, logits: Any, luma: Any, out: Any) -> Any:
         x, y = self._check(logits, luma=luma)
-        checks.dtype("luma", y, checks.LUMA_DTYPES, checks.UNITS)
+        y = checks.luma(luma, "logits", x, space_of(self.bins))
         checks.shape("luma", y, x.shape[1:], "it must be the shape of logits without the bins")
         rgb = checks.result(out, x, (*y.shape, 3), "uint8")
         self._advance(lambda kernel: kernel.step(native(x), native_as(y, "uint8", "float32"), out=native(rgb)), x)
@@ -166,7 +169,12 @@ class TemporalSmoother:
         if 0 in logits.shape:
             return None
         return module.TemporalSmoother(
-            self.bins, alpha=self.alpha, window=self.window, temperature=self.temperature, ring=self.ring
+            self.bins,
+            alpha=self.alpha,
+            window=self.window,
+            temperature=self.temperature,
+            ring=self.ring,
+            from_logits=self.from_logits,
         )
 
     @property

@@ -9,18 +9,22 @@ References
    colorization", 2018, arXiv:1811.03120.
 """
 
-from .bins import ColorBins, class_weights, fit_bins, quantization_error
+from .bins import ColorBins, class_weights
 from .cells import cell_midpoints, cell_of, chroma_moments, histogram
-from .color import rgb_to_yuv, to_uint8, yuv_to_rgb
+from .centers import bins_of_centers, grid_centers, zhang_centers
+from .color import lab_to_rgb, rgb_to_lab, rgb_to_yuv, to_uint8, yuv_to_rgb
+from .fitting import fit_bins, quantization_error
 from .loss import weighted_cross_entropy, weighted_cross_entropy_gradient
 from .ops import annealed_mean, annealed_mean_gradient, confidence, decode, encode, join, merge, softmax, upsample
 from .smoothing import TemporalSmoother, smooth_window
+from .soft import encode_soft, soft_prior
 
 __all__ = [
     "ColorBins",
     "TemporalSmoother",
     "annealed_mean",
     "annealed_mean_gradient",
+    "bins_of_centers",
     "cell_midpoints",
     "cell_of",
     "chroma_moments",
@@ -28,17 +32,23 @@ __all__ = [
     "confidence",
     "decode",
     "encode",
+    "encode_soft",
     "fit_bins",
+    "grid_centers",
     "histogram",
     "join",
+    "lab_to_rgb",
     "merge",
     "quantization_error",
+    "rgb_to_lab",
     "rgb_to_yuv",
     "smooth_window",
+    "soft_prior",
     "softmax",
     "to_uint8",
     "upsample",
     "weighted_cross_entropy",
     "weighted_cross_entropy_gradient",
     "yuv_to_rgb",
+    "zhang_centers",
 ]

@@ -6,10 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .constants import (
+    ALLOWANCE,
+    CHROMA_LIMIT,
     LAB_OFFSET,
     LAB_SLOPE,
     LAB_THRESHOLD,
     LUMA,
+    LUMA_MAX,
     SRGB_TO_XYZ,
     U_SCALE,
     V_SCALE,
@@ -27,6 +30,56 @@ def as_unit(values: ArrayLike) -> Float:
     """
     array = np.asarray(values)
     return array / 255.0 if array.dtype == np.uint8 else array.astype(np.float64)
+
+
+def within(name: str, values: ArrayLike, low: float, high: float) -> None:
+    """Raise ValueError if a value leaves [low, high] by more than rounding to bfloat16 explains; NaN does not count.
+
+    >>> within("luma", [0.0, np.nan, 1.001], 0.0, 1.0)
+    >>> within("luma", [200.0], 0.0, 1.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: luma: expected values in [0, 1], got 200 to 200; scale or clip them first
+    """
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    slack = ALLOWANCE * (high - low)
+    if known.size and not (low - slack <= known.min() and known.max() <= high + slack):
+        wanted = f"[{low:g}, {high:g}]"
+        raise ValueError(
+            f"{name}: expected values in {wanted}, got {known.min():g} to {known.max():g}; scale or clip them first"
+        )
+
+
+def check_rgb(rgb: ArrayLike) -> NDArray[np.generic]:
+    """`rgb` as an array: uint8, or floats in [0, 1]."""
+    array = np.asarray(rgb)
+    if array.dtype != np.uint8:
+        within("rgb", array, 0.0, 1.0)
+    return array
+
+
+def as_luma(luma: ArrayLike, space: str = "yuv") -> Float:
+    """Y in [0, 1] of uint8 or floats in [0, 1], or L of floats in [0, 100], as float64.
+
+    >>> as_luma(np.array([0, 255], np.uint8)), as_luma([50.0], "lab")
+    (array([0., 1.]), array([50.]))
+    """
+    array = np.asarray(luma)
+    if array.dtype == np.uint8:
+        if space == "lab":
+            raise TypeError("luma: expected floats in [0, 100] for bins of Lab, got uint8; encode gives L of an image")
+        return as_unit(array)
+    within("luma", array, 0.0, LUMA_MAX[space])
+    return array.astype(np.float64)
+
+
+def check_chroma(chroma: ArrayLike, space: str, axis: int) -> Float:
+    """Chroma, 2 on `axis`, within the limits of the space, as float64."""
+    array = np.asarray(chroma, dtype=np.float64)
+    for name, part, limit in zip(("first", "second"), np.moveaxis(array, axis, 0), CHROMA_LIMIT[space], strict=True):
+        within(f"chroma, {name} of {space}", part, -limit, limit)
+    return array
 
 
 def rgb_to_yuv(rgb: ArrayLike) -> Float:

@@ -11,8 +11,8 @@ For uint8 values the chroma is an exact integer up to one scale factor, since B 
     1000 * 255 * (B - Y) = -299 R - 587 G + 886 B   in [-225930, 225930]
     1000 * 255 * (R - Y) =  701 R - 587 G - 114 B   in [-178755, 178755]
 
-CIE Lab of the same sRGB, with the numbers of scikit-image and of Zhang et al.'s code; L in [0, 100]. Of all uint8 colors
-a lies in [-86.183, 98.233] and b in [-107.857, 94.478], and none within 4.2e-8 of a boundary of the grid of 10.
+CIE Lab of the same sRGB, with the numbers of scikit-image and of Zhang et al.'s code; L in [0, 100]. Of all uint8
+colors a lies in [-86.183, 98.233] and b in [-107.857, 94.478], and none within 4.2e-8 of a boundary of the grid of 10.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ XYZ_WHITE = (0.95047, 1.0, 1.08883)  # D65
 LAB_THRESHOLD = 0.008856  # of XYZ over white: the cube root above, a straight line below
 LAB_SLOPE, LAB_OFFSET = 7.787, 16 / 116
 AB_MAX = 115.0  # cells cover [-115, 115]: 23 of them make the grid of 10, with 0 in the middle of a cell
-AB_FIXED = 1 << 16  # units of ab that are counted as integers, so that parts add up exactly
+AB_FIXED = 1 << 11  # ab is summed in whole 1 / 2048, so that parts add up exactly
 
 SPACES = ("yuv", "lab")
 CHROMA_MAX = {"yuv": (U_MAX, V_MAX), "lab": (AB_MAX, AB_MAX)}  # edges of the cells, to either side of neutral

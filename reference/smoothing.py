@@ -44,6 +44,8 @@ class TemporalSmoother:
         Number of past frames, >= 0.
     temperature : float
         T of the annealed mean of p̂.
+    from_logits : bool
+        False if frames are probabilities, of any scale.
 
     Examples
     --------
@@ -59,8 +61,10 @@ class TemporalSmoother:
         alpha: float = DEFAULT_ALPHA,
         window: int = DEFAULT_WINDOW,
         temperature: float = DEFAULT_TEMPERATURE,
+        from_logits: bool = True,
     ) -> None:
         self.bins, self.alpha, self.window, self.temperature = bins, alpha, window, temperature
+        self.from_logits = from_logits
         self.reset()
 
     def reset(self) -> None:
@@ -80,7 +84,7 @@ class TemporalSmoother:
 
     def _advance(self, logits: ArrayLike) -> Float:
         """``log p̂``, NaN where this frame's logits are invalid."""
-        p = softmax(logits, axis=-3)
+        p = softmax(logits, axis=-3, from_logits=self.from_logits)
         broken = np.isnan(p[0])
         p = np.where(broken, 0.0, p)
         s = p if self._sum is None else p + math.exp(-self.alpha) * self._sum

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..reference.bins import ColorBins
+from ..reference.bins import ColorBins, as_table, space_of
 
-_FIELDS = (("table", "u1"), ("colors", "<f4"), ("prior", "<f8"))
+_FIELDS = (("table", "<u2"), ("colors", "<f4"), ("prior", "<f8"))
 
 
 def key_of(bins: Any) -> str:
@@ -32,21 +32,22 @@ def key_of(bins: Any) -> str:
 
 
 def make_key(bins: Any) -> str:
-    """``"n K content"``."""
+    """``"space n K content"``."""
     content = b"".join(np.ascontiguousarray(getattr(bins, name), dtype).tobytes() for name, dtype in _FIELDS)
-    return f"{len(bins.colors)} {len(bins.table)} {base64.b85encode(zlib.compress(content)).decode()}"
+    text = base64.b85encode(zlib.compress(content)).decode()
+    return f"{space_of(bins)} {len(bins.colors)} {len(bins.table)} {text}"
 
 
 @cache
 def from_key(key: str) -> ColorBins:
     """The bins that :func:`make_key` described: one object for each text, which kernels know by it."""
-    n, cells, text = key.split(" ")
+    space, n, cells, text = key.split(" ")
     content = zlib.decompress(base64.b85decode(text))
     arrays, start = [], 0
     for shape, (_, dtype) in zip(((int(cells),) * 2, (int(n), 2), (int(n),)), _FIELDS, strict=True):
         count = int(np.prod(shape))
         arrays.append(np.frombuffer(content, dtype, count, start).reshape(shape))
         start += count * np.dtype(dtype).itemsize
-    bins = ColorBins(*arrays)
+    bins = ColorBins(as_table(arrays[0], int(n)), arrays[1], arrays[2], space=space)
     object.__setattr__(bins, "_key", key)  # their arrays are read-only, as those of fastcolor.ColorBins
     return bins

@@ -6,15 +6,17 @@ import numbers
 import sys
 from typing import Any
 
-from ..reference.constants import MAX_CELLS
+from ..reference.constants import LUMA_MAX, MAX_CELLS
 from .kinds import Seen, empty, kind, look, overlaps
 
 RGB_DTYPES = ("uint8", "float32", "float64")
-LUMA_DTYPES = ("uint8", "float32", "float64")
-UNITS = "uint8 means 0..255, floats mean 0..1"  # the hint for both
+LUMA_DTYPES = ("uint8", "float16", "bfloat16", "float32", "float64")
+UNITS = "uint8 means 0..255, floats mean 0..1 (luma of Lab is L in 0..100)"  # the hint for both
 LOGIT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 CHROMA_DTYPES = ("float16", "bfloat16", "float32", "float64")
-LABEL_DTYPES = ("uint8", "int32", "int64")
+LABEL_DTYPES = ("uint8", "uint16", "int16", "int32", "int64")
+WEIGHTINGS = ("nearest", "mean")
+RANGES = ("rgb", "luma", "chroma")
 RINGS = ("float32", "float16", "uint8")
 _GREATEST = sys.float_info.max
 
@@ -101,6 +103,14 @@ def real(name: str, value: Any, low: float, high: float = _GREATEST, hint: str =
     return number
 
 
+def positive(name: str, value: Any) -> float:
+    """A finite number > 0."""
+    number = real(name, value, 0.0)
+    if number == 0.0:
+        raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
+    return number
+
+
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an integer, got {_type(value)}")
@@ -137,6 +147,28 @@ def bin_table(table: Any, n: int) -> None:
         raise TypeError(f"table: expected integer labels, got dtype {table.dtype}")
     if not 0 <= int(table.min()) <= int(table.max()) < n:
         raise ValueError(f"table: expected labels in 0..{n - 1}, got {table.min()}..{table.max()}")
+
+
+def label_dtype(value: str, n: int) -> str:
+    """The dtype of labels below n; "auto" is uint8 up to 255 bins, else int16, which torch knows better than uint16."""
+    choice("label_dtype", value, ("auto", *LABEL_DTYPES))
+    if value == "auto":
+        return "uint8" if n <= 255 else "int16"
+    if value == "uint8" and n > 255:
+        raise ValueError(
+            f"label_dtype: expected one that holds {n} labels, got 'uint8'; 'int16' does, and 'auto' chooses it"
+        )
+    return value
+
+
+def luma(value: Any, like_name: str, like: Seen, space: str) -> Seen:
+    """Y as uint8 or floats, L as floats."""
+    seen = dtype("luma", beside("luma", value, like_name, like), LUMA_DTYPES, UNITS)
+    if space == "lab" and seen.dtype == "uint8":
+        raise TypeError(
+            f"luma: expected floats in [0, {LUMA_MAX[space]:g}] for bins of Lab, got uint8; encode gives L of an image"
+        )
+    return seen
 
 
 def logits(value: Any, position: int, bins: Any) -> tuple[Seen, int]:

@@ -46,22 +46,33 @@ def encode(rgb: Seen, bins: Any, lam: float, label_dtype: str, axis: int, backen
     return parts
 
 
-def histogram(rgb: Seen, cells: int, axis: int, backend: str) -> Tensor:
-    counts: Tensor = _histogram(rgb.array, cells, axis, backend)
+def encode_soft(rgb: Seen, bins: Any, *options: Any) -> tuple[Any, Any, Any, Any]:
+    parts: tuple[Any, Any, Any, Any] = _encode_soft(rgb.array, key_of(bins), *options)
+    return parts
+
+
+def histogram(rgb: Seen, cells: int, space: str, axis: int, backend: str) -> Tensor:
+    counts: Tensor = _histogram(rgb.array, cells, space, axis, backend)
     return counts
 
 
 def annealed_mean(
-    logits: Seen, bins: Any, temperature: float, axis: int, backend: str, out: Tensor | None = None
+    logits: Seen,
+    bins: Any,
+    temperature: float,
+    axis: int,
+    from_logits: bool,
+    backend: str,
+    out: Tensor | None = None,
 ) -> Tensor:
     _no_out(out)
     operator = torch_func.AnnealedMean.apply if transformed() else _annealed_mean
-    chroma: Tensor = operator(logits.array, key_of(bins), temperature, axis, backend)
+    chroma: Tensor = operator(logits.array, key_of(bins), temperature, axis, from_logits, backend)
     return chroma
 
 
-def confidence(logits: Seen, axis: int, backend: str) -> tuple[Any, Any]:
-    maps: tuple[Any, Any] = _confidence(logits.array, axis, backend)
+def confidence(logits: Seen, axis: int, from_logits: bool, backend: str) -> tuple[Any, Any]:
+    maps: tuple[Any, Any] = _confidence(logits.array, axis, from_logits, backend)
     return maps
 
 
@@ -73,24 +84,38 @@ def decode(
     axis: int,
     channel_axis: int,
     confidence: bool,
+    from_logits: bool,
     backend: str,
     out: Tensor | None = None,
 ) -> Any:
     _no_out(out)
     operator = _decode_confidence if confidence else _decode
-    return operator(logits.array, luma.array, key_of(bins), temperature, axis, channel_axis, backend)
+    return operator(logits.array, luma.array, key_of(bins), temperature, axis, channel_axis, from_logits, backend)
 
 
-def merge(chroma: Seen, luma: Seen, backend: str) -> Tensor:
-    rgb: Tensor = _merge(chroma.array, luma.array, backend)
+def merge(chroma: Seen, luma: Seen, space: str, backend: str) -> Tensor:
+    rgb: Tensor = _merge(chroma.array, luma.array, space, backend)
     return rgb
 
 
-def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, wants_gradient: bool) -> Tensor:
+def weighted_cross_entropy(
+    logits: Tensor,
+    labels: Tensor | None,
+    shares: Tensor | None,
+    weights: Tensor,
+    weighted: bool,
+    wants_gradient: bool,
+) -> Tensor:
     """The loss alone; autograd keeps the gradient that came with it."""
     operator = torch_func.WeightedCrossEntropy.apply if transformed() else _weighted_cross_entropy
-    loss: Tensor = operator(logits, labels, weights, wants_gradient)[0]
+    loss: Tensor = operator(logits, labels, shares, weights, weighted, wants_gradient)[0]
     return loss
+
+
+def cross_entropies(logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor) -> Tensor:
+    operator = torch_func.CrossEntropies.apply if transformed() else _cross_entropies
+    losses: Tensor = operator(logits, labels, shares, weights)
+    return losses
 
 
 def checked_labels(labels: Tensor, n: int) -> Tensor:
@@ -130,27 +155,54 @@ def _fake_encode(
     return _like(rgb, shape, luma), _like(rgb, shape, labels), _like(rgb, shape, weights)
 
 
-def _fake_annealed_mean(logits: Tensor, bins: str, temperature: float, axis: int, backend: str) -> Tensor:
+def _fake_encode_soft(
+    rgb: Tensor,
+    bins: str,
+    neighbors: int,
+    sigma: float,
+    lam: float,
+    weighting: str,
+    label_dtype: str,
+    axis: int,
+    channel_axis: int,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    shape = without(rgb.shape, channel_axis)
+    soft = (*shape[:axis], neighbors, *shape[axis:])
+    labels = _like(rgb, soft, getattr(torch, label_dtype))
+    return _like(rgb, shape, torch.float32), labels, _like(rgb, soft, torch.float32), _like(rgb, shape, torch.float32)
+
+
+def _fake_annealed_mean(
+    logits: Tensor, bins: str, temperature: float, axis: int, from_logits: bool, backend: str
+) -> Tensor:
     dtype = torch.float32 if logits.dtype == torch.float64 else logits.dtype
     return _like(logits, (*logits.shape[:axis], 2, *logits.shape[axis + 1 :]), dtype)
 
 
-def _fake_confidence(logits: Tensor, axis: int, backend: str) -> tuple[Tensor, Tensor]:
+def _fake_confidence(logits: Tensor, axis: int, from_logits: bool, backend: str) -> tuple[Tensor, Tensor]:
     shape = without(logits.shape, axis)
     return _like(logits, shape, torch.float32), _like(logits, shape, torch.float32)
 
 
 def _fake_decode(
-    logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, channel_axis: int, backend: str
+    logits: Tensor,
+    luma: Tensor,
+    bins: str,
+    temperature: float,
+    axis: int,
+    channel_axis: int,
+    from_logits: bool,
+    backend: str,
 ) -> Tensor:
     return _like(luma, (*luma.shape[:channel_axis], 3, *luma.shape[channel_axis:]), torch.uint8)
 
 
 def _fake_decode_confidence(
-    logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, channel_axis: int, backend: str
+    logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    rgb = _fake_decode(logits, luma, bins, temperature, axis, channel_axis, backend)
-    return rgb, *_fake_confidence(logits, axis, backend)
+    rgb = _fake_decode(logits, luma, bins, temperature, axis, *rest)
+    return rgb, *_fake_confidence(logits, axis, *rest[1:])
 
 
 def _seen(tensor: Tensor) -> Seen:
@@ -160,9 +212,9 @@ def _seen(tensor: Tensor) -> Seen:
 
 
 def _run_decode(
-    confidence: bool, logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, channel: int, backend: str
+    confidence: bool, logits: Tensor, luma: Tensor, bins: str, temperature: float, axis: int, channel: int, *rest: Any
 ) -> Any:
-    return run.decode(_seen(logits), _seen(luma), from_key(bins), temperature, axis, channel, confidence, backend)
+    return run.decode(_seen(logits), _seen(luma), from_key(bins), temperature, axis, channel, confidence, *rest)
 
 
 _encode = _operator(
@@ -170,13 +222,19 @@ _encode = _operator(
     lambda rgb, bins, *rest: run.encode(_seen(rgb), from_key(bins), *rest),
     _fake_encode,
 )
+_encode_soft = _operator(
+    "encode_soft(Tensor rgb, str bins, int neighbors, float sigma, float lam, str weighting, str label_dtype, int axis,"
+    " int channel_axis, str backend) -> (Tensor, Tensor, Tensor, Tensor)",
+    lambda rgb, bins, *rest: run.encode_soft(_seen(rgb), from_key(bins), *rest),
+    _fake_encode_soft,
+)
 _histogram = _operator(
-    "histogram(Tensor rgb, int cells, int axis, str backend) -> Tensor",
+    "histogram(Tensor rgb, int cells, str space, int axis, str backend) -> Tensor",
     lambda rgb, *rest: run.histogram(_seen(rgb), *rest),
-    lambda rgb, cells, axis, backend: _like(rgb, (cells, cells), torch.int64),
+    lambda rgb, cells, space, axis, backend: _like(rgb, (cells, cells), torch.int64),
 )
 _annealed_mean = _operator(
-    "annealed_mean(Tensor logits, str bins, float temperature, int axis, str backend) -> Tensor",
+    "annealed_mean(Tensor logits, str bins, float temperature, int axis, bool from_logits, str backend) -> Tensor",
     lambda logits, bins, *rest: run.annealed_mean(_seen(logits), from_key(bins), *rest),
     _fake_annealed_mean,
 )
@@ -188,31 +246,31 @@ _annealed_mean_backward = _operator(
     _EXACT_LAYOUT,
 )
 _confidence = _operator(
-    "confidence(Tensor logits, int axis, str backend) -> (Tensor, Tensor)",
+    "confidence(Tensor logits, int axis, bool from_logits, str backend) -> (Tensor, Tensor)",
     lambda logits, *rest: run.confidence(_seen(logits), *rest),
     _fake_confidence,
 )
 _decode = _operator(
-    "decode(Tensor logits, Tensor luma, str bins, float temperature, int axis, int channel_axis, str backend)"
-    " -> Tensor",
+    "decode(Tensor logits, Tensor luma, str bins, float temperature, int axis, int channel_axis, bool from_logits,"
+    " str backend) -> Tensor",
     lambda *arguments: _run_decode(False, *arguments),
     _fake_decode,
 )
 _decode_confidence = _operator(
     "decode_confidence(Tensor logits, Tensor luma, str bins, float temperature, int axis, int channel_axis,"
-    " str backend) -> (Tensor, Tensor, Tensor)",
+    " bool from_logits, str backend) -> (Tensor, Tensor, Tensor)",
     lambda *arguments: _run_decode(True, *arguments),
     _fake_decode_confidence,
 )
 _merge = _operator(
-    "merge(Tensor chroma, Tensor luma, str backend) -> Tensor",
-    lambda chroma, luma, backend: run.merge(_seen(chroma), _seen(luma), backend),
-    lambda chroma, luma, backend: _like(luma, (*luma.shape, 3), torch.uint8),
+    "merge(Tensor chroma, Tensor luma, str space, str backend) -> Tensor",
+    lambda chroma, luma, *rest: run.merge(_seen(chroma), _seen(luma), *rest),
+    lambda chroma, luma, space, backend: _like(luma, (*luma.shape, 3), torch.uint8),
 )
 
 
 def _fake_weighted_cross_entropy(
-    logits: Tensor, labels: Tensor, weights: Tensor, wanted: bool
+    logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor, weighted: bool, wanted: bool
 ) -> tuple[Tensor, Tensor]:
     precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
     gradient = logits_and_room(logits)[1] if wanted else _like(logits, (0,), logits.dtype)
@@ -220,9 +278,22 @@ def _fake_weighted_cross_entropy(
 
 
 _weighted_cross_entropy = _operator(
-    "weighted_cross_entropy(Tensor logits, Tensor labels, Tensor weights, bool wanted) -> (Tensor, Tensor)",
+    "weighted_cross_entropy(Tensor logits, Tensor? labels, Tensor? shares, Tensor weights, bool weighted, bool wanted)"
+    " -> (Tensor, Tensor)",
     loss_and_gradient,
     _fake_weighted_cross_entropy,
+    _EXACT_LAYOUT,
+)
+_cross_entropies = _operator(
+    "cross_entropies(Tensor logits, Tensor? labels, Tensor? shares, Tensor weights) -> Tensor",
+    run_gradient.cross_entropies,
+    lambda logits, labels, shares, weights: _like(weights, weights.shape, weights.dtype),
+)
+_cross_entropies_backward = _operator(
+    "cross_entropies_backward(Tensor gradient, Tensor logits, Tensor? labels, Tensor? shares, Tensor weights)"
+    " -> Tensor",
+    run_gradient.cross_entropies_gradient,
+    lambda gradient, logits, labels, shares, weights: logits_and_room(logits)[1],
     _EXACT_LAYOUT,
 )
 _checked_labels = _operator(
@@ -236,14 +307,15 @@ _checked_labels = _operator(
 
 
 def _keep_logits(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    logits, *ctx.options = inputs
-    choose(inputs[-1], str(logits.device), "annealed_mean_gradient")  # told now, not in the backward
+    logits, *ctx.options, _, backend = inputs
+    ctx.options.append(backend)  # probabilities that require a gradient were refused before
+    choose(backend, str(logits.device), "annealed_mean_gradient")  # told now, not in the backward
     ctx.save_for_backward(logits)
 
 
 def _through_annealed_mean(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     (logits,) = ctx.saved_tensors
-    return _annealed_mean_backward(gradient, logits, *ctx.options), None, None, None, None
+    return _annealed_mean_backward(gradient, logits, *ctx.options), None, None, None, None, None
 
 
 def _once_only(ctx: Any, *gradients: Any) -> None:
@@ -257,9 +329,23 @@ def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _through_loss(ctx: Any, factor: Tensor | None, _: None) -> tuple[Any, ...]:
     (gradient,) = ctx.saved_tensors
-    return None if factor is None else gradient * factor.to(gradient.dtype), None, None, None
+    return None if factor is None else gradient * factor.to(gradient.dtype), *[None] * 5
+
+
+def _keep_target(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _through_each(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    return _cross_entropies_backward(gradient, *ctx.saved_tensors), *[None] * 3
+
+
+def _loss_once_only(ctx: Any, *gradients: Any) -> None:
+    raise torch_func.once_only("weighted_cross_entropy")
 
 
 torch.library.register_autograd("fastcolor::annealed_mean", _through_annealed_mean, setup_context=_keep_logits)
 torch.library.register_autograd("fastcolor::annealed_mean_backward", _once_only)
 torch.library.register_autograd("fastcolor::weighted_cross_entropy", _through_loss, setup_context=_keep_gradient)
+torch.library.register_autograd("fastcolor::cross_entropies", _through_each, setup_context=_keep_target)
+torch.library.register_autograd("fastcolor::cross_entropies_backward", _loss_once_only)

@@ -13,10 +13,11 @@ from ..errors import ImageError
 from ..files.atomic import check_folder_of
 from ..fitting.counting import Counted, count_files, find_images
 from ..fitting.moments import ChromaMoments
-from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS
+from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS, SPACES
 from . import options
 
 _CELLS = {"frequent": DEFAULT_CELLS, "kmeans": 65}  # K-means wants cells that are finer than its bins
+_PLANES = {"yuv": "UV", "lab": "ab"}
 _SHOWN = 10  # names of skipped files
 _EPILOG = """
 A large data set can be counted in parts: each file of bins holds the counts that it was fitted from, and
@@ -31,9 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg = parser.add_argument
     arg("places", nargs="*", metavar="DIR", help="folder of photographs, at any depth, or an image file")
     arg("-o", "--output", required=True, type=Path, metavar="BINS.npz", help="file to write")
-    arg("--n", type=int, default=DEFAULT_BINS, help="number of bins, 1..255 (default: %(default)s)")
+    arg("--n", type=int, default=DEFAULT_BINS, help="number of bins, 1..1024 (default: %(default)s)")
+    arg(
+        "--space",
+        choices=SPACES,
+        help="plane: UV of YUV, or ab of CIE Lab (default: yuv; with --merge that of the parts)",
+    )
     usual = ", ".join(f"{k} for {method}" for method, k in _CELLS.items())
-    cells = "cells along U and V, odd; auto: least error on held-out images"
+    cells = "cells along each axis of the plane, odd; auto: least error on held-out images"
     cells += f" (default: {usual}; with --merge auto among the K counted)"
     arg("--cells", type=_cells, metavar="K|auto", help=cells)
     arg("--method", choices=METHODS, default="frequent", help="default: %(default)s")
@@ -53,9 +59,10 @@ def run(args: argparse.Namespace) -> int:
     parts = _load_parts(args.merge)
     if not args.places and not parts:
         raise ValueError("DIR: expected a folder of photographs or --merge, got neither")
-    counted = Counted(ChromaMoments(parts[0].sizes if parts else sizes_to_count(cells, args.method)))
+    first = parts[0] if parts else ChromaMoments(sizes_to_count(cells, args.method), args.space or "yuv")
+    counted = Counted(ChromaMoments(first.sizes, args.space or first.space))
     if args.places:
-        counted = _count(args.places, counted.moments.sizes)
+        counted = _count(args.places, counted.moments)
     for part in parts:
         counted.moments += part
     bins = _fit(counted.moments, cells, args)
@@ -77,16 +84,18 @@ def _fit(moments: ChromaMoments, cells: int | str, args: argparse.Namespace) -> 
         for k, error in errors.items():
             print(f"  K = {k:3d}: held-out error {error:.5f}{'  <- chosen' if k == bins.cells else ''}")
     elif errors:
-        print(f"  held-out error {errors[bins.cells]:.5f} (RMS distance in UV; one image in three, bins of the others)")
+        unit = _PLANES[moments.space]
+        error = errors[bins.cells]
+        print(f"  held-out error {error:.5f} (RMS distance in {unit}; one image in three, bins of the others)")
     return bins
 
 
-def _count(places: Sequence[str], sizes: tuple[int, ...]) -> Counted:
+def _count(places: Sequence[str], like: ChromaMoments) -> Counted:
     from tqdm import tqdm
 
     paths = find_images(places)
     with tqdm(total=len(paths), unit=" images", disable=None) as bar:
-        counted = count_files(paths, sizes, bar.update)
+        counted = count_files(paths, like.sizes, bar.update, like.space)
     _report("cannot be read", counted.unreadable)
     _report("grayscale", [str(path) for path in counted.gray])
     if not counted.moments.images:

@@ -60,15 +60,18 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def count_files(
-    paths: Sequence[Path], sizes: Iterable[int], progress: Callable[[int], object] = lambda files: None
+    paths: Sequence[Path],
+    sizes: Iterable[int],
+    progress: Callable[[int], object] = lambda files: None,
+    space: str = "yuv",
 ) -> Counted:
     """Count the chroma of color images for the K of `sizes`, on ``get_num_threads()`` threads.
 
     The result does not depend on the number of threads: moments are exact, and lists keep the order of `paths`.
     `progress` is called with 1 after each file.
     """
-    counted = Counted(ChromaMoments(sizes))
-    with closing(_in_order(paths, counted.moments.sizes)) as results:  # stops the threads when interrupted
+    counted = Counted(ChromaMoments(sizes, space))
+    with closing(_in_order(paths, counted.moments.sizes, space)) as results:  # stops the threads when interrupted
         for path, result in results:
             _note(counted, path, result)
             progress(1)
@@ -88,7 +91,7 @@ def _note(counted: Counted, path: Path, result: Callable[[], ChromaMoments | Non
 
 
 def _in_order(
-    paths: Sequence[Path], sizes: tuple[int, ...]
+    paths: Sequence[Path], sizes: tuple[int, ...], space: str
 ) -> Generator[tuple[Path, Callable[[], ChromaMoments | None]], None, None]:
     """Each path and what waits for its result; Pillow and the kernels release the GIL."""
     threads = get_num_threads()
@@ -96,7 +99,7 @@ def _in_order(
     with ThreadPoolExecutor(threads, thread_name_prefix="fastcolor-fit") as pool:
         try:
             for path in paths:
-                waiting.append((path, pool.submit(_count, path, sizes)))
+                waiting.append((path, pool.submit(_count, path, sizes, space)))
                 if len(waiting) > _AHEAD * threads:
                     first, future = waiting.popleft()
                     yield first, future.result
@@ -106,11 +109,11 @@ def _in_order(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _count(path: Path, sizes: tuple[int, ...]) -> ChromaMoments | None:
+def _count(path: Path, sizes: tuple[int, ...], space: str) -> ChromaMoments | None:
     """None for a picture without color."""
     photo = read_photo(path)
     if photo.rgb is None:
         return None
-    moments = ChromaMoments(sizes)
+    moments = ChromaMoments(sizes, space)
     moments.add(photo.rgb)
     return moments

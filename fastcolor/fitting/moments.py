@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.dispatch import choose
-from ..reference.bins import ColorBins, fit_bins, quantization_error
+from ..reference.bins import ColorBins
+from ..reference.fitting import fit_bins, quantization_error
 
 # What `cells="auto"` chooses from; odd, see reference.cells. K-means wants cells finer than its bins.
 AUTO_CELLS = {"frequent": tuple(range(9, 34, 2)), "kmeans": (33, 49, 65, 97, 129)}
 
 _PARTS = 2  # fitted on, held out
 _HOLD_OUT = 3  # one image in three is held out when cells are chosen
-_CHUNK = 1 << 17  # pixels whose squared numerators surely add up exactly in float64: 2^17 * 225930^2 < 2^53
+_CHUNK = 1 << 17  # pixels whose squared numerators surely add up exactly in float64: 2^17 * (115 * 2^11)^2 < 2^53
 _HALF = 1 << 62  # the squares of many images outgrow int64: files hold them as two
 
 
@@ -31,6 +32,8 @@ class ChromaMoments:
     ----------
     sizes : iterable of int
         The K to count for.
+    space : {"yuv", "lab"}
+        Whose chroma to count.
 
     Attributes
     ----------
@@ -49,8 +52,8 @@ class ChromaMoments:
     8
     """
 
-    def __init__(self, sizes: Iterable[int]) -> None:
-        self.sizes = tuple(sorted({int(k) for k in sizes}))
+    def __init__(self, sizes: Iterable[int], space: str = "yuv") -> None:
+        self.sizes, self.space = tuple(sorted({int(k) for k in sizes})), space
         self.images = 0
         self.counts = {k: np.zeros((_PARTS, k, k), np.int64) for k in self.sizes}
         self.sums = {k: np.zeros((_PARTS, k, k, 2), np.int64) for k in self.sizes}
@@ -66,7 +69,7 @@ class ChromaMoments:
         pixels = np.reshape(rgb, (-1, 3))
         part, squares = 0, [0, 0]
         for k in self.sizes:
-            counts, sums, squares = _count(pixels, k)
+            counts, sums, squares = _count(pixels, k, self.space)
             part = _part(counts, sums)  # the same for every K
             self.counts[k][part] += counts
             self.sums[k][part] += sums
@@ -79,8 +82,13 @@ class ChromaMoments:
         Raises
         ------
         ValueError
-            If they were counted for different K.
+            If they were counted for different K, or in another space.
         """
+        if self.space != other.space:
+            raise ValueError(
+                f"moments: expected the same space to merge, got {self.space} and {other.space}; "
+                "count both with the same --space"
+            )
         if self.sizes != other.sizes:
             raise ValueError(
                 f"moments: expected the same numbers of cells to merge, got {_list(self.sizes)} and "
@@ -95,7 +103,7 @@ class ChromaMoments:
 
     def __add__(self, other: ChromaMoments) -> ChromaMoments:
         """The moments of both sets of images."""
-        both = ChromaMoments(self.sizes)
+        both = ChromaMoments(self.sizes, self.space)
         both += self
         both += other
         return both
@@ -105,7 +113,7 @@ class ChromaMoments:
         return self._fit(cells, n, method, centers, slice(None))
 
     def errors(self, n: int, method: str, centers: str) -> dict[int, float]:
-        """``{K: RMS chroma error of the held-out images with bins fitted on the others}``, in UV units.
+        """``{K: RMS chroma error of the held-out images with bins fitted on the others}``, in its units.
 
         K whose cells cannot give n bins are left out. So few images that none is held out, or all are, are measured
         by the bins fitted on them all.
@@ -123,7 +131,7 @@ class ChromaMoments:
 
     def _fit(self, cells: int, n: int, method: str, centers: str, parts: slice) -> ColorBins:
         counts, sums = self.counts[cells][parts].sum(axis=0), self.sums[cells][parts].sum(axis=0)
-        return fit_bins(counts, sums, n, method=method, centers=centers)
+        return fit_bins(counts, sums, n, space=self.space, method=method, centers=centers)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Arrays that :meth:`from_arrays` understands; for an npz file."""
@@ -134,9 +142,10 @@ class ChromaMoments:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ChromaMoments:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], space: str = "yuv") -> ChromaMoments:
         """The inverse of :meth:`to_arrays`; raises ValueError or KeyError if something does not fit."""
-        moments = cls(int(name.removeprefix("counts_")) for name in arrays if name.startswith("counts_"))
+        sizes = (int(name.removeprefix("counts_")) for name in arrays if name.startswith("counts_"))
+        moments = cls(sizes, space)
         moments.images = int(_checked(arrays, "images", ()))
         halves = _checked(arrays, "squares", (_PARTS, 2, 2)).astype(object)
         moments.squares = halves[..., 0] * _HALF + halves[..., 1]
@@ -146,12 +155,13 @@ class ChromaMoments:
         return moments
 
 
-def _count(pixels: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int]]:
+def _count(pixels: NDArray[np.uint8], k: int, space: str) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int]]:
     """Counts (K, K), sums (K, K, 2) and squares (2) of the chroma of pixels (N, 3)."""
     kernels = choose("auto", "cpu", "chroma_moments")
     counts, sums, squares = np.zeros((k, k), np.int64), np.zeros((k, k, 2), np.int64), [0, 0]
     for start in range(0, len(pixels), _CHUNK):
-        more_counts, more_sums, more_squares = kernels.chroma_moments(pixels[start : start + _CHUNK], k)
+        part = kernels.chroma_moments(pixels[start : start + _CHUNK], k, space=space)
+        more_counts, more_sums, more_squares = part
         counts += more_counts
         sums += more_sums
         squares = [total + int(more) for total, more in zip(squares, more_squares, strict=True)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastcolor.reference.constants import DEFAULT_LAM, DEFAULT_TEMPERATURE
+from fastcolor.reference.constants import DEFAULT_LAM, DEFAULT_NEIGHBORS, DEFAULT_SIGMA, DEFAULT_TEMPERATURE
 
 from .device_arrays import contiguous_like, deliver, dtype_name, empty, is_contiguous, is_double
 from .host import without
@@ -31,37 +31,71 @@ def encode(fill: Callable[..., None]) -> Any:
     return encode
 
 
-def annealed_mean(fill: Callable[..., None]) -> Any:
-    """From ``fill(logits, bins, temperature, axis, chroma)``."""
+def encode_soft(fill: Callable[..., None]) -> Any:
+    """From ``fill(rgb, bins, neighbors, sigma, lam, weighting, axis, channel_axis, luma, labels, shares, weights)``."""
 
-    def annealed_mean(*arrays: Any, temperature: float = DEFAULT_TEMPERATURE, axis: int = -3, out: Any = None) -> Any:
+    def encode_soft(
+        *arrays: Any,
+        neighbors: int = DEFAULT_NEIGHBORS,
+        sigma: float = DEFAULT_SIGMA,
+        lam: float = DEFAULT_LAM,
+        weighting: str = "nearest",
+        label_dtype: str = "int16",
+        axis: int = -3,
+        channel_axis: int = -1,
+        out: Any = None,
+    ) -> tuple[Any, Any, Any, Any]:
+        """``share_j = exp(-d_j^2 / (2 σ^2)) / sum`` of the k nearest bins, nearest first."""
+        rgb = arrays[-2]
+        axis, channel = axis % rgb.ndim, channel_axis % rgb.ndim
+        if out is None:
+            shape = without(rgb.shape, channel)
+            soft = (*shape[:axis], neighbors, *shape[axis:])
+            wanted = (shape, "float32"), (soft, label_dtype), (soft, "float32"), (shape, "float32")
+            out = tuple(empty(rgb, *of) for of in wanted)
+        _filled(fill, out, *arrays, neighbors, sigma, lam, weighting, axis, channel)
+        return out
+
+    return encode_soft
+
+
+def annealed_mean(fill: Callable[..., None]) -> Any:
+    """From ``fill(logits, bins, temperature, axis, from_logits, chroma)``."""
+
+    def annealed_mean(
+        *arrays: Any,
+        temperature: float = DEFAULT_TEMPERATURE,
+        axis: int = -3,
+        from_logits: bool = True,
+        out: Any = None,
+    ) -> Any:
         """``chroma = sum_b softmax(x / T)_b c_b``; dtype of the logits, float32 for float64."""
         logits = arrays[-2]
         axis %= logits.ndim
         if out is None:
             shape = (*logits.shape[:axis], 2, *logits.shape[axis + 1 :])
             out = empty(logits, shape, "float32" if is_double(logits) else dtype_name(logits))
-        _filled(fill, (out,), *arrays, temperature, axis)
+        _filled(fill, (out,), *arrays, temperature, axis, from_logits)
         return out
 
     return annealed_mean
 
 
 def confidence(fill: Callable[..., None]) -> Any:
-    """From ``fill(logits, axis, top, ratio)``."""
+    """From ``fill(logits, axis, from_logits, top, ratio)``."""
 
-    def confidence(*arrays: Any, axis: int = -3, out: Any = None) -> tuple[Any, Any]:
+    def confidence(*arrays: Any, axis: int = -3, from_logits: bool = True, out: Any = None) -> tuple[Any, Any]:
         """``top = max_b softmax(x)_b`` and ``ratio = top / second``, at T = 1, float32."""
         logits = arrays[-1]
         out = out or tuple(empty(logits, without(logits.shape, axis), "float32") for _ in range(2))
-        _filled(fill, out, *arrays, axis % logits.ndim)
+        _filled(fill, out, *arrays, axis % logits.ndim, from_logits)
         return out
 
     return confidence
 
 
 def decode(fill: Callable[..., None]) -> Any:
-    """From ``fill(logits, luma, bins, temperature, axis, channel_axis, rgb, *(top, ratio))``."""
+    """From ``fill(logits, luma, bins, temperature, axis, channel_axis, from_logits, rgb, *(top, ratio))``."""
 
     def decode(
         *arrays: Any,
@@ -69,6 +103,7 @@ def decode(fill: Callable[..., None]) -> Any:
         axis: int = -3,
         channel_axis: int = -1,
         confidence: bool = False,
+        from_logits: bool = True,
         out: Any = None,
     ) -> Any:
         """``rgb = floor(255 clip(rgb(Y, annealed_mean(x))) + 0.5)``; ``(rgb, top, ratio)`` with confidence."""
@@ -78,20 +113,21 @@ def decode(fill: Callable[..., None]) -> Any:
             shape = tuple(luma.shape)
             rgb = empty(logits, (*shape[:channel], 3, *shape[channel:]), "uint8")
             out = (rgb, empty(logits, shape, "float32"), empty(logits, shape, "float32")) if confidence else rgb
-        _filled(fill, out if confidence else (out,), *arrays, temperature, axis % logits.ndim, channel)
+        options = temperature, axis % logits.ndim, channel, from_logits
+        _filled(fill, out if confidence else (out,), *arrays, *options)
         return out
 
     return decode
 
 
 def merge(fill: Callable[..., None]) -> Any:
-    """From ``fill(chroma, luma, rgb)``."""
+    """From ``fill(chroma, luma, space, rgb)``."""
 
-    def merge(*arrays: Any, out: Any = None) -> Any:
-        """``rgb = join(Y, bilinear(chroma))``, (H, W, 3) uint8."""
+    def merge(*arrays: Any, space: str = "yuv", out: Any = None) -> Any:
+        """``rgb = join(Y, bilinear(chroma))``: chroma (N, 2, h, w), luma (N, H, W), rgb (N, H, W, 3) uint8."""
         luma = arrays[-1]
         out = empty(luma, (*luma.shape, 3), "uint8") if out is None else out
-        _filled(fill, (out,), *arrays)
+        _filled(fill, (out,), *arrays, space)
         return out
 
     return merge

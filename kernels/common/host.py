@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fastcolor.reference.constants import ALLOWANCE
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -17,6 +18,17 @@ def without(shape: Any, axis: int) -> tuple[int, ...]:
     """`shape` less one axis, which may count from the end."""
     axis %= len(shape)
     return (*shape[:axis], *shape[axis + 1 :])
+
+
+def out_of_range(name: str, low: float, high: float, hint: str = "scale or clip them first") -> None:
+    """Raise what an argument deserves that leaves its range by more than rounding to bfloat16 explains."""
+    raise ValueError(f"{name}: expected values in [{low:g}, {high:g}], got others; {hint}")
+
+
+def allowed(low: float, high: float) -> tuple[np.float32, np.float32]:
+    """A range with the allowance for rounding to either side, as kernels compare with it."""
+    slack = ALLOWANCE * (high - low)
+    return np.float32(low - slack), np.float32(high + slack)
 
 
 class _Writable:
@@ -64,8 +76,8 @@ def unpad(array: Array, buffer: Array) -> None:
         array.reshape(-1)[...] = buffer[: array.size]
 
 
-def levels(luma: Array) -> tuple[Array, np.float32]:
-    """Flat uint8 or float32 luma, and what turns it into levels 0..255."""
+def levels(luma: Array, lab: bool = False) -> tuple[Array, np.float32]:
+    """Flat uint8 or float32 luma, and what turns it into levels 0..255, or into L of Lab."""
     if luma.dtype == np.uint8:
         return plain(luma).reshape(-1), ONE
-    return plain(np.asarray(luma, np.float32)).reshape(-1), _LEVELS
+    return plain(np.asarray(luma, np.float32)).reshape(-1), ONE if lab else _LEVELS

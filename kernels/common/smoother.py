@@ -73,6 +73,8 @@ class Smoother:
     alpha, window, temperature : see the public class
     ring : {"float32", "float16", "uint8"}
         Storage of past probabilities.
+    from_logits : bool
+        False if frames are probabilities, of any scale.
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class Smoother:
         window: int = DEFAULT_WINDOW,
         temperature: float = DEFAULT_TEMPERATURE,
         ring: str = "float32",
+        from_logits: bool = True,
     ) -> None:
         self.bins, self.window, self.temperature, self.ring = bins, window, temperature, ring
+        self.from_logits = from_logits
         rules = self._rules = recursion(alpha, window, ring)
         # As Numba's kernels take them.
         self._numbers = np.float32(rules.decay), np.float32(rules.leaving), rules.exact, rules.refresh

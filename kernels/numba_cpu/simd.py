@@ -180,6 +180,27 @@ def outside(builder: Any, low: Any, x: Any, high: Any) -> Any:
     return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, -1))
 
 
+@_emits(types.boolean)
+def any_greater(builder: Any, a: Any, b: Any) -> Any:
+    """True if ``a > b`` in any lane; NaN never is."""
+    lanes = builder.bitcast(builder.fcmp_ordered(">", a, b), ir.IntType(LANES))
+    return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0))
+
+
+@_emits(types.int32)
+def largest(builder: Any, x: Any) -> Any:
+    """The largest lane of an I32."""
+    return _call(builder, f"llvm.vector.reduce.smax.v{LANES}i32", _INT, [x])
+
+
+@_emits(lambda x, lane: x.element)
+def lane_of(builder: Any, x: Any, lane: Any) -> Any:
+    """The float32 or int32 in one lane."""
+    return builder.extract_element(x, lane)
+
+
+# I32 x, but the integer `value` in one lane.
+with_lane = _emits(I32, scalar=types.int32)(lambda builder, x, lane, value: builder.insert_element(x, value, lane))
 # The bit pattern of an F32 as I32.
 bits = _emits(I32)(lambda builder, x: builder.bitcast(x, _INTS))
 # The F32 with this bit pattern.
@@ -346,7 +367,19 @@ def load_columns(builder: Any, array: Any, index: Any, row: Any) -> Any:
     Four rounds of a perfect shuffle: each interleaves vectors k and k + 8, and sixteen lanes need log2(16) of them.
     """
     starts = [builder.add(index, builder.mul(row, ir.Constant(row.type, k))) for k in range(LANES)]
-    vectors = [_read(builder, array, start) for start in starts]
+    return _transposed(builder, [_read(builder, array, start) for start in starts])
+
+
+@_emits(types.void)
+def store_columns(builder: Any, array: Any, starts: Any, target: Any) -> None:
+    """``target[16 b + lane] = array[starts[lane] + b]``: 16 float32 of each lane's row, as F32 one after the other."""
+    rows = [_read(builder, array, builder.extract_element(starts, _INT(lane))) for lane in range(LANES)]
+    for b, column in enumerate(_transposed(builder, rows)):
+        builder.store(column, _address(builder, target, _INT(LANES * b), column.type), align=4)
+
+
+def _transposed(builder: Any, vectors: list[Any]) -> list[Any]:
+    """16 vectors as their columns."""
     half = LANES // 2
     low, high = (ir.Constant(_INTS, [first + k // 2 + LANES * (k % 2) for k in range(LANES)]) for first in (0, half))
     for _ in range(4):

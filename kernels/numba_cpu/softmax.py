@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..common.scale import LOG2E
 from .jit import jit
-from .math import HIGHEST, LOWEST, exp2_scaled
+from .math import HIGHEST, LOWEST, exp2_scaled, log2_of_any, log2_of_normal
 from .simd import (
     LANES,
     fma,
@@ -39,13 +38,15 @@ ROWS = 6
 GROUP = 8
 
 _SMALL, _LARGE = np.float32(2.0**-90), np.float32(2.0**100)
+_SMALLEST = np.float32(2.0**-126)
 _INF, _NAN = np.float32(np.inf), np.float32(np.nan)
-_LOG2E = np.float32(LOG2E)
 
 
 @jit(inline=True)
-def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums):
+def _sum(x, start, stride, count, size, n, scale, one, colors, want_color, want_top, source, upcoming, apart, sums):
     """Fill the wanted rows without subtracting the maximum; False if a sum is out of range or NaN.
+
+    `scale` turns values into exponents of base 2 at temperature T, `one` at T = 1: log2(e) for logits.
 
     `x` is flat: bin b of pixel i lies at ``start + b * stride + i``, for i < `count`; the last vector overlaps. Until
     the last group of planes, the rows TOP, RATIO and SECOND hold the sum at T = 1, the largest and the second logit.
@@ -56,7 +57,7 @@ def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, 
     width = sums.shape[1]
     flat, palette = sums.reshape(-1), colors.reshape(-1)
     factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
-    unit, unit_low, unit_high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
+    unit, unit_low, unit_high = splat(one), splat(LOWEST / one), splat(HIGHEST / one)
     good = True
     for first in range(0, n, GROUP):
         planes = min(GROUP, n - first)
@@ -94,7 +95,11 @@ def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, 
             if want_top:
                 if final:
                     good = good and not outside(splat(_SMALL), mass, splat(_LARGE))
-                    mass, top, second = exp2_scaled(top, unit, unit_low, unit_high) / mass, _ratio(top, second), second
+                    mass, top, second = (
+                        exp2_scaled(top, unit, unit_low, unit_high) / mass,
+                        _ratio(top, second, one),
+                        second,
+                    )
                 store(flat, TOP * width + i, mass)
                 store(flat, RATIO * width + i, top)
                 store(flat, SECOND * width + i, second)
@@ -105,9 +110,9 @@ def _instance(want_color: bool, want_top: bool) -> Any:
     """A kernel of :func:`_sum` for what is wanted, which the compiler then knows."""
 
     @jit
-    def summed(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
+    def summed(x, start, stride, count, size, n, scale, one, colors, source, upcoming, apart, sums):
         return _sum(
-            x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums
+            x, start, stride, count, size, n, scale, one, colors, want_color, want_top, source, upcoming, apart, sums
         )
 
     return summed
@@ -117,20 +122,20 @@ sum_chroma, sum_confidence, sum_both = _instance(True, False), _instance(False, 
 
 
 @jit(inline=True)
-def _ratio(top, second):
-    """``exp(top - second)``, as a square so that it overflows to inf where it must."""
-    half = np.float32(0.5) * _LOG2E
+def _ratio(top, second, one):
+    """``2^(one (top - second))``, as a square so that it overflows to inf where it must."""
+    half = np.float32(0.5) * one
     root = exp2_scaled(top - second, splat(half), splat(LOWEST / half), splat(HIGHEST / half))
     return root * root
 
 
 @jit
-def sum_carefully(x, start, stride, count, size, n, scale, colors, sums):
+def sum_carefully(x, start, stride, count, size, n, scale, one, colors, sums):
     """All rows with the maximum subtracted first, vector by vector: NaN, infinities and any range are right."""
     width = sums.shape[1]
     flat = sums.reshape(-1)
     factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
-    unit, unit_low, unit_high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
+    unit, unit_low, unit_high = splat(one), splat(LOWEST / one), splat(HIGHEST / one)
     for i in range(0, size, LANES):
         at = start + min(i, count - LANES)
         top, second = splat(-_INF), splat(-_INF)
@@ -150,7 +155,7 @@ def sum_carefully(x, start, stride, count, size, n, scale, colors, sums):
         store(flat, width + i, u)
         store(flat, 2 * width + i, v)
         store(flat, TOP * width + i, splat(1.0) / mass)
-        store(flat, RATIO * width + i, _ratio(top, second) + (mass - mass))
+        store(flat, RATIO * width + i, _ratio(top, second, one) + (mass - mass))
 
 
 @jit
@@ -174,21 +179,23 @@ def take_mode(x, start, stride, count, size, n, colors, sums):
 
 
 @jit
-def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums):
-    """Fill the rows that are wanted; `scale` is log2(e) / T, or inf for the mode."""
+def block_sums(
+    x, start, stride, count, size, n, scale, one, colors, want_color, want_top, source, upcoming, apart, sums
+):
+    """Fill the rows that are wanted; `scale` is `one` / T, or inf for the mode."""
     mode = scale == _INF
-    factor = _LOG2E if mode else scale
-    steepest = max(factor if want_color else _LOG2E, _LOG2E if want_top else factor)
+    factor = one if mode else scale
+    steepest = max(factor if want_color else one, one if want_top else factor)
     good = _in_range(x, start + min(0, count - LANES), stride, n, steepest)
     if good:
         if want_color and want_top:
-            good = sum_both(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
+            good = sum_both(x, start, stride, count, size, n, factor, one, colors, source, upcoming, apart, sums)
         elif want_color:
-            good = sum_chroma(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
+            good = sum_chroma(x, start, stride, count, size, n, factor, one, colors, source, upcoming, apart, sums)
         else:
-            good = sum_confidence(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
+            good = sum_confidence(x, start, stride, count, size, n, factor, one, colors, source, upcoming, apart, sums)
     if not good:
-        sum_carefully(x, start, stride, count, size, n, factor, colors, sums)
+        sum_carefully(x, start, stride, count, size, n, factor, one, colors, sums)
     if mode and want_color:
         take_mode(x, start, stride, count, size, n, colors, sums)
 
@@ -226,16 +233,31 @@ def bounds(block, count, most):
 
 
 @jit(inline=True)
-def copy_planes(x, base, start, count, size, n, tile):
-    """Copy `size` pixels of planar logits, which lie `count` apart from `base` on, into flat `tile`, `size` apart."""
+def copy_planes(x, base, start, count, size, n, stride, tile):
+    """Copy `size` pixels of planar logits, which lie `count` apart from `base` on, into flat `tile`, `stride` apart."""
     for b in range(n):
         for i in range(0, size, LANES):
-            store(tile, b * size + i, load(x, base + b * count + min(start + i, count - LANES)))
+            store(tile, b * stride + i, load(x, base + b * count + min(start + i, count - LANES)))
+
+
+@jit
+def copy_logarithms(x, base, start, count, size, n, stride, tile):
+    """As :func:`copy_planes`, of probabilities of any scale: logarithms of base 2, -inf for zero, NaN for what is none.
+
+    A tile may be turned in place.
+    """
+    for b in range(n):
+        for i in range(0, size, LANES):
+            p = load(x, base + b * count + min(start + i, count - LANES))
+            if outside(splat(_SMALLEST), p, splat(_INF)):
+                store(tile, b * stride + i, log2_of_any(p))
+            else:
+                store(tile, b * stride + i, log2_of_normal(p))
 
 
 @jit(inline=True)
 def write_planes(tile, base, start, count, size, n, x):
-    """The inverse of :func:`copy_planes`."""
+    """The inverse of :func:`copy_planes` with a stride of `size`."""
     for b in range(n):
         for i in range(0, size, LANES):
             store(x, base + b * count + min(start + i, count - LANES), load(tile, b * size + i))

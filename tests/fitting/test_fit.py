@@ -176,7 +176,7 @@ def test_of_several_starts_gray_stays_gray() -> None:
     counts, sums = moments.counts[33].sum(axis=0), moments.sums[33].sum(axis=0)
     seen = []
     for start in range(4):
-        table, centers = reference.bins._lloyd(counts, sums, N, start)
+        table, centers = reference.fitting._lloyd(counts, sums, N, start)
         difference = reference.cell_midpoints(33) - centers[table]
         cost = float((counts * (difference**2).sum(axis=-1)).sum())
         seen.append((np.sqrt(cost), np.hypot(*centers[table[16, 16]])))
