@@ -8,17 +8,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-from fastcolor.reference.constants import MAX_BINS
-
 from ..common import face
 from ..common.device_arrays import contiguous, deliver, dtype_name, empty, moveaxis, pointer
 from ..common.scale import log2_scale
 from .engine import Engine, scalar_type
 from .tile import Pass
 
-RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE = 1, 2, 4, 8, 16  # as in decode.cu
-_PALETTE = np.dtype([("u", np.float32, (MAX_BINS + 1,)), ("v", np.float32, (MAX_BINS + 1,))])
+WIDE = 4  # pixels a thread, of which the planes come some at a time
+RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE, PROBABILITIES, LAB = 1, 2, 4, 8, 16, 32, 64  # as in decode.cu
 
 
 @face.annealed_mean
@@ -74,15 +71,8 @@ def _launch(
     luma = None if luma is None else contiguous(luma)
     kinds = ("float" if luma is None else scalar_type(luma), want)
     in_planes = (run.x, luma, rgb if planar else None, chroma, top, ratio)
-    plan = run.plan("decode", kinds, 16 // run.x.itemsize, in_planes)
+    colors = run.colors(bins)
+    plan = run.plan("decode", kinds, WIDE if run.kind == "streamed" else 16 // run.x.itemsize, in_planes, colors)
     between = run.sizes(count if run.last else run.count, run.pixels)
     results = map(pointer, (luma, rgb, chroma, top, ratio))
-    run.launch(plan, *between, log2_scale(temperature), palette(bins), *results)
-
-
-def palette(bins: Any) -> Any:
-    """The bins' colors as a launch argument: ``fc::Palette`` by value."""
-    colors = np.zeros(1, _PALETTE)
-    if bins is not None:
-        colors["u"][0, : bins.n], colors["v"][0, : bins.n] = np.asarray(bins.colors, np.float32).T
-    return colors
+    run.launch(plan, *between, log2_scale(temperature), colors.argument, *results)
