@@ -14,9 +14,9 @@ from fastcolor.reference.constants import AB_MAX, U_NUMERATOR_MAX, V_NUMERATOR_M
 
 from ..common import face
 from ..common.cuda_tables import on_device
-from ..common.device_arrays import contiguous, dtype_name, moveaxis, pointer, zeros
+from ..common.device_arrays import contiguous, moveaxis, pointer, zeros
 from ..common.layout import planes
-from .engine import Engine, index_type, scalar_type
+from .engine import Engine, index_type, label_type, scalar_type
 from .source import FEW_BINS
 
 WARP = 32
@@ -30,7 +30,6 @@ _LAB_GRID = np.dtype(
     [("cells", np.uint32), *((name, np.float32) for name in ("middle", "a_scale", "b_scale", "a_sure", "b_sure"))]
 )
 _FEW, _MANY = np.dtype([("of", np.float32, (FEW_BINS + 1,))]), np.dtype([("of", np.uint64)])
-_LABELS = {"uint8": "fc::u8", "uint16": "fc::u16", "int16": "fc::u16", "int32": "int", "int64": "long long"}
 
 
 @face.encode
@@ -94,17 +93,6 @@ class Image:
         self.index = index_type(max(4, results) * images * count)
         size = np.uint32 if self.index == "fc::u32" else np.uint64
         self.head = (pointer(view), size(count), size(self.tiles))
-
-
-def label_type(labels: Any) -> str:
-    """The C++ type of labels: up to 1,023 they are the same bits with and without a sign.
-
-    Examples
-    --------
-    >>> label_type(np.zeros(1, np.int16))
-    'fc::u16'
-    """
-    return _LABELS[dtype_name(labels)]
 
 
 def _by_label(bins: Any, lam: float, like: Any) -> tuple[str, Any]:

@@ -17,8 +17,8 @@ from ..common.candidates import candidates
 from ..common.cuda_tables import on_device
 from ..common.device_arrays import pointer
 from ..common.scale import log2_scale
-from .encode import ENCODE_THREADS, WARP, Image, label_type, plane, weights_of
-from .engine import Engine, index_value
+from .encode import ENCODE_THREADS, WARP, Image, plane, weights_of
+from .engine import Engine, index_value, label_type
 
 KEPT = (5, 10, 32)  # bins in registers: the instances
 _BINS = np.dtype([(name, np.uint64) for name in ("first", "candidates", "colors", "weights")])
