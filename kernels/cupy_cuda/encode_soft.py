@@ -13,9 +13,10 @@ import numpy as np
 from fastcolor.reference.bins import space_of
 
 from ..common import face
-from ..common.candidates import candidates
+from ..common.candidates import CELLS, candidates
 from ..common.cuda_tables import on_device
 from ..common.device_arrays import pointer
+from ..common.kept import name_of
 from ..common.scale import log2_scale
 from .encode import ENCODE_THREADS, WARP, Image, plane, weights_of
 from .engine import Engine, index_value, label_type
@@ -42,7 +43,7 @@ def encode_soft(
 ) -> None:
     with engine.context(rgb):
         image = Image(rgb, channel_axis, results=2 * neighbors)
-        space, cells = plane(space_of(bins), bins.cells)
+        space, cells = plane(space_of(bins), CELLS)
         between = math.prod(luma.shape[axis:])
         most, last = next(size for size in KEPT if neighbors <= size), "true" if between == 1 else "false"
         options = np.float32(falloff(sigma)), np.int32(neighbors), np.int32(weighting == "mean")
@@ -56,9 +57,15 @@ def encode_soft(
 
 def _bins(bins: Any, neighbors: int, lam: float, like: Any) -> Any:
     """``fc::Bins``, in the memory of the GPU."""
-    near, colors = candidates(bins, neighbors), np.asarray(bins.colors, np.float32)
-    tables = (near.first, near.bins, colors, weights_of(bins, lam))
-    return np.array([tuple(pointer(on_device(table, like)) for table in tables)], _BINS)
+    near, lists = candidates(bins, neighbors), ("candidates", neighbors)
+    tables = {
+        (*lists, "first"): near.first,
+        (*lists, "bins"): near.bins,
+        "colors": np.asarray(bins.colors, np.float32),
+        ("weights", lam): weights_of(bins, lam),
+    }
+    pointers = (pointer(on_device(table, like, name_of(bins, what))) for what, table in tables.items())
+    return np.array([tuple(pointers)], _BINS)
 
 
 @lru_cache(maxsize=256)
