@@ -42,7 +42,7 @@ def encode_soft(
     weights: Any,
 ) -> None:
     with engine.context(rgb):
-        image = Image(rgb, channel_axis, results=2 * neighbors)
+        image = Image(rgb, channel_axis, results=neighbors)
         space, cells = plane(space_of(bins), CELLS)
         between = math.prod(luma.shape[axis:])
         most, last = next(size for size in KEPT if neighbors <= size), "true" if between == 1 else "false"

@@ -1,4 +1,4 @@
-"""Lab, many bins, soft targets and several images for CUDA, on the CPU: what the sources claim, and host code's choices."""
+"""Lab, many bins, soft targets and several images for CUDA, on the CPU: what sources claim, what the host chooses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
 from fastcolor.kernels.cupy_cuda.engine import Engine
 from fastcolor.reference.color import rgb_to
-from fastcolor.reference.constants import AB_MAX, CHROMA_MAX, LAB_THRESHOLD, MAX_CELLS, SRGB_TO_XYZ, XYZ_WHITE
+from fastcolor.reference.constants import (
+    AB_MAX,
+    CHROMA_MAX,
+    LAB_OFFSET,
+    LAB_SLOPE,
+    LAB_THRESHOLD,
+    MAX_CELLS,
+    SRGB_TO_XYZ,
+    XYZ_WHITE,
+)
 from guarded import Guarded, at_offset
 
 from fastcolor import reference
@@ -25,6 +34,8 @@ Array = np.ndarray
 COUNTS = (1, 5, 64, 127, 129, 511, 513, 2049)  # around a group, a warp's tile and a block
 RGB = ("uint8", "float32", "float64")
 SPACES = ("yuv", "lab")
+_LEVEL = np.arange(256) / 255
+LIGHT = np.where(_LEVEL <= 0.04045, _LEVEL / 12.92, ((_LEVEL + 0.055) / 1.055) ** 2.4)
 RESOLVED = 4e-10  # as to_lab.cuh says: no color lies closer to an edge
 
 
@@ -68,11 +79,21 @@ class Colors:
 
 @pytest.fixture(scope="module")
 def colors() -> tuple[Colors, Colors]:
-    ab = np.empty((2, 1 << 24))
-    for red in range(256):
-        number = np.arange(red << 16, red + 1 << 16)
-        ab[:, number] = reference.rgb_to_lab(levels_of(number))[:, 1:].T
-    return Colors(ab[0]), Colors(ab[1])
+    x, y, z = (
+        np.where(t > LAB_THRESHOLD, np.cbrt(t), LAB_SLOPE * t + LAB_OFFSET)
+        for t in (
+            np.add.outer(np.add.outer(red * LIGHT, green * LIGHT), blue * LIGHT).ravel()
+            for red, green, blue in np.array(SRGB_TO_XYZ) / np.array(XYZ_WHITE)[:, None]
+        )
+    )
+    return Colors(500 * (x - y)), Colors(200 * (y - z))
+
+
+def test_the_colors_are_those_of_the_reference(colors: tuple[Colors, Colors]) -> None:
+    for part, axis in enumerate(colors):
+        some = slice(None, None, 99_991)
+        truth = reference.rgb_to_lab(levels_of(axis.number[some]))[:, 1 + part]
+        np.testing.assert_allclose(axis.value[some], truth, rtol=0, atol=1e-12)
 
 
 def levels_of(number: Array) -> Array:
@@ -92,14 +113,11 @@ def test_no_color_lies_closer_to_an_edge_than_float64_resolves(colors: tuple[Col
 
 def test_no_color_lies_closer_to_the_threshold_than_float64_resolves() -> None:
     """Else rounding could pick the other branch: they differ by 3.3e-7, 1.7e-4 of a."""
-    level = np.arange(256) / 255
-    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
     for (red, green, blue), white in zip(SRGB_TO_XYZ, XYZ_WHITE, strict=True):
-        wanted = (
-            LAB_THRESHOLD * white - red * light[:, None] - green * light
-        ) / blue  # of blue, for each red and green
-        above = np.searchsorted(light, wanted).clip(1, 255)
-        closest = np.minimum(np.abs(light[above] - wanted), np.abs(light[above - 1] - wanted))
+        # The light of blue that would be at the threshold, for each red and green.
+        wanted = (LAB_THRESHOLD * white - red * LIGHT[:, None] - green * LIGHT) / blue
+        above = np.searchsorted(LIGHT, wanted).clip(1, 255)
+        closest = np.minimum(np.abs(LIGHT[above] - wanted), np.abs(LIGHT[above - 1] - wanted))
         assert closest.min() * blue / white > 1e-12
 
 
