@@ -15,7 +15,7 @@ The guard band. With u = 2^-24, whether a multiply-add rounds once or twice:
   (13.8 + .4) * 2.174 = 30.9 u K for a, and (13.8 + 1.1) * .87 = 13 u K for b.
 - The offset K / 2 - 1/2 rounds by u K / 2, the sum by u K: 1.5 u K.
 
-GUARD = 33 u for each of K cells: 4.5e-5 of a cell for K = 23. Whatever lies further from an edge has the cell of float64.
+GUARD = 33 u for each of K cells: 4.5e-5 of a cell for K = 23. What lies further from an edge has the cell of float64.
 """
 
 from __future__ import annotations
@@ -66,7 +66,6 @@ def _linear(levels: Any) -> Any:
 _LINEAR = _linear(np.arange(256))
 _LINEAR_F32 = _LINEAR.astype(np.float32)
 _MATRIX = tuple(tuple(row) for row in SRGB_TO_XYZ)
-_WHITE = XYZ_WHITE
 _TO_X, _TO_Y, _TO_Z = (tuple(np.float32(m / w) for m in row) for row, w in zip(SRGB_TO_XYZ, XYZ_WHITE, strict=True))
 _KNEE, _LINE_1, _LINE_0 = np.float32(LAB_THRESHOLD), np.float32(LAB_SLOPE), np.float32(LAB_OFFSET)
 
@@ -110,32 +109,19 @@ def lab_of(red, green, blue):
 
 
 @jit(inline=True)
-def lab_cells_of(red, green, blue, scale):
-    """L, and the I32 cells of a and b: those of float64 for every uint8 color; `scale` is :func:`lab_scale`."""
+def lab_cells(red, green, blue, along_a, along_b, scale):
+    """The I32 cells of what :func:`lab_of` gives: those of float64 for every uint8 color; `scale` is :func:`lab_scale`."""
     cells, per_a, per_b, offset, limit = scale
-    light, along_a, along_b = lab_of(red, green, blue)
     a, b = fma(along_a, splat(per_a), splat(offset)), fma(along_b, splat(per_b), splat(offset))
     round_a, round_b = a + splat(_MAGIC), b + splat(_MAGIC)
     rest_a, rest_b = a - (round_a - splat(_MAGIC)), b - (round_b - splat(_MAGIC))
     cell_a, cell_b = bits(round_a) - splat_int(_MAGIC_BITS), bits(round_b) - splat_int(_MAGIC_BITS)
     if outside(splat(-limit), rest_a, splat(limit)) or outside(splat(-limit), rest_b, splat(limit)):
         cell_a, cell_b = _decide(red, green, blue, rest_a, rest_b, limit, cells, cell_a, cell_b)
-    return light, cell_a, cell_b
+    return cell_a, cell_b
 
 
 # --- one pixel in float64 ---------------------------------------------------------------------------------------------
-
-
-@jit
-def _decide(red, green, blue, rest_a, rest_b, limit, cells, cell_a, cell_b):
-    """The cells, those of lanes within the guard band once more."""
-    for lane in range(LANES):
-        if abs(lane_of(rest_a, lane)) >= limit or abs(lane_of(rest_b, lane)) >= limit:
-            r, g, b = int(lane_of(red, lane)), int(lane_of(green, lane)), int(lane_of(blue, lane))
-            _, a, b = lab_of_linear(_LINEAR[r], _LINEAR[g], _LINEAR[b])
-            cell_a = with_lane(cell_a, lane, float_cell(a, AB_MAX, cells))
-            cell_b = with_lane(cell_b, lane, float_cell(b, AB_MAX, cells))
-    return cell_a, cell_b
 
 
 @jit(inline=True)
@@ -145,27 +131,47 @@ def _float_f(red, green, blue, row, white):
 
 
 @jit(inline=True)
-def lab_of_linear(red, green, blue):
-    """L, a, b in float64, in the order of operations of the reference."""
-    x = _float_f(red, green, blue, _MATRIX[0], _WHITE[0])
-    y = _float_f(red, green, blue, _MATRIX[1], _WHITE[1])
-    z = _float_f(red, green, blue, _MATRIX[2], _WHITE[2])
+def linear_lab(red, green, blue):
+    """L, a, b of linear sRGB in float64, in the order of operations of the reference."""
+    x = _float_f(red, green, blue, _MATRIX[0], XYZ_WHITE[0])
+    y = _float_f(red, green, blue, _MATRIX[1], XYZ_WHITE[1])
+    z = _float_f(red, green, blue, _MATRIX[2], XYZ_WHITE[2])
     return 116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)
 
 
 @jit(inline=True)
-def float_linear(c):
-    """The curve of sRGB, backward, of a float64 c; NaN stays NaN."""
+def _float_linear(c):
+    """The curve of sRGB, backward; NaN stays NaN."""
     return c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
 
 
 @jit(inline=True)
-def float_cell(chroma, top, cells):
-    """Cell of a float64 chroma, clamped; NaN falls into the middle cell."""
-    if chroma != chroma:
-        return cells // 2
-    scaled = np.floor((chroma + top) / (2 * top) * cells)
-    return int(min(max(scaled, 0.0), cells - 1.0))
+def float_lab(red, green, blue):
+    """L, a, b of sRGB in float64."""
+    return linear_lab(_float_linear(red), _float_linear(green), _float_linear(blue))
+
+
+@jit(inline=True)
+def uint8_lab(red, green, blue):
+    """L, a, b of levels 0..255 in float64."""
+    return linear_lab(_LINEAR[red], _LINEAR[green], _LINEAR[blue])
+
+
+@jit(inline=True)
+def _cell(chroma, cells):
+    """Cell of the ab of a uint8 color, which none leaves."""
+    return int((chroma + AB_MAX) / (2 * AB_MAX) * cells)
+
+
+@jit
+def _decide(red, green, blue, rest_a, rest_b, limit, cells, cell_a, cell_b):
+    """The cells, those of lanes within the guard band once more."""
+    for lane in range(LANES):
+        if abs(lane_of(rest_a, lane)) >= limit or abs(lane_of(rest_b, lane)) >= limit:
+            levels = int(lane_of(red, lane)), int(lane_of(green, lane)), int(lane_of(blue, lane))
+            _, a, b = uint8_lab(levels[0], levels[1], levels[2])
+            cell_a, cell_b = with_lane(cell_a, lane, _cell(a, cells)), with_lane(cell_b, lane, _cell(b, cells))
+    return cell_a, cell_b
 
 
 # --- host -------------------------------------------------------------------------------------------------------------
