@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
 from fastcolor.kernels.cupy_cuda import loss, temporal
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
@@ -17,12 +18,13 @@ from fastcolor.kernels.cupy_cuda.engine import Engine
 from fastcolor import ColorBins
 
 RINGS = ("float32", "float16", "uint8")
+LAB_BINS = 313
 
 
-def bins_of(n: int) -> ColorBins:
-    """Any n bins on 17 x 17 cells."""
-    table = (np.arange(17 * 17) % n).astype(np.uint8).reshape(17, 17)
-    return ColorBins(table, np.zeros((n, 2), np.float32), np.full(n, 1 / n))
+def bins_of(n: int, space: str = "yuv") -> ColorBins:
+    """Any n bins on 23 x 23 cells."""
+    table = (np.arange(23 * 23) % n).astype(np.uint8 if n <= 255 else np.uint16).reshape(23, 23)
+    return ColorBins(table, np.zeros((n, 2), np.float32), np.full(n, 1 / n), space=space)
 
 
 def _luma(x: Any, axis: int, dtype: str = "float32") -> Any:
@@ -65,18 +67,25 @@ def _gradient(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
     cuda_gradient.annealed_mean_gradient(engine, slope, x, bins, axis=axis, out=np.zeros_like(x))
 
 
-def _encode(engine: Engine, rgb: Any, axis: int, bins: ColorBins, *, label_dtype: str) -> None:
-    cuda_encode.encode(engine, rgb, bins, channel_axis=axis, label_dtype=label_dtype)
+def _encode(engine: Engine, rgb: Any, axis: int, *, label_dtype: str, space: str = "yuv", n: int = 32) -> None:
+    cuda_encode.encode(engine, rgb, bins_of(n, space), channel_axis=axis, label_dtype=label_dtype)
 
 
-def _histogram(engine: Engine, rgb: Any, axis: int, bins: ColorBins, *, cells: int) -> None:
-    cuda_encode.histogram(engine, rgb, cells, channel_axis=axis)
+def _encode_soft(engine: Engine, rgb: Any, axis: int, *, neighbors: int, to: int, space: str = "lab") -> None:
+    """Labels and shares on the axis `to`."""
+    bins, options = bins_of(LAB_BINS, space), {"neighbors": neighbors, "weighting": "mean"}
+    cuda_encode_soft.encode_soft(engine, rgb, bins, **options, channel_axis=axis, axis=to)
 
 
-def merge(engine: Engine, luma: Any) -> None:
+def _histogram(engine: Engine, rgb: Any, axis: int, *, cells: int, space: str = "yuv") -> None:
+    cuda_encode.histogram(engine, rgb, cells, space=space, channel_axis=axis)
+
+
+def _merge(engine: Engine, luma: Any, *, images: int = 1, space: str = "yuv") -> None:
     """Chroma of an eighth of the size onto `luma`, as of a network that sees a small photograph."""
     height, width = luma.shape
-    cuda_merge.merge(engine, np.zeros((2, height // 8, width // 8), np.float32), luma)
+    chroma = np.zeros((images, 2, height // 8, width // 8), np.float32)
+    cuda_merge.merge(engine, chroma, np.broadcast_to(luma, (images, height, width)), space=space)
 
 
 OF_LOGITS: dict[str, Callable[..., None]] = {
@@ -94,6 +103,22 @@ OF_IMAGES: dict[str, Callable[..., None]] = {
     "encode to int64": partial(_encode, label_dtype="int64"),
     "histogram": partial(_histogram, cells=65),
     "histogram of 255 cells": partial(_histogram, cells=255),
+    "encode in Lab": partial(_encode, label_dtype="uint8", space="lab"),
+    "encode in Lab to int16": partial(_encode, label_dtype="int16", space="lab", n=LAB_BINS),
+    "histogram in Lab": partial(_histogram, cells=23, space="lab"),
+    "histogram in Lab of 255 cells": partial(_histogram, cells=255, space="lab"),
+    "soft encode, k = 5": partial(_encode_soft, neighbors=5, to=0),
+    "soft encode, k = 10": partial(_encode_soft, neighbors=10, to=0),
+    "soft encode, k = 32": partial(_encode_soft, neighbors=32, to=0),
+    "soft encode, k = 5, to rows": partial(_encode_soft, neighbors=5, to=2),
+    "soft encode, k = 32, to rows": partial(_encode_soft, neighbors=32, to=2),
+    "soft encode, k = 5, in YUV": partial(_encode_soft, neighbors=5, to=0, space="yuv"),
+}
+OF_LUMA: dict[str, Callable[..., None]] = {
+    "merge": _merge,
+    "merge of images": partial(_merge, images=3),
+    "merge in Lab": partial(_merge, space="lab"),
+    "merge of images in Lab": partial(_merge, images=3, space="lab"),
 }
 VARIANTS: dict[str, Callable[..., None]] = {
     "decode, T = 0": partial(_decode, temperature=0.0),

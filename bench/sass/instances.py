@@ -63,7 +63,8 @@ class Instance(NamedTuple):
     @property
     def pixels(self) -> float:
         """Pixels a thread."""
-        return SHAPE[0] * SHAPE[1] / (self.launch.blocks * self.launch.threads)
+        images = 3 if "of images" in self.operation else 1
+        return images * SHAPE[0] * SHAPE[1] / (self.launch.blocks * self.launch.threads)
 
     def __str__(self) -> str:
         index = "64" if "fc::u64" in self.launch.expression else "32"
@@ -102,13 +103,13 @@ def _of_logits() -> Iterator[Instance]:
 
 
 def _of_images() -> Iterator[Instance]:
-    bins = calls.bins_of(FAST_BINS)
     for operation, run in calls.OF_IMAGES.items():
         for dtype, layout in product(RGB, ("last", "planar")):
             rgb, axis = _array(RGB[dtype], layout, 3)
-            yield from _launched(run, (operation, dtype, layout, 0), rgb=rgb, axis=axis, bins=bins)
-    for dtype in ("uint8", "float32"):
-        yield from _launched(calls.merge, ("merge", dtype, "planar", 0), luma=np.zeros(SHAPE, dtype))
+            yield from _launched(run, (operation, dtype, layout, 0), rgb=rgb, axis=axis)
+    for operation, run in calls.OF_LUMA.items():
+        for dtype in ("float32",) if "Lab" in operation else ("uint8", "float32"):
+            yield from _launched(run, (operation, dtype, "planar", 0), luma=np.zeros(SHAPE, dtype))
 
 
 def _of_variants() -> Iterator[Instance]:

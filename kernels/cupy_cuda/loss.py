@@ -69,7 +69,13 @@ def weighted_cross_entropy(
             shares = contiguous(moveaxis(shares, 1, -1) if targets == DENSE and run.last else shares)
         want = (GRADIENT if gradient is not None else 0) | (LOSSES if losses is not None else 0)
         kinds = ("fc::u8" if labels is None else label_type(labels), want)
-        in_planes = (run.x, weights, target, losses, *([labels] if targets == HARD else [shares] if targets == DENSE else []))
+        in_planes = (
+            run.x,
+            weights,
+            target,
+            losses,
+            *([labels] if targets == HARD else [shares] if targets == DENSE else []),
+        )
         if run.kind in ("planar", "tiled"):
             sizes = run.sizes(run.count, run.pixels)
             arrays: tuple[Any, ...] = (pointer(labels),)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
 from fastcolor.kernels.cupy_cuda import loss
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
@@ -29,6 +30,7 @@ def cases() -> Iterator[Case]:
     rng = np.random.default_rng(4)
     bins = _bins(rng)
     yield from _encoding(rng, bins)
+    yield from _encoding_lab(rng)
     yield from _decoding(rng, bins)
     yield from _gradients(rng, bins)
     yield from _smoothing(rng, bins)
@@ -71,6 +73,41 @@ def _encoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
             (rgb,),
             PIXELS,
             models.histogram(PIXELS, CELLS),
+        )
+
+
+def _encoding_lab(rng: np.random.Generator) -> Iterator[Case]:
+    """313 bins, and colors such as a photograph has: those near gray, few of all cells."""
+    bins = reference.bins_of_centers(reference.zhang_centers())
+    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
+    rgb[...] = rng.integers(90, 165, rgb.shape)
+    luma, weights = aligned((HEIGHT, WIDTH), np.float32), aligned((HEIGHT, WIDTH), np.float32)
+    labels = aligned((HEIGHT, WIDTH), np.int16)
+    yield Case(
+        "encode in Lab, n = 313, int16 labels",
+        lambda: cuda_encode.encode(ENGINE, rgb, bins, label_dtype="int16", out=(luma, labels, weights)),
+        (rgb, luma, labels, weights),
+        PIXELS,
+        models.encode(PIXELS, labels.itemsize),
+    )
+    yield Case(
+        "histogram in Lab",
+        lambda: cuda_encode.histogram(ENGINE, rgb, bins.cells, space="lab"),
+        (rgb,),
+        PIXELS,
+        models.histogram(PIXELS, bins.cells),
+    )
+    for neighbors, axis, where in ((5, 0, "planes"), (10, 0, "planes"), (5, 2, "rows")):
+        shape = (neighbors, HEIGHT, WIDTH) if axis == 0 else (HEIGHT, WIDTH, neighbors)
+        out = luma, aligned(shape, np.int16), aligned(shape, np.float32), weights
+        yield Case(
+            f"soft encode in Lab, n = 313, k = {neighbors} in {where}",
+            lambda neighbors=neighbors, axis=axis, out=out: cuda_encode_soft.encode_soft(
+                ENGINE, rgb, bins, neighbors=neighbors, axis=axis, out=out
+            ),
+            (rgb, *out),
+            PIXELS,
+            models.encode_soft(PIXELS, neighbors),
         )
 
 
@@ -118,16 +155,22 @@ def _realigned(array: Array) -> Array:
 
 
 def _merging(rng: np.random.Generator) -> Iterator[Case]:
-    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
-    chroma = aligned((2, HEIGHT // 8, WIDTH // 8), np.float32)
-    for dtype in ("float32", "uint8"):
-        luma = aligned((HEIGHT, WIDTH), dtype)
+    for what, dtype, space, images in (
+        ("merge", "float32", "yuv", 1),
+        ("merge", "uint8", "yuv", 1),
+        ("merge of 2 images", "float32", "yuv", 2),
+        ("merge in Lab", "float32", "lab", 1),
+    ):
+        luma, rgb = aligned((images, HEIGHT, WIDTH), dtype), aligned((images, HEIGHT, WIDTH, 3), np.uint8)
+        chroma = aligned((images, 2, HEIGHT // 8, WIDTH // 8), np.float32)
         yield Case(
-            f"merge, {dtype} luma",
-            lambda luma=luma: cuda_merge.merge(ENGINE, chroma, luma, out=rgb),
+            f"{what}, {dtype} luma",
+            lambda chroma=chroma, luma=luma, space=space, rgb=rgb: cuda_merge.merge(
+                ENGINE, chroma, luma, space=space, out=rgb
+            ),
             (luma, rgb),
-            PIXELS,
-            models.merge(PIXELS, chroma[0].size, luma.itemsize),
+            luma.size,
+            models.merge(luma.size, chroma.size // 2, luma.itemsize),
         )
 
 
