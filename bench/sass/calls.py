@@ -57,7 +57,7 @@ def _temporal_chroma(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None
 def _loss(engine: Engine, x: Any, axis: int, bins: ColorBins, *, gradient: bool, labels: str = "uint8") -> None:
     batch, weights, scale = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None], np.ones(1, np.float32)
     target = np.zeros_like(batch) if gradient else None
-    loss.weighted_cross_entropy(engine, batch, weights.astype(labels), weights, scale, target)
+    loss.weighted_cross_entropy(engine, batch, weights.astype(labels), weights, scale, gradient=target)
     if target is not None:
         loss.scale_unless_one(engine, target, scale)
 

@@ -91,20 +91,18 @@ __global__ void __launch_bounds__(THREADS)
     const auto &palette = colors.staged();
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
     if (pixel >= pixels) return;
-    constexpr int G = GROUP<V>;
     const Index before = pixel / count * count, base = pixel + before * (n - 1);
     const Logit none = nothing<Logit>(true);
     RunningMean mean[V];
-    stream<G, V>(x + base, n, count, none, [&](int b, const auto &held) {
+    stream<V>(x + base, n, count, none, [&](int b, const auto &held) {
 #pragma unroll
-        for (int k = 0; k < V; ++k) mean[k].template add<1>(HeldRow<Logit, G, V>{held, k}, b, scale, palette);
+        for (int k = 0; k < V; ++k) mean[k].template add<1>(HeldRow<Logit, GROUP, V>{held, k}, b, scale, palette);
     });
     const Pack<Logit, V> u = load<Logit, V>(slope + pixel + before);
     const Pack<Logit, V> v = load<Logit, V>(slope + pixel + before + count);
-    Logit *to = gradient + base;
-    stream<G, V>(x + base, n, count, none, [&](int b, const auto &held) {
+    stream<V>(x + base, n, count, none, [&](int b, const auto &held) {
 #pragma unroll
-        for (int k = 0; k < G; ++k)
+        for (int k = 0; k < GROUP; ++k)
             if (b + k < n) {
                 Pack<Logit, V> values;
 #pragma unroll
@@ -112,9 +110,8 @@ __global__ void __launch_bounds__(THREADS)
                     const Through through(mean[i], {to_float(u.at[i]), to_float(v.at[i])}, over);
                     values.at[i] = from_float<Logit>(through.of(to_float(held.plane[k].at[i]), b + k, scale, palette));
                 }
-                store(to + k * count, values);
+                store(gradient + base + (b + k) * count, values);
             }
-        to += G * count;
     });
 }
 

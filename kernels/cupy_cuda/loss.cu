@@ -185,7 +185,6 @@ template <class Logit, int V, int TARGETS, class Label, int WANT, class Index>
 __global__ void __launch_bounds__(THREADS)
     loss_streamed(const Logit *x, int n, Index count, Index pixels, const Label *labels, const float *shares, int k,
                   const float *weights, const float *scale, Logit *gradient, float *losses, float *sums) {
-    constexpr int G = GROUP<V>;
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
     float sum = 0.0f;
     if (pixel < pixels) {
@@ -196,15 +195,15 @@ __global__ void __launch_bounds__(THREADS)
         const float unit = load(scale);
         RunningSum running[V];
         Picked picked[V];
-        stream<G, V>(x, n, count, none, [&](int b, const auto &held) {
+        stream<V>(x, n, count, none, [&](int b, const auto &held) {
 #pragma unroll
-            for (int v = 0; v < V; ++v) running[v].add(HeldRow<Logit, G, V>{held, v});
+            for (int v = 0; v < V; ++v) running[v].add(HeldRow<Logit, GROUP, V>{held, v});
             if (TARGETS == DENSE) {
-                const Held<float, G, V> part = some<G, V>(shares + base + b * count, n - b, count, 0.0f);
+                const Held<float, GROUP, V> part = some<GROUP, V>(shares + base + b * count, n - b, count, 0.0f);
 #pragma unroll
                 for (int v = 0; v < V; ++v)
 #pragma unroll
-                    for (int g = 0; g < G; ++g) picked[v].mass += part.plane[g].at[v];
+                    for (int g = 0; g < GROUP; ++g) picked[v].mass += part.plane[g].at[v];
             }
         });
         float total[V];
@@ -220,11 +219,11 @@ __global__ void __launch_bounds__(THREADS)
             softmax[v].share = softmax[v].unit * picked[v].mass * __frcp_rn(total[v]);
         }
         if ((WANT & GRADIENT) || TARGETS == DENSE) {
-            stream<G, V>(x, n, count, none, [&](int b, const auto &held) {
-                Held<float, G, V> part;
-                if (TARGETS == DENSE) part = some<G, V>(shares + base + b * count, n - b, count, 0.0f);
+            stream<V>(x, n, count, none, [&](int b, const auto &held) {
+                Held<float, GROUP, V> part;
+                if (TARGETS == DENSE) part = some<GROUP, V>(shares + base + b * count, n - b, count, 0.0f);
 #pragma unroll
-                for (int g = 0; g < G; ++g) {
+                for (int g = 0; g < GROUP; ++g) {
                     if (b + g >= n) break;
                     Pack<Logit, V> values;
 #pragma unroll

@@ -27,20 +27,29 @@ FC_DEVICE Held<Logit, G, V> some(const Logit *from, int left, Index step, Logit 
     return held;
 }
 
-// Planes at a time, for V pixels a thread.
-template <int V>
-constexpr int GROUP = V == 1 ? 16 : 8;
+constexpr int GROUP = 8;  // planes that are summed up together
 
-// use(b, held) with planes b .. b + G - 1 of n, in turn.
-template <int G, int V, class Logit, class Index, class Use>
+// Planes in flight together: narrow loads must be more.
+template <int V>
+constexpr int AHEAD = V == 1 ? 2 * GROUP : GROUP;
+
+// use(b, held) with planes b .. b + GROUP - 1 of n, in turn.
+template <int V, class Logit, class Index, class Use>
 FC_DEVICE void stream(const Logit *from, int n, Index step, Logit none, const Use &use) {
+    constexpr int G = AHEAD<V>;
     Held<Logit, G, V> next = some<G, V>(from, n, step, none);
 #pragma unroll 1
     for (int b = 0; b < n; b += G) {
         const Held<Logit, G, V> held = next;
         from += G * step;
         next = some<G, V>(from, n - b - G, step, none);
-        use(b, held);
+#pragma unroll
+        for (int part = 0; part < G; part += GROUP) {
+            Held<Logit, GROUP, V> group;
+#pragma unroll
+            for (int k = 0; k < GROUP; ++k) group.plane[k] = held.plane[part + k];
+            use(b + part, group);
+        }
     }
 }
 

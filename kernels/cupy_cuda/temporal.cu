@@ -290,15 +290,14 @@ __global__ void __launch_bounds__(THREADS, V == 1 ? NARROW_BLOCKS : WIDE_BLOCKS)
     temporal_streamed(const Logit *x, int n, Index pixels, Step step, BinColors colors, const Luma *luma, float *sums,
                       Past *ring, u8 *rgb, float *chroma) {
     constexpr bool LOGITS = !(WANT & PROBABILITIES);
-    constexpr int G = GROUP<V>;
     const auto &palette = colors.staged();
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
     Colors<V> results;
     if (pixel < pixels) {
         typename Share<LOGITS>::Sum sum[V];
-        stream<G, V>(x + pixel, n, pixels, nothing<Logit>(LOGITS), [&](int, const auto &held) {
+        stream<V>(x + pixel, n, pixels, nothing<Logit>(LOGITS), [&](int, const auto &held) {
 #pragma unroll
-            for (int v = 0; v < V; ++v) sum[v].add(HeldRow<Logit, G, V>{held, v});
+            for (int v = 0; v < V; ++v) sum[v].add(HeldRow<Logit, GROUP, V>{held, v});
         });
         const auto share = [&](int v) { return share_in(sum[v]); };
         smooth<WANT, 0, V>(InPlanes<Logit, V, Index>{x + pixel, pixels}, share, n, pixel, pixels, step, palette, luma, sums,

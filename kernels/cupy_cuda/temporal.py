@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 import numpy as np
+from fastcolor.reference.bins import space_of
 
 from ..common.device_arrays import contiguous, empty, pointer, zeros
 from ..common.scale import log2_scale
@@ -45,6 +46,8 @@ class TemporalSmoother(Smoother):
             run = Pass(self.engine, "temporal", logits, 0, ("planar", "tiled"))
             luma = None if luma is None else contiguous(luma)
             want = (RGB if chroma is None else CHROMA) | (MODE if self.temperature == 0 else 0)
+            want |= 0 if self.from_logits else PROBABILITIES
+            want |= LAB if chroma is None and space_of(self.bins) == "lab" else 0
             kinds = ("float" if luma is None else scalar_type(luma), scalar_type(self._past), want)
             state = (luma, self._sums, self._past, rgb, chroma)
             colors = run.colors(self.bins)

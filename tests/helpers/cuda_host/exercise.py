@@ -292,7 +292,7 @@ def losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         scale = placed(np.array([1 / weights.sum(dtype=np.float64)], np.float32))
         gradient = target(x.shape, str(x.dtype), offset)
         batch, batch_values, batch_gradient = (np.moveaxis(a, axis, 0)[None] for a in (x, values, gradient))
-        loss = cuda_loss.weighted_cross_entropy(engine, batch, labels, weights, scale, batch_gradient)
+        loss = cuda_loss.weighted_cross_entropy(engine, batch, labels, weights, scale, gradient=batch_gradient)
         arguments = (loss, named(batch_gradient, dtype), batch_values, labels, weights)
         yield Check(partial(compare.assert_loss_close, *arguments), (gradient,), offset)
         # A power of two above 1 rounds nothing.

@@ -227,7 +227,7 @@ def _losses(rng: np.random.Generator) -> Iterator[Case]:
             views = [np.moveaxis(array, -1, 1) if axis else array for array in (x, gradient)]
             yield Case(
                 f"weighted cross entropy, {layout}, {dtype}",
-                lambda views=views: loss.weighted_cross_entropy(ENGINE, views[0], labels, weights, scale, views[1]),
+                lambda views=views: loss.weighted_cross_entropy(ENGINE, views[0], labels, weights, scale, gradient=views[1]),
                 (x, gradient, labels, weights),
                 PIXELS,
                 models.cross_entropy(PIXELS, BINS, logit_bytes=x.itemsize),
