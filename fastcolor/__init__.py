@@ -19,9 +19,10 @@ except ImportError as error:
     ) from None
 from .arrays.dispatch import BackendStatus, backends
 from .bins import ColorBins
+from .encoding import check_range, encode, encode_soft, histogram
 from .errors import BackendUnavailableError, ImageError, MissingExtraError, VideoError, WeightsError
 from .fitting.moments import ChromaMoments
-from .ops import annealed_mean, check_range, confidence, decode, encode, encode_soft, histogram, merge
+from .ops import annealed_mean, confidence, decode, merge
 from .smoother import TemporalSmoother
 
 if TYPE_CHECKING:

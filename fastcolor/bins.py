@@ -255,7 +255,7 @@ class ColorBins(_reference.ColorBins):
 
     @classmethod
     def from_centers(cls, centers: Any, prior: Any = None, space: str = "lab") -> ColorBins:
-        """``table[cell] = argmin_b |midpoint(cell) - center_b|``: each cell joins the nearest center, ties to the lowest.
+        """``table[cell] = argmin_b |midpoint(cell) - center_b|``: each cell joins its nearest center.
 
         Parameters
         ----------

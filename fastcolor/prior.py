@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import checks
+from .encoding import encode_soft, histogram
 from .fitting.images import each_image
-from .ops import encode_soft, histogram
 from .reference.bins import ColorBins
 
 MOST_UNREACHABLE = 0.01  # of a prior
@@ -42,7 +42,7 @@ def warn_of_unreachable(bins: ColorBins) -> None:
     share = float(bins.prior[~np.isin(np.arange(bins.n), reachable(bins))].sum())
     if share > MOST_UNREACHABLE:
         warnings.warn(
-            f"prior: {share:.0%} of it lies on bins that no color reaches; it may be of other bins, or in another order. "
+            f"prior: {share:.0%} of it lies on bins that no color reaches; is it of other bins, or in another order? "
             "ColorBins.fit_prior counts one",
             stacklevel=4,
         )

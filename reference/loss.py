@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,8 +20,8 @@ def weighted_cross_entropy(
     mask: ArrayLike | None = None,
     shares: ArrayLike | None = None,
     reduction: str = "weighted",
-) -> float | Float:
-    """``sum_i m_i w_i l_i / sum_i m_i w_i`` with ``l_i = logsumexp(x_i) - sum_k s_ik x_i[y_ik]``; 0 if no weight is left.
+) -> Any:
+    """``sum_i m_i w_i l_i / sum_i m_i w_i``, ``l_i = logsumexp(x_i) - sum_k s_ik x_i[y_ik]``; 0 if no weight is left.
 
     Class-rebalanced cross entropy: Zhang et al. 2016, equations 2 and 3; with the one-hot targets of ColorUNet,
     section 3.2, where labels are hard: ``s = 1``. In general ``l_i = sum_k s_ik (logsumexp(x_i) - x_i[y_ik])``.

@@ -40,6 +40,7 @@ hypothesis.settings.load_profile(PROFILE)
 REQUIRE_GPU = os.environ.get("FASTCOLOR_REQUIRE_GPU") == "1"
 OPS = (
     "encode",
+    "encode_soft",
     "decode",
     "annealed_mean",
     "annealed_mean_gradient",

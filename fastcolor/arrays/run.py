@@ -109,7 +109,7 @@ def decode(
     outs = results(out, logits, wanted)
     if 0 not in luma.shape:
         views = tuple(map(native, outs))
-        options = {"temperature": temperature, "axis": axis, "from_logits": from_logits}
+        options: dict[str, Any] = {"temperature": temperature, "axis": axis, "from_logits": from_logits}
         if luma.shape == low:
             options |= {
                 "channel_axis": channel_axis,

@@ -73,8 +73,29 @@ class WeightedCrossEntropy(_OneByOne):
     @staticmethod
     def backward(ctx: Any, factor: Tensor | None, _: None) -> Any:
         if factor is None:
-            return None, None, None, None
-        return scaled_once(factor, *ctx.saved_tensors), None, None, None
+            return (None,) * 6
+        return scaled_once(factor, *ctx.saved_tensors), *[None] * 5
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> NoReturn:
+        raise checks.no_forward_mode("weighted_cross_entropy", "logits")
+
+
+class CrossEntropies(_OneByOne):
+    """``w_i l_i`` of every pixel."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return torch.ops.fastcolor.cross_entropies(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        operator = torch.ops.fastcolor.cross_entropies_backward
+        return _Once.apply("weighted_cross_entropy", operator, gradient, *ctx.saved_tensors), *[None] * 3
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> NoReturn:

@@ -98,11 +98,24 @@ def merge(chroma: Seen, luma: Seen, space: str, backend: str) -> Tensor:
     return rgb
 
 
-def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, wants_gradient: bool) -> Tensor:
+def weighted_cross_entropy(
+    logits: Tensor,
+    labels: Tensor | None,
+    shares: Tensor | None,
+    weights: Tensor,
+    weighted: bool,
+    wants_gradient: bool,
+) -> Tensor:
     """The loss alone; autograd keeps the gradient that came with it."""
     operator = torch_func.WeightedCrossEntropy.apply if transformed() else _weighted_cross_entropy
-    loss: Tensor = operator(logits, labels, weights, wants_gradient)[0]
+    loss: Tensor = operator(logits, labels, shares, weights, weighted, wants_gradient)[0]
     return loss
+
+
+def cross_entropies(logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor) -> Tensor:
+    operator = torch_func.CrossEntropies.apply if transformed() else _cross_entropies
+    losses: Tensor = operator(logits, labels, shares, weights)
+    return losses
 
 
 def checked_labels(labels: Tensor, n: int) -> Tensor:
@@ -257,7 +270,7 @@ _merge = _operator(
 
 
 def _fake_weighted_cross_entropy(
-    logits: Tensor, labels: Tensor, weights: Tensor, wanted: bool
+    logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor, weighted: bool, wanted: bool
 ) -> tuple[Tensor, Tensor]:
     precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
     gradient = logits_and_room(logits)[1] if wanted else _like(logits, (0,), logits.dtype)
@@ -265,9 +278,22 @@ def _fake_weighted_cross_entropy(
 
 
 _weighted_cross_entropy = _operator(
-    "weighted_cross_entropy(Tensor logits, Tensor labels, Tensor weights, bool wanted) -> (Tensor, Tensor)",
+    "weighted_cross_entropy(Tensor logits, Tensor? labels, Tensor? shares, Tensor weights, bool weighted, bool wanted)"
+    " -> (Tensor, Tensor)",
     loss_and_gradient,
     _fake_weighted_cross_entropy,
+    _EXACT_LAYOUT,
+)
+_cross_entropies = _operator(
+    "cross_entropies(Tensor logits, Tensor? labels, Tensor? shares, Tensor weights) -> Tensor",
+    run_gradient.cross_entropies,
+    lambda logits, labels, shares, weights: _like(weights, weights.shape, weights.dtype),
+)
+_cross_entropies_backward = _operator(
+    "cross_entropies_backward(Tensor gradient, Tensor logits, Tensor? labels, Tensor? shares, Tensor weights)"
+    " -> Tensor",
+    run_gradient.cross_entropies_gradient,
+    lambda gradient, logits, labels, shares, weights: logits_and_room(logits)[1],
     _EXACT_LAYOUT,
 )
 _checked_labels = _operator(
@@ -281,7 +307,7 @@ _checked_labels = _operator(
 
 
 def _keep_logits(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    logits, *ctx.options, from_logits, backend = inputs
+    logits, *ctx.options, _, backend = inputs
     ctx.options.append(backend)  # probabilities that require a gradient were refused before
     choose(backend, str(logits.device), "annealed_mean_gradient")  # told now, not in the backward
     ctx.save_for_backward(logits)
@@ -303,9 +329,23 @@ def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _through_loss(ctx: Any, factor: Tensor | None, _: None) -> tuple[Any, ...]:
     (gradient,) = ctx.saved_tensors
-    return None if factor is None else gradient * factor.to(gradient.dtype), None, None, None
+    return None if factor is None else gradient * factor.to(gradient.dtype), *[None] * 5
+
+
+def _keep_target(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _through_each(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    return _cross_entropies_backward(gradient, *ctx.saved_tensors), *[None] * 3
+
+
+def _loss_once_only(ctx: Any, *gradients: Any) -> None:
+    raise torch_func.once_only("weighted_cross_entropy")
 
 
 torch.library.register_autograd("fastcolor::annealed_mean", _through_annealed_mean, setup_context=_keep_logits)
 torch.library.register_autograd("fastcolor::annealed_mean_backward", _once_only)
 torch.library.register_autograd("fastcolor::weighted_cross_entropy", _through_loss, setup_context=_keep_gradient)
+torch.library.register_autograd("fastcolor::cross_entropies", _through_each, setup_context=_keep_target)
+torch.library.register_autograd("fastcolor::cross_entropies_backward", _loss_once_only)

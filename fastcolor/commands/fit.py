@@ -84,9 +84,9 @@ def _fit(moments: ChromaMoments, cells: int | str, args: argparse.Namespace) -> 
         for k, error in errors.items():
             print(f"  K = {k:3d}: held-out error {error:.5f}{'  <- chosen' if k == bins.cells else ''}")
     elif errors:
-        print(
-            f"  held-out error {errors[bins.cells]:.5f} (RMS distance in {_PLANES[moments.space]}; one image in three, bins of the others)"
-        )
+        unit = _PLANES[moments.space]
+        error = errors[bins.cells]
+        print(f"  held-out error {error:.5f} (RMS distance in {unit}; one image in three, bins of the others)")
     return bins
 
 

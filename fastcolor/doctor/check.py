@@ -27,7 +27,8 @@ def check_path(path: str, backend: str = "auto", place: Place = ON_CPU) -> tuple
     """
     from .. import reference
     from ..bins import ColorBins
-    from ..ops import decode, encode
+    from ..encoding import encode
+    from ..ops import decode
 
     there, back = place
     started = perf_counter()

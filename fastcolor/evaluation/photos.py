@@ -14,11 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..bins import ColorBins
+from ..encoding import encode
 from ..files.sets import open_rgb
 from ..loss import weighted_cross_entropy
 from ..network.inference import predict
 from ..network.unet import ColorUNet
-from ..ops import annealed_mean, encode, merge
+from ..ops import annealed_mean, merge
 from ..photo.colorizer import Colorizer
 from ..plots.figures import contact_sheet
 from .metrics import Rgb, colorfulness, delta_e2000, psnr, rgb_to_lab
@@ -97,7 +98,8 @@ def label_scores(logits: Tensor, rgb: Rgb, bins: ColorBins, lam: float) -> Score
     height, width = logits.shape[-2:]
     small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
     _, labels, weights = encode(small, bins, lam=lam)
-    loss = weighted_cross_entropy(logits[None], *(torch.from_numpy(part)[None] for part in (labels, weights)))
+    expected, pixel = (torch.from_numpy(part)[None] for part in (labels, weights))
+    loss = weighted_cross_entropy(logits[None], expected, pixel)
     return {"top1": float((logits.argmax(0).numpy() == labels).mean()), "weighted_cross_entropy": loss.item()}
 
 

@@ -137,7 +137,7 @@ class ColorUNet(nn.Module):
     Raises
     ------
     ValueError
-        If `bins` has another number of bins than `config`.
+        If `bins` has another number of bins than `config`, or divides another plane than UV.
 
     References
     ----------
@@ -157,6 +157,8 @@ class ColorUNet(nn.Module):
         self.config = config = config or UNetConfig()
         if bins is not None and bins.n != config.bins:
             raise ValueError(f"bins: expected {config.bins} bins as in the config, got {bins.n}")
+        if bins is not None and bins.space != "yuv":
+            raise ValueError(f"bins: expected bins of YUV, whose luma is the network's input, got bins of {bins.space}")
         self.bins = bins
         down = config.down
         self.down = nn.ModuleList(down_cell(a, b) for a, b in zip((config.fold**2, *down[:-1]), down, strict=True))

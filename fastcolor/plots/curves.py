@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import MissingExtraError
 from ..files.atomic import atomic_path
 from ..reference.bins import ColorBins
-from ..reference.constants import U_MAX, V_MAX
+from ..reference.constants import CHROMA_MAX, LUMA_MAX
 from ..reference.ops import join
 
 _LAMS = (0.2, 0.5)  # of the ColorUNet authors' code, and of Zhang et al.
@@ -60,7 +60,7 @@ def plot_bins(bins: ColorBins, path: str | os.PathLike[str]) -> None:
         width_ratios=[1, 1.45],
         height_ratios=[0.3, 2, 2],
     )
-    colors = join(np.full(bins.n, _MID_LUMA), bins.colors)  # (n, 3)
+    colors = join(np.full(bins.n, _MID_LUMA * LUMA_MAX[bins.space]), bins.colors, bins.space)  # (n, 3)
     _plane(axes["plane"], bins, colors)
     _swatches(axes["swatches"], colors)
     _frequency(axes["frequency"], bins, colors)
@@ -80,10 +80,13 @@ def new_figure(what: str = "a plot", **options: Any) -> Any:
 
 def _plane(axes: Any, bins: ColorBins, colors: Any) -> None:
     """Every cell in the color of its bin, and where the bins' colors lie."""
-    picture = np.swapaxes(colors[bins.table], 0, 1)  # U to the right, V upwards
-    axes.imshow(picture, origin="lower", extent=(-U_MAX, U_MAX, -V_MAX, V_MAX), interpolation="nearest")
+    picture = np.swapaxes(colors[bins.table], 0, 1)  # U or a to the right, V or b upwards
+    right, up = CHROMA_MAX[bins.space]
+    axes.imshow(picture, origin="lower", extent=(-right, right, -up, up), interpolation="nearest")
     axes.scatter(*bins.colors.T, s=12, c="white", edgecolors="black", linewidths=0.6)
-    axes.set(xlabel="U", ylabel="V", title=f"{bins.n} bins of {bins.cells} × {bins.cells} cells, at luma {_MID_LUMA}")
+    across, upwards = {"yuv": ("U", "V"), "lab": ("a", "b")}[bins.space]
+    title = f"{bins.n} bins of {bins.cells} × {bins.cells} cells, at luma {_MID_LUMA * LUMA_MAX[bins.space]:g}"
+    axes.set(xlabel=across, ylabel=upwards, title=title)
 
 
 def _swatches(axes: Any, colors: Any) -> None:
@@ -101,8 +104,7 @@ def _frequency(axes: Any, bins: ColorBins, colors: Any) -> None:
 
 def _weights(axes: Any, bins: ColorBins) -> None:
     """Inverse frequency is λ = 0; all are scaled to ``sum_b p_b w_b = 1``."""
-    inverse = bins.weights(0.0)
-    axes.plot(np.where(np.isfinite(inverse), inverse, np.nan), color="gray", label="inverse frequency")
+    axes.plot(bins.weights(0.0), color="gray", label="inverse frequency")
     for lam, marker in zip(_LAMS, "os", strict=True):
         axes.plot(bins.weights(lam), marker, markersize=4, linestyle="-", label=f"class weight, λ = {lam}")
     axes.axhline(1.0, color="black", linewidth=0.6, linestyle=":")

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..bins import ColorBins
+from ..encoding import encode
 from ..files.images import gray_of, read_photo, write_photo
-from ..ops import annealed_mean, encode, merge
+from ..ops import annealed_mean, merge
 
 Picture = NDArray[np.uint8]
 

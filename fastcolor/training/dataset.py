@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ..bins import ColorBins
+from ..encoding import encode
 from ..files.sets import fit_within, open_rgb
-from ..ops import encode
 
 VARIANTS = {
     "paper": ("original", "flip", "noise:0.01", "noise:0.02", "noise:0.04", "crop", "crop"),

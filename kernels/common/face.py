@@ -124,7 +124,7 @@ def merge(fill: Callable[..., None]) -> Any:
     """From ``fill(chroma, luma, space, rgb)``."""
 
     def merge(*arrays: Any, space: str = "yuv", out: Any = None) -> Any:
-        """``rgb = join(Y, bilinear(chroma))`` of images: chroma (N, 2, h, w), luma (N, H, W), rgb (N, H, W, 3) uint8."""
+        """``rgb = join(Y, bilinear(chroma))``: chroma (N, 2, h, w), luma (N, H, W), rgb (N, H, W, 3) uint8."""
         luma = arrays[-1]
         out = empty(luma, (*luma.shape, 3), "uint8") if out is None else out
         _filled(fill, (out,), *arrays, space)

@@ -13,6 +13,8 @@ from .jit import jit
 from .simd import bits, fma, from_bits, greater, has_avx512, lesser, scalef, splat, splat_int, to_float, where_greater
 
 _SUBNORMAL = np.float32(-124.5)
+_INF, _NAN = np.float32(np.inf), np.float32(np.nan)
+_TINY, _RAISE, _RAISED = np.float32(2.0**-100), np.float32(2.0**48), np.float32(48)
 LOWEST, HIGHEST = np.float32(-126.0), np.float32(127.0)  # exponents that exp2 clamps to
 
 # 1.5 * 2^23 rounds to an integer; + 127 makes its low bits the biased exponent of 2^integer.
@@ -34,7 +36,7 @@ def exp2_scaled(x, scale, low, high):
         n = fma(x, scale, splat(_MAGIC)) - splat(_MAGIC)
         p = _exp2_of_fraction(fma(x, scale, -n))
         # A subnormal result costs as much as ten others: from 2^-125 down it is 0.
-        return scalef(p, where_greater(splat(_SUBNORMAL), n, splat(np.float32(-np.inf)), n))
+        return scalef(p, where_greater(splat(_SUBNORMAL), n, splat(-_INF), n))
     x = lesser(high, greater(low, x))
     shifted = fma(x, scale, splat(_MAGIC))
     f = fma(x, scale, splat(_MAGIC) - shifted)
@@ -55,10 +57,31 @@ _L6, _L7 = np.float32(0.23689040541648865), np.float32(-0.14574451744556427)
 
 
 @jit(inline=True)
-def log2(x):
-    """Base-2 logarithm of F32 x; -inf for zero and below."""
+def log2_of_normal(x):
+    """Base-2 logarithm of F32 x that are positive, finite and not subnormal."""
     exponent = (bits(x) - splat_int(_SQRT_HALF_BITS)) >> splat_int(23)
     r = from_bits(bits(x) - (exponent << splat_int(23))) - splat(1.0)
     p = fma(fma(fma(splat(_L7), r, splat(_L6)), r, splat(_L5)), r, splat(_L4))
     p = fma(fma(fma(fma(p, r, splat(_L3)), r, splat(_L2)), r, splat(_L1)), r, splat(_L0))
-    return where_greater(x, splat(0.0), fma(p, r, to_float(exponent)), splat(np.float32(-np.inf)))
+    return fma(p, r, to_float(exponent))
+
+
+@jit(inline=True)
+def log2(x):
+    """Base-2 logarithm of F32 x; -inf for zero and below."""
+    return where_greater(x, splat(0.0), log2_of_normal(x), splat(-_INF))
+
+
+@jit(inline=True)
+def valid_probability(p):
+    """F32 p where it is at least zero and finite, else NaN."""
+    return where_greater(splat(0.0), p, splat(_NAN), where_greater(splat(_INF), p, p, splat(_NAN)))
+
+
+@jit(inline=True)
+def log2_of_any(p):
+    """Base-2 logarithm of F32 p: -inf for zero, NaN for what is negative, infinite or NaN."""
+    valid = valid_probability(p)
+    # The bits of a subnormal number hold no exponent: it is brought up first.
+    raised = where_greater(splat(_TINY), p, valid * splat(_RAISE), valid)
+    return log2(raised) - where_greater(splat(_TINY), p, splat(_RAISED), splat(0.0)) + (valid - valid)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ..common.scale import LOG2E
 from .jit import jit
 from .math import HIGHEST, LOWEST, exp2_scaled
 from .simd import (
@@ -25,7 +24,6 @@ from .simd import (
     greater,
     lesser,
     load,
-    load_columns,
     load_one,
     outside,
     prefetch,
@@ -40,12 +38,13 @@ GROUP = 8
 
 _SMALL, _LARGE = np.float32(2.0**-90), np.float32(2.0**100)
 _INF, _NAN = np.float32(np.inf), np.float32(np.nan)
-_LOG2E = np.float32(LOG2E)
 
 
 @jit(inline=True)
-def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums):
+def _sum(x, start, stride, count, size, n, scale, one, colors, want_color, want_top, source, upcoming, apart, sums):
     """Fill the wanted rows without subtracting the maximum; False if a sum is out of range or NaN.
+
+    `scale` turns values into exponents of base 2 at temperature T, `one` at T = 1: log2(e) for logits.
 
     `x` is flat: bin b of pixel i lies at ``start + b * stride + i``, for i < `count`; the last vector overlaps. Until
     the last group of planes, the rows TOP, RATIO and SECOND hold the sum at T = 1, the largest and the second logit.
@@ -56,7 +55,7 @@ def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, 
     width = sums.shape[1]
     flat, palette = sums.reshape(-1), colors.reshape(-1)
     factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
-    unit, unit_low, unit_high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
+    unit, unit_low, unit_high = splat(one), splat(LOWEST / one), splat(HIGHEST / one)
     good = True
     for first in range(0, n, GROUP):
         planes = min(GROUP, n - first)
@@ -94,7 +93,8 @@ def _sum(x, start, stride, count, size, n, scale, colors, want_color, want_top, 
             if want_top:
                 if final:
                     good = good and not outside(splat(_SMALL), mass, splat(_LARGE))
-                    mass, top, second = exp2_scaled(top, unit, unit_low, unit_high) / mass, _ratio(top, second), second
+                    mass = exp2_scaled(top, unit, unit_low, unit_high) / mass
+                    top = _ratio(top, second, one)
                 store(flat, TOP * width + i, mass)
                 store(flat, RATIO * width + i, top)
                 store(flat, SECOND * width + i, second)
@@ -105,9 +105,9 @@ def _instance(want_color: bool, want_top: bool) -> Any:
     """A kernel of :func:`_sum` for what is wanted, which the compiler then knows."""
 
     @jit
-    def summed(x, start, stride, count, size, n, scale, colors, source, upcoming, apart, sums):
+    def summed(x, start, stride, count, size, n, scale, one, colors, source, upcoming, apart, sums):
         return _sum(
-            x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums
+            x, start, stride, count, size, n, scale, one, colors, want_color, want_top, source, upcoming, apart, sums
         )
 
     return summed
@@ -117,20 +117,20 @@ sum_chroma, sum_confidence, sum_both = _instance(True, False), _instance(False, 
 
 
 @jit(inline=True)
-def _ratio(top, second):
-    """``exp(top - second)``, as a square so that it overflows to inf where it must."""
-    half = np.float32(0.5) * _LOG2E
+def _ratio(top, second, one):
+    """``2^(one (top - second))``, as a square so that it overflows to inf where it must."""
+    half = np.float32(0.5) * one
     root = exp2_scaled(top - second, splat(half), splat(LOWEST / half), splat(HIGHEST / half))
     return root * root
 
 
 @jit
-def sum_carefully(x, start, stride, count, size, n, scale, colors, sums):
+def sum_carefully(x, start, stride, count, size, n, scale, one, colors, sums):
     """All rows with the maximum subtracted first, vector by vector: NaN, infinities and any range are right."""
     width = sums.shape[1]
     flat = sums.reshape(-1)
     factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
-    unit, unit_low, unit_high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
+    unit, unit_low, unit_high = splat(one), splat(LOWEST / one), splat(HIGHEST / one)
     for i in range(0, size, LANES):
         at = start + min(i, count - LANES)
         top, second = splat(-_INF), splat(-_INF)
@@ -150,7 +150,7 @@ def sum_carefully(x, start, stride, count, size, n, scale, colors, sums):
         store(flat, width + i, u)
         store(flat, 2 * width + i, v)
         store(flat, TOP * width + i, splat(1.0) / mass)
-        store(flat, RATIO * width + i, _ratio(top, second) + (mass - mass))
+        store(flat, RATIO * width + i, _ratio(top, second, one) + (mass - mass))
 
 
 @jit
@@ -174,21 +174,23 @@ def take_mode(x, start, stride, count, size, n, colors, sums):
 
 
 @jit
-def block_sums(x, start, stride, count, size, n, scale, colors, want_color, want_top, source, upcoming, apart, sums):
-    """Fill the rows that are wanted; `scale` is log2(e) / T, or inf for the mode."""
+def block_sums(
+    x, start, stride, count, size, n, scale, one, colors, want_color, want_top, source, upcoming, apart, sums
+):
+    """Fill the rows that are wanted; `scale` is `one` / T, or inf for the mode."""
     mode = scale == _INF
-    factor = _LOG2E if mode else scale
-    steepest = max(factor if want_color else _LOG2E, _LOG2E if want_top else factor)
+    factor = one if mode else scale
+    steepest = max(factor if want_color else one, one if want_top else factor)
     good = _in_range(x, start + min(0, count - LANES), stride, n, steepest)
     if good:
         if want_color and want_top:
-            good = sum_both(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
+            good = sum_both(x, start, stride, count, size, n, factor, one, colors, source, upcoming, apart, sums)
         elif want_color:
-            good = sum_chroma(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
+            good = sum_chroma(x, start, stride, count, size, n, factor, one, colors, source, upcoming, apart, sums)
         else:
-            good = sum_confidence(x, start, stride, count, size, n, factor, colors, source, upcoming, apart, sums)
+            good = sum_confidence(x, start, stride, count, size, n, factor, one, colors, source, upcoming, apart, sums)
     if not good:
-        sum_carefully(x, start, stride, count, size, n, factor, colors, sums)
+        sum_carefully(x, start, stride, count, size, n, factor, one, colors, sums)
     if mode and want_color:
         take_mode(x, start, stride, count, size, n, colors, sums)
 
@@ -200,54 +202,3 @@ def _in_range(x, start, stride, n, scale):
     for b in range(n):
         top = greater(load(x, start + b * stride), top)
     return not outside(splat(np.float32(-89) / scale), top, splat(np.float32(99) / scale))
-
-
-@jit
-def transpose_block(x, first, count, size, n, stride, tile):
-    """Copy `size` pixels of channels-last logits, (count, n) flattened, into flat `tile`: n planes `stride` apart."""
-    for i in range(0, size, LANES):
-        pixel = min(first + i, count - LANES)
-        for part in range(0, n - n % LANES, LANES):
-            columns = load_columns(x, pixel * n + part, n)
-            for b in range(LANES):
-                store(tile, (part + b) * stride + i, columns[b])
-        for b in range(n - n % LANES, n):
-            for lane in range(LANES):
-                tile[b * stride + i + lane] = load_one(x, (pixel + lane) * n + b)
-
-
-@jit(inline=True)
-def bounds(block, count, most):
-    """Image, first pixel and size, in whole vectors, of a block of up to `most` pixels of images of `count`."""
-    blocks = (count + most - 1) // most
-    image = block // blocks
-    start = (block - image * blocks) * most
-    return image, start, (min(most, count - start) + LANES - 1) // LANES * LANES
-
-
-@jit(inline=True)
-def copy_planes(x, base, start, count, size, n, tile):
-    """Copy `size` pixels of planar logits, which lie `count` apart from `base` on, into flat `tile`, `size` apart."""
-    for b in range(n):
-        for i in range(0, size, LANES):
-            store(tile, b * size + i, load(x, base + b * count + min(start + i, count - LANES)))
-
-
-@jit(inline=True)
-def write_planes(tile, base, start, count, size, n, x):
-    """The inverse of :func:`copy_planes`."""
-    for b in range(n):
-        for i in range(0, size, LANES):
-            store(x, base + b * count + min(start + i, count - LANES), load(tile, b * size + i))
-
-
-@jit
-def write_transposed(tile, first, count, size, n, x):
-    """The inverse of :func:`transpose_block`, for n >= 16: the last 16 bins may overlap those before."""
-    for i in range(0, size, LANES):
-        pixel = min(first + i, count - LANES)
-        for part in range(0, n, LANES):
-            bins = min(part, n - LANES)
-            rows = load_columns(tile, bins * size + i, size)
-            for lane in range(LANES):
-                store(x, (pixel + lane) * n + bins, rows[lane])

@@ -20,19 +20,22 @@ import math
 from typing import Any
 
 import numpy as np
+from fastcolor.reference.bins import space_of
+from fastcolor.reference.constants import LUMA_MAX
 
-from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, padded, plain, unpad
+from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, out_of_range, padded, plain, unpad
 from ..common.layout import planes
 from ..common.scale import LOG2E, log2_scale
 from ..common.smoother import REFRESH, Smoother
-from .decode import colors_of, write_block
+from .decode import beyond_luma, colors_of, write_block
 from .jit import jit
-from .math import HIGHEST, LOWEST, exp2_scaled, log2
-from .simd import LANES, fma, greater, load, outside, splat, store, to_int, where_greater
-from .softmax import GROUP, ROWS, block_sums, transpose_block
+from .math import HIGHEST, LOWEST, exp2_scaled, log2, valid_probability
+from .simd import LANES, fma, greater, lesser, load, outside, splat, store, to_int, where_greater
+from .softmax import GROUP, ROWS, block_sums
 from .threads import run_blocks
+from .tiles import tile_pixels, transpose_block
 
-BLOCK = 512
+BLOCK, _TILE = 512, 1 << 18  # pixels of a block, and elements, so that one of 1024 bins takes a megabyte
 
 _LOG2E = np.float32(LOG2E)
 _SMALL, _LARGE = np.float32(2.0**-20), np.float32(2.0**100)
@@ -42,8 +45,8 @@ _BYTE = np.float32(1 / 255)
 
 
 @jit
-def softmax_block(x, start, stride, count, size, n, tile, scales):
-    """``tile[b] * scales = softmax(x)_b`` at T = 1; scales is NaN where the pixel is invalid."""
+def softmax_block(x, start, stride, count, size, n, width, tile, scales):
+    """``tile[b * width] * scales = softmax(x)_b`` at T = 1; scales is NaN where the pixel is invalid."""
     factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
     good = True
     for first in range(0, n, GROUP):
@@ -53,7 +56,7 @@ def softmax_block(x, start, stride, count, size, n, tile, scales):
             total = splat(0.0) if first == 0 else load(scales, i)
             for k in range(planes):
                 e = exp2_scaled(load(x, at + k * stride), factor, low, high)
-                store(tile, (first + k) * BLOCK + i, e)
+                store(tile, (first + k) * width + i, e)
                 total = total + e
             if first + GROUP >= n:
                 if outside(splat(_SMALL), total, splat(_LARGE)):
@@ -61,11 +64,11 @@ def softmax_block(x, start, stride, count, size, n, tile, scales):
                 total = splat(1.0) / total
             store(scales, i, total)
     if not good:
-        _softmax_carefully(x, start, stride, count, size, n, tile, scales)
+        _softmax_carefully(x, start, stride, count, size, n, width, tile, scales)
 
 
 @jit
-def _softmax_carefully(x, start, stride, count, size, n, tile, scales):
+def _softmax_carefully(x, start, stride, count, size, n, width, tile, scales):
     factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
     for i in range(0, size, LANES):
         at = start + min(i, count - LANES)
@@ -75,8 +78,39 @@ def _softmax_carefully(x, start, stride, count, size, n, tile, scales):
         total = splat(0.0)
         for b in range(n):
             e = exp2_scaled(greater(low, load(x, at + b * stride) - top), factor, low, high)
-            store(tile, b * BLOCK + i, e)
+            store(tile, b * width + i, e)
             total = total + e
+        store(scales, i, splat(1.0) / total)
+
+
+@jit
+def share_block(x, start, stride, count, size, n, width, tile, scales):
+    """As :func:`softmax_block`, of probabilities of any scale: ``tile[b * width] * scales = p_b / sum p``."""
+    good = True
+    for i in range(0, size, LANES):
+        at = start + min(i, count - LANES)
+        total = splat(0.0)
+        for b in range(n):
+            p = valid_probability(load(x, at + b * stride))
+            store(tile, b * width + i, p)
+            total = total + p
+        good = good and not outside(splat(_SMALL), total, splat(_LARGE))
+        store(scales, i, splat(1.0) / total)
+    if not good:
+        _share_carefully(size, n, width, tile, scales)
+
+
+@jit
+def _share_carefully(size, n, width, tile, scales):
+    """The shares of what is in `tile`, brought to a largest of 1 first."""
+    for i in range(0, size, LANES):
+        top, total = splat(0.0), splat(0.0)
+        for b in range(n):
+            top = greater(load(tile, b * width + i), top)
+        for b in range(n):
+            p = load(tile, b * width + i) / top  # NaN where all are zero
+            store(tile, b * width + i, p)
+            total = total + p
         store(scales, i, splat(1.0) / total)
 
 
@@ -95,7 +129,7 @@ def _store_past(ring, at, p):
 
 
 @jit
-def advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving, exact):
+def advance_block(tile, scales, size, n, width, sums, ring, base, slot, decay, leaving, exact):
     """Bring the sums of a block forward by the softmax in `tile`, and leave log2 of them in `tile`.
 
     `base` is the block's place in the sums, `slot` its place in the ring, where this frame replaces the one that
@@ -103,7 +137,7 @@ def advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving,
     """
     keep, drop = splat(decay), splat(leaving)
     for b in range(n):
-        row = b * BLOCK
+        row = b * width
         for i in range(0, size, LANES):
             scale = load(scales, i)
             broken = scale - scale  # NaN or 0
@@ -120,11 +154,11 @@ def advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving,
 
 
 @jit
-def refresh_block(size, n, sums, ring, base, slots, frame, decay):
+def refresh_block(size, n, width, sums, ring, base, slots, frame, decay):
     """The window form: sum the past of a block anew from the ring, as it was before this frame."""
     length = slots.size
     for b in range(n):
-        row = b * BLOCK
+        row = b * width
         for i in range(0, size, LANES):
             total = splat(0.0)
             for age in range(min(frame, length), 0, -1):
@@ -134,42 +168,59 @@ def refresh_block(size, n, sums, ring, base, slots, frame, decay):
 
 
 @jit
+def is_strange(luma, unit, lab):
+    """True if one of at least 16 lumas is out of range."""
+    least, most = splat(0.0), splat(0.0)
+    for i in range(0, luma.size, LANES):
+        y = load(luma, min(i, luma.size - LANES)) * splat(unit)
+        least, most = lesser(y, least), greater(y, most)  # NaN is neither
+    return beyond_luma(least, most, lab)
+
+
+@jit
 def step(
-    first, last, x, n, count, transposed, luma, luma_unit, rgb, chroma, colors, scale, sums, ring, frame, window, rules
-):
+    first, last, x, n, count, width, transposed, known, luma, luma_unit, lab, rgb, chroma, colors, scale,
+    sums, ring, frame, window, rules,
+):  # fmt: skip
     """Blocks [first, last) of a frame: logits (n, count), or (count, n) if `transposed`, flattened, count >= 16.
 
-    The result is chroma where there is an array for it, else RGB.
+    They are probabilities if `known`, and a block has `width` pixels. The result is chroma where there is an array for
+    it, else RGB.
     """
     decay, leaving, exact, refresh = rules
-    tile = np.empty(n * BLOCK, np.float32)
-    stride = BLOCK + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
+    tile = np.empty(n * width, np.float32)
+    stride = width + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
     turned = np.empty(n * stride if transposed else 0, np.float32)
-    scales = np.empty(BLOCK, np.float32)
-    rows = np.empty((ROWS, BLOCK), np.float32)
+    scales = np.empty(width, np.float32)
+    rows = np.empty((ROWS, width), np.float32)
     nothing = np.empty(0, np.float32)
     wanted = (chroma.size == 0, chroma.size > 0, False)
-    blocks = (count + BLOCK - 1) // BLOCK
+    blocks = (count + width - 1) // width
     length = window + 1
     slots = np.empty(length, np.int64)
     for block in range(first, last):
-        start = block * BLOCK
-        size = (min(BLOCK, count - start) + LANES - 1) // LANES * LANES
-        base = block * n * BLOCK
+        start = block * width
+        size = (min(width, count - start) + LANES - 1) // LANES * LANES
+        base = block * n * width
         for k in range(length):
-            slots[k] = (k * blocks + block) * n * BLOCK
+            slots[k] = (k * blocks + block) * n * width
         if transposed:
             transpose_block(x, start, count, size, n, stride, turned)
-            softmax_block(turned, 0, stride, size, size, n, tile, scales)
+            if known:
+                share_block(turned, 0, stride, size, size, n, width, tile, scales)
+            else:
+                softmax_block(turned, 0, stride, size, size, n, width, tile, scales)
+        elif known:
+            share_block(x, start, count, count - start, size, n, width, tile, scales)
         else:
-            softmax_block(x, start, count, count - start, size, n, tile, scales)
+            softmax_block(x, start, count, count - start, size, n, width, tile, scales)
         upcoming, apart = ((start + size) * n, size) if transposed else (start + size, count)
         if refresh and (frame + block) % REFRESH == 0:
-            refresh_block(size, n, sums, ring, base, slots, frame, decay)
+            refresh_block(size, n, width, sums, ring, base, slots, frame, decay)
         slot = slots[frame % length]
-        advance_block(tile, scales, size, n, sums, ring, base, slot, decay, leaving, exact)
-        block_sums(tile, 0, BLOCK, size, size, n, scale, colors, True, False, x, upcoming, apart, rows)
-        write_block(0, start, count, size, rows, luma, luma_unit, rgb, False, chroma, nothing, nothing, wanted)
+        advance_block(tile, scales, size, n, width, sums, ring, base, slot, decay, leaving, exact)
+        block_sums(tile, 0, width, size, size, n, scale, ONE, colors, True, False, x, upcoming, apart, rows)
+        write_block(0, start, count, size, rows, luma, luma_unit, lab, rgb, False, chroma, nothing, nothing, wanted)
 
 
 # --- host -------------------------------------------------------------------------------------------------------------
@@ -181,24 +232,27 @@ class TemporalSmoother(Smoother):
     """Sums and ring are stored by block, as the kernel wants them."""
 
     def _advance(self, logits: Array, luma: Any, rgb: Any, chroma: Any) -> None:
-        if self._frame == 0:
-            self._allocate()
+        n, lab = len(logits), space_of(self.bins) == "lab"
         view, _ = planes(logits, 0)
         pixels = view.shape[0] * view.shape[2]
         if pixels < LANES:
             view = np.ascontiguousarray(np.moveaxis(view, 1, -1)).reshape(pixels, -1, 1)
         count = max(pixels, LANES)
-        flat = padded(plain(as_bits(view)), len(logits) * count)
-        level, unit = (NO_FLOATS, ONE) if luma is None else levels(luma)
+        flat = padded(plain(as_bits(view)), n * count)
+        level, unit = (NO_FLOATS, ONE) if luma is None else levels(luma, lab)
+        level = level if luma is None else padded(level, count)
+        if level.dtype != np.uint8 and level.size and is_strange(level, unit, lab):  # before anything has changed
+            out_of_range("luma", 0, LUMA_MAX[space_of(self.bins)])
+        if self._frame == 0:
+            self._allocate()
         to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * count)
         to_chroma = NO_FLOATS if chroma is None else np.empty((2, count), np.float32)
-        colors = colors_of(self.bins)
         run_blocks(
             step,
-            -(-count // BLOCK),
+            -(-count // self._width),
             count,
-            *(flat, len(logits), count, view.shape[2] == 1),
-            *(level if luma is None else padded(level, count), unit, to_rgb, to_chroma.reshape(-1), colors),
+            *(flat, n, count, self._width, view.shape[2] == 1, not self.from_logits),
+            *(level, unit, lab, to_rgb, to_chroma.reshape(-1), colors_of(self.bins)),
             *(log2_scale(self.temperature, 1.0), self._sums, self._past, self._frame, self.window, self._numbers),
         )
         if rgb is not None:
@@ -206,9 +260,14 @@ class TemporalSmoother(Smoother):
         else:
             chroma[...] = to_chroma[:, :pixels].reshape(chroma.shape)
 
+    @property
+    def _width(self) -> int:
+        """Pixels of a block, in whole vectors."""
+        return tile_pixels(self._shape[0], _TILE, LANES, BLOCK)
+
     def _normalised(self) -> Array:
         n, count = self._shape[0], math.prod(self._shape[1:])
-        stored = self._sums.reshape(-1, n, BLOCK).transpose(1, 0, 2).reshape(n, -1)
+        stored = self._sums.reshape(-1, n, self._width).transpose(1, 0, 2).reshape(n, -1)
         result = np.maximum(stored[:, :count], 0)
         if count > LANES and count % LANES:  # the last vector overlaps the one before it in the image, not in the state
             tail = count - count % LANES
@@ -218,6 +277,7 @@ class TemporalSmoother(Smoother):
         return result.reshape(self._shape)
 
     def _allocate(self) -> None:
-        size = -(-max(math.prod(self._shape[1:]), LANES) // BLOCK) * self._shape[0] * BLOCK
+        n, width = self._shape[0], self._width
+        size = -(-max(math.prod(self._shape[1:]), LANES) // width) * n * width
         self._sums = np.zeros(size, np.float32)
         self._past = np.zeros((self.window + 1) * size, _RINGS[self.ring])

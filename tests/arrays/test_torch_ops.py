@@ -34,6 +34,7 @@ PLAIN, OTHER_PLAIN = (make.make_bins(np.random.default_rng(seed), N, 5) for seed
 # torch before it told why a function stays outside of graphs also compiles once more when it sees a second object.
 OLD_TORCH = "reason" not in inspect.signature(torch.compiler.disable).parameters
 BINS, OTHER = (fastcolor.ColorBins(bins.table, bins.colors, bins.prior) for bins in (PLAIN, OTHER_PLAIN))
+LAB = fastcolor.ColorBins.from_centers(np.random.default_rng(2).uniform(-90, 90, (N, 2)))
 EXACT = {"rtol": 0, "atol": 0}
 
 
@@ -75,8 +76,26 @@ CALLS: dict[str, tuple[str, Callable[..., Any]]] = {
         lambda x, y, rgb, **o: fastcolor.decode(x.permute(1, 2, 0).contiguous(), y, BINS, axis=-1, **o),
     ),
     "decode_confidence": ("decode", lambda x, y, rgb, **o: fastcolor.decode(x, y, BINS, confidence=True, **o)),
-    "merge": ("merge", lambda x, y, rgb, **o: fastcolor.merge(0.1 * x[:2, ::2, ::3], y, **o)),
+    "merge": ("merge", lambda x, y, rgb, **o: fastcolor.merge(small(x), y, **o)),
+    "encode Lab": ("encode", lambda x, y, rgb, **o: fastcolor.encode(rgb, LAB, **o)),
+    "encode_soft": ("encode_soft", lambda x, y, rgb, **o: fastcolor.encode_soft(rgb, LAB, neighbors=3, **o)),
+    "histogram Lab": ("histogram", lambda x, y, rgb, **o: fastcolor.histogram(rgb, 23, space="lab", **o)),
+    "probabilities": (
+        "annealed_mean",
+        lambda x, y, rgb, **o: fastcolor.annealed_mean(x.exp(), LAB, from_logits=False, **o),
+    ),
+    "decode Lab": ("decode", lambda x, y, rgb, **o: fastcolor.decode(x, 100 * y, LAB, **o)),
+    "decode larger": (
+        "merge",
+        lambda x, y, rgb, **o: fastcolor.decode(x[:, ::2, ::3], y.half(), BINS, confidence=True, **o),
+    ),
+    "merge Lab": ("merge", lambda x, y, rgb, **o: fastcolor.merge(9 * small(x)[None], 100 * y[None], space="lab", **o)),
 }
+
+
+def small(x: torch.Tensor) -> torch.Tensor:
+    """Chroma of fewer pixels, within its range."""
+    return 0.4 * x[:2, ::2, ::3].tanh()
 
 
 def run_or_deselect(backend: str, name: str) -> Callable[..., Any]:
@@ -100,22 +119,27 @@ def operators(backend: str, dtype: torch.dtype) -> dict[str, tuple[Any, tuple[An
     ops = torch.ops.fastcolor
     return {
         "encode": (ops.encode, (rgb, key, 0.2, "int64", 2, backend)),
-        "histogram": (ops.histogram, (rgb, 7, 2, backend)),
-        "annealed_mean": (ops.annealed_mean, (grad, key, 0.38, 0, backend)),
-        "annealed_mean of a batch": (ops.annealed_mean, (batch, key, 0.38, 3, backend)),
+        "encode_soft": (ops.encode_soft, (rgb, key_of(LAB), 3, 5.0, 0.2, "mean", "int16", 0, 2, backend)),
+        "histogram": (ops.histogram, (rgb, 7, "lab", 2, backend)),
+        "annealed_mean": (ops.annealed_mean, (grad, key, 0.38, 0, True, backend)),
+        "annealed_mean of a batch": (ops.annealed_mean, (batch.exp(), key, 0.38, 3, False, backend)),
         "annealed_mean_backward": (ops.annealed_mean_backward, (x[:2], x, key, 0.38, 0, backend)),
         "annealed_mean_backward of channels-last": (
             ops.annealed_mean_backward,
             (adjacent[:, :2].contiguous(), adjacent, key, 0.38, 1, backend),
         ),
-        "confidence": (ops.confidence, (batch, 3, backend)),
-        "decode": (ops.decode, (x, y, key, 0.38, 0, 2, backend)),
-        "decode_confidence": (ops.decode_confidence, (x, y, key, 0.38, 0, 0, backend)),
-        "merge": (ops.merge, (x[:2], y, backend)),
+        "confidence": (ops.confidence, (batch, 3, True, backend)),
+        "decode": (ops.decode, (x, y, key, 0.38, 0, 2, True, backend)),
+        "decode_confidence": (ops.decode_confidence, (x, y, key, 0.38, 0, 0, True, backend)),
+        "decode_confidence larger": (
+            ops.decode_confidence,
+            (x[:, ::2].contiguous(), 100 * y, key_of(LAB), 0.38, 0, 0, True, backend),
+        ),
+        "merge": (ops.merge, (small(x), y, "yuv", backend)),
     }
 
 
-@pytest.mark.ops("encode", "histogram", "annealed_mean", "confidence", "decode", "merge")
+@pytest.mark.ops("encode", "encode_soft", "histogram", "annealed_mean", "confidence", "decode", "merge")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_opcheck(backend: str, dtype: torch.dtype) -> None:
     for operator, arguments in operators(backend, dtype).values():
@@ -127,15 +151,20 @@ def test_opcheck_of_the_loss(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     planar = torch.randn(2, N, 6, 10, generator=generator).to(dtype)
     labels, weights = torch.randint(0, N, (2, 6, 10), generator=generator), torch.rand(2, 6, 10, generator=generator)
+    weights = weights.double() if dtype == torch.float64 else weights
+    ops = torch.ops.fastcolor
     for logits in (planar, planar.contiguous(memory_format=torch.channels_last), planar[..., 1:]):
-        arguments = (
-            logits.clone().requires_grad_(),
-            labels[..., -logits.shape[-1] :],
-            weights[..., -logits.shape[-1] :],
-        )
-        torch.library.opcheck(torch.ops.fastcolor.weighted_cross_entropy, (*arguments, True))
-        torch.library.opcheck(torch.ops.fastcolor.weighted_cross_entropy, (logits, *arguments[1:], False))
-        torch.library.opcheck(torch.ops.fastcolor.checked_labels, (arguments[1], N))
+        expected, pixel = labels[..., -logits.shape[-1] :], weights[..., -logits.shape[-1] :]
+        soft = torch.stack([expected, (expected + 1) % N], dim=1), torch.stack([pixel, 1 - pixel], dim=1)
+        dense = torch.softmax(logits.to(pixel.dtype), dim=1)
+        for target in ((expected, None), soft, (None, dense)):
+            torch.library.opcheck(
+                ops.weighted_cross_entropy, (logits.clone().requires_grad_(), *target, pixel, True, True)
+            )
+            torch.library.opcheck(ops.weighted_cross_entropy, (logits, *target, pixel, False, False))
+            torch.library.opcheck(ops.cross_entropies, (logits.clone().requires_grad_(), *target, pixel))
+            torch.library.opcheck(ops.cross_entropies_backward, (pixel, logits, *target, pixel))
+        torch.library.opcheck(ops.checked_labels, (expected, N))
 
 
 def test_opcheck_finds_a_wrong_fake_kernel() -> None:

@@ -37,6 +37,7 @@ def _moved(name: str) -> Callable[..., Any]:
 
 
 encode = _moved("encode")
+encode_soft = _moved("encode_soft")
 histogram = _moved("histogram")
 annealed_mean = _moved("annealed_mean")
 confidence = _moved("confidence")

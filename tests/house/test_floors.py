@@ -26,7 +26,7 @@ FLOORS = {
         "plots network",
         "bins",
         "prior",
-        "ops smoother loss fitting",
+        "ops encoding smoother loss fitting",
         "arrays files",
         "kernels",
         "errors reference",

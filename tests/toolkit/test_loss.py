@@ -16,7 +16,8 @@ from fastcolor.kernels.common.host import bfloat16_bits  # noqa: E402
 from strategies import place  # noqa: E402
 
 from fastcolor import reference  # noqa: E402
-from fastcolor.loss import cross_entropies, weighted_cross_entropy  # noqa: E402
+from fastcolor.arrays import targets  # noqa: E402
+from fastcolor.loss import weighted_cross_entropy  # noqa: E402
 
 SHAPES = [(2, 32, 20, 24), (1, 32, 7, 5), (3, 33, 9, 9), (2, 5, 30, 30), (2, 64, 1, 40), (1, 32, 1, 1), (2, 17, 4, 4)]
 # float32: exp2 and log2 are good to about 1e-7, and n - 1 additions round; bfloat16 gradients are rounded to 8 bits.
@@ -168,7 +169,8 @@ WRONG = [
      r"labels: expected shape \(1, 8, 8\), got \(1, 8, 7\); it must be the shape of logits without the bins$"),
     ({"weights": torch.ones(31)}, ValueError,
      r"weights: expected shape \(1, 8, 8\) or \(32,\), got \(31,\); one for each pixel, .* or one for each bin$"),
-    ({"mask": ONES[0]}, ValueError, r"mask: expected shape \(1, 8, 8\), got \(8, 8\); it must be the shape of labels$"),
+    ({"mask": ONES[0]}, ValueError,
+     r"mask: expected shape \(1, 8, 8\), got \(8, 8\); it must be the shape of logits without the bins$"),
     ({"logits": torch.zeros(5)}, ValueError,
      r"logits: expected shape \(N, n, \.\.\.\), got \(5,\); the bins are on axis 1$"),
     # kinds
@@ -181,7 +183,15 @@ WRONG = [
     ({"logits": torch.zeros(1, 32, 8, 8, dtype=torch.int64)}, TypeError,
      "logits: expected dtype float16, bfloat16, float32, float64, got int64; cast it first$"),
     ({"logits": torch.zeros(1, 32, 8, 8).cfloat()}, TypeError, "logits: expected dtype .* got complex64;"),
-    ({"labels": ONES}, TypeError, "labels: expected dtype uint8, .* got float32; labels are the numbers of bins$"),
+    ({"labels": ONES}, ValueError,
+     r"labels: expected shape \(1, 32, 8, 8\), got \(1, 8, 8\); floats are the shares of all bins$"),
+    ({"shares": ONES}, ValueError,
+     r"labels: expected shape \(N, k, \.\.\.\) beside logits .*, got \(1, 8, 8\); .* encode_soft\(\.\.\., axis=1\)$"),
+    ({"labels": ONES.byte()[:, None].expand(1, 5, 8, 8), "shares": torch.ones(1, 4, 8, 8)}, ValueError,
+     r"shares: expected shape \(1, 5, 8, 8\), got \(1, 4, 8, 8\); it must be the shape of labels$"),
+    ({"labels": ONES.byte()[:, None], "shares": ONES[:, None].clone().requires_grad_()}, ValueError,
+     "shares: expected a tensor without gradient"),
+    ({"reduction": "batchmean"}, ValueError, "reduction: expected one of 'weighted', 'sum', 'mean', 'none', got 'ba"),
     ({"labels": ONES.bool()}, TypeError, "labels: expected dtype .* got bool;"),
     ({"weights": ONES.cfloat()}, TypeError, "weights: expected dtype .* got complex64; cast it first$"),
     ({"mask": ONES.cfloat()}, TypeError, "mask: expected dtype .* got complex64; cast it first$"),
@@ -192,11 +202,11 @@ WRONG = [
     ({"weights": torch.ones(32, requires_grad=True)}, ValueError, "weights: expected a tensor without gradient"),
     ({"mask": ONES.clone().requires_grad_()}, ValueError, "mask: expected a tensor without gradient, .* none in mask;"),
     # values, devices
-    ({"labels": torch.full((1, 8, 8), 32)}, ValueError, "labels: expected 0 to 31, got 32 to 32"),
+    ({"labels": torch.full((1, 8, 8), 32)}, ValueError, "labels: expected 0 to 31, got (0|32) to 32"),
     ({"labels": torch.full((1, 8, 8), -1)}, ValueError, "labels: expected 0 to 31, got -1"),
     # with a weight for each bin, of which there is none to be looked up
     ({"labels": torch.full((1, 8, 8), 32), "weights": torch.ones(32)}, ValueError,
-     "labels: expected 0 to 31, got 32 to 32"),
+     "labels: expected 0 to 31, got (0|32) to 32"),
     ({"labels": torch.full((1, 8, 8), -40), "weights": torch.ones(32)}, ValueError,
      "labels: expected 0 to 31, got -40"),
     ({"labels": torch.zeros(1, 8, 8, dtype=torch.long, device="meta")}, ValueError,
@@ -249,25 +259,31 @@ def test_a_penalty_on_the_gradient_is_told_and_not_left_out():
 @pytest.mark.parametrize("label", [-100, -1, 32, 2**40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64], ids=str)
 def test_a_label_out_of_range_is_told_whatever_does_the_work(dtype, label):
-    """torch's own cross entropy, which does it for float16, would leave -100 out."""
+    """torch's own cross entropy, which does it for float16, would leave -100 out. Where the mask is 0 it may stand."""
     logits, labels, weights, mask = case((1, 32, 8, 8), dtype)
-    labels[0, 3, 4], mask[0, 3, 4] = label, False
+    mask[0, 3, 4] = False
+    expected = weighted_cross_entropy(logits, labels, weights, mask)
+    labels[0, 3, 4] = label
+    assert weighted_cross_entropy(logits, labels, weights, mask) == expected
+    mask[0, 3, 4] = True
     for weight in (weights, torch.ones(32)):
         with pytest.raises(ValueError, match=f"^labels: expected 0 to 31, got {min(label, 0)} to"):
             weighted_cross_entropy(logits, labels, weight, mask)
 
 
 @pytest.mark.parametrize("label", [-100, -1, 32, 2**40])
-def test_without_kernels_on_a_gpu_a_label_out_of_range_gives_nan(label):
+def test_without_kernels_on_a_gpu_a_label_out_of_range_gives_nan(label, monkeypatch):
     """What does the work there, on the CPU: nothing is read for the label, and no other pixel is touched."""
     logits, labels, _, _ = case((2, 32, 8, 8), torch.float64)
     truth = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    torch.testing.assert_close(cross_entropies(logits, labels), truth, rtol=0, atol=0)
+    ones = torch.ones(labels.shape, dtype=torch.float64)
+    torch.testing.assert_close(targets.losses_by_torch(targets.of(logits, labels, None), ones), truth)
+    monkeypatch.setattr(targets, "_checked", lambda labels, n: labels.long())
     labels[1, 3, 4] = label
-    losses = cross_entropies(logits, labels)
+    losses = targets.losses_by_torch(targets.of(logits, labels, None), ones)
     assert losses[1, 3, 4].isnan()
     losses, truth = (torch.cat([part.flatten()[:92], part.flatten()[93:]]) for part in (losses, truth))
-    torch.testing.assert_close(losses, truth, rtol=0, atol=0)
+    torch.testing.assert_close(losses, truth)
 
 
 def test_bfloat16_bits_round_to_even():
