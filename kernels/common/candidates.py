@@ -53,8 +53,8 @@ def _lists(bins: Any, neighbors: int) -> Candidates:
 
 
 def _along(top: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The middles of cells over [-top, top], and how far a color of a cell may lie from it: half of the width, and beyond
-    the edge of the plane as far as RGB that exceeds [0, 1] by the allowance can take it.
+    """The middles of cells over [-top, top], and how far a color of a cell may lie from it: half of the width, and
+    beyond the edge of the plane as far as RGB that exceeds [0, 1] by the allowance can take it.
     """
     middles = top * ((2 * np.arange(CELLS) + 1) / CELLS - 1)
     reach = np.full(CELLS, top / CELLS * (1 + _SLACK))

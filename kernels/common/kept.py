@@ -33,7 +33,7 @@ def kept(bins: Any, what: Hashable, derive: Callable[[], Any]) -> Any:
     return value
 
 
-def name_of(bins: Any, what: Hashable) -> tuple[Hashable, ...] | None:
+def name_of(bins: Any, what: Hashable) -> tuple[Any, ...] | None:
     """What stands for the content of `bins` and for `what` is derived from them; None if bins have no key."""
     key = getattr(bins, "_key", None)
     return None if key is None else (key, type(bins), what)

@@ -46,19 +46,19 @@ def encode_soft(
         space, cells = plane(space_of(bins), CELLS)
         between = math.prod(luma.shape[axis:])
         most, last = next(size for size in KEPT if neighbors <= size), "true" if between == 1 else "false"
-        options = np.float32(falloff(sigma)), np.int32(neighbors), np.int32(weighting == "mean")
-        args = (*image.head, cells, _bins(bins, neighbors, lam, rgb), *options, index_value(image.index, between))
+        options = falloff(sigma), np.int32(neighbors), np.int32(weighting == "mean"), index_value(image.index, between)
+        results = map(pointer, (luma, labels, shares, weights))
         kinds = (space, image.scalar, label_type(labels), image.planar, most, last, image.index)
         expression = f"fc::encode_soft<{', '.join(map(str, kinds))}>"
         blocks = -(-image.tiles // (ENCODE_THREADS // WARP))
-        args += tuple(map(pointer, (luma, labels, shares, weights)))
+        args = (*image.head, cells, _bins(bins, neighbors, lam, rgb), *options, *results)
         engine.launch(image.rgb, "encode_soft", expression, blocks, ENCODE_THREADS, args)
 
 
 def _bins(bins: Any, neighbors: int, lam: float, like: Any) -> Any:
     """``fc::Bins``, in the memory of the GPU."""
     near, lists = candidates(bins, neighbors), ("candidates", neighbors)
-    tables = {
+    tables: dict[Any, np.ndarray] = {
         (*lists, "first"): near.first,
         (*lists, "bins"): near.bins,
         "colors": np.asarray(bins.colors, np.float32),

@@ -175,7 +175,7 @@ def softly(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         rgb, axis, seen = image_of(dtype, planar, pixels, offset)
         soft = (1, pixels, neighbors) if last else (neighbors, 1, pixels)
         shapes = ((1, pixels), "float32"), (soft, labels), (soft, "float32"), ((1, pixels), "float32")
-        out: Any = tuple(target(*shape, offset) for shape in shapes)
+        out: Any = tuple(target(shape, kind, offset) for shape, kind in shapes)
         options: dict[str, Any] = {"neighbors": neighbors, "sigma": 5.0 if space == "lab" else 0.1}
         options |= {"weighting": "mean", "axis": 2 if last else 0}
         cuda_encode_soft.encode_soft(engine, rgb, bins, channel_axis=axis, label_dtype=labels, out=out, **options)
