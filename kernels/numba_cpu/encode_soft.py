@@ -1,8 +1,8 @@
 """Soft targets: the k nearest bins of a color and their shares, 16 pixels at a time.
 
 The candidates of a pixel (:mod:`near`) lie side by side: 16 rows, one for each pixel, are transposed to vectors. A
-candidate moves up through the k nearest found so far as far as it is nearer, with its place in the lists; equal ones stay
-behind, so that ties go to the lowest bin. Labels are looked up at the end, and nothing n-wide exists.
+candidate moves up through the k nearest found so far as far as it is nearer, with its place in the lists; equal ones
+stay behind, so that ties go to the lowest bin. Labels are looked up at the end, and nothing n-wide exists.
 """
 
 from __future__ import annotations
