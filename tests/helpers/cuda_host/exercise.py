@@ -150,7 +150,7 @@ def merging(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         chroma = placed(rng.uniform(-0.3, 0.3, (2, 2, 5)).astype(np.float32), offset)
         luma = placed((rng.integers(0, 256, shape) if dtype == "uint8" else rng.random(shape)).astype(dtype), offset)
         rgb = target((*shape, 3), "uint8", offset)
-        cuda_merge.merge(engine, chroma, luma, out=rgb)
+        cuda_merge.merge(engine, chroma[None], luma[None], out=rgb[None])
         yield Check(partial(compare.assert_merged, rgb, chroma, luma), (rgb,), offset)
 
 

@@ -103,7 +103,7 @@ def histogram(engine: Engine) -> object:
 
 def merge(engine: Engine) -> object:
     luma = placed(rng.random((1, PIXELS), np.float32))
-    return cuda_merge.merge(engine, placed(np.zeros((2, 1, 7), np.float32)), luma)
+    return cuda_merge.merge(engine, placed(np.zeros((1, 2, 1, 7), np.float32)), luma[None])
 
 
 def loss(engine: Engine) -> object:
