@@ -35,6 +35,10 @@ def _decode(engine: Engine, x: Any, axis: int, bins: ColorBins, *, luma: str = "
     cuda_decode.decode(engine, x, _luma(x, axis, luma), bins, axis=axis, **options)
 
 
+def _decode_in_lab(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
+    _decode(engine, x, axis, bins_of(bins.n, "lab"))
+
+
 def _annealed_mean(engine: Engine, x: Any, axis: int, bins: ColorBins, *, temperature: float = 0.38) -> None:
     cuda_decode.annealed_mean(engine, x, bins, axis=axis, temperature=temperature)
 
@@ -45,6 +49,11 @@ def _confidence(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
 
 def _temporal(engine: Engine, x: Any, axis: int, bins: ColorBins, *, ring: str) -> None:
     smoother = temporal.TemporalSmoother(engine, bins, ring=ring, window=2)
+    smoother.step(np.moveaxis(x, axis, 0), _luma(x, axis))
+
+
+def _temporal_in_lab(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
+    smoother = temporal.TemporalSmoother(engine, bins_of(bins.n, "lab"), window=2, from_logits=False)
     smoother.step(np.moveaxis(x, axis, 0), _luma(x, axis))
 
 
@@ -60,6 +69,15 @@ def _loss(engine: Engine, x: Any, axis: int, bins: ColorBins, *, gradient: bool,
     loss.weighted_cross_entropy(engine, batch, weights.astype(labels), weights, scale, gradient=target)
     if target is not None:
         loss.scale_unless_one(engine, target, scale)
+
+
+def _soft_loss(engine: Engine, x: Any, axis: int, bins: ColorBins, *, neighbors: int) -> None:
+    """With the shares of k bins, or of all (k = 0)."""
+    batch, weights, scale = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None], np.ones(1, np.float32)
+    shares = np.zeros((1, neighbors or bins.n, *weights.shape[1:]), np.float32)
+    labels = shares.astype(np.int16) if neighbors else None
+    target = np.zeros_like(batch)
+    loss.weighted_cross_entropy(engine, batch, labels, weights, scale, shares=shares, gradient=target)
 
 
 def _gradient(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
@@ -124,6 +142,11 @@ VARIANTS: dict[str, Callable[..., None]] = {
     "decode, T = 0": partial(_decode, temperature=0.0),
     "decode, uint8 luma": partial(_decode, luma="uint8"),
     "decode, to planes": partial(_decode, channel_axis=0),
+    "decode, in Lab": _decode_in_lab,
+    "decode, of probabilities": partial(_decode, from_logits=False),
     "annealed_mean, T = 0": partial(_annealed_mean, temperature=0.0),
     "temporal, to chroma": _temporal_chroma,
+    "temporal, in Lab, of probabilities": _temporal_in_lab,
+    "loss and gradient, k = 5": partial(_soft_loss, neighbors=5),
+    "loss and gradient, dense": partial(_soft_loss, neighbors=0),
 }

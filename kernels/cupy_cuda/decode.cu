@@ -111,7 +111,10 @@ FC_DEVICE void compute(const Row &x, int k, float scale, const Palette &colors, 
         to.top.at[k] = sure.top;
         to.ratio.at[k] = sure.ratio;
     }
-    if (WANT & COLORS) put_color<WANT>((WANT & MODE) ? mode(x, top, colors) : annealed_mean(x, top, scale, colors), k, luma, to);
+    if (WANT & COLORS) {
+        const Chroma c = (WANT & MODE) ? mode(x, top, colors) : annealed_mean(x, top, scale, colors);
+        put_color<WANT>(c, k, luma, to);
+    }
 }
 
 // Everything but interleaved RGB; `count` pixels lie between the planes of an output, `whole`: every lane writes.
@@ -185,8 +188,8 @@ __global__ void __launch_bounds__(THREADS)
 
 template <class Logit, int V, class BinColors, class Luma, int WANT, class Index>
 __global__ void __launch_bounds__(THREADS)
-    decode_streamed(const Logit *x, int n, Index count, Index pixels, float scale, BinColors colors, const Luma *luma, u8 *rgb,
-                    ChromaType<WANT, Logit> *chroma, float *top, float *ratio) {
+    decode_streamed(const Logit *x, int n, Index count, Index pixels, float scale, BinColors colors, const Luma *luma,
+                    u8 *rgb, ChromaType<WANT, Logit> *chroma, float *top, float *ratio) {
     const auto &palette = colors.staged();
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
     Results<ChromaType<WANT, Logit>, V> results;

@@ -128,9 +128,11 @@ __global__ void __launch_bounds__(THREADS)
         if (pixel >= pixels) return;
         const Index at = pixel + pixel / between * between;
         const Through through(mean, {to_float(load(slope + at)), to_float(load(slope + at + between))}, over);
+        const Logit *from = x + pixel * n;
+        Logit *to = gradient + pixel * n;
 #pragma unroll 4
         for (int b = threadIdx.x % LANES; b < n; b += LANES)
-            store(gradient + pixel * n + b, from_float<Logit>(through.of(to_float(load(x + pixel * n + b)), b, scale, palette)));
+            store(to + b, from_float<Logit>(through.of(to_float(load(from + b)), b, scale, palette)));
     });
 }
 

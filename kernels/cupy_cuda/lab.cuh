@@ -18,7 +18,8 @@ FC_DEVICE float srgb_level(float linear) {
 // R, G, B of L in [0, 100], a and b, rounded; black where one of them is NaN.
 FC_DEVICE Rgb join_lab(float light, float a, float b) {
     const float root = fmaf(light, 1.0f / 116.0f, 16.0f / 116.0f);
-    const float x = from_root(fmaf(a, 1.0f / 500.0f, root)), y = from_root(root), z = from_root(fmaf(b, -1.0f / 200.0f, root));
+    const float y = from_root(root);
+    const float x = from_root(fmaf(a, 1.0f / 500.0f, root)), z = from_root(fmaf(b, -1.0f / 200.0f, root));
     return {to_level(srgb_level(fmaf(R_OF_X, x, fmaf(R_OF_Y, y, R_OF_Z * z)))),
             to_level(srgb_level(fmaf(G_OF_X, x, fmaf(G_OF_Y, y, G_OF_Z * z)))),
             to_level(srgb_level(fmaf(B_OF_X, x, fmaf(B_OF_Y, y, B_OF_Z * z))))};

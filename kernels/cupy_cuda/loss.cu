@@ -152,9 +152,13 @@ struct Target {
 struct Picked {
     float mass = 0.0f, sum = 0.0f;
 
-    // A share of 0 adds nothing, even where its logit is -inf.
     FC_DEVICE void add(float share, float below) {
         mass += share;
+        add_below(share, below);
+    }
+
+    // A share of 0 adds nothing, even where its logit is -inf.
+    FC_DEVICE void add_below(float share, float below) {
         if (share != 0.0f) sum = fmaf(share, below, sum);
     }
 
@@ -228,8 +232,9 @@ __global__ void __launch_bounds__(THREADS)
                     Pack<Logit, V> values;
 #pragma unroll
                     for (int v = 0; v < V; ++v) {
-                        const float value = to_float(held.plane[g].at[v]), share = TARGETS == DENSE ? part.plane[g].at[v] : 0.0f;
-                        if (TARGETS == DENSE && share != 0.0f) picked[v].sum = fmaf(share, value - softmax[v].peak, picked[v].sum);
+                        const float value = to_float(held.plane[g].at[v]);
+                        const float share = TARGETS == DENSE ? part.plane[g].at[v] : 0.0f;
+                        if (TARGETS == DENSE) picked[v].add_below(share, value - softmax[v].peak);
                         values.at[v] = from_float<Logit>(softmax[v].of(value, share));
                     }
                     if (WANT & GRADIENT) store(gradient + (b + g) * count, values);
@@ -275,7 +280,8 @@ __global__ void __launch_bounds__(THREADS)
         const Target<TARGETS, Label, Index> target = {labels + at, shares + at, end ? k : 0, between};
         Picked picked;
         if (TARGETS == DENSE)
-            for (int b = lane; b < end; b += LANES) picked.add(load(shares + row + b), to_float(load(x + row + b)) - running.peak);
+            for (int b = lane; b < end; b += LANES)
+                picked.add(load(shares + row + b), to_float(load(x + row + b)) - running.peak);
         else picked.template pick<LANES>(x + row, n, 1, running.peak, target, lane);
         picked.mass = total_of<LANES>(picked.mass), picked.sum = total_of<LANES>(picked.sum);
         if (pixel == mine && end) loss = loss_of(picked, total);

@@ -13,7 +13,7 @@ struct Staged {
     const float *u, *v;
 };
 
-// Of any number: all U, then all V, in global memory, zero up to `count`, a multiple of 256. A block brings them to its
+// Of any number: all U, then all V, in global memory, zero up to `count`, a multiple of 512. A block brings them to its
 // dynamic shared memory: from the first-level cache they would come back behind the logits that were asked for before.
 struct Table {
     const float *colors;
@@ -22,7 +22,8 @@ struct Table {
     // All threads of the block come here together.
     FC_DEVICE Staged staged() const {
         extern __shared__ uint4 shared[];
-        for (int k = threadIdx.x; k < count / 2; k += blockDim.x) shared[k] = __ldg(reinterpret_cast<const uint4 *>(colors) + k);
+        const uint4 *from = reinterpret_cast<const uint4 *>(colors);
+        for (int k = threadIdx.x; k < count / 2; k += blockDim.x) shared[k] = __ldg(from + k);
         __syncthreads();
         const float *first = reinterpret_cast<const float *>(shared);
         return {first, first + count};

@@ -70,9 +70,9 @@ FC_DEVICE void each_row(const Logit *x, int n, Index pixels, Logit none, const U
 #pragma unroll 1
             for (int b = 0; b < n; b += G * LANES) {
                 const Held<Logit, G, 1> held = next;
-                const bool more = b + G * LANES < n;
-                next = some<G, 1>(from + (more ? b + G * LANES : n), more ? mine - b / LANES - G : row + 1 < rows ? mine : 0,
-                                  LANES, none);
+                const bool same = b + G * LANES < n;  // row
+                const int left = row + !same < rows ? mine - (same ? b / LANES + G : 0) : 0;
+                next = some<G, 1>(from + (same ? b + G * LANES : n), left, LANES, none);
                 each(b + lane, HeldRow<Logit, G, 1>{held, 0});
             }
         });
