@@ -27,9 +27,10 @@ from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, out_
 from ..common.layout import planes
 from ..common.scale import LOG2E, log2_scale
 from ..common.smoother import REFRESH, Smoother
-from .decode import beyond_luma, colors_of, write_block
+from .decode import colors_of
 from .jit import jit
 from .math import HIGHEST, LOWEST, exp2_scaled, log2, valid_probability
+from .results import beyond_luma, write_block
 from .simd import LANES, fma, greater, lesser, load, outside, splat, store, to_int, where_greater
 from .softmax import GROUP, ROWS, block_sums
 from .threads import run_blocks
