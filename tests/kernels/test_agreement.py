@@ -188,7 +188,7 @@ def test_confidence(backend: str, kind: str, dtype: str, data: st.DataObject, rn
 def lumas(draw: st.DrawFn, rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Luma of the library, and the same as NumPy."""
     dtype = draw(st.sampled_from(LUMA_DTYPES))
-    luma = rng.integers(0, 256, shape) if dtype == "uint8" else rng.uniform(-0.05, 1.05, shape)
+    luma = rng.integers(0, 256, shape) if dtype == "uint8" else rng.uniform(-0.003, 1.003, shape)
     if dtype != "uint8" and draw(st.booleans()):
         luma = np.where(rng.random(shape) < 0.1, np.nan, luma)
     array = make.as_kind(np.asarray(luma), kind, dtype, draw(make.layouts_of(kind)))
