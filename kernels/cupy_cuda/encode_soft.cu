@@ -1,8 +1,9 @@
 // Soft encode: luma, the k nearest bins of each pixel, their shares, and a class weight, in one pass over the RGB.
 //
 // A lane takes one pixel of the warp's tile after the other. Only bins that can be among the k nearest of a color of the
-// pixel's cell are looked at; they come in ascending order, so that the lower of two equally near bins comes first, and a
-// color that rounding moves across an edge finds all of its own, too. The nearest so far are kept in registers.
+// pixel's cell, one of a grid of its own, are looked at. They come in ascending order, so that the lower of two equally
+// near bins comes first; a color that rounding moves across an edge finds all of its own, too. The nearest so far are kept
+// in registers.
 namespace fc {
 
 constexpr int THREADS = 128;

@@ -13,9 +13,10 @@ import numpy as np
 from fastcolor.reference.bins import space_of
 
 from ..common import face
-from ..common.candidates import candidates
+from ..common.candidates import CELLS, candidates
 from ..common.cuda_tables import on_device
 from ..common.device_arrays import pointer
+from ..common.kept import name_of
 from ..common.scale import log2_scale
 from .encode import ENCODE_THREADS, WARP, Image, plane, weights_of
 from .engine import Engine, index_value, label_type
@@ -41,24 +42,30 @@ def encode_soft(
     weights: Any,
 ) -> None:
     with engine.context(rgb):
-        image = Image(rgb, channel_axis, results=2 * neighbors)
-        space, cells = plane(space_of(bins), bins.cells)
+        image = Image(rgb, channel_axis, results=neighbors)
+        space, cells = plane(space_of(bins), CELLS)
         between = math.prod(luma.shape[axis:])
         most, last = next(size for size in KEPT if neighbors <= size), "true" if between == 1 else "false"
-        options = np.float32(falloff(sigma)), np.int32(neighbors), np.int32(weighting == "mean")
-        args = (*image.head, cells, _bins(bins, neighbors, lam, rgb), *options, index_value(image.index, between))
+        options = falloff(sigma), np.int32(neighbors), np.int32(weighting == "mean"), index_value(image.index, between)
+        results = map(pointer, (luma, labels, shares, weights))
         kinds = (space, image.scalar, label_type(labels), image.planar, most, last, image.index)
         expression = f"fc::encode_soft<{', '.join(map(str, kinds))}>"
         blocks = -(-image.tiles // (ENCODE_THREADS // WARP))
-        args += tuple(map(pointer, (luma, labels, shares, weights)))
+        args = (*image.head, cells, _bins(bins, neighbors, lam, rgb), *options, *results)
         engine.launch(image.rgb, "encode_soft", expression, blocks, ENCODE_THREADS, args)
 
 
 def _bins(bins: Any, neighbors: int, lam: float, like: Any) -> Any:
     """``fc::Bins``, in the memory of the GPU."""
-    near, colors = candidates(bins, neighbors), np.asarray(bins.colors, np.float32)
-    tables = (near.first, near.bins, colors, weights_of(bins, lam))
-    return np.array([tuple(pointer(on_device(table, like)) for table in tables)], _BINS)
+    near, lists = candidates(bins, neighbors), ("candidates", neighbors)
+    tables: dict[Any, np.ndarray] = {
+        (*lists, "first"): near.first,
+        (*lists, "bins"): near.bins,
+        "colors": np.asarray(bins.colors, np.float32),
+        ("weights", lam): weights_of(bins, lam),
+    }
+    pointers = (pointer(on_device(table, like, name_of(bins, what))) for what, table in tables.items())
+    return np.array([tuple(pointers)], _BINS)
 
 
 @lru_cache(maxsize=256)

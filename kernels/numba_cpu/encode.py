@@ -1,9 +1,9 @@
 """Encode: uint8 RGB -> luma, label, class weight in one pass, 16 pixels at a time; float RGB one pixel at a time.
 
-Rungs in YUV: integer division by the definition -> multiply and round, exact on all 2^24 colors -> the rounded number is
-read from the low bits of the float, and a table with one more row and column saves the clamp -> one byte shuffle for 16
-interleaved pixels, two gathers for label and weight. In the cache 1200 MP/s, from memory 750 to 820 (one thread of a Xeon
-with AVX-512, the other core busy) -> input and results are fetched ahead, 830 to 960.
+Rungs in YUV: integer division by the definition -> multiply and round, exact on all 2^24 colors -> the rounded number
+is read from the low bits of the float, and a table with one more row and column saves the clamp -> one byte shuffle
+for 16 interleaved pixels, two gathers for label and weight. In the cache 1200 MP/s, from memory 750 to 820 (one thread
+of a Xeon with AVX-512, the other core busy) -> input and results are fetched ahead, 830 to 960.
 
 In Lab (:mod:`lab`) 240 MP/s, one thread of an EPYC with AVX-512: five gathers take nearly half of it.
 """

@@ -20,6 +20,7 @@ import compare_targets
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
 from fastcolor.kernels.cupy_cuda import loss as cuda_loss
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
@@ -153,14 +154,88 @@ def encoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
             yield Check(partial(compare.assert_histogram_close, counts, seen, cells), (), offset)
 
 
+def encoding_lab(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    """Few bins, whose weights come with the launch, and many."""
+    for dtype, labels, n, planar in (
+        ("uint8", "uint8", BINS, False),
+        ("uint8", "int16", MANY_BINS, True),
+        ("float32", "int64", MANY_BINS, False),
+    ):
+        bins = lab_bins(n)
+        rgb, axis, seen = image_of(dtype, planar, pixels, offset)
+        out: Any = tuple(target((1, pixels), kind, offset) for kind in ("float32", labels, "float32"))
+        cuda_encode.encode(engine, rgb, bins, channel_axis=axis, label_dtype=labels, out=out)
+        yield Check(partial(_assert_about, out, reference.encode(seen, bins)), out, offset)
+        for cells in (CELLS, FINE_CELLS) if dtype == "uint8" else ():
+            counts = cuda_encode.histogram(engine, rgb, cells, space="lab", channel_axis=axis)
+            expected = reference.histogram(seen, cells, space="lab")
+            yield Check(partial(np.testing.assert_array_equal, counts, expected), (), offset)
+
+
+def softly(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    """Labels and shares in planes and in rows, of a few neighbors and of many, in both spaces."""
+    for dtype, labels, space, neighbors, planar, last in (
+        ("uint8", "int16", "lab", 5, False, False),
+        ("uint8", "uint8", "yuv", 5, True, True),
+        ("uint8", "int64", "lab", 12, True, True),
+        ("float32", "int32", "lab", 7, True, False),
+    ):
+        bins = lab_bins(BINS) if space == "lab" else bins_of(BINS)
+        rgb, axis, seen = image_of(dtype, planar, pixels, offset)
+        soft = (1, pixels, neighbors) if last else (neighbors, 1, pixels)
+        shapes = ((1, pixels), "float32"), (soft, labels), (soft, "float32"), ((1, pixels), "float32")
+        out: Any = tuple(target(shape, kind, offset) for shape, kind in shapes)
+        options: dict[str, Any] = {"neighbors": neighbors, "sigma": 5.0 if space == "lab" else 0.1}
+        options |= {"weighting": "mean", "axis": 2 if last else 0}
+        cuda_encode_soft.encode_soft(engine, rgb, bins, channel_axis=axis, label_dtype=labels, out=out, **options)
+        luma, numbers, *rest = reference.encode_soft(seen, bins, **options)
+        yield Check(partial(_assert_about, (out[0], *out[2:]), (luma, *rest)), out, offset)
+        yield Check(partial(_assert_mostly, out[1], numbers), (), offset)
+
+
+def image_of(dtype: str, planar: bool, pixels: int, offset: int) -> tuple[Array, int, Array]:
+    """RGB as a kernel takes it, the axis of its channels, and as the reference takes it."""
+    shape = (3, 1, pixels) if planar else (1, pixels, 3)
+    values = rng.integers(0, 256, shape) if dtype == "uint8" else rng.random(shape)
+    rgb, axis = placed(values.astype(dtype), offset), 0 if planar else -1
+    return rgb, axis, np.moveaxis(rgb, axis, -1)
+
+
+def lab_bins(n: int) -> reference.ColorBins:
+    """Any labels, on 23 x 23 cells."""
+    colors = rng.uniform(-80, 80, (n, 2)).astype(np.float32)
+    prior = rng.random(n) + 0.01
+    table = rng.integers(0, n, (23, 23)).astype(np.uint8 if n <= 255 else np.uint16)
+    return reference.ColorBins(table, colors, prior / prior.sum(), space="lab")
+
+
+def _assert_about(results: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
+    """Luma, labels and what follows; other tests hold them to derived bounds."""
+    for result, wanted in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, wanted, rtol=2e-4, atol=2e-5)
+
+
+def _assert_mostly(labels: Array, expected: Array) -> None:
+    """Two bins may be equally near but for a rounding: seldom."""
+    assert (labels != expected).sum() <= 2
+
+
 def merging(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
-    for dtype in ("uint8", "float32"):
-        shape = (3, pixels)
-        chroma = placed(rng.uniform(-0.3, 0.3, (2, 2, 5)).astype(np.float32), offset)
-        luma = placed((rng.integers(0, 256, shape) if dtype == "uint8" else rng.random(shape)).astype(dtype), offset)
-        rgb = target((*shape, 3), "uint8", offset)
-        cuda_merge.merge(engine, chroma[None], luma[None], out=rgb[None])
-        yield Check(partial(compare.assert_merged, rgb, chroma, luma), (rgb,), offset)
+    for dtype, space in (("uint8", "yuv"), ("float32", "yuv"), ("float32", "lab")):
+        for images in (1, 2):
+            shape = (images, 3, pixels)
+            chroma = placed((rng.uniform(-0.3, 0.3, (images, 2, 2, 5))).astype(np.float32), offset)
+            luma = rng.integers(0, 256, shape) if dtype == "uint8" else rng.random(shape)
+            if space == "lab":
+                chroma, luma = placed(200 * chroma, offset), 100 * luma
+            luma = placed(luma.astype(dtype), offset)
+            rgb = target((*shape, 3), "uint8", offset)
+            cuda_merge.merge(engine, chroma, luma, space=space, out=rgb)
+            yield Check(partial(_assert_level, rgb, reference.merge(chroma, luma, space=space)), (rgb,), offset)
+
+
+def _assert_level(rgb: Array, expected: Array) -> None:
+    assert np.abs(rgb.astype(int) - expected).max() <= 1
 
 
 def smoothing(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
@@ -284,7 +359,7 @@ def soft_losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
             yield Check(close, (gradient, losses), offset)
 
 
-ALL = (decoding, encoding, merging, smoothing, gradients, losses, soft_losses)
+ALL = (decoding, encoding, encoding_lab, softly, merging, smoothing, gradients, losses, soft_losses)
 
 
 def instances(sizes: tuple[int, ...], offsets: tuple[int, ...]) -> set[tuple[str, tuple[str, ...]]]:

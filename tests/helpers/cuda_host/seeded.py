@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import loss as cuda_loss
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
 from fastcolor.kernels.cupy_cuda.engine import Engine
 
-from .exercise import BINS, CELLS, FEW_BINS, MANY_BINS, bins_of, placed, rng
+from .exercise import BINS, CELLS, FEW_BINS, MANY_BINS, bins_of, lab_bins, placed, rng
 from .host_module import HostModule
 
 PIXELS = 260  # more than one block, a tail
@@ -98,13 +99,19 @@ def encode_colors(engine: Engine) -> object:
     return cuda_encode.encode(engine, placed(rng.integers(0, 256, (1, 1100, 3)).astype(np.uint8)), bins_of(250))
 
 
+def encode_soft(engine: Engine) -> object:
+    """Several warps; in rows, which a warp brings together."""
+    rgb = placed(rng.integers(0, 256, (1, 1100, 3)).astype(np.uint8))
+    return cuda_encode_soft.encode_soft(engine, rgb, lab_bins(BINS), neighbors=5, axis=-1)
+
+
 def histogram(engine: Engine) -> object:
     return cuda_encode.histogram(engine, placed(rng.integers(0, 256, (1, 6000, 3)).astype(np.uint8)), CELLS)
 
 
 def merge(engine: Engine) -> object:
-    luma = placed(rng.random((1, PIXELS), np.float32))
-    return cuda_merge.merge(engine, placed(np.zeros((1, 2, 1, 7), np.float32)), luma[None])
+    luma = placed(rng.random((1, 1, PIXELS), np.float32))
+    return cuda_merge.merge(engine, placed(np.zeros((1, 2, 1, 7), np.float32)), luma)
 
 
 def loss(engine: Engine) -> object:
@@ -201,6 +208,18 @@ BUGS = {
     ),
     "no barrier after the weights": Bug(
         encode_colors, "thread", "data race", rewrite=instead("__syncthreads();", "", after="encode(const T *rgb")
+    ),
+    "no barrier after linear light": Bug(
+        encode_soft, "thread", "data race", rewrite=instead("__syncthreads();", ";", after="encode_soft(const T *rgb")
+    ),
+    "no barrier before shares are sent": Bug(
+        encode_soft, "thread", "data race", rewrite=instead("__syncwarp();", "", after="float *staged = ")
+    ),
+    "too few candidates": Bug(
+        encode_soft,
+        ADDRESS,
+        "heap-buffer-overflow",
+        rewrite=instead("at < end", "at < end + 9999999", after="struct Nearest"),
     ),
     "no barrier after the tile of RGB": Bug(
         histogram, "thread", "data race", rewrite=instead("__syncwarp();", "", after="FC_DEVICE void fill(")
