@@ -22,8 +22,9 @@ from ..common.scale import LOG2E, log2_scale
 from .jit import jit
 from .join import write_rgb
 from .simd import LANES, greater, lesser, load, outside, splat, store
-from .softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums, bounds, copy_logarithms, transpose_block
+from .softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums
 from .threads import run_blocks
+from .tiles import bounds, copy_logarithms, tile_pixels, transpose_block
 
 BLOCK = 1024  # pixels: the sums stay in the L1 cache
 _TILE = 1 << 16  # elements of a tile, 256 KB, which leave room in an L2 cache
@@ -179,11 +180,6 @@ def decode(
         rgb[...] = np.moveaxis(target, -1, channel)
 
 
-def tile_pixels(n: int) -> int:
-    """Pixels of a tile of n planes, in whole vectors."""
-    return min(max(_TILE // n // LANES, 1) * LANES, 256)
-
-
 def colors_of(bins: Any) -> Array:
     """Colors of the bins as kernels take them."""
     return kept(bins, "colors", lambda: plain(np.asarray(bins.colors, np.float32)))
@@ -224,7 +220,7 @@ class _Run:
         maps = [NO_FLOATS if array is None else padded(array, self.count) for array in (top, ratio)]
         one = ONE if self.known else _LOG2E
         tiles = self.transposed or self.known
-        block = tile_pixels(self.n) if tiles else BLOCK
+        block = tile_pixels(self.n, _TILE, LANES, 256) if tiles else BLOCK
         strange = run_blocks(
             decode_tiles if tiles else decode_planar,
             self.images * -(-self.count // block),

@@ -17,14 +17,16 @@ from ..common.host import Array, as_bits, bfloat16_bits, from_bfloat16, plain
 from ..common.layout import planes
 from ..common.scale import log2_scale
 from .decode import colors_of
+from .exponentials import exponentials, tops_of
 from .jit import jit
-from .loss import TILE
-from .math import HIGHEST, LOWEST, exp2_scaled
-from .simd import LANES, fma, greater, load, load_one, splat, store
-from .softmax import bounds, copy_planes, transpose_block, write_planes, write_transposed
+from .simd import LANES, fma, load, load_one, splat, store
+from .softmax import GROUP
 from .threads import run_blocks
+from .tiles import bounds, tile_pixels, transpose_block, write_transposed
 
-_INF = np.float32(np.inf)
+_TILE = 1 << 16  # elements
+
+TOP, TOTAL, MEAN, SHARE, U, V = range(6)  # rows, of a number a pixel
 
 
 @jit(inline=True)
@@ -34,55 +36,62 @@ def _slope_of(palette, b, u, v):
 
 
 @jit
-def tile_gradient(tile, first, count, size, n, slope, base, apart, scale, over, colors):
-    """Turn the logits in `tile` into ``f_b (c_b . g - sum_a f_a c_a . g) / T``; `scale` is log2(e) / T, `over` 1 / T.
-
-    Vector i holds pixels from ``min(first + i, count - 16)`` on; g of pixel p is at ``base + p``
-    and `apart` from there.
-    """
-    flat, palette = tile.reshape(-1), colors.reshape(-1)
-    factor, low, high = splat(scale), splat(LOWEST / scale), splat(HIGHEST / scale)
+def find_means(tile, width, size, n, over, colors, rows):
+    """Rows ``MEAN = sum_b f_b c_b . g`` and ``SHARE = 1 / (T sum e)`` of exponentials in a tile; `over` is 1 / T."""
+    palette = colors.reshape(-1)
+    for first in range(0, n, GROUP):
+        planes = min(GROUP, n - first)
+        for i in range(0, size, LANES):
+            u, v = load(rows[U], i), load(rows[V], i)
+            mean = splat(0.0) if first == 0 else load(rows[MEAN], i)
+            for b in range(first, first + planes):
+                mean = fma(load(tile, b * width + i), _slope_of(palette, b, u, v), mean)
+            store(rows[MEAN], i, mean)
     for i in range(0, size, LANES):
-        at = base + min(first + i, count - LANES)
-        u, v = load(slope, at), load(slope, at + apart)
-        top = splat(-_INF)
-        for b in range(n):
-            top = greater(load(flat, b * size + i), top)
-        total, mean = splat(0.0), splat(0.0)
-        for b in range(n):
-            value = load(flat, b * size + i) - top  # NaN for a NaN logit, for inf - inf, and where all are -inf
-            e = exp2_scaled(greater(low, value), factor, low, high)
-            store(flat, b * size + i, e)
-            total = total + e
-            mean = fma(e, _slope_of(palette, b, u, v), mean)
-        mean, share = mean / total, splat(over) / total
-        for b in range(n):
-            at_bin = b * size + i
-            store(flat, at_bin, load(flat, at_bin) * share * (_slope_of(palette, b, u, v) - mean))
+        total = load(rows[TOTAL], i)
+        store(rows[MEAN], i, load(rows[MEAN], i) / total)
+        store(rows[SHARE], i, splat(over) / total)
 
 
 @jit
-def gradient_planar(first, last, x, n, count, slope, scale, over, colors, gradient):
-    """Tiles [first, last) of logits (images, n, count), flattened, count >= 16; `slope` is (images, 2, count)."""
-    tile = np.zeros((n, TILE), np.float32)
-    flat = tile.reshape(-1)
+def write_gradient(tile, width, colors, rows, base, start, count, size, n, out):
+    """``f_b (c_b . g - mean) / T``, as ``tiles.write_planes`` writes."""
+    palette = colors.reshape(-1)
+    for b in range(n):
+        for i in range(0, size, LANES):
+            distance = _slope_of(palette, b, load(rows[U], i), load(rows[V], i)) - load(rows[MEAN], i)
+            value = load(tile, b * width + i) * load(rows[SHARE], i) * distance
+            store(out, base + b * count + min(start + i, count - LANES), value)
+
+
+@jit
+def gradient_tiles(first, last, x, n, count, transposed, slope, scale, over, colors, gradient, width):
+    """Tiles [first, last), of `width` pixels, of logits (images, n, count) or, `transposed`, (count, n), flattened.
+
+    `slope`, g, is (images, 2, count). count >= 16, and n >= 16 if transposed. `scale` is log2(e) / T.
+    """
+    tile, rows = np.zeros(n * width, np.float32), np.zeros((6, width), np.float32)
+    tops, totals = rows[TOP], rows[TOTAL]
     for number in range(first, last):
-        image, start, size = bounds(number, count, TILE)
+        image, start, size = bounds(number, count, width)
         base = image * n * count
-        copy_planes(x, base, start, count, size, n, flat)
-        tile_gradient(tile, start, count, size, n, slope, 2 * image * count, count, scale, over, colors)
-        write_planes(flat, base, start, count, size, n, gradient)
-
-
-@jit
-def gradient_last(first, last, x, n, count, slope, scale, over, colors, gradient):
-    """Tiles [first, last) of channels-last logits (count, n), flattened, both >= 16; `slope` is (2, count)."""
-    tile = np.zeros((n, TILE), np.float32)
-    for number in range(first, last):
-        _, start, size = bounds(number, count, TILE)
-        transpose_block(x, start, count, size, n, size, tile.reshape(-1))
-        tile_gradient(tile, start, count, size, n, slope, 0, count, scale, over, colors)
-        write_transposed(tile.reshape(-1), start, count, size, n, gradient)
+        for i in range(0, size, LANES):
+            at = 2 * image * count + min(start + i, count - LANES)
+            store(rows[U], i, load(slope, at))
+            store(rows[V], i, load(slope, at + count))
+        if transposed:
+            transpose_block(x, start, count, size, n, width, tile)
+            tops_of(tile, 0, width, size, size, n, tops)
+            exponentials(tile, 0, width, size, size, n, scale, tops, 0, width, tile, totals)
+            find_means(tile, width, size, n, over, colors, rows)
+            write_gradient(tile, width, colors, rows, 0, 0, width, size, n, tile)
+            write_transposed(tile, width, start, count, size, n, gradient)
+        else:
+            inside = base + start, count, count - start, size, n
+            tops_of(x, *inside, tops)
+            exponentials(x, *inside, scale, tops, size, width, tile, totals)
+            find_means(tile, width, size, n, over, colors, rows)
+            write_gradient(tile, width, colors, rows, base, start, count, size, n, gradient)
 
 
 # --- host -------------------------------------------------------------------------------------------------------------
@@ -103,18 +112,19 @@ def annealed_mean_gradient(
         _through_planes(gradient, logits, bins, temperature, axis, out)
         return
     slope = np.moveaxis(gradient, axis, 0) if last else gradient
-    _run(gradient_last if last else gradient_planar, x, slope, bins, temperature, target)
+    _run(x, slope, bins, temperature, target)
 
 
-def _run(kernel: Any, x: Array, slope: Array, bins: Any, temperature: float, target: Array) -> None:
+def _run(x: Array, slope: Array, bins: Any, temperature: float, target: Array) -> None:
     images, n, count = x.shape
     last = count == 1
     pixels, along = images * count, images if last else count
-    tiles = -(-pixels // TILE) if last else images * -(-count // TILE)
+    width = tile_pixels(n, _TILE, 128, 256)
+    tiles = -(-pixels // width) if last else images * -(-count // width)
     colors = colors_of(bins)
     scales = log2_scale(temperature), np.float32(min(1 / temperature, 1e38))
     flat, slope, result = (plain(as_bits(array)).reshape(-1) for array in (x, slope, target))
-    run_blocks(kernel, tiles, pixels, flat, n, along, slope, *scales, colors, result)
+    run_blocks(gradient_tiles, tiles, pixels, flat, n, along, last, slope, *scales, colors, result, width)
 
 
 def _through_planes(gradient: Array, logits: Array, bins: Any, temperature: float, axis: int, out: Array) -> None:
@@ -123,7 +133,7 @@ def _through_planes(gradient: Array, logits: Array, bins: Any, temperature: floa
     x, slope = (np.ascontiguousarray(np.moveaxis(array, axis, 0), dtype=dtype) for array in (logits, gradient))
     made = np.empty_like(x)
     shape = (1, len(x), -1)
-    _run(gradient_planar, x.reshape(shape), slope, bins, temperature, made.reshape(shape))
+    _run(x.reshape(shape), slope, bins, temperature, made.reshape(shape))
     out[...] = np.moveaxis(made, 0, axis)
 
 

@@ -6,6 +6,7 @@ the arithmetic of an operation first, then its host function: layout, threads, p
 
 from .decode import annealed_mean, confidence, decode
 from .encode import encode
+from .encode_soft import encode_soft
 from .gradient import annealed_mean_gradient
 from .histogram import chroma_moments, histogram
 from .loss import weighted_cross_entropy
@@ -20,6 +21,7 @@ __all__ = [
     "confidence",
     "decode",
     "encode",
+    "encode_soft",
     "histogram",
     "merge",
     "weighted_cross_entropy",

@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 
 from .jit import jit
-from .math import HIGHEST, LOWEST, exp2_scaled, log2_of_any, log2_of_normal
+from .math import HIGHEST, LOWEST, exp2_scaled
 from .simd import (
     LANES,
     fma,
     greater,
     lesser,
     load,
-    load_columns,
     load_one,
     outside,
     prefetch,
@@ -38,7 +37,6 @@ ROWS = 6
 GROUP = 8
 
 _SMALL, _LARGE = np.float32(2.0**-90), np.float32(2.0**100)
-_SMALLEST = np.float32(2.0**-126)
 _INF, _NAN = np.float32(np.inf), np.float32(np.nan)
 
 
@@ -95,11 +93,8 @@ def _sum(x, start, stride, count, size, n, scale, one, colors, want_color, want_
             if want_top:
                 if final:
                     good = good and not outside(splat(_SMALL), mass, splat(_LARGE))
-                    mass, top, second = (
-                        exp2_scaled(top, unit, unit_low, unit_high) / mass,
-                        _ratio(top, second, one),
-                        second,
-                    )
+                    mass = exp2_scaled(top, unit, unit_low, unit_high) / mass
+                    top = _ratio(top, second, one)
                 store(flat, TOP * width + i, mass)
                 store(flat, RATIO * width + i, top)
                 store(flat, SECOND * width + i, second)
@@ -207,69 +202,3 @@ def _in_range(x, start, stride, n, scale):
     for b in range(n):
         top = greater(load(x, start + b * stride), top)
     return not outside(splat(np.float32(-89) / scale), top, splat(np.float32(99) / scale))
-
-
-@jit
-def transpose_block(x, first, count, size, n, stride, tile):
-    """Copy `size` pixels of channels-last logits, (count, n) flattened, into flat `tile`: n planes `stride` apart."""
-    for i in range(0, size, LANES):
-        pixel = min(first + i, count - LANES)
-        for part in range(0, n - n % LANES, LANES):
-            columns = load_columns(x, pixel * n + part, n)
-            for b in range(LANES):
-                store(tile, (part + b) * stride + i, columns[b])
-        for b in range(n - n % LANES, n):
-            for lane in range(LANES):
-                tile[b * stride + i + lane] = load_one(x, (pixel + lane) * n + b)
-
-
-@jit(inline=True)
-def bounds(block, count, most):
-    """Image, first pixel and size, in whole vectors, of a block of up to `most` pixels of images of `count`."""
-    blocks = (count + most - 1) // most
-    image = block // blocks
-    start = (block - image * blocks) * most
-    return image, start, (min(most, count - start) + LANES - 1) // LANES * LANES
-
-
-@jit(inline=True)
-def copy_planes(x, base, start, count, size, n, stride, tile):
-    """Copy `size` pixels of planar logits, which lie `count` apart from `base` on, into flat `tile`, `stride` apart."""
-    for b in range(n):
-        for i in range(0, size, LANES):
-            store(tile, b * stride + i, load(x, base + b * count + min(start + i, count - LANES)))
-
-
-@jit
-def copy_logarithms(x, base, start, count, size, n, stride, tile):
-    """As :func:`copy_planes`, of probabilities of any scale: logarithms of base 2, -inf for zero, NaN for what is none.
-
-    A tile may be turned in place.
-    """
-    for b in range(n):
-        for i in range(0, size, LANES):
-            p = load(x, base + b * count + min(start + i, count - LANES))
-            if outside(splat(_SMALLEST), p, splat(_INF)):
-                store(tile, b * stride + i, log2_of_any(p))
-            else:
-                store(tile, b * stride + i, log2_of_normal(p))
-
-
-@jit(inline=True)
-def write_planes(tile, base, start, count, size, n, x):
-    """The inverse of :func:`copy_planes` with a stride of `size`."""
-    for b in range(n):
-        for i in range(0, size, LANES):
-            store(x, base + b * count + min(start + i, count - LANES), load(tile, b * size + i))
-
-
-@jit
-def write_transposed(tile, first, count, size, n, x):
-    """The inverse of :func:`transpose_block`, for n >= 16: the last 16 bins may overlap those before."""
-    for i in range(0, size, LANES):
-        pixel = min(first + i, count - LANES)
-        for part in range(0, n, LANES):
-            bins = min(part, n - LANES)
-            rows = load_columns(tile, bins * size + i, size)
-            for lane in range(LANES):
-                store(x, (pixel + lane) * n + bins, rows[lane])

@@ -31,8 +31,9 @@ from .decode import beyond_luma, colors_of, write_block
 from .jit import jit
 from .math import HIGHEST, LOWEST, exp2_scaled, log2, valid_probability
 from .simd import LANES, fma, greater, lesser, load, outside, splat, store, to_int, where_greater
-from .softmax import GROUP, ROWS, block_sums, transpose_block
+from .softmax import GROUP, ROWS, block_sums
 from .threads import run_blocks
+from .tiles import tile_pixels, transpose_block
 
 BLOCK, _TILE = 512, 1 << 18  # pixels of a block, and elements, so that one of 1024 bins takes a megabyte
 
@@ -183,7 +184,8 @@ def step(
 ):  # fmt: skip
     """Blocks [first, last) of a frame: logits (n, count), or (count, n) if `transposed`, flattened, count >= 16.
 
-    They are probabilities if `known`; a block has `width` pixels. The result is chroma where there is an array for it, else RGB.
+    They are probabilities if `known`, and a block has `width` pixels. The result is chroma where there is an array for
+    it, else RGB.
     """
     decay, leaving, exact, refresh = rules
     tile = np.empty(n * width, np.float32)
@@ -261,7 +263,7 @@ class TemporalSmoother(Smoother):
     @property
     def _width(self) -> int:
         """Pixels of a block, in whole vectors."""
-        return min(BLOCK, max(_TILE // self._shape[0] // LANES, 1) * LANES)
+        return tile_pixels(self._shape[0], _TILE, LANES, BLOCK)
 
     def _normalised(self) -> Array:
         n, count = self._shape[0], math.prod(self._shape[1:])

@@ -126,7 +126,7 @@ def test_odd_logits_give_what_the_cpu_gives(what: str, weight: float, n: int, la
     theirs = np.empty_like(x)
     scale = scale_of(weights)
     with np.errstate(invalid="ignore"):
-        expected = loss_cpu.weighted_cross_entropy(x, labels, weights, scale, theirs)
+        expected = loss_cpu.weighted_cross_entropy(x, labels, weights, scale, gradient=theirs)
     assert float(loss) == pytest.approx(expected, rel=1e-6, nan_ok=True)
     np.testing.assert_allclose(gradient, theirs, rtol=0, atol=1e-6 * scale[0])
 
