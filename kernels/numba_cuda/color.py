@@ -1,11 +1,13 @@
 """Device functions of the colors of a pixel: RGB to YUV or CIE Lab in float64, and back to levels in float32.
 
-float64 is slow on most GPUs, but what a pixel takes of it here is little beside the bytes that it moves, and needs no
-proof: labels of Lab are exact because no uint8 color lies within 4e-10 of the edge of a cell.
+float64 is slow on most GPUs, but it makes labels of Lab exact with nothing to prove: for all K no uint8 color but black,
+whose a and b are exactly 0, lies within 4e-10 of the edge of a cell, and exponentials of logarithms, which stand for
+powers because libdevice's pow is a function to call, are wrong by 1e-12 at most.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -33,7 +35,7 @@ _X_WHITE, _Y_WHITE, _Z_WHITE = XYZ_WHITE
 
 def _linear(channel):
     """Linear light of a channel of sRGB."""
-    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+    return channel / 12.92 if channel <= 0.04045 else math.exp(2.4 * math.log((channel + 0.055) / 1.055))
 
 
 # A channel of RGB as the space takes it, by its uint8 level.
@@ -54,8 +56,8 @@ def _to_yuv(red, green, blue):
 
 @cuda.jit(device=True)
 def _bent(t):
-    """f(t) of Lab."""
-    return t ** (1 / 3) if t > LAB_THRESHOLD else LAB_SLOPE * t + LAB_OFFSET
+    """f(t) of Lab: the cube root, or a straight line."""
+    return math.exp(math.log(t) / 3) if t > LAB_THRESHOLD else LAB_SLOPE * t + LAB_OFFSET
 
 
 @cuda.jit(device=True)

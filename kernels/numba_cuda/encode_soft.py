@@ -1,7 +1,7 @@
 """Soft encode as a Numba CUDA kernel, a thread for each pixel, in float64.
 
-The next nearest bin is looked for k times among the candidates of the pixel's cell: slower than to keep the k nearest so
-far, but nothing has to be kept.
+The next nearest bin is looked for k times among the few candidates of the pixel's cell: slower than to keep the k nearest
+so far, but nothing has to be kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastcolor.reference.constants import CHROMA_MAX
 from numba import cuda
 
 from ..common import face
-from ..common.candidates import candidates
+from ..common.candidates import CELLS, candidates
 from ..common.cuda_tables import on_device as there
 from ..common.device_arrays import dtype_name
 from .color import cell_along, reader
@@ -35,7 +35,7 @@ def next_nearest(first, second, square, label, near, start, stop, colors):
     least, found = np.float64(INF), label + 1
     for at in range(start, stop):  # labels ascend
         here = np.int64(near[at])
-        along, across = first - colors[2 * here], second - colors[2 * here + 1]
+        along, across = first - np.float64(colors[2 * here]), second - np.float64(colors[2 * here + 1])
         other = along * along + across * across
         if other < least and (other > square or (other == square and here > label)):
             least, found = other, here
@@ -49,7 +49,7 @@ def soft_kernel(space: str, uint8: bool) -> Any:
 
     @cuda.jit
     def encode_soft(
-        rgb, post, pixels, levels, cells, starts, near, colors, by_label, k, falloff, mean, between,
+        rgb, post, pixels, levels, starts, near, colors, by_label, k, falloff, mean, between,
         luma, labels, shares, weights,
     ):  # fmt: skip
         """`between` pixels lie between two of the k labels, and of the k shares, of a pixel."""
@@ -57,7 +57,7 @@ def soft_kernel(space: str, uint8: bool) -> Any:
         if pixel < pixels:
             light, first, second = read(rgb, channel_zero(pixel, 3, post), post, levels)
             luma[pixel] = light
-            cell = cell_along(first, first_top, cells) * cells + cell_along(second, second_top, cells)
+            cell = cell_along(first, first_top, CELLS) * CELLS + cell_along(second, second_top, CELLS)
             at, square, label = channel_zero(pixel, k, between), -1.0, np.int64(-1)
             nearest, total, weight = 0.0, ZERO, ZERO
             for j in range(k):
@@ -95,5 +95,5 @@ def encode_soft(
         options = neighbors, np.float64(falloff), weighting == "mean", math.prod(luma.shape[axis:])
         launch(
             soft_kernel(space_of(bins), dtype_name(rgb) == "uint8"),
-            *(stream, image[2], (*image, bins.cells, *tables, *options, luma, *results)),
+            *(stream, image[2], (*image, *tables, *options, luma, *results)),
         )

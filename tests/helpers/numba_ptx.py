@@ -15,9 +15,11 @@ from typing import Any
 import numba.cuda.dispatcher
 import numpy as np
 import strategies as make
-from fastcolor.kernels.numba_cuda import decode, encode, ops, temporal
+from fastcolor.kernels.numba_cuda import decode, encode, encode_soft, ops, temporal
 from numba import cuda, typeof
 from numba.cuda.cudadrv import nvvm
+
+from fastcolor import reference
 
 CAPABILITY, SHAPE = (9, 0), (4, 6)
 FLOATS = ("float32", "float16", "uint16")  # the last are the bits of bfloat16
@@ -38,7 +40,7 @@ def remember(kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], *rest
 
 
 def call_everything() -> None:
-    modules: tuple[Any, ...] = (decode, encode, temporal)
+    modules: tuple[Any, ...] = (decode, encode, encode_soft, temporal)
     for module in modules:
         module.launch, module.on_device = remember, lambda like: nullcontext()
     bins = make.make_bins(np.random.default_rng(0), 32, 17)
@@ -53,9 +55,13 @@ def call_everything() -> None:
             smoother = ops.TemporalSmoother(bins, ring=ring)
             smoother.step(logits, luma)
             assert smoother.probabilities is not None
-    for dtype, labels in (("uint8", "uint8"), ("uint8", "int32"), ("uint8", "int64"), ("float32", "uint8")):
+    lab = reference.bins_of_centers(reference.zhang_centers())
+    for dtype, labels in (("uint8", "uint8"), ("uint8", "int32"), ("float32", "uint8"), ("float64", "uint8")):
         ops.encode(np.zeros((*SHAPE, 3), dtype), bins, label_dtype=labels)
-    ops.encode(np.zeros((*SHAPE, 3)), bins)
+    for dtype, labels in (("uint8", "int16"), ("uint8", "int64"), ("float32", "uint16"), ("float64", "int16")):
+        ops.encode(np.zeros((*SHAPE, 3), dtype), lab, label_dtype=labels)
+        ops.encode_soft(np.zeros((*SHAPE, 3), dtype), lab, label_dtype=labels)
+    ops.encode_soft(np.zeros((*SHAPE, 3), np.uint8), bins, label_dtype="uint8")
     remember(spoiled, None, 1, (np.zeros(1, np.float32),))
 
 
