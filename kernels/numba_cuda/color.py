@@ -1,8 +1,8 @@
 """Device functions of the colors of a pixel: RGB to YUV or CIE Lab in float64, and back to levels in float32.
 
-float64 is slow on most GPUs, but it makes labels of Lab exact with nothing to prove: for all K no uint8 color but black,
-whose a and b are exactly 0, lies within 4e-10 of the edge of a cell, and exponentials of logarithms, which stand for
-powers because libdevice's pow is a function to call, are wrong by 1e-12 at most.
+float64 is slow on most GPUs, but makes labels of Lab exact in any order of operations: for all K no uint8 color but
+black, whose a and b are exactly 0, lies within 4e-10 of the edge of a cell. Exponentials of logarithms stand for powers,
+as libdevice's pow is a function to call; a and b are then wrong by 1e-12 at most.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ _G_V, _G_U = np.float32(-255 / V_SCALE * LUMA[0] / LUMA[1]), np.float32(-255 / U
 _F_L, _F_0, _F_A, _F_B = np.float32(1 / 116), np.float32(16 / 116), np.float32(1 / 500), np.float32(1 / 200)
 _KNEE, _UNBENT, _OFFSET = np.float32(np.cbrt(LAB_THRESHOLD)), np.float32(1 / LAB_SLOPE), np.float32(LAB_OFFSET)
 (_R_X, _R_Y, _R_Z), (_G_X, _G_Y, _G_Z), (_B_X, _B_Y, _B_Z) = (
-    (np.linalg.inv(np.array(SRGB_TO_XYZ)) * np.array(XYZ_WHITE)).astype(np.float32)
-)
+    np.linalg.inv(np.array(SRGB_TO_XYZ)) * np.array(XYZ_WHITE)
+).astype(np.float32)
 
 # 255 times the curve of sRGB.
 _DARK, _LINE = np.float32(0.0031308), np.float32(255 * 12.92)

@@ -28,7 +28,8 @@ from .tile import pixels_for, tile_bytes, tile_functions
 def kernels(bfloat16: bool) -> SimpleNamespace:
     """The kernels ``annealed``, ``decode`` and ``top`` for logits in bfloat16 (as uint16), or in float32 and float16.
 
-    All arrays are flat. Logits, or probabilities, are (pre, n, post), results with channels (pre, channels, post) of their own `post`.
+    All arrays are flat. Logits, or probabilities, are (pre, n, post), results with channels (pre, channels, post) of
+    their own `post`.
     """
     load, narrow = tile_functions(bfloat16)
 

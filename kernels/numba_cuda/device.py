@@ -59,9 +59,7 @@ def flat(array: Any) -> Any:
     return cuda.from_cuda_array_interface(interface, owner=array, sync=False)
 
 
-def launch(
-    kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], width: int = THREADS, shared: int = 0
-) -> None:
+def launch(kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], width: int = THREADS, shared: int = 0) -> None:
     """Run `kernel`, `width` pixels a block, in :func:`on_device`; a block is a warp at least, arrays are contiguous."""
     ready = [arg if isinstance(arg, (np.generic, int, tuple)) else flat(arg) for arg in args]
     kernel[max(-(-pixels // width), LEAST_BLOCKS), max(width, WARP), stream, shared](*ready)

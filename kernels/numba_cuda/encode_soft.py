@@ -1,7 +1,7 @@
 """Soft encode as a Numba CUDA kernel, a thread for each pixel, in float64.
 
-The next nearest bin is looked for k times among the few candidates of the pixel's cell: slower than to keep the k nearest
-so far, but nothing has to be kept.
+The next nearest bin is looked for k times among the few candidates of the pixel's cell: slower than to keep the k
+nearest so far, but nothing has to be kept.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from numba import cuda
 
 from ..common.device_arrays import empty, zeros
 from ..common.smoother import REFRESH, Smoother
-from .decode import Run, colors, inverse, levels
 from .color import store_rgb
+from .decode import Run, colors, inverse, levels
 from .device import launch, on_device
 from .math import INF, NAN, ZERO, channel_zero, color_of, exp, log, peak
 from .tile import tile_functions

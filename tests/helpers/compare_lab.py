@@ -23,8 +23,8 @@ def assert_lab_rgb_close(
     - ``f = L / 116 + 16 / 116``, ``f + a / 500``, ``f - b / 200``: constants, products and sums, 5 u of the summands.
     - ``f^3`` or ``(f - 16 / 116) / 7.787``: at most 4 u of it, and of what was subtracted.
     - the matrix: constant, product and two sums, 5 u of the summands; clipped to [0, 1].
-    - ``255 (1.055 x^(1 / 2.4) - .055)``, by a logarithm and an exponential, or ``255 * 12.92 x``: 2 u of factors, of the
-      difference and of what was subtracted, 1 u of the sum with 0.5; the straight line has fewer.
+    - ``255 (1.055 x^(1 / 2.4) - .055)``, by a logarithm and an exponential, or ``255 * 12.92 x``: 2 u of factors, of
+      the difference and of what was subtracted, 1 u of the sum with 0.5; the straight line has fewer.
     """
     rgb, light = as_float64(rgb), as_float64(light).astype(np.float32).astype(np.float64)[..., None]
     _assert_shape("rgb", rgb, (*light.shape[:-1], 3))
@@ -32,7 +32,9 @@ def assert_lab_rgb_close(
     slack = np.concatenate([ab_error[..., :1] / 500, np.zeros_like(light), ab_error[..., 1:] / 200], axis=-1)
     f = (light + 16) / 116 + offset
     slack = slack + 5 * u * ((np.abs(light) + 16) / 116 + np.abs(offset))
-    low, high = _sorted(_unbent(f - slack), _unbent(f + slack), lambda t: 4 * u * (np.abs(t) + 2 * LAB_OFFSET / LAB_SLOPE))
+    low, high = _sorted(
+        _unbent(f - slack), _unbent(f + slack), lambda t: 4 * u * (np.abs(t) + 2 * LAB_OFFSET / LAB_SLOPE)
+    )
     middle, half = (low + high) / 2 @ _MATRIX.T, (high - low) / 2 @ np.abs(_MATRIX).T
     half = half + 5 * u * (np.maximum(np.abs(low), np.abs(high)) @ np.abs(_MATRIX).T)
     relative = _LONGEST * (ARGUMENT_ERROR + arithmetic.log) + arithmetic.exp + 4 * u

@@ -1,4 +1,4 @@
-"""Run by test_numba_cuda in Numba's simulator: CIE Lab, probabilities, many bins and soft targets, and faults in them."""
+"""Run by test_numba_cuda in Numba's simulator: Lab, probabilities, many bins, soft targets, and faults in them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import strategies as make
 from compare_lab import assert_lab_rgb_close
 from fastcolor.kernels.numba_cuda import color, decode, encode, encode_soft, ops, temporal, tile
+from fastcolor.reference.bins import as_table
 from fastcolor.reference.ops import as_logits
 from numba_planted import fewer_pixels, replaced
 
@@ -22,11 +23,12 @@ T = 0.38
 
 
 def lab_bins(n: int) -> reference.ColorBins:
-    """Bins anywhere in the plane of a and b, the last of which coincides with the first."""
+    """Any table, and colors anywhere in the plane of a and b, the last of which coincides with the first."""
     rng = np.random.default_rng(n)
     colors = rng.uniform(-100, 100, (n, 2)).astype(np.float32)
     colors[-1] = colors[0]
-    return reference.bins_of_centers(colors, rng.dirichlet(np.ones(n)))
+    table = as_table(rng.integers(0, n, (23, 23)), n)
+    return reference.ColorBins(table, colors, rng.dirichlet(np.ones(n)), space="lab")
 
 
 def probabilities(n: int, shape: tuple[int, ...], seed: int = 0) -> Any:
@@ -134,7 +136,8 @@ def assert_soft(results: tuple[Any, ...], truth: tuple[Any, ...], bins: Any, axi
 
 
 def check_smoother() -> None:
-    bins, options = lab_bins(9), {"alpha": 0.2, "window": 2, "temperature": T}
+    bins = lab_bins(9)
+    options: dict[str, Any] = {"alpha": 0.2, "window": 2, "temperature": T}
     smoother = ops.TemporalSmoother(bins, from_logits=False, **options)
     truth = compare.SmoothedTruth(bins, **options, arithmetic=arithmetic_at(T))
     light = 100 * np.random.default_rng(5).random((3, 4), np.float32)
@@ -146,7 +149,16 @@ def check_smoother() -> None:
         truth.assert_probabilities(smoother.probabilities)
 
 
-CHECKS = (check_decode, check_probabilities, check_many, check_mode, check_confidence, check_encode, check_soft, check_smoother)
+CHECKS = (
+    check_decode,
+    check_probabilities,
+    check_many,
+    check_mode,
+    check_confidence,
+    check_encode,
+    check_soft,
+    check_smoother,
+)
 
 
 @pytest.mark.parametrize("check", CHECKS)

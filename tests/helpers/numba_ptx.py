@@ -43,26 +43,32 @@ def call_everything() -> None:
     modules: tuple[Any, ...] = (decode, encode, encode_soft, temporal)
     for module in modules:
         module.launch, module.on_device = remember, lambda like: nullcontext()
-    bins = make.make_bins(np.random.default_rng(0), 32, 17)
-    lumas = [np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32)]
-    for dtype in FLOATS:
+    rng = np.random.default_rng(0)
+    call_decoding(make.make_bins(rng, 32, 17))
+    call_encoding(make.make_bins(rng, 32, 17), reference.bins_of_centers(reference.zhang_centers()))
+    remember(spoiled, None, 1, (np.zeros(1, np.float32),))
+
+
+def call_decoding(bins: Any) -> None:
+    """Every type of logits, of luma and of the ring, not all of their combinations: each is a kernel to compile."""
+    lumas = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.uint8)
+    for dtype, luma, ring in zip(FLOATS, lumas, ("float32", "float16", "uint8"), strict=True):
         logits = np.zeros((32, *SHAPE), dtype)
         ops.annealed_mean(logits, bins)
         ops.confidence(logits)
-        for luma in lumas:
-            ops.decode(logits, luma, bins)
-        for luma, ring in zip([*lumas, lumas[0]], ("float32", "float16", "uint8"), strict=True):
-            smoother = ops.TemporalSmoother(bins, ring=ring)
-            smoother.step(logits, luma)
-            assert smoother.probabilities is not None
-    lab = reference.bins_of_centers(reference.zhang_centers())
-    for dtype, labels in (("uint8", "uint8"), ("uint8", "int32"), ("float32", "uint8"), ("float64", "uint8")):
+        ops.decode(logits, luma, bins)
+        smoother = ops.TemporalSmoother(bins, ring=ring)
+        smoother.step(logits, luma)
+        assert smoother.probabilities is not None
+
+
+def call_encoding(bins: Any, lab: Any) -> None:
+    for dtype, labels in (("uint8", "uint8"), ("uint8", "int64"), ("float32", "uint8"), ("float64", "int32")):
         ops.encode(np.zeros((*SHAPE, 3), dtype), bins, label_dtype=labels)
-    for dtype, labels in (("uint8", "int16"), ("uint8", "int64"), ("float32", "uint16"), ("float64", "int16")):
+    ops.encode_soft(np.zeros((*SHAPE, 3), np.uint8), bins, label_dtype="uint8")
+    for dtype, labels in (("uint8", "int16"), ("float32", "uint16")):
         ops.encode(np.zeros((*SHAPE, 3), dtype), lab, label_dtype=labels)
         ops.encode_soft(np.zeros((*SHAPE, 3), dtype), lab, label_dtype=labels)
-    ops.encode_soft(np.zeros((*SHAPE, 3), np.uint8), bins, label_dtype="uint8")
-    remember(spoiled, None, 1, (np.zeros(1, np.float32),))
 
 
 def instructions(kernel: Any, signature: tuple[Any, ...]) -> Counter[str]:

@@ -17,6 +17,8 @@ import pytest
 import strategies as make
 import torch
 from fastcolor.kernels.numba_cuda import device as numba_cuda_device
+from fastcolor.kernels.numba_cuda import tile as numba_cuda_tile
+from fastcolor.reference.constants import MAX_BINS
 from paths import HELPERS, TESTS
 
 # Those of test_agreement that draw their shapes, for all operations that the backend has.
@@ -158,6 +160,14 @@ def test_arrays_go_in_as_raw_pointers(dtype: str, code: str) -> None:
     assert (interface["shape"], interface["typestr"]) == ((10,), code)
     assert owner is x
     assert sync is False
+
+
+def test_a_tile_of_any_number_of_bins_fits_every_gpu() -> None:
+    """48 KiB need no asking; whole warps, or a part of one that divides it."""
+    for n in range(1, MAX_BINS + 1):
+        pixels = numba_cuda_tile.pixels_for(n)
+        assert pixels % numba_cuda_device.WARP == 0 or numba_cuda_device.WARP % pixels == 0
+        assert 4 * n * pixels < numba_cuda_tile.tile_bytes(n) <= 48 * 1024
 
 
 class Driver(dict[int, Any]):
