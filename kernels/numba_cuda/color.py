@@ -1,8 +1,8 @@
 """Device functions of the colors of a pixel: RGB to YUV or CIE Lab in float64, and back to levels in float32.
 
 float64 is slow on most GPUs, but makes labels of Lab exact in any order of operations: for all K no uint8 color but
-black, whose a and b are exactly 0, lies within 4e-10 of the edge of a cell. Exponentials of logarithms stand for powers,
-as libdevice's pow is a function to call; a and b are then wrong by 1e-12 at most.
+black, whose a and b are exactly 0, lies within 4e-10 of the edge of a cell. Exponentials of logarithms stand for
+powers, as libdevice's pow is a function to call; a and b are then wrong by 1e-12 at most.
 """
 
 from __future__ import annotations
