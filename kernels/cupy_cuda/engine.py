@@ -19,8 +19,6 @@ _TYPES = {
     "bfloat16": "fc::bf16",
     "uint16": "fc::bf16",
     "uint8": "fc::u8",
-    "int32": "int",
-    "int64": "long long",
 }
 _LABELS = {"uint8": "fc::u8", "uint16": "fc::u16", "int16": "fc::u16", "int32": "int", "int64": "long long"}
 

@@ -44,8 +44,8 @@ def weighted_cross_entropy(
     logits : array, shape (N, n, ...)
         float32, float16 or bfloat16; contiguous, or channels-last in memory.
     labels : array, integer, or None
-        Hard, shape (N, ...), where every share is 1; soft, shape (N, k, ...). One that is no bin makes the loss NaN, and
-        the gradient of its pixel that of no label. None if shares are dense.
+        Hard, shape (N, ...), where every share is 1; soft, shape (N, k, ...). One that is no bin makes the loss NaN,
+        and the gradient of its pixel that of no label. None if shares are dense.
     weights : array, shape (N, ...), float32
     scale : array of one float32
     shares : array, float32, optional

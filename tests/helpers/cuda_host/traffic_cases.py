@@ -1,4 +1,6 @@
-"""The operations whose traffic is counted: n = 32 on the main path, arrays aligned as torch and CuPy allocate them."""
+"""The operations whose traffic is counted: n = 32 on the main path, and some of many bins; arrays are aligned as torch
+and CuPy allocate them.
+"""
 
 from __future__ import annotations
 
@@ -36,16 +38,18 @@ def cases() -> Iterator[Case]:
     yield from _smoothing(rng, bins)
     yield from _merging(rng)
     yield from _losses(rng)
+    yield from _of_many_bins(rng)
 
 
-def _bins(rng: np.random.Generator) -> reference.ColorBins:
-    colors = (rng.uniform(-1, 1, (BINS, 2)) * [0.4, 0.6]).astype(np.float32)
-    prior = rng.random(BINS) + 0.01
-    return reference.ColorBins(rng.integers(0, BINS, (CELLS, CELLS)).astype(np.uint8), colors, prior / prior.sum())
+def _bins(rng: np.random.Generator, n: int = BINS) -> reference.ColorBins:
+    colors = (rng.uniform(-1, 1, (n, 2)) * [0.4, 0.6]).astype(np.float32)
+    prior = rng.random(n) + 0.01
+    table = rng.integers(0, n, (CELLS, CELLS)).astype(np.uint8 if n <= 255 else np.uint16)
+    return reference.ColorBins(table, colors, prior / prior.sum())
 
 
-def _logits(rng: np.random.Generator, dtype: str, axis: int) -> Array:
-    shape = (HEIGHT, WIDTH, BINS) if axis else (BINS, HEIGHT, WIDTH)
+def _logits(rng: np.random.Generator, dtype: str, axis: int, n: int = BINS, height: int = HEIGHT) -> Array:
+    shape = (height, WIDTH, n) if axis else (n, height, WIDTH)
     x = aligned(shape, dtype)
     x[...] = rng.standard_normal(shape)
     return x
@@ -227,8 +231,43 @@ def _losses(rng: np.random.Generator) -> Iterator[Case]:
             views = [np.moveaxis(array, -1, 1) if axis else array for array in (x, gradient)]
             yield Case(
                 f"weighted cross entropy, {layout}, {dtype}",
-                lambda views=views: loss.weighted_cross_entropy(ENGINE, views[0], labels, weights, scale, gradient=views[1]),
+                lambda views=views: loss.weighted_cross_entropy(
+                    ENGINE, views[0], labels, weights, scale, gradient=views[1]
+                ),
                 (x, gradient, labels, weights),
                 PIXELS,
                 models.cross_entropy(PIXELS, BINS, logit_bytes=x.itemsize),
+            )
+
+
+def _of_many_bins(rng: np.random.Generator) -> Iterator[Case]:
+    """Rows of 320 bins begin with a sector; those of 313 share one with the next row, which the cache brings once."""
+    height, pixels = 4, 4 * WIDTH
+    luma, rgb = aligned((height, WIDTH), np.float32), aligned((height, WIDTH, 3), np.uint8)
+    weights = aligned((1, height, WIDTH), np.float32)
+    weights[...] = 1
+    for n, axis in ((313, 0), (320, -1)):
+        bins, layout = _bins(rng, n), "channels-last" if axis else "planar"
+        labels = aligned((1, height, WIDTH), np.int16)
+        labels[...] = n // 2
+        for dtype in LOGITS:
+            x, gradient = (_logits(rng, dtype, axis, n, height) for _ in range(2))
+            yield Case(
+                f"decode, n = {n}, {layout}, {dtype}",
+                lambda x=x, axis=axis, bins=bins: cuda_decode.decode(ENGINE, x, luma, bins, axis=axis, out=rgb),
+                (x, luma, rgb),
+                pixels,
+                models.decode(pixels, n, x.itemsize),
+            )
+            if axis and dtype == "float16":
+                continue  # the logits of the labels, fetched one by one, are more than a tenth of the sectors
+            views = [np.moveaxis(array, axis, 0)[None] for array in (x, gradient)]
+            yield Case(
+                f"weighted cross entropy, n = {n}, {layout}, {dtype}",
+                lambda views=views, labels=labels: loss.weighted_cross_entropy(
+                    ENGINE, views[0], labels, weights, np.ones(1, np.float32), gradient=views[1]
+                ),
+                (x, gradient, labels, weights),
+                pixels,
+                models.cross_entropy(pixels, n, 2, x.itemsize),
             )
