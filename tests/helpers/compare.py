@@ -56,7 +56,7 @@ class Arithmetic:
 
 FLOAT32 = Arithmetic()
 
-# stream.cuh: exponents are counted from a level at most 6 octaves below the largest logit so far. An argument is then a
+# running.cuh: exponents are counted from a level at most 6 octaves below the largest logit so far. An argument is then a
 # sum of differences, each to the next level, whose absolute values exceed that of the direct one by 3 * 6 octaves at
 # most, and each of them rounds twice: 2 u * 18 log 2 = 25 u. Whenever the level rises, sums are multiplied by an
 # exponential (4 u) and round (1 u). A term that came before the r-th rise from the end is 2^(-6 (r - 1)) of the largest
