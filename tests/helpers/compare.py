@@ -406,8 +406,8 @@ def assert_confidence_close(
     """``top = 1 / sum e^y`` and ``ratio = e^(x_top - x_second)`` in float32.
 
     The error of the sum is that of its weights, each by its share, and its own roundings; e^0 may be computed like the
-    others; all of it within the contract's 1e-5 or, of more than 600 bins, what :func:`sum_error` gives for terms of any
-    size, and 1e-6 for the rest. The ratio may be the square of one exp.
+    others; all of it within the contract's 1e-5 or, of more than 600 bins, the most that :func:`sum_error` gives, with
+    1e-6 for the rest. The ratio may be the square of one exp.
     A ratio beyond 2^126 may be inf: the second probability is then below the smallest normal float32, which may count
     as zero.
     """
