@@ -21,6 +21,11 @@ def encode(pixels: int, label_bytes: int = 1) -> Traffic:
     return Traffic(3 * pixels, (4 + label_bytes + 4) * pixels)
 
 
+def encode_soft(pixels: int, neighbors: int, label_bytes: int = 2) -> Traffic:
+    """Read RGB uint8 (3); write luma and weight (4 each), and k labels and float32 shares."""
+    return Traffic(3 * pixels, (8 + neighbors * (label_bytes + 4)) * pixels)
+
+
 def decode(pixels: int, n: int, logit_bytes: int = 4, luma_bytes: int = 4, confidence: bool = False) -> Traffic:
     """Read n logits and luma; write RGB uint8 (3), and two float32 maps with confidence.
 
