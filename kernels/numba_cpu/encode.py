@@ -43,7 +43,7 @@ def _kernels_in(lab: bool) -> tuple[Any, Any]:
 
     @jit
     def encode_uint8(first, last, rgb, count, planar, scale, shift, labels_of, weights_of, luma, labels, weights):
-        """Blocks [first, last) of images of `count` >= 16 pixels; `rgb` is (..., count, 3) or (..., 3, count), flattened.
+        """Blocks [first, last) of images of `count` >= 16 pixels; `rgb` is (count, 3) or (3, count) of each, flattened.
 
         `labels_of` and `weights_of` are the tables by cell, rows of 2^shift, one row and column more than K x K so that
         the top edge needs no clamp. The last vector of an image overlaps the one before instead of being cut.

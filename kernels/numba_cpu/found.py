@@ -1,7 +1,7 @@
 """The k smallest numbers that 16 pixels have met, in order, each with an integer beside it: all of it in registers.
 
-A number moves up through the sorted ones as far as it is smaller, 16 pixels at once, without a branch; equal ones stay
-behind those that came first. In an array instead, every step would wait for a store that it reads back.
+A number takes its place behind those that are smaller or equal, 16 pixels at once, without a branch: of equal ones the
+first that came stays first. In an array instead, every step would wait for a store that it reads back.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ def nothing_found(builder: Any, slots: Any) -> Any:
 def insert(builder: Any, found: Any, value: Any, beside: Any) -> Any:
     """`found`, and an F32 with its I32 at its place, if that is among them; NaN never is."""
     values, besides = _parts(builder, found)
-    for j, (held, by) in enumerate(zip(values, besides, strict=True)):
-        smaller = builder.fcmp_ordered("<", value, held)
-        values[j], value = builder.select(smaller, value, held), builder.select(smaller, held, value)
-        besides[j], beside = builder.select(smaller, beside, by), builder.select(smaller, by, beside)
+    smaller = [builder.fcmp_ordered("<", value, held) for held in values]
+    for array, new in ((values, value), (besides, beside)):
+        for j in range(len(array) - 1, 0, -1):
+            array[j] = builder.select(smaller[j], builder.select(smaller[j - 1], array[j - 1], new), array[j])
+        array[0] = builder.select(smaller[0], new, array[0])
     return values + besides
 
 

@@ -132,7 +132,7 @@ def assert_lab_rgb_close(rgb: Any, light: Any, ab: Float, ab_error: Float) -> No
 
 
 def assert_lab_merged(rgb: Any, chroma: Any, luma: Any) -> None:
-    """The RGB of `merge` in Lab. Each lerp rounds a weight (2 u), a product and a sum, twice: 8 u of what is between."""
+    """The RGB of `merge` in Lab. Each lerp rounds a weight (2 u), a product and a sum, twice: 8 u of the values."""
     seen = as_numpy(chroma).astype(np.float32).astype(np.float64)
     ab, size = (np.moveaxis(reference.upsample(part, *luma.shape[-2:]), -3, -1) for part in (seen, np.abs(seen)))
     assert_lab_rgb_close(rgb, as_numpy(luma).astype(np.float32), ab, 8 * u * size)
@@ -157,7 +157,8 @@ def assert_soft(
 
     A squared distance errs by what the chroma errs, and by 4 u of itself. The j-th label may be any bin whose distance
     is that of the j-th nearest within the errors of both. Shares are those of the labels beside them: an exponent errs
-    by the two squared distances over 2 sigma^2 and 4 u of itself, exp by its own error; sum and quotient by k + 2 u.
+    by the two squared distances over 2 sigma^2 and 4 u of itself, exp by its own error, and it may be
+    0 below 2^-124; sum and quotient by k + 2 u.
     """
     luma, labels, shares, weights = (as_float64(part) for part in result)
     pixels = rgb_to(bins.space, as_numpy(rgb))
@@ -182,7 +183,7 @@ def assert_soft(
     total = powers.sum(axis=-1, keepdims=True)
     of_sum = (powers * relative).sum(axis=-1, keepdims=True) / total
     expected = powers / total
-    bound = np.minimum(expected * (relative + of_sum + (neighbors + 2) * u) * (1 + of_sum), 1.0) + SMALLEST_NORMAL
+    bound = np.minimum(expected * (relative + of_sum + (neighbors + 2) * u) * (1 + of_sum), 1.0) + 4 * SMALLEST_NORMAL
     assert_close("shares", shares, expected, bound)
     assert_close("sum of shares", shares.sum(axis=-1), np.ones(shares.shape[:-1]), (neighbors + 2) * u)
 
