@@ -101,17 +101,12 @@ def test_losses_and_gradient(backend: str, form: str, dtype: str, layout: str, s
 
 @shapes
 def test_dense_is_soft_is_hard(backend: str, shape: Any) -> None:
-    """One neighbour of share 1 is a hard label, to the bit; shares of every bin are those of the k that are not 0.
-
-    On a GPU 32 bins with one label have kernels of their own, which sum up in another order.
-    """
+    """One neighbour of share 1 is a hard label; shares of every bin are those of the k that are not 0."""
     given = problem(shape, k=1)
     hard = run(backend, given.logits, given.labels[:, 0], given.weights, given.mask)
     soft = run(backend, given.logits, given.labels, given.weights, given.mask, given.shares)
     dense = run(backend, given.logits, dense_of(given), given.weights, given.mask)
     for one, other, third in zip(hard, soft, dense, strict=True):
-        if backend == "numba" or shape[1] != 32:
-            assert torch.equal(one, other)
         torch.testing.assert_close(other, one, rtol=1e-6, atol=2e-6)
         torch.testing.assert_close(third, one, rtol=1e-6, atol=2e-6)
 
@@ -208,7 +203,6 @@ def test_shares_need_not_add_up_to_one(backend: str) -> None:
     assert not gradient[:, :, 0, 0].any()
 
 
-@pytest.mark.devices("cpu")
 @pytest.mark.parametrize("form", ["hard", "soft", "dense"])
 @pytest.mark.parametrize("shape", [(2, 33, 5, 6), (1, 6, 2, 3)], ids=str)
 def test_float64_is_the_reference(backend: str, shape: Any, form: str) -> None:
