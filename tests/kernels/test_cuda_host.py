@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from cuda_host import backend, build
 from cuda_host.host_module import HostModule, LaunchError
-from fastcolor.kernels.cupy_cuda.source import OPTIONS, constants, source
+from fastcolor.kernels.cupy_cuda.source import OPTIONS, constants, linear_light, source
 from fastcolor.reference import constants as reference_constants
 from fastcolor.reference import yuv_to_rgb
 from fastcolor.reference.cells import chroma_numerators
+from fastcolor.reference.color import rgb_to_lab
 
 Array = np.ndarray
 LANES = np.arange(32)
@@ -413,16 +414,43 @@ def test_the_constants_are_the_references() -> None:
         "R_V": slopes[1, 0],
         "G_V": slopes[1, 1],
     }
+    # XYZ over the white of each primary, and linear R, G, B of each unit of them.
+    xyz = np.array(reference_constants.SRGB_TO_XYZ) / np.array(reference_constants.XYZ_WHITE)[:, None]
+    light = np.linalg.solve(xyz, np.eye(3))
+    lab = {name: getattr(reference_constants, f"LAB_{name}") for name in ("SLOPE", "OFFSET", "THRESHOLD")}
+    floats |= {f"{to}_OF_{of}": light[k, j] for k, to in enumerate("RGB") for j, of in enumerate("XYZ")}
+    floats |= {"LAB_SLOPE": lab["SLOPE"], "LAB_OFFSET": lab["OFFSET"], "LAB_EDGE": np.cbrt(lab["THRESHOLD"])}
+    doubles = {f"{to}_{of}": xyz[k, j] for k, to in enumerate("XYZ") for j, of in enumerate("RGB")}
+    doubles |= {f"EXACT_{name}": value for name, value in lab.items()}
+    doubles |= {name: getattr(reference_constants, name) for name in ("AB_MAX", "U_MAX", "V_MAX")}
     integers = {name: getattr(reference_constants, name) for name in ("U_NUMERATOR_MAX", "V_NUMERATOR_MAX", "MAX_BINS")}
+    integers["FEW_BINS"] = 255
     for axis in "UV":
         of_each = chroma_numerators(np.eye(3, dtype=np.uint8))[..., "UV".index(axis)]
         integers |= {f"{axis}_OF_{channel}": int(value) for channel, value in zip("RGB", of_each, strict=True)}
-    assert set(re.findall(r"constexpr \w+ (\w+) =", constants())) == {*floats, *integers}, "each is compared below"
+    known = {*floats, *doubles, *integers}
+    assert set(re.findall(r"constexpr \w+ (\w+) =", constants())) == known, "each is compared below"
 
-    got, exact = np.zeros(len(floats), np.float32), np.zeros(len(integers), np.int32)
+    got, double, exact = (np.zeros(len(of), to) for of, to in ((floats, "f4"), (doubles, "f8"), (integers, "i4")))
     lines = [f"x[{k}] = fc::{name};" for k, name in enumerate(floats)]
+    lines += [f"d[{k}] = fc::{name};" for k, name in enumerate(doubles)]
     lines += [f"i[{k}] = fc::{name};" for k, name in enumerate(integers)]
-    run(constants() + f"__global__ void test(float *x, int *i) {{ {' '.join(lines)} }}", got, exact, block=1)
+    text = f"__global__ void test(float *x, double *d, int *i) {{ {' '.join(lines)} }}"
+    run(constants() + text, got, double, exact, block=1)
     # The nearest float32 is 2^-24 of the value away at most; the slopes above are themselves rounded, by far less.
     np.testing.assert_allclose(got, list(floats.values()), rtol=2.0**-24 + 1e-12, atol=0)
+    assert double.tolist() == list(doubles.values())
     assert exact.tolist() == list(integers.values())
+
+
+def test_the_light_of_levels_is_the_references() -> None:
+    """XYZ over the white of a gray is its light, nearly, and Y exactly: L says what it is."""
+    exact, rounded = np.zeros(256), np.zeros(256, np.float32)
+    lines = "x[threadIdx.x] = fc::EXACT_LIGHT[threadIdx.x]; y[threadIdx.x] = fc::LIGHT[threadIdx.x];"
+    run(f"{linear_light()} __global__ void test(double *x, float *y) {{ {lines} }}", exact, rounded, block=256)
+    gray = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    y = (rgb_to_lab(gray)[:, 0] + 16) / 116
+    straight = (y - reference_constants.LAB_OFFSET) / reference_constants.LAB_SLOPE
+    light = np.where(straight <= reference_constants.LAB_THRESHOLD, straight, y**3)
+    np.testing.assert_allclose(exact, light, rtol=0, atol=1e-14)
+    assert (rounded == exact.astype(np.float32)).all()
