@@ -6,7 +6,19 @@ import math
 from typing import Any
 
 import numpy as np
-from compare import EXP_ERROR, SMALLEST_NORMAL, Float, _assert_shape, _fail, as_float64, as_numpy, assert_close, u
+from compare import (
+    EXP_ERROR,
+    FLOAT32,
+    SMALLEST_NORMAL,
+    Arithmetic,
+    Float,
+    _assert_shape,
+    _fail,
+    as_float64,
+    as_numpy,
+    assert_close,
+    u,
+)
 from fastcolor.reference.cells import cell_of_chroma
 from fastcolor.reference.color import rgb_to, rgb_to_lab
 from fastcolor.reference.constants import (
@@ -152,6 +164,7 @@ def assert_soft(
     weighting: str,
     axis: int,
     double: bool,
+    arithmetic: Arithmetic = FLOAT32,
 ) -> None:
     """All four results of `encode_soft` for `rgb` (..., 3); k on `axis` of labels and shares.
 
@@ -179,7 +192,7 @@ def assert_soft(
 
     gap, unsure = mine[..., :1] - mine, slack + slack[..., :1]
     powers = np.exp(gap / (2 * sigma**2))
-    relative = np.expm1(np.minimum((unsure + 4 * u * np.abs(gap)) / (2 * sigma**2), 700.0)) + EXP_ERROR
+    relative = np.expm1(np.minimum((unsure + 4 * u * np.abs(gap)) / (2 * sigma**2), 700.0)) + arithmetic.exp
     total = powers.sum(axis=-1, keepdims=True)
     of_sum = (powers * relative).sum(axis=-1, keepdims=True) / total
     expected = powers / total

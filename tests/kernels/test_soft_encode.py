@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anywhere
+import compare
 import compare_lab
 import numpy as np
 import pytest
@@ -95,6 +96,11 @@ def encode_soft(rgb: Any, bins: Any, backend: str, **options: Any) -> Any:
     return anywhere.encode_soft(rgb, bins, backend=backend, **options)
 
 
+def arithmetic_of(backend: str) -> dict[str, Any]:
+    """What a comparator asks of a backend."""
+    return {"double": backend == "numba", "arithmetic": compare.arithmetic_of(backend)}
+
+
 @pytest.mark.ops("encode_soft")
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
@@ -114,7 +120,7 @@ def test_nearest_and_shares(backend: str, name: str, dtype: str) -> None:
             }
             result = encode_soft(image, bins, backend, **options, label_dtype="int16")
             assert [str(part.dtype) for part in result] == ["float32", "int16", "float32", "float32"]
-            compare_lab.assert_soft(result, image, bins, **options, double=backend == "numba")
+            compare_lab.assert_soft(result, image, bins, **options, **arithmetic_of(backend))
 
 
 @pytest.mark.ops("encode_soft")
@@ -131,7 +137,7 @@ def test_shapes_axes_and_layouts(
     result = encode_soft(image, bins, backend, **options, axis=axis, channel_axis=channel, label_dtype="int16")
     if 0 not in shape:
         seen = np.moveaxis(image, channel, -1)
-        compare_lab.assert_soft(result, seen, bins, **options, axis=axis, double=backend == "numba")
+        compare_lab.assert_soft(result, seen, bins, **options, axis=axis, **arithmetic_of(backend))
 
 
 @pytest.mark.ops("encode_soft")
