@@ -166,14 +166,14 @@ def assert_soft(
     for name, part in (("labels", labels), ("shares", shares)):
         _assert_shape(name, part, (*pixels.shape[:-1], neighbors))
     assert_close("luma", luma, pixels[..., 0], L_ERROR / 100 * LUMA_MAX[bins.space])
-    labels = labels.astype(np.int64)
+    chosen = labels.astype(np.int64)
     _fail("labels twice", np.sort(labels, axis=-1)[..., 1:] == np.sort(labels, axis=-1)[..., :-1], 0, 0, 0)
 
     away = np.abs(pixels[..., None, 1:] - bins.colors.astype(np.float64))
     square, error = (away**2).sum(axis=-1), chroma_error(rgb, bins.space, double)[..., None, :]
     error = (2 * away * error + error**2).sum(axis=-1) + 4 * u * square
     nearest = np.sort(square, axis=-1)[..., :neighbors]
-    mine, slack = (np.take_along_axis(part, labels, axis=-1) for part in (square, error))
+    mine, slack = (np.take_along_axis(part, chosen, axis=-1) for part in (square, error))
     # One of two that trade places errs as the other does, to the first order: twice, and a tenth for the second.
     _fail("labels", np.abs(mine - nearest) > 2.2 * slack, labels, nearest, slack)
 
@@ -187,7 +187,7 @@ def assert_soft(
     assert_close("shares", shares, expected, bound)
     assert_close("sum of shares", shares.sum(axis=-1), np.ones(shares.shape[:-1]), (neighbors + 2) * u)
 
-    w = bins.weights(lam)[labels]
+    w = bins.weights(lam)[chosen]
     if weighting == "nearest":
         assert_close("weights", weights, w[..., 0].astype(np.float32), 0.0)
     else:

@@ -73,7 +73,7 @@ def test_lists_are_complete(name: str, k: int) -> None:
     rng = np.random.default_rng(1)
     tops = np.array(CHROMA_MAX[bins.space]) * REACH
     cell = np.stack(np.divmod(np.arange(CELLS**2), CELLS), axis=-1)
-    chosen = rng.choice(CELLS**2, 1500, replace=False)
+    chosen = rng.choice(CELLS**2, 500, replace=False)
     colors = bins.colors.astype(np.float64)
     for inside in ([0, 0], [1, 1], [0, 1], [1, 0], [0.5, 0.5], [0, 0.3], *rng.random((3, 2))):
         p = ((cell[chosen] + inside) / CELLS * 2 - 1) * tops
@@ -160,8 +160,10 @@ def test_the_nearest_bin_is_the_label(backend: str) -> None:
 
 
 @pytest.mark.ops("encode_soft")
-@given(make.generators, st.sampled_from(["the 313", "1,024 at random", "32 of yuv"]), st.sampled_from([1, 5, 9]))
-def test_the_order_of_the_bins_does_not_matter(backend: str, rng: np.random.Generator, name: str, k: int) -> None:
+@pytest.mark.parametrize("name", ["the 313", "1,024 at random", "32 of yuv"])
+@pytest.mark.parametrize("k", [1, 5, 9])
+def test_the_order_of_the_bins_does_not_matter(backend: str, name: str, k: int) -> None:
+    rng = np.random.default_rng(9)
     bins, rgb = SETS[name], make.make_rgb(rng, "uniform", (40, 30))
     order = rng.permutation(bins.n)
     moved = fastcolor.ColorBins(bins.table, bins.colors[order], bins.prior[order], space=bins.space)
