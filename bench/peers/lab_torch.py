@@ -70,7 +70,7 @@ def soft_cdist(bins: Any, weights: np.ndarray, neighbors: int, sigma: float) -> 
 
 
 def soft_window(bins: Any, weights: np.ndarray, neighbors: int, sigma: float) -> Function:
-    """The centers of the 25 cells around a pixel's, then ``topk``; sorting networks over them are no faster compiled."""
+    """The centers of the 25 cells around a pixel's, then ``topk``."""
     linear, edge = torch.tensor(LINEAR, dtype=torch.float32), bins.cells + 2 * AROUND
     table = np.full((edge, edge), -1, np.int64)
     table[tuple(((bins.colors + c.AB_MAX) / CELL).astype(int).T + AROUND)] = np.arange(bins.n)

@@ -15,9 +15,11 @@ from tests.dropin import caffe, time0o
 RANGES = 4  # of L, 25 each
 
 
-def targets(photos: np.ndarray, centers: np.ndarray, prior: np.ndarray) -> tuple[Tensor, Tensor]:
+def targets(
+    photos: np.ndarray, centers: np.ndarray, prior: np.ndarray, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
     """Dense targets (N, n, H, W) of all pixels and their weights (N, H, W)."""
-    return time0o.targets(photos, photos.shape[1:3], centers, prior)
+    return time0o.targets(photos, photos.shape[1:3], centers, prior, dtype)
 
 
 def allowed(photos: np.ndarray, table: Tensor) -> Tensor:

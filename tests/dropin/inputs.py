@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from compare import u
 from PIL import Image
+from skimage.color import rgb2lab
 from torch import Tensor
 
 from tests.dropin.page import program
@@ -80,3 +81,13 @@ def share_bound(labels: np.ndarray, shares: np.ndarray, sigma: float) -> np.ndar
     points = centers()[labels]  # (N, k, h, w, 2)
     moved = np.linalg.norm(points - points[:, :1], axis=-1) * DISTANCE_ERROR / sigma**2
     return shares * (moved + (shares * moved).sum(axis=1, keepdims=True) + 4 * (labels.shape[1] + 1) * u)
+
+
+def undecided(photos: np.ndarray, neighbors: int) -> np.ndarray:
+    """Pixels (N, h, w) whose k-th and next nearest points are as far within what float32 tells apart.
+
+    Equal distances stand in no order: black, say, has four points at 20. Which of them is a neighbor is chance there.
+    """
+    ab = rgb2lab(photos)[..., 1:]
+    squares = np.sort(((ab[..., None, :] - centers()) ** 2).sum(-1), axis=-1)[..., neighbors - 1 : neighbors + 1]
+    return np.diff(np.sqrt(squares))[..., 0] <= 2 * DISTANCE_ERROR

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from skimage.color import rgb2lab
 
 import fastcolor
 from fastcolor import ColorBins
@@ -43,19 +42,9 @@ def pairs(way: Way) -> tuple:
     return theirs, [array.numpy() for array in getattr(program(), way.ours)(photos)]
 
 
-def undecided(photos: np.ndarray, neighbors: int) -> np.ndarray:
-    """Pixels (N, h, w) whose k-th and next nearest points are as far within what float32 tells apart.
-
-    Equal distances stand in no order: black, say, has four points at 20. Which of them is a neighbor is chance there.
-    """
-    ab = rgb2lab(photos)[..., 1:]
-    squares = np.sort(((ab[..., None, :] - inputs.centers()) ** 2).sum(-1), axis=-1)[..., neighbors - 1 : neighbors + 1]
-    return np.diff(np.sqrt(squares))[..., 0] <= 2 * inputs.DISTANCE_ERROR
-
-
 def test_soft_targets_are_their_dense_ones(way: Way) -> None:
     (theirs, _), (labels, shares, _) = pairs(way)
-    sure = ~undecided(inputs.few(), labels.shape[1])
+    sure = ~inputs.undecided(inputs.few(), labels.shape[1])
     assert sure.mean() > 0.9  # at k = 10 every third gray is in doubt: whose share of 3e-4 it is
     bound = inputs.dense(labels, inputs.share_bound(labels, shares, 5.0))
     away = np.moveaxis(np.abs(inputs.dense(labels, shares) - theirs) - bound, 1, -1)

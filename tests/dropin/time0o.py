@@ -42,10 +42,16 @@ def soft(ab: Tensor, centers: Tensor) -> Tensor:
     return target.view(-1, n, height, width).transpose(0, 1)
 
 
-def targets(photos: np.ndarray, size: tuple[int, int], centers: np.ndarray, prior: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Dense targets (N, n, h, w) and the weights of the pixels (N, h, w), float64."""
-    target = soft(chroma(photos, size), torch.from_numpy(centers.astype(np.float64)))
-    return target, torch.from_numpy(caffe.class_weights(prior))[target.argmax(dim=1)]
+def targets(
+    photos: np.ndarray,
+    size: tuple[int, int],
+    centers: np.ndarray,
+    prior: np.ndarray,
+    dtype: torch.dtype = torch.float64,  # theirs has float32, which finds other neighbors where two are as far
+) -> tuple[Tensor, Tensor]:
+    """Dense targets (N, n, h, w) and the weights of the pixels (N, h, w)."""
+    target = soft(chroma(photos, size).to(dtype), torch.from_numpy(centers).to(dtype))
+    return target, torch.from_numpy(caffe.class_weights(prior)).to(dtype)[target.argmax(dim=1)]
 
 
 def loss(logits: Tensor, target: Tensor) -> Tensor:
