@@ -71,7 +71,7 @@ def labels() -> str:
 
 def numbers() -> str:
     """How far the page's functions are from the restatements, on the inputs of tests/dropin."""
-    return _table("| soft targets | gradient | value printed | chroma, ab", "---|---:|---:|---:|---:", list(_numbers()))
+    return _table("| soft targets | gradient, relative | value, relative | chroma, ab", "---|---:|---:|---:|---:", list(_numbers()))
 
 
 def _numbers() -> Iterator[tuple[str, ...]]:
@@ -119,7 +119,7 @@ def _soft_numbers(module: object, loss: Callable, target: tuple, ours: list) -> 
 def _relative(ours: object, theirs: object) -> str:
     """Largest difference, relative to their largest value."""
     a, b = (np.asarray(v.detach() if isinstance(v, torch.Tensor) else v, dtype=np.float64) for v in (ours, theirs))
-    return f"{np.abs(a - b).max() / np.abs(b).max():.1e} of it"
+    return f"{np.abs(a - b).max() / np.abs(b).max():.1e}"
 
 
 def _of(chroma: torch.Tensor) -> str:

@@ -49,15 +49,15 @@ def encode_grid(rgb: Array, bins: Any, weights: Array, convert: ToLab, rows: int
     table, bin_weights = bins.table.ravel(), weights.astype(np.float32)
     label_of = table.astype(np.int16)
 
-    def encode(part: Array) -> tuple[Array, Array, Array]:
+    def encode(part: Array) -> tuple[Array, ...]:
         lab = convert(part)
         i, j = np.moveaxis(((lab[..., 1:] + c.AB_MAX) / CELL).astype(np.int64), -1, 0)
         labels = label_of[i * bins.cells + j]
         return lab[..., 0].astype(np.float32), labels, bin_weights[labels]
 
-    def blocked() -> tuple[Array, Array, Array]:
+    def blocked() -> tuple[Array, ...]:
         shape = rgb.shape[:-1]
-        results = np.empty(shape, np.float32), np.empty(shape, np.int16), np.empty(shape, np.float32)
+        results = tuple(np.empty(shape, dtype) for dtype in (np.float32, np.int16, np.float32))
         for start in range(0, len(rgb), rows):
             some = slice(start, start + rows)
             for whole, part in zip(results, encode(rgb[some]), strict=True):

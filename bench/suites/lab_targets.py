@@ -162,8 +162,9 @@ def _soft(setting: Setting, size: Size) -> Case:
 def _soft_check(rgb: np.ndarray) -> Check:
     """On a sample of rows: shares to float32 rounding, and how far the bins are; of two as far either may be first."""
     part, colors = rgb[ROWS], inputs.zhang().colors
-    options = {"neighbors": NEIGHBORS, "sigma": SIGMA, "lam": LAM}
-    luma, labels, shares, weights = reference.encode_soft(part, inputs.zhang(), **options)
+    luma, labels, shares, weights = reference.encode_soft(
+        part, inputs.zhang(), neighbors=NEIGHBORS, sigma=SIGMA, lam=LAM
+    )
     ab = reference.rgb_to_lab(part)[..., 1:]
 
     def away(labels: np.ndarray) -> np.ndarray:
