@@ -71,7 +71,11 @@ def labels() -> str:
 
 def numbers() -> str:
     """How far the page's functions are from the restatements, on the inputs of tests/dropin."""
-    return _table("| soft targets | gradient, relative | value, relative | chroma, ab", "---|---:|---:|---:|---:", list(_numbers()))
+    return _table(
+        "| soft targets | gradient, relative | value, relative | chroma, ab",
+        "---|---:|---:|---:|---:",
+        list(_numbers()),
+    )
 
 
 def _numbers() -> Iterator[tuple[str, ...]]:

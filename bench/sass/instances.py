@@ -19,7 +19,7 @@ from . import calls
 # As the kernel modules have it, uint16 is bfloat16 by its bits.
 LOGITS = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 RGB = {"uint8": np.uint8, "float32": np.float32, "float64": np.float64}
-OTHER_BINS = 24
+OTHER_BINS, MANY_BINS = 24, 313  # whose colors are a launch argument, and whose are a table
 SHAPE = (64, 128)
 ODD = "odd size"
 
@@ -63,7 +63,8 @@ class Instance(NamedTuple):
     @property
     def pixels(self) -> float:
         """Pixels a thread."""
-        return SHAPE[0] * SHAPE[1] / (self.launch.blocks * self.launch.threads)
+        images = 3 if "of images" in self.operation else 1
+        return images * SHAPE[0] * SHAPE[1] / (self.launch.blocks * self.launch.threads)
 
     def __str__(self) -> str:
         index = "64" if "fc::u64" in self.launch.expression else "32"
@@ -95,20 +96,20 @@ def instances() -> Iterator[Instance]:
 
 def _of_logits() -> Iterator[Instance]:
     for operation, run in calls.OF_LOGITS.items():
-        for dtype, layout, n in product(LOGITS, ("planar", "last"), (FAST_BINS, OTHER_BINS)):
+        for dtype, layout, n in product(LOGITS, ("planar", "last"), (FAST_BINS, OTHER_BINS, MANY_BINS)):
             if not _leave_out(operation, dtype, n):
                 logits, axis = _array(LOGITS[dtype], layout, n)
                 yield from _launched(run, (operation, dtype, layout, n), x=logits, axis=axis, bins=calls.bins_of(n))
 
 
 def _of_images() -> Iterator[Instance]:
-    bins = calls.bins_of(FAST_BINS)
     for operation, run in calls.OF_IMAGES.items():
         for dtype, layout in product(RGB, ("last", "planar")):
             rgb, axis = _array(RGB[dtype], layout, 3)
-            yield from _launched(run, (operation, dtype, layout, 0), rgb=rgb, axis=axis, bins=bins)
-    for dtype in ("uint8", "float32"):
-        yield from _launched(calls.merge, ("merge", dtype, "planar", 0), luma=np.zeros(SHAPE, dtype))
+            yield from _launched(run, (operation, dtype, layout, 0), rgb=rgb, axis=axis)
+    for operation, run in calls.OF_LUMA.items():
+        for dtype in ("float32",) if "Lab" in operation else ("uint8", "float32"):
+            yield from _launched(run, (operation, dtype, "planar", 0), luma=np.zeros(SHAPE, dtype))
 
 
 def _of_variants() -> Iterator[Instance]:
@@ -124,7 +125,7 @@ def _of_variants() -> Iterator[Instance]:
 def _leave_out(operation: str, dtype: str, n: int) -> bool:
     """Instances of smoothing take seconds to compile: any n for float32 alone, the float16 ring for float16 alone."""
     if not operation.startswith("temporal"):
-        return False
+        return n == MANY_BINS and dtype == "bfloat16"
     return (n != FAST_BINS and dtype != "float32") or ("float16" in operation and dtype != "float16")
 
 

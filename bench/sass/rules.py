@@ -99,7 +99,7 @@ def broken(f: Figures, expected: Expectation, pixels: float, flying: int) -> lis
 
 def expectation(instance: Instance, arch: str) -> Expectation:
     """Exact figures for n = 32 and for images; the general rules alone for all else."""
-    if instance.launch.source in ("encode", "histogram"):
+    if instance.launch.source in ("encode", "encode_soft", "histogram"):
         return _of_image(instance, arch)
     if instance.launch.source == "merge":
         return Expectation(loads={16: 2 * (instance.dtype == "float32")}, stores={16: 1})
@@ -165,9 +165,22 @@ def _gradient(instance: Instance, arch: str, n: int, pixels: int, size: int) -> 
 
 
 def _of_image(instance: Instance, arch: str) -> Expectation:
-    """Three words of R, G, B a lane; luma, weights and staged labels leave by 16 bytes, those of float64 by 8."""
+    """Three words of R, G, B a lane; luma, weights and staged labels leave by 16 bytes, those of float64 by 8.
+
+    The k bins and shares of a pixel leave one by one. With 32 of them in registers arithmetic decides, and fewer loads
+    are under way.
+    """
     stores = {}
-    if instance.operation.startswith("encode") and instance.dtype != "float64":
-        label = 8 if "int64" in instance.operation else 1
+    if instance.launch.source == "encode" and instance.dtype != "float64":
+        label = next((size for name, size in (("int64", 8), ("int16", 2)) if name in instance.operation), 1)
         stores = {16: int(-(-instance.pixels * label // 16) + 2 * instance.pixels // 4)}
-    return Expectation((), {16: 3}, stores, in_flight=NEEDED[arch], doubles=instance.dtype == "float64")
+    needed = 0 if "k = 32" in instance.operation else NEEDED[arch]
+    return Expectation((), {16: 3}, stores, in_flight=needed, doubles=_doubles(instance))
+
+
+def _doubles(instance: Instance) -> bool:
+    """Float64 where the RGB is, and where labels of levels in Lab must be those of exact arithmetic: a few colors in
+    ten thousand lie too close to the edge of a cell for float32, and are computed once more (``to_lab.cuh``).
+    """
+    exact = instance.launch.source in ("encode", "histogram") and "fc::LabGrid" in instance.launch.expression
+    return instance.dtype == "float64" or (exact and instance.dtype == "uint8")

@@ -1,10 +1,12 @@
 """Look-up tables in a GPU's memory: copied once, kept while something may still read them.
 
-They are found by content, so that equal bins share one copy, and bins that were changed in place have another.
+They are found by content, so that equal bins share one copy, and bins that were changed in place have another; large
+ones by a name that stands for their content, for to read a hundred kilobytes takes longer than a launch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
@@ -19,15 +21,18 @@ _captured: dict[tuple[Any, ...], Any] = {}  # a CUDA graph reads them whenever i
 _lock = Lock()
 
 
-def on_device(table: np.ndarray, like: Any) -> Any:
+def on_device(table: np.ndarray, like: Any, name: Hashable = None) -> Any:
     """`table`, as an array of the library and on the device of `like`.
+
+    `name`, if given, is that of no other content.
 
     Raises
     ------
     RuntimeError
         If it would have to be copied while a CUDA graph is being captured.
     """
-    key = (library(like).__name__, device_index(like), table.shape, table.tobytes())
+    content = (table.shape, table.tobytes()) if name is None else name
+    key = (library(like).__name__, device_index(like), content)
     capturing = is_capturing(like)
     with _lock:
         found = _captured.get(key, _recent.get(key))

@@ -20,10 +20,9 @@ def kept(bins: Any, what: Hashable, derive: Callable[[], Any]) -> Any:
     >>> kept(None, "zero", int)
     0
     """
-    key = getattr(bins, "_key", None)
-    if key is None:
+    place = name_of(bins, what)
+    if place is None:
         return derive()
-    place = (key, type(bins), what)
     try:
         return _values[place]
     except KeyError:
@@ -32,3 +31,9 @@ def kept(bins: Any, what: Hashable, derive: Callable[[], Any]) -> Any:
         _values.pop(oldest, None)  # another thread may have been faster
     _values[place] = value
     return value
+
+
+def name_of(bins: Any, what: Hashable) -> tuple[Any, ...] | None:
+    """What stands for the content of `bins` and for `what` is derived from them; None if bins have no key."""
+    key = getattr(bins, "_key", None)
+    return None if key is None else (key, type(bins), what)

@@ -1,4 +1,4 @@
-// What every kernel uses: number types, one exp2, memory access by 16 bytes, colors as launch arguments.
+// What every kernel uses: number types, one exp2, memory access by 16 bytes.
 // No header is included, so that NVRTC needs none; constants (fc::R_V, ...) come before this text, from the reference.
 namespace fc {
 
@@ -78,6 +78,8 @@ FC_DEVICE float log2_fast(float x) {
 template <class T>
 FC_DEVICE T min_of(T a, T b) { return a < b ? a : b; }
 
+constexpr float LARGEST = 3.40282347e38f;  // finite number
+
 FC_DEVICE float infinity() { return __uint_as_float(0x7f800000u); }
 FC_DEVICE float not_a_number() { return __uint_as_float(0x7fc00000u); }
 
@@ -137,12 +139,6 @@ FC_DEVICE T load(const T *from) { return load<T, 1>(from).at[0]; }
 
 template <class T>
 FC_DEVICE void store(T *to, T value) { store<T, 1>(to, Pack<T, 1>{{value}}); }
-
-// Chroma of up to 255 bins, passed by value: it lies in the constant bank, at no load and no copy a launch.
-struct Palette {
-    float u[MAX_BINS + 1];
-    float v[MAX_BINS + 1];
-};
 
 // Luma as a level in 0..255.
 FC_DEVICE float level(u8 luma) { return (float)luma; }

@@ -1,45 +1,125 @@
 // Decode, annealed mean and confidence: one pass over the logits, whatever is wanted written from registers.
 //
-// planar: a thread holds all n logits of V neighbouring pixels, one 16-byte load a plane, all in flight at once.
-// tiled: any n, and channels-last: a block brings its pixels' logits to shared memory, a thread reads one pixel's row.
+// planar: a thread holds the 32 logits of V neighbouring pixels, one 16-byte load a plane, all in flight at once.
+// tiled: 32 bins, channels-last: a block brings its pixels' logits to shared memory, a thread reads one pixel's row.
+// streamed: any other n, planar: a thread takes the planes by the group, the next one in flight.
+// rows: any other n, channels-last: LANES neighbouring lanes share a row.
 // Interleaved RGB is staged in shared memory, so that a warp writes whole 16-byte words: 3 bytes a thread would touch
 // each sector several times.
 namespace fc {
 
-enum Want { RGB = 1, RGB_PLANES = 2, CHROMA = 4, CONFIDENCE = 8, MODE = 16 };  // MODE: T = 0
+enum Want {
+    RGB = 1,
+    RGB_PLANES = 2,
+    CHROMA = 4,
+    CONFIDENCE = 8,
+    MODE = 16,  // T = 0
+    PROBABILITIES = 32,
+    LAB = 64,
+    FLOAT_CHROMA = 128,  // whatever the logits are
+};
 
 constexpr int THREADS = 128;
+constexpr int COLORS = RGB | RGB_PLANES | CHROMA;
+
+template <bool FLOAT, class Logit>
+struct ChromaOf {
+    typedef Logit type;
+};
+template <class Logit>
+struct ChromaOf<true, Logit> {
+    typedef float type;
+};
+template <int WANT, class Logit>
+using ChromaType = typename ChromaOf<(WANT & FLOAT_CHROMA) != 0, Logit>::type;
 
 // What is wanted of V neighbouring pixels, kept until all are known.
-template <class Logit, int V>
+template <class Part, int V>
 struct Results {
     Colors<V> rgb;
-    Pack<Logit, V> u, v;
+    Pack<Part, V> u, v;
     Pack<float, V> top, ratio;
 };
 
-template <int WANT, class Row, class Logit, int V, class Luma>
-FC_DEVICE void compute(const Row &x, int k, float scale, const Palette &colors, Luma luma, Results<Logit, V> &to) {
+// What is wanted of one pixel, whose bins come some at a time.
+template <int WANT>
+struct Running {
+    static constexpr bool LOGITS = !(WANT & PROBABILITIES);
+    RunningMean mean;
+    RunningMode<LOGITS> mode;
+    RunningConfidence<LOGITS> sure;
+
+    // The bins of `x` are b, b + STEP, ...
+    template <int STEP, class Row, class BinColors>
+    FC_DEVICE void add(const Row &x, int b, float scale, const BinColors &colors) {
+        if (WANT & CONFIDENCE) sure.add(x);
+        if constexpr ((WANT & COLORS) != 0) {
+            if constexpr ((WANT & MODE) != 0) mode.template add<STEP>(x, b);
+            else if constexpr (LOGITS) mean.add<STEP>(x, b, scale, colors);
+            else mean.add<STEP>(Logs<Row::size()>(x), b, scale, colors);
+        }
+    }
+
+    // What LANES neighbouring lanes have seen, in each of them.
+    template <int LANES>
+    FC_DEVICE void join(float scale) {
+        if (WANT & CONFIDENCE) sure.template join<LANES>();
+        if constexpr ((WANT & COLORS) != 0) {
+            if constexpr ((WANT & MODE) != 0) mode.template join<LANES>();
+            else mean.join<LANES>(scale);
+        }
+    }
+
+    template <class BinColors>
+    FC_DEVICE Chroma chroma(const BinColors &colors) const {
+        if constexpr ((WANT & MODE) != 0) return mode.chroma(colors);
+        else return mean.chroma();
+    }
+};
+
+template <int WANT, class Part, int V, class Luma>
+FC_DEVICE void put_color(const Chroma &c, int k, Luma luma, Results<Part, V> &to) {
+    if (WANT & CHROMA) {
+        to.u.at[k] = from_float<Part>(c.u);
+        to.v.at[k] = from_float<Part>(c.v);
+    } else {
+        to.rgb.set(k, join_in<(WANT & LAB) != 0>(luma, c.u, c.v));
+    }
+}
+
+template <int WANT, class Part, int V, class Luma, class BinColors>
+FC_DEVICE void finish(const Running<WANT> &pixel, int k, const BinColors &colors, Luma luma, Results<Part, V> &to) {
+    if (WANT & CONFIDENCE) {
+        const Confidence sure = pixel.sure.of();
+        to.top.at[k] = sure.top;
+        to.ratio.at[k] = sure.ratio;
+    }
+    if (WANT & COLORS) put_color<WANT>(pixel.chroma(colors), k, luma, to);
+}
+
+template <int WANT, class Row, class Part, int V, class Luma>
+FC_DEVICE void compute(const Row &x, int k, float scale, const Palette &colors, Luma luma, Results<Part, V> &to) {
+    if constexpr ((WANT & PROBABILITIES) != 0) {
+        Running<WANT> pixel;
+        pixel.template add<1>(x, 0, scale, colors);
+        finish(pixel, k, colors, luma, to);
+        return;
+    }
     const float top = peak(x);
     if (WANT & CONFIDENCE) {
         const Confidence sure = confidence(x, top);
         to.top.at[k] = sure.top;
         to.ratio.at[k] = sure.ratio;
     }
-    if (WANT & (RGB | RGB_PLANES | CHROMA)) {
+    if (WANT & COLORS) {
         const Chroma c = (WANT & MODE) ? mode(x, top, colors) : annealed_mean(x, top, scale, colors);
-        if (WANT & CHROMA) {
-            to.u.at[k] = from_float<Logit>(c.u);
-            to.v.at[k] = from_float<Logit>(c.v);
-        } else {
-            to.rgb.set(k, join(level(luma), c.u, c.v));
-        }
+        put_color<WANT>(c, k, luma, to);
     }
 }
 
 // Everything but interleaved RGB; `count` pixels lie between the planes of an output, `whole`: every lane writes.
-template <int WANT, class Logit, int V, class Index>
-FC_DEVICE void write(const Results<Logit, V> &from, Index pixel, Index count, bool whole, u8 *rgb, Logit *chroma,
+template <int WANT, class Part, int V, class Index>
+FC_DEVICE void write(const Results<Part, V> &from, Index pixel, Index count, bool whole, u8 *rgb, Part *chroma,
                      float *top, float *ratio) {
     if (WANT & (RGB_PLANES | CHROMA)) {
         const Index image = pixel / count;
@@ -49,9 +129,9 @@ FC_DEVICE void write(const Results<Logit, V> &from, Index pixel, Index count, bo
             store(to + count, from.rgb.g);
             store(to + 2 * count, from.rgb.b);
         } else if (count == 1) {
-            store(chroma + 2 * pixel, Pack<Logit, 2>{{from.u.at[0], from.v.at[0]}});
+            store(chroma + 2 * pixel, Pack<Part, 2>{{from.u.at[0], from.v.at[0]}});
         } else {
-            Logit *to = chroma + pixel + image * count;
+            Part *to = chroma + pixel + image * count;
             store(to, from.u);
             store(to + count, from.v);
         }
@@ -70,10 +150,10 @@ FC_DEVICE void write(const Results<Logit, V> &from, Index pixel, Index count, bo
 template <class Logit, int N, int V, class Luma, int WANT, class Index>
 __global__ void __launch_bounds__(THREADS)
     decode_planar(const Logit *x, Index count, Index pixels, float scale, Palette colors, const Luma *luma, u8 *rgb,
-                  Logit *chroma, float *top, float *ratio) {
+                  ChromaType<WANT, Logit> *chroma, float *top, float *ratio) {
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
     const Index first = pixel - threadIdx.x % WARP * V;  // of the warp
-    Results<Logit, V> results;
+    Results<ChromaType<WANT, Logit>, V> results;
     if (pixel < pixels) {
         const Held<Logit, N, V> held = hold<Logit, N, V>(x + pixel + pixel / count * (N - 1) * count, count);
         Pack<Luma, V> y;
@@ -90,17 +170,65 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 // Blocks of up to THREADS pixels.
-template <class Logit, int N, bool LAST, class Luma, int WANT, class Index>
+template <class Logit, int N, class Luma, int WANT, class Index>
 __global__ void __launch_bounds__(THREADS)
     decode_tiled(const Logit *x, int n, int stride, Index count, Index pixels, float scale, Palette colors,
-                 const Luma *luma, u8 *rgb, Logit *chroma, float *top, float *ratio) {
-    const Tiled<Logit, N, LAST, Index> tiled(x, n, stride, count, pixels);
+                 const Luma *luma, u8 *rgb, ChromaType<WANT, Logit> *chroma, float *top, float *ratio) {
+    const Tiled<Logit, N, Index> tiled(x, n, stride, pixels);
     const Index pixel = tiled.pixel;
-    Results<Logit, 1> results;
+    Results<ChromaType<WANT, Logit>, 1> results;
     if (pixel < pixels) {
         Luma y = Luma();
         if (WANT & (RGB | RGB_PLANES)) y = load(luma + pixel);
-        tiled.read([&](const auto &row) { compute<WANT>(row, 0, scale, colors, y, results); });
+        compute<WANT>(tiled.row(), 0, scale, colors, y, results);
+        write<WANT>(results, pixel, count, false, rgb, chroma, top, ratio);
+    }
+    if (WANT & RGB) send<THREADS>(results.rgb, rgb, pixel, pixels);
+}
+
+template <class Logit, int V, class BinColors, class Luma, int WANT, class Index>
+__global__ void __launch_bounds__(THREADS)
+    decode_streamed(const Logit *x, int n, Index count, Index pixels, float scale, BinColors colors, const Luma *luma,
+                    u8 *rgb, ChromaType<WANT, Logit> *chroma, float *top, float *ratio) {
+    const auto &palette = colors.staged();
+    const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
+    Results<ChromaType<WANT, Logit>, V> results;
+    if (pixel < pixels) {
+        Running<WANT> running[V];
+        Pack<Luma, V> y;
+        if (WANT & (RGB | RGB_PLANES)) y = load<Luma, V>(luma + pixel);
+        const Logit none = nothing<Logit>(!(WANT & PROBABILITIES));
+        stream<V>(x + pixel + pixel / count * (n - 1) * count, n, count, none, [&](int b, const auto &held) {
+#pragma unroll
+            for (int v = 0; v < V; ++v)
+                running[v].template add<1>(HeldRow<Logit, GROUP, V>{held, v}, b, scale, palette);
+        });
+#pragma unroll
+        for (int v = 0; v < V; ++v) finish(running[v], v, palette, y.at[v], results);
+        write<WANT>(results, pixel, count, false, rgb, chroma, top, ratio);
+    }
+    if (WANT & RGB) send<THREADS>(results.rgb, rgb, pixel, pixels);
+}
+
+template <class Logit, int LANES, class Luma, int WANT, class Index>
+__global__ void __launch_bounds__(THREADS)
+    decode_rows(const Logit *x, int n, Index count, Index pixels, float scale, Table colors, const Luma *luma, u8 *rgb,
+                ChromaType<WANT, Logit> *chroma, float *top, float *ratio) {
+    const Staged palette = colors.staged();
+    const Index pixel = (Index)blockIdx.x * THREADS + threadIdx.x;
+    Running<WANT> mine;
+    Results<ChromaType<WANT, Logit>, 1> results;
+    const Logit none = nothing<Logit>(!(WANT & PROBABILITIES));
+    each_row<LANES>(x, n, pixels, none, [&](Index at, const auto &bins) {
+        Running<WANT> running;
+        bins([&](int b, const auto &held) { running.template add<LANES>(held, b, scale, palette); });
+        running.template join<LANES>(scale);
+        if (at == pixel) mine = running;
+    });
+    if (pixel < pixels) {
+        Luma y = Luma();
+        if (WANT & (RGB | RGB_PLANES)) y = load(luma + pixel);
+        finish(mine, 0, palette, y, results);
         write<WANT>(results, pixel, count, false, rgb, chroma, top, ratio);
     }
     if (WANT & RGB) send<THREADS>(results.rgb, rgb, pixel, pixels);

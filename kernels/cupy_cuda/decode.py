@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-from fastcolor.reference.constants import MAX_BINS
+from fastcolor.reference.bins import space_of
 
 from ..common import face
 from ..common.device_arrays import contiguous, deliver, dtype_name, empty, moveaxis, pointer
@@ -17,25 +16,29 @@ from ..common.scale import log2_scale
 from .engine import Engine, scalar_type
 from .tile import Pass
 
-RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE = 1, 2, 4, 8, 16  # as in decode.cu
-_PALETTE = np.dtype([("u", np.float32, (MAX_BINS + 1,)), ("v", np.float32, (MAX_BINS + 1,))])
+WIDE = 4  # pixels a thread, of which the planes come some at a time
+# As in decode.cu.
+RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE, PROBABILITIES, LAB, FLOAT_CHROMA = 1, 2, 4, 8, 16, 32, 64, 128
 
 
 @face.annealed_mean
-def annealed_mean(engine: Engine, logits: Any, bins: Any, temperature: float, axis: int, chroma: Any) -> None:
+def annealed_mean(
+    engine: Engine, logits: Any, bins: Any, temperature: float, axis: int, from_logits: bool, chroma: Any
+) -> None:
     with engine.context(logits):
         run = Pass(engine, "decode", logits, axis)
         target = chroma
         if int(pointer(chroma)) % (2 * chroma.itemsize):  # U and V of a pixel may go out together
             target = empty(chroma, tuple(chroma.shape), dtype_name(chroma))
-        _launch(run, bins, temperature, chroma=target, count=math.prod(logits.shape[axis + 1 :]))
+        count = math.prod(logits.shape[axis + 1 :])
+        _launch(run, bins, temperature, from_logits, chroma=target, count=count)
         deliver(chroma, target)
 
 
 @face.confidence
-def confidence(engine: Engine, logits: Any, axis: int, top: Any, ratio: Any) -> None:
+def confidence(engine: Engine, logits: Any, axis: int, from_logits: bool, top: Any, ratio: Any) -> None:
     with engine.context(logits):
-        _launch(Pass(engine, "decode", logits, axis), None, 1.0, top=top, ratio=ratio)
+        _launch(Pass(engine, "decode", logits, axis), None, 1.0, from_logits, top=top, ratio=ratio)
 
 
 @face.decode
@@ -47,6 +50,7 @@ def decode(
     temperature: float,
     axis: int,
     channel: int,
+    from_logits: bool,
     rgb: Any,
     top: Any = None,
     ratio: Any = None,
@@ -56,12 +60,21 @@ def decode(
         run = Pass(engine, "decode", logits, axis)
         planar = not last and (run.last or count == run.count)
         target = rgb if planar or last else empty(logits, (*luma.shape, 3), "uint8")
-        _launch(run, bins, temperature, luma=luma, rgb=target, planar=planar, count=count, top=top, ratio=ratio)
+        wanted = {"luma": luma, "rgb": target, "top": top, "ratio": ratio}
+        _launch(run, bins, temperature, from_logits, planar=planar, count=count, **wanted)
         deliver(rgb, target if planar or last else moveaxis(target, -1, channel))
 
 
 def _launch(
-    run: Pass, bins: Any, temperature: float, *, planar: bool = False, count: int = 1, luma: Any = None, **wanted: Any
+    run: Pass,
+    bins: Any,
+    temperature: float,
+    from_logits: bool,
+    *,
+    planar: bool = False,
+    count: int = 1,
+    luma: Any = None,
+    **wanted: Any,
 ) -> None:
     """What is `wanted` of the logits, rgb, chroma, top and ratio, each into its own contiguous array.
 
@@ -70,19 +83,14 @@ def _launch(
     rgb, chroma, top, ratio = map(wanted.get, ("rgb", "chroma", "top", "ratio"))
     want = (RGB_PLANES if planar else RGB) if rgb is not None else 0
     want |= (CHROMA if chroma is not None else 0) | (CONFIDENCE if top is not None else 0)
-    want |= MODE if temperature == 0 else 0
+    want |= (MODE if temperature == 0 else 0) | (0 if from_logits else PROBABILITIES)
+    want |= LAB if rgb is not None and space_of(bins) == "lab" else 0
+    want |= FLOAT_CHROMA if chroma is not None and chroma.itemsize > run.x.itemsize else 0
     luma = None if luma is None else contiguous(luma)
     kinds = ("float" if luma is None else scalar_type(luma), want)
     in_planes = (run.x, luma, rgb if planar else None, chroma, top, ratio)
-    plan = run.plan("decode", kinds, 16 // run.x.itemsize, in_planes)
+    colors = run.colors(bins)
+    plan = run.plan("decode", kinds, WIDE if run.kind == "streamed" else 16 // run.x.itemsize, in_planes, colors)
     between = run.sizes(count if run.last else run.count, run.pixels)
-    results = map(pointer, (luma, rgb, chroma, top, ratio))
-    run.launch(plan, *between, log2_scale(temperature), palette(bins), *results)
-
-
-def palette(bins: Any) -> Any:
-    """The bins' colors as a launch argument: ``fc::Palette`` by value."""
-    colors = np.zeros(1, _PALETTE)
-    if bins is not None:
-        colors["u"][0, : bins.n], colors["v"][0, : bins.n] = np.asarray(bins.colors, np.float32).T
-    return colors
+    scale = log2_scale(temperature) if from_logits else log2_scale(temperature, 1.0)
+    run.launch(plan, *between, scale, colors.argument, *map(pointer, (luma, rgb, chroma, top, ratio)))

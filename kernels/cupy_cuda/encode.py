@@ -9,14 +9,15 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from fastcolor.reference.bins import class_weights
-from fastcolor.reference.constants import MAX_BINS, U_NUMERATOR_MAX, V_NUMERATOR_MAX
+from fastcolor.reference.bins import class_weights, space_of
+from fastcolor.reference.constants import AB_MAX, U_NUMERATOR_MAX, V_NUMERATOR_MAX
 
 from ..common import face
 from ..common.cuda_tables import on_device
 from ..common.device_arrays import contiguous, moveaxis, pointer, zeros
 from ..common.layout import planes
-from .engine import Engine, index_type, scalar_type
+from .engine import Engine, index_type, label_type, scalar_type
+from .source import FEW_BINS
 
 WARP = 32
 ENCODE_THREADS, HISTOGRAM_THREADS = 128, 256  # as in encode.cu and histogram.cu
@@ -25,7 +26,10 @@ COPIES_BYTES = 8 << 10  # of shared memory: more copies of a small histogram, le
 BLOCKS = 1024  # of a histogram, so that a 32-bit count cannot overflow and adding up stays cheap
 _MIN_PLANE = 128  # pixels: a warp takes pieces of one image's planes
 _GRID = np.dtype([(name, np.uint32) for name in ("cells", "u_scale", "v_scale")])
-_WEIGHTS = np.dtype([("of", np.float32, (MAX_BINS + 1,))])
+_LAB_GRID = np.dtype(
+    [("cells", np.uint32), *((name, np.float32) for name in ("middle", "a_scale", "b_scale", "a_sure", "b_sure"))]
+)
+_FEW, _MANY = np.dtype([("of", np.float32, (FEW_BINS + 1,))]), np.dtype([("of", np.uint64)])
 
 
 @face.encode
@@ -33,43 +37,48 @@ def encode(
     engine: Engine, rgb: Any, bins: Any, lam: float, axis: int, luma: Any, labels: Any, label_weights: Any
 ) -> None:
     with engine.context(rgb):
-        image = _Image(rgb, axis)
+        image = Image(rgb, axis)
         table = on_device(bins.table, rgb)
-        by_label = _by_label(np.asarray(bins.prior, np.float64).tobytes(), lam)
+        kind, by_label = _by_label(bins, lam, rgb)
+        space, cells = plane(space_of(bins), bins.cells)
         results = map(pointer, (luma, labels, label_weights))
-        args = (*image.head, grid(bins.cells), pointer(table), by_label, np.int32(bins.n), *results)
-        expression = f"fc::encode<{image.scalar}, {scalar_type(labels)}, {image.planar}, {image.index}>"
+        args = (*image.head, cells, pointer(table), by_label, np.int32(bins.n), *results)
+        expression = f"fc::encode<{space}, {kind}, {image.scalar}, {label_type(labels)}, {image.planar}, {image.index}>"
         blocks = -(-image.tiles // (ENCODE_THREADS // WARP))
         engine.launch(image.rgb, "encode", expression, blocks, ENCODE_THREADS, args)
 
 
-def histogram(engine: Engine, rgb: Any, cells: int, *, channel_axis: int = -1) -> Any:
-    """``H[i, j] = number of pixels with (cell_u, cell_v) = (i, j)``, shape (K, K)."""
+def histogram(engine: Engine, rgb: Any, cells: int, *, space: str = "yuv", channel_axis: int = -1) -> Any:
+    """``H[i, j] = number of pixels in cell (i, j)`` of the chroma plane, shape (K, K)."""
     with engine.context(rgb):
-        image = _Image(rgb, channel_axis)
+        image = Image(rgb, channel_axis)
         counts = zeros(rgb, (cells, cells), "int64")
         warps, local = HISTOGRAM_THREADS // WARP, cells <= LOCAL_CELLS
         copies = min(max(COPIES_BYTES // (4 * cells * cells), 1), warps) if local else 0
         # A block adds K^2 counts to the result at the end: it shall have seen several times as many pixels.
         sweeps = max(4, 4 * cells * cells // (warps * image.tile)) if local else 4
         blocks = min(-(-image.tiles // (warps * sweeps)), BLOCKS)
-        expression = f"fc::histogram<{image.scalar}, {image.planar}, {'true' if local else 'false'}, {image.index}>"
-        args = (*image.head, grid(cells), np.int32(copies), pointer(counts))
+        kind, grid_of_cells = plane(space, cells)
+        shared_counts = "true" if local else "false"
+        expression = f"fc::histogram<{kind}, {image.scalar}, {image.planar}, {shared_counts}, {image.index}>"
+        args = (*image.head, grid_of_cells, np.int32(copies), pointer(counts))
         shared = copies * 4 * cells * cells
         engine.launch(image.rgb, "histogram", expression, blocks, HISTOGRAM_THREADS, args, shared)
     return counts
 
 
-class _Image:
+class Image:
     """RGB as a kernel takes it: contiguous, interleaved as one image or in planes, and cut into tiles of a warp.
 
     Parameters
     ----------
     rgb : array
     channel_axis : int
+    results : int
+        The most that an array of results has for a pixel.
     """
 
-    def __init__(self, rgb: Any, channel_axis: int) -> None:
+    def __init__(self, rgb: Any, channel_axis: int, results: int = 1) -> None:
         view, _ = planes(rgb, channel_axis)
         images, _, count = view.shape
         if 1 < count < _MIN_PLANE:
@@ -81,18 +90,44 @@ class _Image:
         self.scalar, self.planar = scalar_type(view), "true" if planar else "false"
         self.tile = WARP * 16 // view.itemsize
         self.tiles = images * -(-count // self.tile)
-        self.index = index_type(4 * images * count)
+        self.index = index_type(max(4, results) * images * count)
         size = np.uint32 if self.index == "fc::u32" else np.uint64
         self.head = (pointer(view), size(count), size(self.tiles))
 
 
+def _by_label(bins: Any, lam: float, like: Any) -> tuple[str, Any]:
+    """Class weights as ``fc::Few``, by value, or as ``fc::Many``, in the memory of the GPU; the type, and the value."""
+    if bins.n <= FEW_BINS:
+        return "fc::Few", _few(_prior(bins), lam)
+    return "fc::Many", np.array([(pointer(on_device(weights_of(bins, lam), like)),)], _MANY)
+
+
+def weights_of(bins: Any, lam: float) -> np.ndarray:
+    """Class weights, float32."""
+    return _weights(_prior(bins), lam)
+
+
+def _prior(bins: Any) -> bytes:
+    """What weights are kept by."""
+    return np.asarray(bins.prior, np.float64).tobytes()
+
+
 @lru_cache(maxsize=64)
-def _by_label(prior: bytes, lam: float) -> Any:
-    """Class weights as ``fc::Weights``, for the content of a prior."""
-    weights = class_weights(np.frombuffer(prior), lam)
-    by_label = np.zeros(1, _WEIGHTS)
+def _weights(prior: bytes, lam: float) -> np.ndarray:
+    return class_weights(np.frombuffer(prior), lam).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _few(prior: bytes, lam: float) -> Any:
+    weights = _weights(prior, lam)
+    by_label = np.zeros(1, _FEW)
     by_label["of"][0, : len(weights)] = weights
     return by_label
+
+
+def plane(space: str, cells: int) -> tuple[str, Any]:
+    """The type of a space's grid of K x K cells, and its value."""
+    return ("fc::LabGrid", lab_grid(cells)) if space == "lab" else ("fc::Grid", grid(cells))
 
 
 @lru_cache(maxsize=256)
@@ -107,3 +142,23 @@ def grid(cells: int) -> Any:
     """
     scales = (-(-(cells << 38) // (2 * top)) for top in (U_NUMERATOR_MAX, V_NUMERATOR_MAX))
     return np.array([(cells, *scales)], _GRID)
+
+
+@lru_cache(maxsize=256)
+def lab_grid(cells: int) -> Any:
+    """``fc::LabGrid``: ``(a + a_max) K / (2 a_max) = K / 2 + (fx - fy) 500 K / (2 a_max)``, and what float32 errs by.
+
+    In units u = 2^-24, next to cubes of less than 1: a summand of XYZ errs by 5 (linear light and matrix rounded, a
+    product, two sums), its cube root by a third of that and 1.4, so by 3.1. Where XYZ lies so close to the threshold
+    that its error picks the other branch, they differ by 5.5 there, where either errs by 0.8 itself: f errs by 6.3 at
+    most. A difference of two, of which none exceeds 0.7, errs by 13.3, and its share of the plane, 500 / 230 or
+    200 / 230 times as much, by 28.9 or 11.6; the scale and the sum round by 1.5 more. In all 31 and 14 u K.
+
+    Examples
+    --------
+    >>> float(lab_grid(23)["b_scale"][0])
+    20.0
+    """
+    width, error = 2 * AB_MAX, 2.0**-24 * cells
+    scales = (500 / width * cells, 200 / width * cells)
+    return np.array([(cells, cells / 2 - 0.5, *scales, 0.5 - 31 * error, 0.5 - 14 * error)], _LAB_GRID)

@@ -19,9 +19,8 @@ _TYPES = {
     "bfloat16": "fc::bf16",
     "uint16": "fc::bf16",
     "uint8": "fc::u8",
-    "int32": "int",
-    "int64": "long long",
 }
+_LABELS = {"uint8": "fc::u8", "uint16": "fc::u16", "int16": "fc::u16", "int32": "int", "int64": "long long"}
 
 
 class Engine:
@@ -98,6 +97,11 @@ def scalar_type(array: Any) -> str:
     'fc::f16'
     """
     return _TYPES[device_arrays.dtype_name(array)]
+
+
+def label_type(array: Any) -> str:
+    """The C++ type of labels: a negative one of int16 is as large as no bin."""
+    return _LABELS[device_arrays.dtype_name(array)]
 
 
 def index_type(elements: int) -> str:

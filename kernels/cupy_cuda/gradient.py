@@ -11,7 +11,6 @@ from ..common import face
 from ..common.device_arrays import contiguous, empty, is_double, pointer
 from ..common.layout import planes
 from ..common.scale import log2_scale
-from .decode import palette
 from .engine import Engine
 from .tile import Pass
 
@@ -26,9 +25,11 @@ def annealed_mean_gradient(
         run, target, slope = Pass(engine, "gradient", logits, axis), planes(out, axis)[0], contiguous(gradient)
         assert target.shape == run.x.shape, "logits and gradient lie in the same way"
         buffer = empty(run.x, tuple(run.x.shape), "float32") if is_double(logits) else target
-        between = [math.prod(logits.shape[axis + 1 :])] if run.tiled else []  # pixels between the planes of the slope
-        plan = run.plan("annealed_gradient", (), WIDE, (run.x, slope, buffer))
-        numbers = log2_scale(temperature), np.float32(min(1 / temperature, 1e38)), palette(bins)
+        # pixels between the planes of the slope
+        between = [math.prod(logits.shape[axis + 1 :])] if run.last else []
+        colors = run.colors(bins)
+        plan = run.plan("annealed_gradient", (), WIDE, (run.x, slope, buffer), colors)
+        numbers = log2_scale(temperature), np.float32(min(1 / temperature, 1e38)), colors.argument
         run.launch(plan, *run.sizes(run.count, *between, run.pixels), pointer(slope), *numbers, pointer(buffer))
         if buffer is not target:
             target[...] = buffer

@@ -41,43 +41,49 @@ struct Run {
 };
 
 // The pixels that a lane finds in its tile.
-template <bool PLANAR, bool WHOLE, class T, class Counts>
-FC_DEVICE void count_tile(const Tile<T> &tile, int pixels, const Grid &grid, Run &run, const Counts &counts) {
-    constexpr int V = Tile<T>::E;
+template <bool PLANAR, bool WHOLE, class T, class Space, class Counts>
+FC_DEVICE void count_tile(const Tile<T> &tile, int pixels, const Space &space, Run &run, const Counts &counts) {
+    constexpr int V = Tile<T>::E, N = V < AT_ONCE<Space> ? V : AT_ONCE<Space>;
     const int lane = threadIdx.x % WARP;
     const Group<PLANAR, T, V> group = group_of<PLANAR, V>(tile, lane);
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
+    for (int v = 0; v < V; v += N) {
         if (!WHOLE && lane * V + v >= pixels) break;
-        const u32 cell = color_of(group(v, 0), group(v, 1), group(v, 2), grid).cell;
-        const bool other = cell != run.cell;
-        counts.add(run.cell, run.length, other);
-        run.length = other ? 1 : run.length + 1;
-        run.cell = cell;
+        const Pack<Color, N> colors = colors_of<N>(group, v, space);
+#pragma unroll
+        for (int k = 0; k < N; ++k) {
+            if (!WHOLE && k > 0 && lane * V + v + k >= pixels) break;
+            const u32 cell = colors.at[k].cell;
+            const bool other = cell != run.cell;
+            counts.add(run.cell, run.length, other);
+            run.length = other ? 1 : run.length + 1;
+            run.cell = cell;
+        }
     }
 }
 
 // Every warp takes tiles, a whole grid apart, until none is left.
-template <bool PLANAR, class T, class Index, class Counts>
-FC_DEVICE void count_tiles(Tile<T> &tile, const T *rgb, Index count, Index tiles, const Grid &grid,
+template <bool PLANAR, class T, class Index, class Space, class Counts>
+FC_DEVICE void count_tiles(Tile<T> &tile, const T *rgb, Index count, Index tiles, const Space &space,
                            const Counts &counts) {
     constexpr int WARPS = THREADS / WARP;
     Run run = {0, 0};
     for (Index k = (Index)blockIdx.x * WARPS + threadIdx.x / WARP; k < tiles; k += (Index)gridDim.x * WARPS) {
         const Span<T, Index> span = span_of<PLANAR>(rgb, k, tiles, count);
         fill<PLANAR>(tile, span, count);
-        if (span.pixels == Tile<T>::RUN) count_tile<PLANAR, true>(tile, span.pixels, grid, run, counts);
-        else count_tile<PLANAR, false>(tile, span.pixels, grid, run, counts);
+        if (span.pixels == Tile<T>::RUN) count_tile<PLANAR, true>(tile, span.pixels, space, run, counts);
+        else count_tile<PLANAR, false>(tile, span.pixels, space, run, counts);
         __syncwarp();
     }
     counts.add(run.cell, run.length, true);
 }
 
 // `copies` histograms in shared memory; none if it is 0, as LOCAL says.
-template <class T, bool PLANAR, bool LOCAL, class Index>
+template <class Grid, class T, bool PLANAR, bool LOCAL, class Index>
 __global__ void __launch_bounds__(THREADS, 4)
     histogram(const T *rgb, Index count, Index tiles, Grid grid, int copies, u64 *counts) {
     __shared__ Tile<T> tile_of[THREADS / WARP];
+    const auto space = space_of(grid, T());
     const int warp = threadIdx.x / WARP;
     if constexpr (LOCAL) {
         extern __shared__ uint4 shared[];
@@ -85,7 +91,7 @@ __global__ void __launch_bounds__(THREADS, 4)
         const int size = grid.cells * grid.cells;
         for (int k = threadIdx.x; k < copies * size; k += THREADS) local[k] = 0;
         __syncthreads();
-        count_tiles<PLANAR>(tile_of[warp], rgb, count, tiles, grid, Local(local + warp % copies * size));
+        count_tiles<PLANAR>(tile_of[warp], rgb, count, tiles, space, Local(local + warp % copies * size));
         __syncthreads();
         for (int k = threadIdx.x; k < size; k += THREADS) {
             u32 sum = 0;
@@ -93,7 +99,8 @@ __global__ void __launch_bounds__(THREADS, 4)
             if (sum > 0) atomicAdd(counts + k, (u64)sum);
         }
     } else {
-        count_tiles<PLANAR>(tile_of[warp], rgb, count, tiles, grid, Global{counts});
+        if (STAGED<decltype(space_of(grid, T()))>) __syncthreads();
+        count_tiles<PLANAR>(tile_of[warp], rgb, count, tiles, space, Global{counts});
     }
 }
 

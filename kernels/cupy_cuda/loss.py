@@ -10,30 +10,48 @@ from typing import Any
 
 import numpy as np
 
-from ..common.device_arrays import contiguous, empty, pointer
+from ..common.device_arrays import contiguous, empty, moveaxis, pointer
 from ..common.layout import planes
-from .engine import Engine, index_type, index_value, scalar_type
+from .engine import Engine, index_type, index_value, label_type, scalar_type
 from .tile import THREADS, Pass
 
+GRADIENT, LOSSES = 1, 2  # as in loss.cu
+HARD, SOFT, DENSE = 0, 1, 2
 WIDE = 4  # pixels a thread
 SUMMERS = 1024  # as in loss.cu
 _MOST_BLOCKS = 2048  # of a pass that goes round and round, and may have nothing to do
 
 
 def weighted_cross_entropy(
-    engine: Engine, logits: Any, labels: Any, weights: Any, scale: Any, gradient: Any = None
+    engine: Engine,
+    logits: Any,
+    labels: Any,
+    weights: Any,
+    scale: Any,
+    *,
+    shares: Any = None,
+    losses: Any = None,
+    gradient: Any = None,
 ) -> Any:
-    """``scale sum_i w_i (logsumexp(x_i) - x_i[y_i])``; ``gradient[...] = scale w_i (softmax(x_i) - [b = y_i])``.
+    """``scale sum_i w_i l_i`` with ``l_i = sum_k s_ik (logsumexp(x_i) - x_i[y_ik])``.
+
+    ``gradient[...] = scale w_i (S_i softmax(x_i) - sum_k s_ik [b = y_ik])`` with ``S_i = sum_k s_ik``, and
+    ``losses[...] = w_i l_i``. A pixel of weight 0 adds nothing, whatever its logits, labels or shares are.
 
     Parameters
     ----------
     engine : Engine
     logits : array, shape (N, n, ...)
         float32, float16 or bfloat16; contiguous, or channels-last in memory.
-    labels : array, shape (N, ...), uint8, int32 or int64
-        One that is no bin makes the loss NaN, and the gradient of its pixel that of no label.
-    weights : array, shape of the labels, float32
+    labels : array, integer, or None
+        Hard, shape (N, ...), where every share is 1; soft, shape (N, k, ...). One that is no bin makes the loss NaN,
+        and the gradient of its pixel that of no label. None if shares are dense.
+    weights : array, shape (N, ...), float32
     scale : array of one float32
+    shares : array, float32, optional
+        Soft, shape of the labels; dense, shape of the logits.
+    losses : array, shape of the weights, float32, contiguous, optional
+        Written if given.
     gradient : array, dtype and memory layout of the logits, optional
         Written if given.
 
@@ -43,16 +61,34 @@ def weighted_cross_entropy(
         Bit for bit the same at every call.
     """
     with engine.context(logits):
-        run = Pass(engine, "loss", logits, 1)
+        targets = DENSE if labels is None else HARD if shares is None else SOFT
+        run = Pass(engine, "loss", logits, 1, ("planar", "tiled", "rows") if targets == HARD else ("rows",))
         target = None if gradient is None else _same_layout(gradient, run.x)
-        labels, weights = contiguous(labels), contiguous(weights)
-        kinds = (scalar_type(labels), "false" if gradient is None else "true")
-        plan = run.plan("loss", kinds, WIDE, (run.x, labels, weights, target))
+        labels, weights = None if labels is None else contiguous(labels), contiguous(weights)
+        if shares is not None:
+            shares = contiguous(moveaxis(shares, 1, -1) if targets == DENSE and run.last else shares)
+        want = (GRADIENT if gradient is not None else 0) | (LOSSES if losses is not None else 0)
+        kinds = ("fc::u8" if labels is None else label_type(labels), want)
+        in_planes = (
+            run.x,
+            weights,
+            target,
+            losses,
+            *([labels] if targets == HARD else [shares] if targets == DENSE else []),
+        )
+        if run.kind in ("planar", "tiled"):
+            sizes = run.sizes(run.count, run.pixels)
+            arrays: tuple[Any, ...] = (pointer(labels),)
+        else:
+            kinds = (targets, *kinds)
+            sizes = run.sizes(math.prod(logits.shape[2:]), run.pixels)
+            k = 1 if targets == HARD else math.prod(shares.shape) // run.pixels
+            arrays = pointer(labels), pointer(shares), np.int32(k)
+        plan = run.plan("loss", kinds, WIDE, in_planes)
         blocks = run.blocks(plan)
         sums, loss = empty(run.x, (blocks,), "float32"), empty(run.x, (), "float32")
-        run.launch(plan, *run.sizes(run.count, run.pixels), *map(pointer, (labels, weights, scale, target, sums)))
-        args = (pointer(sums), np.uint32(blocks), pointer(scale), pointer(loss))
-        engine.launch(run.x, "loss", "fc::loss_total", 1, SUMMERS, args)
+        run.launch(plan, *sizes, *arrays, *map(pointer, (weights, scale, target, losses, sums)))
+        engine.launch(run.x, "loss", "fc::loss_total", 1, SUMMERS, (pointer(sums), np.uint32(blocks), pointer(loss)))
         return loss
 
 

@@ -122,6 +122,13 @@ FC_DEVICE float share(float a, float b) {
 #endif
 }
 
+// Luma and chroma that is finite.
+template <bool LAB, class Luma>
+FC_DEVICE Rgb joined(Luma luma, float u, float v) {
+    if constexpr (LAB) return join_lab(luma, u, v);
+    else return mix(level(luma) + 0.5f, u, v);
+}
+
 // Three columns of samples, the first of which lies left of the first pixel.
 struct Three {
     Chroma c[3];
@@ -139,7 +146,7 @@ struct Three {
         return sum - sum == 0.0f;
     }
 
-    template <class Luma, int V, class Index>
+    template <bool LAB, class Luma, int V, class Index>
     FC_DEVICE Interleaved<V> among(const Pack<Luma, V> &y, const Place<Index> &across, const Axis<Index> &columns) const {
         const float turn = (float)(2 * columns.want), step = (float)columns.step_rest;
         float past = (float)across.rest - turn;  // the middle column, exactly
@@ -148,8 +155,9 @@ struct Three {
         for (int v = 0; v < V; ++v) {
             const float left = share(past, -columns.unit), right = share(past, columns.unit);
             const float middle = 1.0f - left - right;  // one of them is 0
-            const Rgb rgb = mix(level(y.at[v]) + 0.5f, fmaf(left, c[0].u, fmaf(right, c[2].u, middle * c[1].u)),
-                                fmaf(left, c[0].v, fmaf(right, c[2].v, middle * c[1].v)));
+            const float u = fmaf(left, c[0].u, fmaf(right, c[2].u, middle * c[1].u));
+            const float w = fmaf(left, c[0].v, fmaf(right, c[2].v, middle * c[1].v));
+            const Rgb rgb = joined<LAB>(y.at[v], u, w);
             colors[3 * v] = rgb.r, colors[3 * v + 1] = rgb.g, colors[3 * v + 2] = rgb.b;
             past += step;
         }
@@ -158,7 +166,7 @@ struct Three {
 };
 
 // Any V pixels, on as many rows as may be. Luma and colors move along like a queue, so that the loop need not be unrolled.
-template <class Luma, int V, class Index>
+template <bool LAB, class Luma, int V, class Index>
 FC_DEVICE Interleaved<V> anywhere(Pack<Luma, V> y, const float *chroma, Place<Index> down, Place<Index> across, Index x,
                                   const Axis<Index> &rows, const Axis<Index> &columns) {
     Interleaved<V> colors = {};
@@ -168,14 +176,14 @@ FC_DEVICE Interleaved<V> anywhere(Pack<Luma, V> y, const float *chroma, Place<In
         Line<Index> line(chroma, down, rows, columns.have);
         line.go_to(sides.low);
         const Chroma c = lerp(line.column(0), line.column((int)(sides.high - sides.low)), sides.weight);
-        push(colors, join(level(pop(y)), c.u, c.v));
+        push(colors, join_in<LAB>(pop(y), c.u, c.v));
         across.advance(columns);
         if (++x == columns.want) x = 0, across.go_to_first(columns), down.advance(rows);
     }
     return colors;
 }
 
-template <class Luma, int V, class Index>
+template <bool LAB, class Luma, int V, class Index>
 FC_DEVICE Interleaved<V> colors_of(const Pack<Luma, V> &y, const float *chroma, const Axis<Index> &rows,
                                    const Axis<Index> &columns, Index first) {
     const Index row = divide(2 * first, columns), x = first - row * columns.want;
@@ -184,18 +192,25 @@ FC_DEVICE Interleaved<V> colors_of(const Pack<Luma, V> &y, const float *chroma, 
     across.go_to(x, columns);
     if (columns.wide && x + V <= columns.want && across.next > 0 && across.next + 1 < columns.have) {
         const Three three(Line<Index>(chroma, down, rows, columns.have), across);
-        if (three.finite()) return three.among(y, across, columns);
+        if (three.finite()) return three.among<LAB>(y, across, columns);
     }
-    return anywhere(y, chroma, down, across, x, rows, columns);
+    return anywhere<LAB>(y, chroma, down, across, x, rows, columns);
 }
 
-template <class Luma, int V, class Index>
+// One image, or IMAGES of `pixels` each, `blocks` blocks an image.
+template <class Luma, int V, bool LAB, bool IMAGES, class Index>
 __global__ void __launch_bounds__(THREADS, 3)
-    merge(const float *chroma, Axis<Index> rows, Axis<Index> columns, const Luma *luma, Index pixels, u8 *rgb) {
-    const Index first = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
+    merge(const float *chroma, Axis<Index> rows, Axis<Index> columns, const Luma *luma, Index pixels, u8 *rgb, u32 blocks) {
+    Index block = blockIdx.x;
+    if (IMAGES) {
+        const Index image = blockIdx.x / blocks;
+        block -= image * blocks;
+        chroma += 2 * image * rows.have * columns.have, luma += image * pixels, rgb += 3 * image * pixels;
+    }
+    const Index first = (block * THREADS + threadIdx.x) * V;
     const Pack<Luma, V> y = luma_at<Luma, V>(luma, first, pixels);
     Interleaved<V> colors;
-    if (first < pixels) colors = colors_of(y, chroma, rows, columns, first);
+    if (first < pixels) colors = colors_of<LAB>(y, chroma, rows, columns, first);
     __shared__ Stage<V> stages[THREADS / WARP];
     send(stages[threadIdx.x / WARP], colors, rgb, first - threadIdx.x % WARP * V, pixels);
 }

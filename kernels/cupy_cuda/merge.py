@@ -15,19 +15,21 @@ THREADS = 256  # as in merge.cu
 
 
 @face.merge
-def merge(engine: Engine, chroma: Any, luma: Any, rgb: Any) -> None:
-    height, width = luma.shape
+def merge(engine: Engine, chroma: Any, luma: Any, space: str, rgb: Any) -> None:
+    images, height, width = luma.shape
     with engine.context(luma):
         chroma, luma = contiguous(chroma), contiguous(luma)
-        sizes = ((chroma.shape[1], height), (chroma.shape[2], width))
+        sizes = ((chroma.shape[2], height), (chroma.shape[3], width))
         group = 8 if _is_wide(*sizes[1], 8) else 4
+        blocks = -(-height * width // (group * THREADS))
         farthest = max((2 * want + 2) * have + 2 * want for have, want in sizes)
-        index = index_type(max(3 * (height * width + group * THREADS), farthest, chroma.shape[1] * chroma.shape[2] * 2))
+        most = images * max(3 * (height * width + group * THREADS), chroma.shape[2] * chroma.shape[3] * 2)
+        index = index_type(max(most, farthest))
         integer = np.uint32 if index == "fc::u32" else np.uint64
         rows, columns = (axis(*size, group, integer) for size in sizes)
-        args = (pointer(chroma), rows, columns, pointer(luma), integer(height * width), pointer(rgb))
-        blocks = -(-height * width // (group * THREADS))
-        engine.launch(luma, "merge", f"fc::merge<{scalar_type(luma)}, {group}, {index}>", blocks, THREADS, args)
+        args = (pointer(chroma), rows, columns, pointer(luma), integer(height * width), pointer(rgb), np.uint32(blocks))
+        kinds = (scalar_type(luma), group, str(space == "lab").lower(), str(images > 1).lower(), index)
+        engine.launch(luma, "merge", f"fc::merge<{', '.join(map(str, kinds))}>", images * blocks, THREADS, args)
 
 
 @lru_cache(maxsize=256)

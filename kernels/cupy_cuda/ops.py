@@ -17,6 +17,7 @@ import cupy
 from ..common.device_arrays import device_index, is_torch, library
 from . import decode as cuda_decode
 from . import encode as cuda_encode
+from . import encode_soft as cuda_encode_soft
 from . import gradient, loss, temporal
 from . import merge as cuda_merge
 from .engine import Engine
@@ -48,6 +49,7 @@ def _context(array: Any) -> Iterator[None]:
 ENGINE = Engine(partial(cupy.RawModule, backend="nvrtc"), _context)
 
 encode = partial(cuda_encode.encode, ENGINE)
+encode_soft = partial(cuda_encode_soft.encode_soft, ENGINE)
 histogram = partial(cuda_encode.histogram, ENGINE)
 annealed_mean = partial(cuda_decode.annealed_mean, ENGINE)
 confidence = partial(cuda_decode.confidence, ENGINE)

@@ -154,4 +154,28 @@ FC_DEVICE Color color_of(Real r, Real g, Real b, const Grid &grid) {
     return {(float)y, cell_at((b - y) * U + HALF, grid.cells) * grid.cells + cell_at((r - y) * V + HALF, grid.cells)};
 }
 
+// --- what the kernels ask of a space ----------------------------------------------------------------------------------
+
+// How a kernel sees the grid that it was launched with, for pixels of T; YUV needs nothing more.
+template <class T>
+FC_DEVICE Grid space_of(const Grid &grid, T) { return grid; }
+
+// Whether it has a table in shared memory, which all threads of the block fill, and meet before the first color.
+template <class Space>
+constexpr bool STAGED = false;
+
+// How many neighbours a lane takes together.
+template <class Space>
+constexpr int AT_ONCE = STAGED<Space> ? 4 : 1;
+
+// N of a group's pixels.
+template <int N, class Pixels, class Grid>
+FC_DEVICE Pack<Color, N> colors_of(const Pixels &pixels, int first, const Grid &grid) {
+    Pack<Color, N> colors;
+#pragma unroll
+    for (int k = 0; k < N; ++k)
+        colors.at[k] = color_of(pixels(first + k, 0), pixels(first + k, 1), pixels(first + k, 2), grid);
+    return colors;
+}
+
 }  // namespace fc

@@ -1,12 +1,12 @@
 // Temporal smoothing and decoding of a frame in one pass: softmax, recursion, annealed mean.
 //
 // Sums (n, pixels) and ring (window + 1, n, pixels) are planar whatever the logits are: every stream is read and written
-// once, in whole sectors. planar: a thread holds the n logits of V = 4 pixels, so that float32 moves by 16 bytes and a
-// uint8 ring by 4; then sums and ring come WIDE_GROUP bins at a time, as many as the registers allow. tiled: any n, and
-// channels-last, one pixel a thread.
+// once, in whole sectors. planar: a thread holds the 32 logits of V = 4 pixels, so that float32 moves by 16 bytes and a
+// uint8 ring by 4; then sums and ring come WIDE_GROUP bins at a time, as many as the registers allow. tiled: 32 bins,
+// channels-last, one pixel a thread. streamed: any other n, planar; the logits come twice, for their sum and for each bin.
 namespace fc {
 
-enum Want { RGB = 1, CHROMA = 2, MODE = 4 };  // MODE: T = 0
+enum Want { RGB = 1, CHROMA = 2, MODE = 4, PROBABILITIES = 8, LAB = 16 };  // MODE: T = 0
 
 constexpr int THREADS = 128;
 // Blocks an SM that the registers must allow; left to itself the compiler spills a few of them to fit in one block more.
@@ -111,10 +111,83 @@ struct Average<true> {
     FC_DEVICE Chroma chroma() const { return {u, v}; }
 };
 
+// Where the logits of V pixels are: of<G>(b) brings bins b .. b + G - 1, whose logit k of pixel v is then (v, k).
+template <class Logit, int N, int V>
+struct InRegisters {
+    const Held<Logit, N, V> &held;
+
+    template <int G>
+    FC_DEVICE auto of(int b) const {
+        return [this, b](int v, int k) { return to_float(held.plane[b + k].at[v]); };
+    }
+};
+
+template <class Logit, int N>
+struct InRow {
+    const Row<Logit, N> &held;
+
+    template <int G>
+    FC_DEVICE auto of(int b) const {
+        return [this, b](int, int k) { return held[b + k]; };
+    }
+};
+
+template <class Logit, int V, class Index>
+struct InPlanes {
+    const Logit *first;
+    Index step;
+
+    template <int G>
+    FC_DEVICE auto of(int b) const {
+        const Held<Logit, G, V> held = hold<Logit, G, V>(first + b * step, step);
+        return [held](int v, int k) { return to_float(held.plane[k].at[v]); };
+    }
+};
+
+// How a logit becomes its share of the pixel: e^(x - top), or a probability itself, over the sum; NaN where there is none.
+template <bool LOGITS>
+struct Share;
+
+template <>
+struct Share<true> {
+    typedef RunningSum Sum;
+    float top, over;
+
+    FC_DEVICE float of(float x) const { return exp2_fast((x - top) * LOG2E) * over; }
+};
+
+template <>
+struct Share<false> {
+    typedef RunningConfidence<false> Sum;
+    float over;
+
+    FC_DEVICE float of(float p) const { return p * 0x1p-10f * over; }
+};
+
+FC_DEVICE Share<true> share_in(const RunningSum &sum) { return {sum.peak, __frcp_rn(sum.over_peak())}; }
+
+FC_DEVICE Share<false> share_in(const RunningConfidence<false> &sum) {
+    return {sum.total > 0.0f && sum.total < infinity() ? __frcp_rn(sum.total) : not_a_number()};
+}
+
+// Of a row of 32.
+template <bool LOGITS, class Row>
+FC_DEVICE Share<LOGITS> share_in(const Row &x) {
+    if constexpr (LOGITS) {
+        const float top = peak(x);
+        return {top, __frcp_rn(partition(x, top))};
+    } else {
+        RunningConfidence<false> sum;
+        sum.add(x);
+        return share_in(sum);
+    }
+}
+
 // Bins b .. b + G - 1 of V pixels: their loads first, all in flight at once.
-template <int G, int V, class Rows, class Past, class Index, class Mean>
-FC_DEVICE void advance(int b, const Rows &row, const float (&top)[V], const float (&share)[V], float *sums, Past *ring,
-                       Index pixels, const Step &step, const Palette &colors, Mean (&mean)[V]) {
+template <int G, int V, class Logits, class Shares, class Past, class Index, class BinColors, class Mean>
+FC_DEVICE void advance(int b, const Logits &logits, const Shares (&share)[V], float *sums, Past *ring, Index pixels,
+                       const Step &step, const BinColors &colors, Mean (&mean)[V]) {
+    const auto x = logits.template of<G>(b);
     Pack<float, V> sum[G];
     Pack<Past, V> past[G];
 #pragma unroll
@@ -127,7 +200,7 @@ FC_DEVICE void advance(int b, const Rows &row, const float (&top)[V], const floa
         float s[G];
 #pragma unroll
         for (int k = 0; k < G; ++k) {
-            float p = fmaxf(exp2_fast((row(v)[b + k] - top[v]) * LOG2E) * share[v], 0.0f);  // 0 where it is NaN
+            float p = fmaxf(share[v].of(x(v, k)), 0.0f);  // 0 where it is NaN
             const Past now = remember<Past>(p);
             if (step.exact) p = recall(now);
             const float next = fmaf(sum[k].at[v], step.decay, fmaf(recall(past[k].at[v]), -step.leaving, p));
@@ -144,39 +217,36 @@ FC_DEVICE void advance(int b, const Rows &row, const float (&top)[V], const floa
     }
 }
 
-// A frame of V pixels; `row(v)` gives the logits of pixel `pixel + v`, N of them where that is known.
-template <int WANT, int N, int V, class Luma, class Rows, class Past, class Index>
-FC_DEVICE void smooth(const Rows &row, Index pixel, Index pixels, const Step &step, const Palette &colors,
-                      const Luma *luma, float *sums, Past *ring, float *chroma, Colors<V> &results) {
+// A frame of V pixels, N bins where that is known; `share_of(v)` says what the logits of pixel `pixel + v` are over.
+template <int WANT, int N, int V, class Luma, class Logits, class ShareOf, class Past, class Index, class BinColors>
+FC_DEVICE void smooth(const Logits &logits, const ShareOf &share_of, int n, Index pixel, Index pixels, const Step &step,
+                      const BinColors &colors, const Luma *luma, float *sums, Past *ring, float *chroma,
+                      Colors<V> &results) {
     constexpr int G = V == 4 ? WIDE_GROUP : 8;
-    const int n = row(0).size();
     if (blockIdx.x % step.period == step.due) sum_anew<V>(sums, ring, pixel, pixels, n, step);
     sums += pixel;
     ring += (u64)step.slot * n * pixels + pixel;
-    float top[V], share[V];
+    Share<!(WANT & PROBABILITIES)> share[V];
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-        top[v] = peak(row(v));
-        share[v] = __frcp_rn(partition(row(v), top[v]));
-    }
+    for (int v = 0; v < V; ++v) share[v] = share_of(v);
     Average<(WANT & MODE) != 0> mean[V];
     int b = 0;
 #pragma unroll N > 0 ? N : 1
     for (; b + G <= n; b += G, sums += G * pixels, ring += G * pixels)
-        advance<G>(b, row, top, share, sums, ring, pixels, step, colors, mean);
+        advance<G>(b, logits, share, sums, ring, pixels, step, colors, mean);
 #pragma unroll 1
     for (; b < n; ++b, sums += pixels, ring += pixels)
-        advance<1>(b, row, top, share, sums, ring, pixels, step, colors, mean);
+        advance<1>(b, logits, share, sums, ring, pixels, step, colors, mean);
     Pack<float, V> u, v;
     Pack<Luma, V> y;
     if (WANT & RGB) y = load<Luma, V>(luma + pixel);
 #pragma unroll
     for (int k = 0; k < V; ++k) {
-        const float broken = share[k] - share[k];  // 0 or NaN
+        const float broken = share[k].over - share[k].over;  // 0 or NaN
         const Chroma c = mean[k].chroma();
         u.at[k] = c.u + broken;
         v.at[k] = c.v + broken;
-        if (WANT & RGB) results.set(k, join(level(y.at[k]), u.at[k], v.at[k]));
+        if (WANT & RGB) results.set(k, join_in<(WANT & LAB) != 0>(y.at[k], u.at[k], v.at[k]));
     }
     if (WANT & CHROMA) {
         store(chroma + pixel, u);
@@ -192,25 +262,47 @@ __global__ void __launch_bounds__(THREADS, V == 1 ? NARROW_BLOCKS : WIDE_BLOCKS)
     Colors<V> results;
     if (pixel < pixels) {
         const Held<Logit, N, V> held = hold<Logit, N, V>(x + pixel, pixels);
-        const auto row = [&](int v) { return HeldRow<Logit, N, V>{held, v}; };
-        smooth<WANT, N, V>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+        const auto share = [&](int v) { return share_in<!(WANT & PROBABILITIES)>(HeldRow<Logit, N, V>{held, v}); };
+        smooth<WANT, N, V>(InRegisters<Logit, N, V>{held}, share, N, pixel, pixels, step, colors, luma, sums, ring, chroma,
+                           results);
     }
     if (WANT & RGB) send<THREADS>(results, rgb, pixel, pixels);
 }
 
 // Blocks of up to THREADS pixels.
-template <class Logit, int N, bool LAST, class Luma, class Past, int WANT, class Index>
+template <class Logit, int N, class Luma, class Past, int WANT, class Index>
 __global__ void __launch_bounds__(THREADS, TILED_BLOCKS<Logit>)
     temporal_tiled(const Logit *x, int n, int stride, Index pixels, Step step, Palette colors, const Luma *luma,
                    float *sums, Past *ring, u8 *rgb, float *chroma) {
-    const Tiled<Logit, N, LAST, Index, false> tiled(x, n, stride, pixels, pixels);
+    const Tiled<Logit, N, Index> tiled(x, n, stride, pixels);
     const Index pixel = tiled.pixel;
     Colors<1> results;
-    if (pixel < pixels)
-        tiled.read([&](const auto &held) {
-            const auto row = [&](int) -> const auto & { return held; };
-            smooth<WANT, N, 1>(row, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+    if (pixel < pixels) {
+        const Row<Logit, N> held = tiled.row();
+        const auto share = [&](int) { return share_in<!(WANT & PROBABILITIES)>(held); };
+        smooth<WANT, N, 1>(InRow<Logit, N>{held}, share, N, pixel, pixels, step, colors, luma, sums, ring, chroma, results);
+    }
+    if (WANT & RGB) send<THREADS>(results, rgb, pixel, pixels);
+}
+
+template <class Logit, int V, class BinColors, class Luma, class Past, int WANT, class Index>
+__global__ void __launch_bounds__(THREADS, V == 1 ? NARROW_BLOCKS : WIDE_BLOCKS)
+    temporal_streamed(const Logit *x, int n, Index pixels, Step step, BinColors colors, const Luma *luma, float *sums,
+                      Past *ring, u8 *rgb, float *chroma) {
+    constexpr bool LOGITS = !(WANT & PROBABILITIES);
+    const auto &palette = colors.staged();
+    const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
+    Colors<V> results;
+    if (pixel < pixels) {
+        typename Share<LOGITS>::Sum sum[V];
+        stream<V>(x + pixel, n, pixels, nothing<Logit>(LOGITS), [&](int, const auto &held) {
+#pragma unroll
+            for (int v = 0; v < V; ++v) sum[v].add(HeldRow<Logit, GROUP, V>{held, v});
         });
+        const auto share = [&](int v) { return share_in(sum[v]); };
+        smooth<WANT, 0, V>(InPlanes<Logit, V, Index>{x + pixel, pixels}, share, n, pixel, pixels, step, palette, luma, sums,
+                           ring, chroma, results);
+    }
     if (WANT & RGB) send<THREADS>(results, rgb, pixel, pixels);
 }
 

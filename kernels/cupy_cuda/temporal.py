@@ -11,15 +11,15 @@ import math
 from typing import Any
 
 import numpy as np
+from fastcolor.reference.bins import space_of
 
 from ..common.device_arrays import contiguous, empty, pointer, zeros
 from ..common.scale import log2_scale
 from ..common.smoother import REFRESH, Smoother
-from .decode import palette
 from .engine import Engine, index_type, index_value, scalar_type
-from .tile import THREADS, Pass
+from .tile import FAST_BINS, THREADS, Pass
 
-RGB, CHROMA, MODE = 1, 2, 4  # as in temporal.cu
+RGB, CHROMA, MODE, PROBABILITIES, LAB = 1, 2, 4, 8, 16  # as in temporal.cu
 WIDE = 4  # pixels a thread
 _STEEPEST = np.float32(2.0**100)  # 1 / T, so that its product with a logarithm stays finite
 _STEP = np.dtype(
@@ -41,12 +41,18 @@ class TemporalSmoother(Smoother):
                 n, pixels = len(logits), math.prod(logits.shape[1:])
                 self._sums = zeros(logits, (n, pixels), "float32")
                 self._past = zeros(logits, (self.window + 1, n, pixels), self.ring)
-            run, luma = Pass(self.engine, "temporal", logits, 0), None if luma is None else contiguous(luma)
+            # Rows of other than 32 bins are copied to planes first, as the state lies.
+            logits = logits if len(logits) == FAST_BINS else contiguous(logits)
+            run = Pass(self.engine, "temporal", logits, 0, ("planar", "tiled"))
+            luma = None if luma is None else contiguous(luma)
             want = (RGB if chroma is None else CHROMA) | (MODE if self.temperature == 0 else 0)
+            want |= 0 if self.from_logits else PROBABILITIES
+            want |= LAB if chroma is None and space_of(self.bins) == "lab" else 0
             kinds = ("float" if luma is None else scalar_type(luma), scalar_type(self._past), want)
             state = (luma, self._sums, self._past, rgb, chroma)
-            plan = run.plan("temporal", kinds, WIDE, (run.x, *state))
-            run.launch(plan, *run.sizes(run.pixels), self._step(), palette(self.bins), *map(pointer, state))
+            colors = run.colors(self.bins)
+            plan = run.plan("temporal", kinds, WIDE, (run.x, *state), colors)
+            run.launch(plan, *run.sizes(run.pixels), self._step(), colors.argument, *map(pointer, state))
 
     def _normalised(self) -> Any:
         n, pixels = self._sums.shape

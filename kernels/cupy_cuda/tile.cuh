@@ -1,4 +1,4 @@
-// Logits on the way from global memory to a thread: registers for planes, a tile of shared memory for rows.
+// The logits of 32 bins on their way to a thread: registers for planes, a tile of shared memory for rows.
 namespace fc {
 
 constexpr int WARP = 32;
@@ -26,15 +26,6 @@ struct HeldRow {
     FC_DEVICE float operator[](int b) const { return to_float(held.plane[b].at[v]); }
 };
 
-// n logits in shared memory, `stride` elements apart.
-template <class Logit>
-struct SharedRow {
-    const Logit *first;
-    int stride, n;
-    FC_DEVICE int size() const { return n; }
-    FC_DEVICE float operator[](int b) const { return to_float(first[b * stride]); }
-};
-
 // N neighbouring logits of one pixel in registers.
 template <class Logit, int N>
 struct Row {
@@ -53,71 +44,27 @@ FC_DEVICE Row<Logit, N> row_of(const Logit *from) {
     return row;
 }
 
-// One thread's column of a planar tile: it alone reads it again.
-template <class Logit, class Index>
-FC_DEVICE void fill_column(Logit *column, const Logit *from, int n, int stride, Index count) {
-    constexpr int AHEAD = 32 / sizeof(Logit);  // loads in flight
-    int b = 0;
-    for (; b + AHEAD <= n; b += AHEAD) {
-        Logit got[AHEAD];
-#pragma unroll
-        for (int k = 0; k < AHEAD; ++k) got[k] = load(from + (b + k) * count);
-#pragma unroll
-        for (int k = 0; k < AHEAD; ++k) column[(b + k) * stride] = got[k];
-    }
-    for (; b < n; ++b) column[b * stride] = load(from + b * count);
-}
-
-// 16 bytes of a tile's rows, beginning at element `at` of the rows without padding.
-template <int N, class Logit, int E>
-FC_DEVICE void scatter(Logit *tile, const Pack<Logit, E> &pack, int at, int n, int stride) {
-    if constexpr (N > 0) {
-        *reinterpret_cast<Pack<Logit, E> *>(tile + at / N * stride + at % N) = pack;
-    } else {
-        int row = at / n, column = at % n;
-#pragma unroll
-        for (int k = 0; k < E; ++k) {
-            tile[row * stride + column] = pack.at[k];
-            if (++column == n) column = 0, ++row;
-        }
-    }
-}
-
-// The rows of `pixels` neighbouring pixels, n elements each, to a tile of rows `stride` elements apart. Loads go out in
+// The rows of `pixels` neighbouring pixels, n = N elements each, to a tile of rows `stride` elements apart. Loads go out in
 // batches without a condition in between, which would have each of them wait for the one before.
 template <class Logit, int N>
 FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int pixels) {
-    constexpr int E = 16 / sizeof(Logit), BATCH = N > 0 ? N / E : 4;
+    constexpr int E = 16 / sizeof(Logit), BATCH = N / E;
     const int total = pixels * n, threads = blockDim.x;
     const int packs = ((u64)from & 15) == 0 ? total / E : 0;
+    const auto put = [&](const Pack<Logit, E> &pack, int at) {
+        *reinterpret_cast<Pack<Logit, E> *>(tile + at / N * stride + at % N) = pack;
+    };
     int at = threadIdx.x;
     for (; at + (BATCH - 1) * threads < packs; at += BATCH * threads) {
         Pack<Logit, E> got[BATCH];
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) got[k] = load<Logit, E>(from + (at + k * threads) * E);
 #pragma unroll
-        for (int k = 0; k < BATCH; ++k) scatter<N>(tile, got[k], (at + k * threads) * E, n, stride);
+        for (int k = 0; k < BATCH; ++k) put(got[k], (at + k * threads) * E);
     }
-    for (; at < packs; at += threads) scatter<N>(tile, load<Logit, E>(from + at * E), at * E, n, stride);
+    for (; at < packs; at += threads) put(load<Logit, E>(from + at * E), at * E);
     for (at = packs * E + threadIdx.x; at < total; at += threads) tile[at / n * stride + at % n] = load(from + at);
     __syncthreads();
-}
-
-// The inverse of scatter.
-template <int N, int E, class Logit>
-FC_DEVICE Pack<Logit, E> gather(const Logit *tile, int at, int n, int stride) {
-    if constexpr (N > 0) {
-        return *reinterpret_cast<const Pack<Logit, E> *>(tile + at / N * stride + at % N);
-    } else {
-        Pack<Logit, E> pack;
-        int row = at / n, column = at % n;
-#pragma unroll
-        for (int k = 0; k < E; ++k) {
-            pack.at[k] = tile[row * stride + column];
-            if (++column == n) column = 0, ++row;
-        }
-        return pack;
-    }
 }
 
 // The inverse of fill_rows.
@@ -127,64 +74,43 @@ FC_DEVICE void drain_rows(const Logit *tile, Logit *to, int n, int stride, int p
     const int total = pixels * n, threads = blockDim.x;
     const int packs = ((u64)to & 15) == 0 ? total / E : 0;
     __syncthreads();
-    for (int at = threadIdx.x; at < packs; at += threads) store(to + at * E, gather<N, E>(tile, at * E, n, stride));
+    for (int at = threadIdx.x; at < packs; at += threads)
+        store(to + at * E, *reinterpret_cast<const Pack<Logit, E> *>(tile + at * E / N * stride + at * E % N));
     for (int at = packs * E + threadIdx.x; at < total; at += threads) store(to + at, tile[at / n * stride + at % n]);
 }
 
-// A block's logits in a tile of shared memory, whose rows lie `stride` elements apart: a row is a pixel (LAST), or a bin.
-// All threads of the block come here together. Without IMAGES there is one, of `count` pixels.
-template <class Logit, int N, bool LAST, class Index, bool IMAGES = true>
+// Rows of N logits, which lie together, in a tile of shared memory, `stride` elements apart: a pixel a thread.
+// All threads of the block come here together.
+template <class Logit, int N, class Index>
 struct Tiled {
     Logit *tile;
     int n, stride, valid;
-    Index first, pixel, base, count;
+    Index first, pixel;
 
-    FC_DEVICE Tiled(const Logit *x, int n, int stride, Index count, Index pixels) : n(n), stride(stride), count(count) {
+    FC_DEVICE Tiled(const Logit *x, int n, int stride, Index pixels) : n(n), stride(stride) {
         extern __shared__ uint4 shared[];
         tile = reinterpret_cast<Logit *>(shared);
         first = (Index)blockIdx.x * blockDim.x;
         pixel = first + threadIdx.x;
-        base = pixel + (IMAGES ? pixel / count * (n - 1) * count : 0);
         valid = (int)min_of<Index>(pixels - first, blockDim.x);
-        if (LAST)
-            fill_rows<Logit, N>(tile, x + first * n, n, stride, valid);
-        else if (pixel < pixels)
-            fill_column(tile + threadIdx.x, x + base, n, stride, count);
+        fill_rows<Logit, N>(tile, x + first * n, n, stride, valid);
     }
 
-    FC_DEVICE Logit *mine() const { return LAST ? tile + threadIdx.x * stride : tile + threadIdx.x; }
-    FC_DEVICE SharedRow<Logit> shared_row() const { return {mine(), LAST ? 1 : stride, n}; }
+    // The logits of the thread's pixel.
+    FC_DEVICE Row<Logit, N> row() const { return row_of<Logit, N>(tile + threadIdx.x * stride); }
 
-    // use(row) with the logits of the thread's pixel.
-    template <class Use>
-    FC_DEVICE void read(const Use &use) const {
-        if constexpr (LAST && N > 0) use(row_of<Logit, N>(mine()));
-        else use(shared_row());
-    }
-
-    // use(row, put), where put(b, value) replaces logit b: WRITTEN says whether it does. Bins that lie together are
-    // replaced in the tile, for send(); others go to `to`, which lies as the logits do.
+    // use(row, put), where put(b, value) replaces logit b, for send(), if anything is WRITTEN.
     template <bool WRITTEN, class Use>
-    FC_DEVICE void replace(Logit *to, const Use &use) const {
-        Logit *row = mine();
-        if constexpr (LAST && N > 0) {
-            Row<Logit, N> held = row_of<Logit, N>(row);
-            use(held, [&](int b, float value) { held.part[b / held.E].at[b % held.E] = from_float<Logit>(value); });
-            if (WRITTEN)
+    FC_DEVICE void replace(const Use &use) const {
+        Row<Logit, N> held = row();
+        use(held, [&](int b, float value) { held.part[b / held.E].at[b % held.E] = from_float<Logit>(value); });
+        if (WRITTEN)
 #pragma unroll
-                for (int k = 0; k < N / held.E; ++k) reinterpret_cast<Pack<Logit, Row<Logit, N>::E> *>(row)[k] = held.part[k];
-        } else {
-            use(shared_row(), [&](int b, float value) {
-                const Logit rounded = from_float<Logit>(value);
-                if (LAST) row[b] = rounded;
-                else store(to + base + b * count, rounded);
-            });
-        }
+            for (int k = 0; k < N / held.E; ++k)
+                reinterpret_cast<Pack<Logit, Row<Logit, N>::E> *>(tile + threadIdx.x * stride)[k] = held.part[k];
     }
 
-    FC_DEVICE void send(Logit *to) const {
-        if (LAST) drain_rows<Logit, N>(tile, to + first * n, n, stride, valid);
-    }
+    FC_DEVICE void send(Logit *to) const { drain_rows<Logit, N>(tile, to + first * n, n, stride, valid); }
 };
 
 // What the other lane of a pair gives.

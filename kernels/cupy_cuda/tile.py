@@ -1,7 +1,8 @@
 """A pass over logits on a GPU: which instance of its kernel runs, and how it is launched.
 
-Planar logits of the unrolled n stay in registers (``..._planar``); others go through a tile of shared memory
-(``..._tiled``).
+Logits of the unrolled n stay in registers (``..._planar``) or, channels-last, go through a tile of shared memory
+(``..._tiled``). Those of any other n come some bins at a time: planes to a thread (``..._streamed``), rows to the
+lanes of a warp (``..._rows``).
 """
 
 from __future__ import annotations
@@ -14,56 +15,32 @@ import numpy as np
 from ..common.device_arrays import cast, is_double, pointer
 from ..common.layout import planes
 from .engine import Engine, index_type, index_value, scalar_type
+from .palette import Colors, by_value, colors, in_table
 
 FAST_BINS = 32  # has its own instances, unrolled
 THREADS = 128
-_BYTES = 24 << 10  # of shared memory: several blocks an SM
+_FEW = 128  # bins a row up to which 8 lanes share it: fewer of them idle, fewer shuffles
 
 
-class Tile(NamedTuple):
-    """Blocks of a pass.
+class Plan(NamedTuple):
+    """An instance of a pass, and its blocks.
 
     Attributes
     ----------
     instance : str
-        Template arguments: n, or 0 for any, and whether bins are adjacent in memory; of a :class:`Pass` the whole name.
+        The expression of the kernel.
     sizes : tuple
-        Kernel arguments: n, and the elements between the tile's rows of pixels (bins adjacent) or of bins.
-    threads, shared : int
-        Of a block; shared memory in bytes.
+        Kernel arguments: n, and the elements between the rows of a tile.
+    shared : int
+        Bytes of dynamic shared memory.
     pixels : int
         Of a block.
     """
 
     instance: str
     sizes: tuple[Any, ...]
-    threads: int
     shared: int
     pixels: int
-
-
-def tile(n: int, itemsize: int, last: bool) -> Tile:
-    """The tile for logits of `itemsize` bytes, channels-last or planar.
-
-    Examples
-    --------
-    >>> tile(32, 4, True).instance, tile(32, 4, True).shared
-    ('32, true', 18432)
-    """
-    row = _row_stride(n, itemsize) if last else n
-    threads = next((pixels for pixels in (THREADS, 64) if pixels * row * itemsize <= _BYTES), 32)
-    instance = f"{n if n == FAST_BINS else 0}, {'true' if last else 'false'}"
-    return Tile(instance, (np.int32(n), np.int32(row if last else threads)), threads, threads * row * itemsize, threads)
-
-
-def _row_stride(n: int, itemsize: int) -> int:
-    """Elements between the rows of a tile: an odd number of words, or of 16-byte words for the unrolled n, so that the
-    rows of neighbouring threads lie in different banks.
-    """
-    if n == FAST_BINS:
-        return n + 16 // itemsize
-    words = -(-n * itemsize // 4) | 1
-    return words * 4 // itemsize
 
 
 class Pass:
@@ -77,45 +54,63 @@ class Pass:
         float64 is rounded to float32.
     axis : int
         Where the n bins are.
+    kinds : tuple of str
+        Those that the kernel has; planes can be streamed always.
     """
 
-    def __init__(self, engine: Engine, name: str, logits: Any, axis: int) -> None:
+    def __init__(
+        self, engine: Engine, name: str, logits: Any, axis: int, kinds: tuple[str, ...] = ("planar", "tiled", "rows")
+    ) -> None:
         self.engine, self.name = engine, name
         self.x, _ = planes(cast(logits, "float32") if is_double(logits) else logits, axis)
         self.images, self.n, self.count = self.x.shape
         self.pixels, self.last = self.images * self.count, self.count == 1
-        self.tiled = self.last or self.n != FAST_BINS
+        fast = "tiled" if self.last else "planar"
+        self.kind = fast if fast in kinds and self.n == FAST_BINS else "streamed"
+        if self.kind == "streamed" and self.last and "rows" in kinds:
+            self.kind = "rows"
         self.index = index_type(self.pixels * max(self.n, 3))
 
     def sizes(self, *values: int) -> tuple[Any, ...]:
         """Numbers of pixels, as arguments of the kernel."""
         return tuple(index_value(self.index, value) for value in values)
 
-    def plan(self, kernel: str, kinds: tuple[Any, ...], most: int, in_planes: Iterable[Any]) -> Tile:
-        """The instance of ``kernel_planar`` or ``kernel_tiled`` that fits the logits.
+    def colors(self, bins: Any) -> Colors:
+        """Those of the bins, as the kernel takes them: lanes that read different bins find them in shared memory."""
+        if self.kind == "rows":
+            return in_table(bins, self.x)
+        return colors(bins, self.x) if self.kind == "streamed" else by_value(bins)
 
-        `kinds` are its template arguments before the index. In registers up to `most` neighbours of each plane lie
-        together, where the arrays `in_planes` are aligned for it.
+    def plan(
+        self, kernel: str, kinds: tuple[Any, ...], most: int, in_planes: Iterable[Any], colors: Colors | None = None
+    ) -> Plan:
+        """The instance of ``<kernel>_<kind>`` that fits the logits.
+
+        `kinds` are its template arguments before the index. Of planes up to `most` neighbours lie together in a thread,
+        where the arrays `in_planes` are aligned for it.
         """
 
-        def expression(*held: Any) -> str:
-            words = (scalar_type(self.x), *held, *kinds, self.index)
-            return f"fc::{kernel}_{'tiled' if self.tiled else 'planar'}<{', '.join(map(str, words))}>"
+        def expression(*first: Any) -> str:
+            words = (scalar_type(self.x), *first, *kinds, self.index)
+            return f"fc::{kernel}_{self.kind}<{', '.join(map(str, words))}>"
 
-        if self.tiled:
-            held = tile(self.n, self.x.itemsize, self.last)
-            return held._replace(instance=expression(held.instance))
+        def instance(each: int) -> str:
+            return expression(self.n, each) if self.kind == "planar" else expression(each, *kind_of_colors)
 
-        def instance(pixels: int) -> str:
-            return expression(self.n, pixels)
-
+        n, kind_of_colors = np.int32(self.n), () if colors is None else (colors.type,)
+        if self.kind == "tiled":
+            stride = self.n + 16 // self.x.itemsize  # rows of neighbouring threads lie in different banks
+            return Plan(expression(self.n), (n, np.int32(stride)), THREADS * stride * self.x.itemsize, THREADS)
+        if self.kind == "rows":
+            return Plan(expression(8 if self.n <= _FEW else 32), (n,), colors.shared if colors else 0, THREADS)
         each = self.engine.pixels_each(self.x, self.name, instance, most, self.count, in_planes)
-        return Tile(instance(each), (), THREADS, 0, each * THREADS)
+        shared = colors.shared if colors else 0
+        return Plan(instance(each), () if self.kind == "planar" else (n,), shared, each * THREADS)
 
-    def blocks(self, plan: Tile) -> int:
+    def blocks(self, plan: Plan) -> int:
         return -(-self.pixels // plan.pixels)
 
-    def launch(self, plan: Tile, *args: Any) -> None:
+    def launch(self, plan: Plan, *args: Any) -> None:
         """Run the planned instance."""
         args = (pointer(self.x), *plan.sizes, *args)
-        self.engine.launch(self.x, self.name, plan.instance, self.blocks(plan), plan.threads, args, plan.shared)
+        self.engine.launch(self.x, self.name, plan.instance, self.blocks(plan), THREADS, args, plan.shared)

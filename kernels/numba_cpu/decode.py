@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from fastcolor.reference.bins import space_of
-from fastcolor.reference.constants import ALLOWANCE, LUMA_MAX
+from fastcolor.reference.constants import LUMA_MAX
 
 from ..common import face
 from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, out_of_range, padded, plain, unpad, without
@@ -20,73 +20,16 @@ from ..common.kept import kept
 from ..common.layout import planes
 from ..common.scale import LOG2E, log2_scale
 from .jit import jit
-from .join import write_rgb
-from .simd import LANES, greater, lesser, load, outside, splat, store
-from .softmax import RATIO, ROWS, SUM_U, SUM_V, TOP, block_sums
+from .results import write_block
+from .simd import LANES
+from .softmax import ROWS, block_sums, take_mode
 from .threads import run_blocks
-from .tiles import bounds, copy_logarithms, tile_pixels, transpose_block
+from .tiles import bounds, copy_logarithms, copy_ordered, tile_pixels, transpose_block
 
 BLOCK = 1024  # pixels: the sums stay in the L1 cache
 _TILE = 1 << 16  # elements of a tile, 256 KB, which leave room in an L2 cache
 
 _LOG2E, _INF = np.float32(LOG2E), np.float32(np.inf)
-_LEVELS, _LIGHTEST, _ALLOWANCE = np.float32(255), np.float32(LUMA_MAX["lab"]), np.float32(ALLOWANCE)
-
-
-@jit(inline=True)
-def beyond_luma(least, most, lab):
-    """True if the range of lumas, as levels or L of Lab, leaves that of the space; `least` <= 0 <= `most`."""
-    high = _LIGHTEST if lab else _LEVELS
-    slack = high * _ALLOWANCE
-    return outside(splat(-slack), least, splat(_INF)) or outside(splat(-_INF), most, splat(high + slack))
-
-
-@jit(inline=True)
-def _chroma_at(flat, width, i):
-    """The annealed mean of the 16 pixels at `i` of a block's sums."""
-    scale = splat(1.0) / load(flat, i)
-    return load(flat, SUM_U * width + i) * scale, load(flat, SUM_V * width + i) * scale
-
-
-@jit(inline=True)
-def _join_block(image, start, count, size, sums, luma, luma_unit, lab, rgb, planar):
-    """RGB of a block. True if a luma is out of range."""
-    width = sums.shape[1]
-    flat = sums.reshape(-1)
-    least, most = splat(0.0), splat(0.0)
-    for i in range(0, size, LANES):
-        within = min(start + i, count - LANES)
-        pixel = image * count + within
-        u, v = _chroma_at(flat, width, i)
-        y = load(luma, pixel) * splat(luma_unit)
-        least, most = lesser(y, least), greater(y, most)  # NaN is neither
-        write_rgb(y, u, v, rgb, pixel, 3 * image * count + within, count if planar else 0, lab)
-    return beyond_luma(least, most, lab)
-
-
-@jit
-def write_block(image, start, count, size, sums, luma, luma_unit, lab, rgb, planar, chroma, top, ratio, wanted):
-    """Turn the sums of a block into what is wanted: (rgb, chroma, confidence). True if a luma is out of range."""
-    want_rgb, want_chroma, want_top = wanted
-    width = sums.shape[1]
-    flat = sums.reshape(-1)
-    strange = False
-    if want_rgb and lab:  # two loops, each of which knows its space
-        strange = _join_block(image, start, count, size, sums, luma, luma_unit, True, rgb, planar)
-    elif want_rgb:
-        strange = _join_block(image, start, count, size, sums, luma, luma_unit, False, rgb, planar)
-    elif want_chroma:
-        for i in range(0, size, LANES):
-            place = 2 * image * count + min(start + i, count - LANES)
-            u, v = _chroma_at(flat, width, i)
-            store(chroma, place, u)
-            store(chroma, place + count, v)
-    if want_top:
-        for i in range(0, size, LANES):
-            pixel = image * count + min(start + i, count - LANES)
-            store(top, pixel, load(flat, TOP * width + i))
-            store(ratio, pixel, load(flat, RATIO * width + i))
-    return strange
 
 
 @jit
@@ -111,30 +54,63 @@ def decode_planar(
 
 
 @jit
-def decode_tiles(
-    first, last, x, n, count, most, transposed, known, scale, one, colors,
-    luma, luma_unit, lab, rgb, planar, chroma, top, ratio, wanted,
-):  # fmt: skip
-    """As :func:`decode_planar`, by copies of `most` pixels: of what is channels-last, (count, n), if `transposed`.
-
-    If `known`, and always if planar, these are probabilities, of which a copy holds the logarithms.
-    """
+def decode_last(
+    first, last, x, n, count, most, scale, one, colors, luma, luma_unit, lab, rgb, planar, chroma, top, ratio, wanted
+):
+    """As :func:`decode_planar`, by tiles of `most` pixels, of channels-last logits (count, n)."""
     sums, color = np.empty((ROWS, most), np.float32), wanted[0] or wanted[1]
     stride = most + LANES  # not a power of two, which would put all planes into a few sets of the L1 cache
     tile = np.empty(n * stride, np.float32)
     strange = False
     for block in range(first, last):
-        image, start, size = bounds(block, count, most)
-        if transposed:
-            transpose_block(x, start, count, size, n, stride, tile)
-            if known:
-                copy_logarithms(tile, 0, 0, stride, size, n, stride, tile)
-            source = x, (start + size) * n, size
-        else:
-            base = image * n * count
-            copy_logarithms(x, base, start, count, size, n, stride, tile)
-            source = x, base + start + size, count
+        _, start, size = bounds(block, count, most)
+        transpose_block(x, start, count, size, n, stride, tile)
+        source = x, (start + size) * n, size
         block_sums(tile, 0, stride, size, size, n, scale, one, colors, color, wanted[2], *source, sums)
+        place = 0, start, count, size, sums
+        strange |= write_block(*place, luma, luma_unit, lab, rgb, planar, chroma, top, ratio, wanted)
+    return strange
+
+
+@jit
+def fill_tile(x, image, start, count, size, n, transposed, ordered, stride, tile):
+    """A tile of probabilities of either layout: their logarithms or, if `ordered`, what has their order."""
+    place = x, image * n * count, start, count
+    if transposed:
+        transpose_block(x, start, count, size, n, stride, tile)
+        if ordered:
+            copy_ordered(tile, 0, 0, stride, size, n, stride, tile)
+        else:
+            copy_logarithms(tile, 0, 0, stride, size, n, stride, tile)
+    elif ordered:
+        copy_ordered(*place, size, n, stride, tile)
+    else:
+        copy_logarithms(*place, size, n, stride, tile)
+
+
+@jit
+def decode_shares(
+    first, last, x, n, count, most, transposed, scale, one, colors,
+    luma, luma_unit, lab, rgb, planar, chroma, top, ratio, wanted,
+):  # fmt: skip
+    """As :func:`decode_planar`, by tiles of `most` pixels, of probabilities of any scale.
+
+    They are (images, n, count) or, `transposed`, (count, n), flattened. The code of logits takes their logarithms.
+    """
+    sums, color = np.empty((ROWS, most), np.float32), wanted[0] or wanted[1]
+    stride = most + LANES
+    tile = np.empty(n * stride, np.float32)
+    mode = color and scale == _INF  # of the probabilities themselves
+    strange = False
+    for block in range(first, last):
+        image, start, size = bounds(block, count, most)
+        source = (x, (start + size) * n, size) if transposed else (x, image * n * count + start + size, count)
+        if wanted[2] or not mode:
+            fill_tile(x, image, start, count, size, n, transposed, False, stride, tile)
+            block_sums(tile, 0, stride, size, size, n, scale, one, colors, color and not mode, wanted[2], *source, sums)
+        if mode:
+            fill_tile(x, image, start, count, size, n, transposed, True, stride, tile)
+            take_mode(tile, 0, stride, size, size, n, colors, sums)
         place = image, start, count, size, sums
         strange |= write_block(*place, luma, luma_unit, lab, rgb, planar, chroma, top, ratio, wanted)
     return strange
@@ -218,14 +194,14 @@ class _Run:
         level, unit = (NO_FLOATS, ONE) if luma is None else levels(luma, lab)
         to_rgb = NO_BYTES if rgb is None else padded(rgb, 3 * self.count)
         maps = [NO_FLOATS if array is None else padded(array, self.count) for array in (top, ratio)]
-        one = ONE if self.known else _LOG2E
-        tiles = self.transposed or self.known
-        block = tile_pixels(self.n, _TILE, LANES, 256) if tiles else BLOCK
+        one, block = ONE if self.known else _LOG2E, self._block()
         strange = run_blocks(
-            decode_tiles if tiles else decode_planar,
+            decode_shares if self.known else decode_last if self.transposed else decode_planar,
             self.images * -(-self.count // block),
             self.pixels,
-            *(self.flat, self.n, self.count, *((block, self.transposed, self.known) if tiles else ())),
+            *(self.flat, self.n, self.count),
+            *((block,) if self.known or self.transposed else ()),
+            *((self.transposed,) if self.known else ()),
             *(log2_scale(temperature, float(one)), one, colors),
             *(level if luma is None else padded(level, self.count), unit, lab),
             *(to_rgb, planar, NO_FLOATS if chroma is None else as_bits(chroma), *maps),
@@ -236,3 +212,7 @@ class _Run:
         for array, buffer in ((rgb, to_rgb), (top, maps[0]), (ratio, maps[1])):
             if array is not None:
                 unpad(array, buffer)
+
+    def _block(self) -> int:
+        """Pixels that are decoded at a time."""
+        return tile_pixels(self.n, _TILE, LANES, 256) if self.known or self.transposed else BLOCK

@@ -1,9 +1,9 @@
 """Encode: uint8 RGB -> luma, label, class weight in one pass, 16 pixels at a time; float RGB one pixel at a time.
 
-Rungs in YUV: integer division by the definition -> multiply and round, exact on all 2^24 colors -> the rounded number is
-read from the low bits of the float, and a table with one more row and column saves the clamp -> one byte shuffle for 16
-interleaved pixels, two gathers for label and weight. In the cache 1200 MP/s, from memory 750 to 820 (one thread of a Xeon
-with AVX-512, the other core busy) -> input and results are fetched ahead, 830 to 960.
+Rungs in YUV: integer division by the definition -> multiply and round, exact on all 2^24 colors -> the rounded number
+is read from the low bits of the float, and a table with one more row and column saves the clamp -> one byte shuffle
+for 16 interleaved pixels, two gathers for label and weight. In the cache 1200 MP/s, from memory 750 to 820 (one thread
+of a Xeon with AVX-512, the other core busy) -> input and results are fetched ahead, 830 to 960.
 
 In Lab (:mod:`lab`) 240 MP/s, one thread of an EPYC with AVX-512: five gathers take nearly half of it.
 """
@@ -43,7 +43,7 @@ def _kernels_in(lab: bool) -> tuple[Any, Any]:
 
     @jit
     def encode_uint8(first, last, rgb, count, planar, scale, shift, labels_of, weights_of, luma, labels, weights):
-        """Blocks [first, last) of images of `count` >= 16 pixels; `rgb` is (..., count, 3) or (..., 3, count), flattened.
+        """Blocks [first, last) of images of `count` >= 16 pixels; `rgb` is (count, 3) or (3, count) of each, flattened.
 
         `labels_of` and `weights_of` are the tables by cell, rows of 2^shift, one row and column more than K x K so that
         the top edge needs no clamp. The last vector of an image overlaps the one before instead of being cut.

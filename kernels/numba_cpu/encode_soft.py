@@ -1,8 +1,8 @@
 """Soft targets: the k nearest bins of a color and their shares, 16 pixels at a time.
 
 The candidates of a pixel (:mod:`near`) lie side by side: 16 rows, one for each pixel, are transposed to vectors. A
-candidate moves up through the k nearest found so far as far as it is nearer, with its place in the lists; equal ones stay
-behind, so that ties go to the lowest bin. Labels are looked up at the end, and nothing n-wide exists.
+candidate moves up through the k nearest found so far as far as it is nearer, with its place in the lists; equal ones
+stay behind, so that ties go to the lowest bin. Labels are looked up at the end, and nothing n-wide exists.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..common import face
 from ..common.host import Array, padded, plain, unpad
 from ..common.kept import kept
 from ..common.scale import LOG2E
+from .found import insert, keep, nothing_found
 from .jit import jit
 from .lab import float_lab, lab_of
 from .math import HIGHEST, LOWEST, exp2_scaled
@@ -31,17 +32,17 @@ from .simd import (
     largest,
     lesser,
     load,
+    load_rows,
     splat,
     splat_int,
     store,
-    store_columns,
     to_int,
-    where_greater,
     where_nan,
 )
 from .threads import run_blocks
 from .yuv import float_yuv, yuv_of
 
+SLOTS = (5, 10, 32)  # of neighbors, in registers: a kernel for each is compiled when it is first needed
 BLOCK = 256  # pixels: what one step leaves for the next stays in the L1 cache
 
 _COUNT = (1 << COUNT_BITS) - 1
@@ -64,11 +65,18 @@ def _cell_of(c, offset, factor):
     return to_int(lesser(greater((c + splat(offset)) * splat(factor), splat(0.0)), splat(np.float32(CELLS - 1))))
 
 
-@jit
-def find_nearest(size, chroma, lists, k, room, squares, places):
-    """Squared distances and places in the lists of the k nearest candidates, nearest first.
+@jit(inline=True)
+def _consider(found, first, second, x, y, place):
+    """A candidate at (x, y)."""
+    along, across = first - x, second - y
+    return insert(found, fma(along, along, across * across), place)
 
-    `chroma` is (2, BLOCK), flat; `squares` and `places` are (BLOCK / 16, k, 16), flat; `room` is for 16 vectors.
+
+@jit
+def find_nearest(size, chroma, lists, slots, squares, places):
+    """Squared distances and places in the lists of the nearest candidates, nearest first, as many as there are `slots`.
+
+    `chroma` is (2, BLOCK), flat; `squares` and `places` are (BLOCK / 16, slots, 16), flat.
     """
     words, points, _, count, scale = lists
     (first_offset, first_factor), (second_offset, second_factor) = scale
@@ -77,47 +85,45 @@ def find_nearest(size, chroma, lists, k, room, squares, places):
         row = _cell_of(first, first_offset, first_factor) * splat_int(CELLS)
         word = gather(words, row + _cell_of(second, second_offset, second_factor))
         place, most = (word >> splat_int(COUNT_BITS)) * splat_int(ROW), largest(word & splat_int(_COUNT))
-        found, to = 0, i * k
+        found = nothing_found(slots)
         for begin in range(0, most, ROW):
-            store_columns(points, place + place, room)
-            for c in range(min(ROW, most - begin)):
-                along, across = first - load(room, LANES * c), second - load(room, LANES * (ROW + c))
-                square, here = fma(along, along, across * across), place + splat_int(c)
-                for j in range(to, to + LANES * found, LANES):
-                    other, there = load(squares, j), load(places, j)
-                    store(squares, j, lesser(square, other))
-                    store(places, j, where_greater(other, square, here, there))
-                    square, here = greater(other, square), where_greater(other, square, there, here)
-                if found < k:
-                    store(squares, to + LANES * found, square)
-                    store(places, to + LANES * found, here)
-                    found += 1
+            c = load_rows(points, place + place)
+            found = _consider(found, first, second, c[0], c[8], place)
+            found = _consider(found, first, second, c[1], c[9], place + splat_int(1))
+            found = _consider(found, first, second, c[2], c[10], place + splat_int(2))
+            found = _consider(found, first, second, c[3], c[11], place + splat_int(3))
+            if most - begin > ROW // 2:
+                found = _consider(found, first, second, c[4], c[12], place + splat_int(4))
+                found = _consider(found, first, second, c[5], c[13], place + splat_int(5))
+                found = _consider(found, first, second, c[6], c[14], place + splat_int(6))
+                found = _consider(found, first, second, c[7], c[15], place + splat_int(7))
             place = place + splat_int(ROW * count)
+        keep(squares, places, i * len(slots), found)
 
 
 @jit
-def write_shares(
-    image, start, size, count, squares, places, k, scale, mean, labels_of, weights_of, last, labels, shares, weights
-):
-    """Labels, shares and weights of a block; k in planes, or `last`."""
-    low, high = splat(np.float32(LOWEST) / scale), splat(np.float32(HIGHEST) / scale)
+def write_shares(at, size, squares, places, slots, soft, labels_of, last, labels, shares, weights):
+    """Labels, shares and weights of a block: image, first pixel and count in `at`; k in planes, or `last`."""
+    image, start, count = at
+    k, scale, mean, weights_of = soft
+    low, high, room = splat(np.float32(LOWEST) / scale), splat(np.float32(HIGHEST) / scale), LANES * len(slots)
     for i in range(0, size, LANES):
-        within = min(start + i, count - LANES)
-        nearest, total = load(squares, i * k), splat(0.0)
-        for j in range(i * k, (i + LANES) * k, LANES):
+        within, base = min(start + i, count - LANES), i // LANES * room
+        nearest, total = load(squares, base), splat(0.0)
+        for j in range(base, base + LANES * k, LANES):
             power = exp2_scaled(greater(low, nearest - load(squares, j)), splat(scale), low, high)
             store(squares, j, power)
             total = total + power
-        unit, weight = splat(1.0) / total, splat(0.0)
+        unit, weight, broken = splat(1.0) / total, splat(0.0), nearest - nearest
         for j in range(k):
-            at = i * k + LANES * j
-            share, label = load(squares, at) * unit, gather(labels_of, load(places, at))
-            label = where_nan(nearest, splat_int(j), label)
+            here = base + LANES * j
+            share, label = load(squares, here) * unit, gather(labels_of, load(places, here))
+            label = where_nan(broken, splat_int(j), label)  # as if the bins were sorted by a distance of NaN
             if mean or j == 0:
                 weight = fma(share if mean else splat(1.0), gather(weights_of, label), weight)
             if last:
-                store(squares, at, share)
-                store(places, at, label)
+                store(squares, here, share)
+                store(places, here, label)
             else:
                 to = (image * k + j) * count + within
                 store(labels, to, label)
@@ -126,19 +132,18 @@ def write_shares(
         if last:
             for lane in range(LANES):
                 for j in range(k):
-                    at, to = i * k + LANES * j + lane, (image * count + within + lane) * k + j
-                    labels[to], shares[to] = places[at], squares[at]
+                    here, to = base + LANES * j + lane, (image * count + within + lane) * k + j
+                    labels[to], shares[to] = places[here], squares[here]
 
 
 def _kernels_in(lab: bool) -> tuple[Any, Any]:
     """The kernels of a space, for uint8 and for float images."""
 
     @jit
-    def soft_uint8(first, last, rgb, count, planar, lists, k, soft, last_axis, luma, labels, shares, weights):
-        """Blocks [first, last) of images of `count` >= 16 pixels."""
-        scale, mean, weights_of = soft
-        chroma, room = np.empty(2 * BLOCK, np.float32), np.empty(LANES * LANES, np.float32)
-        squares, places = np.empty(BLOCK * k, np.float32), np.empty(BLOCK * k, np.int32)
+    def soft_uint8(first, last, rgb, count, planar, lists, slots, soft, to_last, luma, labels, shares, weights):
+        """Blocks [first, last) of images of `count` >= 16 pixels; at least k `slots`."""
+        chroma, room = np.empty(2 * BLOCK, np.float32), len(slots) * BLOCK
+        squares, places = np.empty(room, np.float32), np.empty(room, np.int32)
         for block in range(first, last):
             image, start, size = _bounds(block, count)
             for i in range(0, size, LANES):
@@ -146,23 +151,22 @@ def _kernels_in(lab: bool) -> tuple[Any, Any]:
                 red, green, blue = load_pixels(rgb, image, within, count, planar)
                 if lab:
                     light, a, b = lab_of(red, green, blue)
-                    store(chroma, i, a * splat(_A_UNIT))
-                    store(chroma, BLOCK + i, b * splat(_B_UNIT))
+                    one, other = a * splat(_A_UNIT), b * splat(_B_UNIT)
                 else:
                     light, u, v = yuv_of(red, green, blue)
-                    store(chroma, i, u * splat(_U_UNIT))
-                    store(chroma, BLOCK + i, v * splat(_V_UNIT))
+                    one, other = u * splat(_U_UNIT), v * splat(_V_UNIT)
                 store(luma, image * count + within, light)
-            find_nearest(size, chroma, lists, k, room, squares, places)
-            to = lists[2], weights_of, last_axis, labels, shares, weights
-            write_shares(image, start, size, count, squares, places, k, scale, mean, *to)
+                store(chroma, i, one)
+                store(chroma, BLOCK + i, other)
+            find_nearest(size, chroma, lists, slots, squares, places)
+            where, to = (image, start, count), (to_last, labels, shares, weights)
+            write_shares(where, size, squares, places, slots, soft, lists[2], *to)
 
     @jit
-    def soft_float(first, last, rgb, count, lists, k, soft, last_axis, luma, labels, shares, weights):
+    def soft_float(first, last, rgb, count, lists, slots, soft, to_last, luma, labels, shares, weights):
         """The same of an (N, 3) float image; True if a pixel leaves [0, 1]."""
-        scale, mean, weights_of = soft
-        chroma, room = np.empty(2 * BLOCK, np.float32), np.empty(LANES * LANES, np.float32)
-        squares, places = np.empty(BLOCK * k, np.float32), np.empty(BLOCK * k, np.int32)
+        chroma, room = np.empty(2 * BLOCK, np.float32), len(slots) * BLOCK
+        squares, places = np.empty(room, np.float32), np.empty(room, np.int32)
         left = False
         for block in range(first, last):
             image, start, size = _bounds(block, count)
@@ -174,9 +178,9 @@ def _kernels_in(lab: bool) -> tuple[Any, Any]:
                     light, one, other = float_lab(red, green, blue) if lab else float_yuv(red, green, blue)
                     chroma[i + lane], chroma[BLOCK + i + lane] = one, other
                     luma[pixel] = light
-            find_nearest(size, chroma, lists, k, room, squares, places)
-            to = lists[2], weights_of, last_axis, labels, shares, weights
-            write_shares(image, start, size, count, squares, places, k, scale, mean, *to)
+            find_nearest(size, chroma, lists, slots, squares, places)
+            where, to = (image, start, count), (to_last, labels, shares, weights)
+            write_shares(where, size, squares, places, slots, soft, lists[2], *to)
         return left
 
     return soft_uint8, soft_float
@@ -209,9 +213,10 @@ def encode_soft(
     images, count = (total // after, after) if after >= LANES else (1, max(total, LANES))
     single = [padded(array, images * count) for array in (luma, weights)]
     several = [padded(array, count * k) if in_place else np.empty(count * k, array.dtype) for array in (labels, shares)]
-    soft = _scale(sigma), weighting == "mean", np.asarray(bins.weights(lam), np.float32)
+    slots = (0,) * next(size for size in SLOTS if size >= k)
+    soft = k, _scale(sigma), weighting == "mean", np.asarray(bins.weights(lam), np.float32)
     lists = tuple(kept(bins, ("near", k), lambda: near(bins, k, space)))
-    options = lists, k, soft, last, single[0], *several, single[1]
+    options = lists, slots, soft, last, single[0], *several, single[1]
     of_uint8, of_float = _KERNELS_IN[space]
     blocks = images * -(-count // BLOCK)
     if rgb.dtype == np.uint8:

@@ -110,7 +110,7 @@ def lab_of(red, green, blue):
 
 @jit(inline=True)
 def lab_cells(red, green, blue, along_a, along_b, scale):
-    """The I32 cells of what :func:`lab_of` gives: those of float64 for every uint8 color; `scale` is :func:`lab_scale`."""
+    """The I32 cells of what :func:`lab_of` gives, those of float64 for every color; `scale` is :func:`lab_scale`."""
     cells, per_a, per_b, offset, limit = scale
     a, b = fma(along_a, splat(per_a), splat(offset)), fma(along_b, splat(per_b), splat(offset))
     round_a, round_b = a + splat(_MAGIC), b + splat(_MAGIC)

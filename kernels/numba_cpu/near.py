@@ -1,11 +1,11 @@
 """Which bins can be among the k nearest of a color, by fine cells: lists that are proven complete.
 
 Cells of half-width h cover the chroma plane. Bin b stays out of a cell's list if k others are nearer wherever in the
-cell the color lies. For one of them, a, that is ``|p - b|^2 - |p - a|^2 > 0``, linear in p: its least value over the cell
-is that at the midpoint m less ``h (|g_1| + |g_2|)``, with ``g = 2 (a - b)`` its gradient. Bins that coincide are nearer in
-the order of their labels. Only bins within ``d_k(m) + 2 r`` of m need be looked at, where r is half of the diagonal and
-d_k(m) the distance of the k-th nearest: k bins are within ``d_k(m) + r`` of any p of the cell, and so within
-``d_k(m) + 2 r`` of m, and what is further from m is further from p.
+cell the color lies. For one of them, a, that is ``|p - b|^2 - |p - a|^2 > 0``, linear in p: its least value over the
+cell is that at the midpoint m less ``h (|g_1| + |g_2|)``, with ``g = 2 (a - b)`` its gradient. Bins that coincide are
+nearer in the order of their labels. Only bins within ``d_k(m) + 2 r`` of m need be looked at, where r is half of the
+diagonal and d_k(m) the distance of the k-th nearest: k bins are within ``d_k(m) + r`` of any p of the cell, and so
+within ``d_k(m) + 2 r`` of m, and what is further from m is further from p.
 
 Rounding. A color's cell is known within 3 roundings of a number below 128, 2^-15 of a cell: h is that much larger. A
 squared distance in float32 errs by 4 u of itself: the least value must be above 8 u of the largest square in the cell,

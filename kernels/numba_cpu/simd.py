@@ -92,7 +92,7 @@ class _Memory(NamedTuple):
     data: Any
 
 
-def _emits(result: Any, scalar: Any = types.intp) -> Callable[[Callable[..., Any]], Any]:
+def emits(result: Any, scalar: Any = types.intp) -> Callable[[Callable[..., Any]], Any]:
     """Decorator: ``build(builder, *arguments)`` writes the instructions of a function that kernels call.
 
     Parameters
@@ -143,36 +143,36 @@ def _splat_value(builder: Any, scalar: Any) -> Any:
 
 
 # F32 with the same float in every lane; I32 with the same integer.
-splat = _emits(F32, scalar=types.float32)(_splat_value)
-splat_int = _emits(I32, scalar=types.int32)(_splat_value)
+splat = emits(F32, scalar=types.float32)(_splat_value)
+splat_int = emits(I32, scalar=types.int32)(_splat_value)
 
 
-@_emits(F32)
+@emits(F32)
 def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once where the CPU can."""
     return _call(builder, f"llvm.fmuladd.v{LANES}f32", _FLOATS, [a, b, c])
 
 
 # ``a if a > b else b``: the larger; b where either is NaN.
-greater = _emits(F32)(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+greater = emits(F32)(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
 # ``a if a < b else b``: the smaller; b where either is NaN.
-lesser = _emits(F32)(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
+lesser = emits(F32)(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
 
 
-@_emits(lambda a, b, yes, no: yes)
+@emits(lambda a, b, yes, no: yes)
 def where_greater(builder: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
     """``yes if a > b else no`` for F32 or I32; no where a or b is NaN."""
     compare = builder.fcmp_ordered if a.type == _FLOATS else builder.icmp_signed
     return builder.select(compare(">", a, b), yes, no)
 
 
-@_emits(lambda x, yes, no: yes)
+@emits(lambda x, yes, no: yes)
 def where_nan(builder: Any, x: Any, yes: Any, no: Any) -> Any:
     """``yes if x is NaN else no``."""
     return builder.select(builder.fcmp_unordered("uno", x, x), yes, no)
 
 
-@_emits(types.boolean)
+@emits(types.boolean)
 def outside(builder: Any, low: Any, x: Any, high: Any) -> Any:
     """True if any lane is not strictly between `low` and `high`; NaN never is."""
     inside = builder.and_(builder.fcmp_ordered(">", x, low), builder.fcmp_ordered("<", x, high))
@@ -180,35 +180,35 @@ def outside(builder: Any, low: Any, x: Any, high: Any) -> Any:
     return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, -1))
 
 
-@_emits(types.boolean)
+@emits(types.boolean)
 def any_greater(builder: Any, a: Any, b: Any) -> Any:
     """True if ``a > b`` in any lane; NaN never is."""
     lanes = builder.bitcast(builder.fcmp_ordered(">", a, b), ir.IntType(LANES))
     return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0))
 
 
-@_emits(types.int32)
+@emits(types.int32)
 def largest(builder: Any, x: Any) -> Any:
     """The largest lane of an I32."""
     return _call(builder, f"llvm.vector.reduce.smax.v{LANES}i32", _INT, [x])
 
 
-@_emits(lambda x, lane: x.element)
+@emits(lambda x, lane: x.element)
 def lane_of(builder: Any, x: Any, lane: Any) -> Any:
     """The float32 or int32 in one lane."""
     return builder.extract_element(x, lane)
 
 
 # I32 x, but the integer `value` in one lane.
-with_lane = _emits(I32, scalar=types.int32)(lambda builder, x, lane, value: builder.insert_element(x, value, lane))
+with_lane = emits(I32, scalar=types.int32)(lambda builder, x, lane, value: builder.insert_element(x, value, lane))
 # The bit pattern of an F32 as I32.
-bits = _emits(I32)(lambda builder, x: builder.bitcast(x, _INTS))
+bits = emits(I32)(lambda builder, x: builder.bitcast(x, _INTS))
 # The F32 with this bit pattern.
-from_bits = _emits(F32)(lambda builder, x: builder.bitcast(x, _FLOATS))
+from_bits = emits(F32)(lambda builder, x: builder.bitcast(x, _FLOATS))
 # I32 of an F32, truncated toward zero.
-to_int = _emits(I32)(lambda builder, x: builder.fptosi(x, _INTS))
+to_int = emits(I32)(lambda builder, x: builder.fptosi(x, _INTS))
 # F32 of an I32.
-to_float = _emits(F32)(lambda builder, x: builder.sitofp(x, _FLOATS))
+to_float = emits(F32)(lambda builder, x: builder.sitofp(x, _FLOATS))
 
 
 def target_has(feature: str) -> bool:
@@ -216,13 +216,13 @@ def target_has(feature: str) -> bool:
     return f"+{feature}" in cpu_target.target_context.codegen()._tm_features.split(",")
 
 
-@_emits(types.boolean)
+@emits(types.boolean)
 def has_avx512(builder: Any) -> Any:
     """True, at compile time, where :func:`scalef` is one instruction."""
     return ir.Constant(_BOOL, int(target_has("avx512f") and target_has("avx512dq")))
 
 
-@_emits(F32)
+@emits(F32)
 def scalef(builder: Any, x: Any, power: Any) -> Any:
     """``x * 2^floor(power)``, rounded to 0 or inf where it must; only under :func:`has_avx512`."""
     no_mask, current_rounding = [ir.Constant(_FLOATS, ir.Undefined), _SHORT(-1)], _INT(4)
@@ -237,7 +237,7 @@ def _address(builder: Any, array: _Memory, index: Any, kind: ir.Type) -> Any:
     return builder.bitcast(builder.gep(array.data, [index]), kind.as_pointer())
 
 
-@_emits(types.void)
+@emits(types.void)
 def prefetch(builder: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of ``array[index]``, which need not exist."""
     read, locality, data = _INT(0), _INT(2), _INT(1)
@@ -270,7 +270,7 @@ def _read(builder: Any, array: _Memory, index: Any, lanes: int = LANES) -> Any:
     return builder.uitofp(raw, floats)
 
 
-@_emits(lambda array, index: I32 if array.dtype == types.int32 else F32)
+@emits(lambda array, index: I32 if array.dtype == types.int32 else F32)
 def load(builder: Any, array: Any, index: Any) -> Any:
     """F32 from ``array[index : index + 16]``, a contiguous 1-D array without bounds check; I32 from int32.
 
@@ -279,13 +279,13 @@ def load(builder: Any, array: Any, index: Any) -> Any:
     return _read(builder, array, index)
 
 
-@_emits(types.float32)
+@emits(types.float32)
 def load_one(builder: Any, array: Any, index: Any) -> Any:
     """float32 of ``array[index]``, for the dtypes of :func:`load`."""
     return builder.extract_element(_read(builder, array, index, lanes=1), ir.Constant(_INT, 0))
 
 
-@_emits(types.void)
+@emits(types.void)
 def store(builder: Any, array: Any, index: Any, x: Any) -> Any:
     """``array[index : index + 16] = x`` without bounds check.
 
@@ -327,7 +327,7 @@ class _LaneAddresses(ir.instructions.Instruction):
         buf.append(f"getelementptr {self.operands[0].type.pointee}, {base}, {index}\n")
 
 
-@_emits(lambda table, index: F32 if table.dtype == types.float32 else I32)
+@emits(lambda table, index: F32 if table.dtype == types.float32 else I32)
 def gather(builder: Any, table: Any, index: Any) -> Any:
     """F32 or I32 of ``table[index]`` for each lane; the indices must be in range."""
     pointers = _LaneAddresses(builder.block, table.data, index)
@@ -338,7 +338,7 @@ def gather(builder: Any, table: Any, index: Any) -> Any:
     return _call(builder, name, vector, [pointers, ir.Constant(_INT, 4), everywhere, nothing])
 
 
-@_emits(types.UniTuple(F32, 3))
+@emits(types.UniTuple(F32, 3))
 def load_rgb(builder: Any, array: Any, index: Any) -> Any:
     """Three F32 (R, G, B) of the 16 interleaved uint8 pixels that start at byte `index`."""
     raw = builder.load(_address(builder, array, index, _wide(_BYTE, 3 * LANES)), align=1)
@@ -349,7 +349,7 @@ def load_rgb(builder: Any, array: Any, index: Any) -> Any:
     return [builder.sitofp(builder.and_(channel, _ints(255)), _FLOATS) for channel in shifted]
 
 
-@_emits(types.void)
+@emits(types.void)
 def store_rgb(builder: Any, array: Any, index: Any, red: Any, green: Any, blue: Any) -> Any:
     """Write 16 interleaved uint8 pixels from byte `index` on; the F32 values must lie in [0, 256) and are truncated."""
     red, green, blue = (builder.fptosi(x, _INTS) for x in (red, green, blue))
@@ -360,7 +360,7 @@ def store_rgb(builder: Any, array: Any, index: Any, red: Any, green: Any, blue: 
     builder.store(pixels, _address(builder, array, index, pixels.type), align=1)
 
 
-@_emits(types.UniTuple(F32, LANES))
+@emits(types.UniTuple(F32, LANES))
 def load_columns(builder: Any, array: Any, index: Any, row: Any) -> Any:
     """16 F32, the columns of the 16 x 16 tile at `index` of rows `row` elements apart: entry b holds element b of each.
 
@@ -370,12 +370,10 @@ def load_columns(builder: Any, array: Any, index: Any, row: Any) -> Any:
     return _transposed(builder, [_read(builder, array, start) for start in starts])
 
 
-@_emits(types.void)
-def store_columns(builder: Any, array: Any, starts: Any, target: Any) -> None:
-    """``target[16 b + lane] = array[starts[lane] + b]``: 16 float32 of each lane's row, as F32 one after the other."""
-    rows = [_read(builder, array, builder.extract_element(starts, _INT(lane))) for lane in range(LANES)]
-    for b, column in enumerate(_transposed(builder, rows)):
-        builder.store(column, _address(builder, target, _INT(LANES * b), column.type), align=4)
+@emits(types.UniTuple(F32, LANES))
+def load_rows(builder: Any, array: Any, starts: Any) -> Any:
+    """16 F32, the columns of 16 rows of 16 that begin wherever an I32 says: entry b holds element b of each."""
+    return _transposed(builder, [_read(builder, array, builder.extract_element(starts, _INT(k))) for k in range(LANES)])
 
 
 def _transposed(builder: Any, vectors: list[Any]) -> list[Any]:

@@ -25,93 +25,22 @@ from fastcolor.reference.constants import LUMA_MAX
 
 from ..common.host import NO_BYTES, NO_FLOATS, ONE, Array, as_bits, levels, out_of_range, padded, plain, unpad
 from ..common.layout import planes
-from ..common.scale import LOG2E, log2_scale
+from ..common.scale import log2_scale
 from ..common.smoother import REFRESH, Smoother
-from .decode import beyond_luma, colors_of, write_block
+from .decode import colors_of
 from .jit import jit
-from .math import HIGHEST, LOWEST, exp2_scaled, log2, valid_probability
-from .simd import LANES, fma, greater, lesser, load, outside, splat, store, to_int, where_greater
-from .softmax import GROUP, ROWS, block_sums
+from .math import log2
+from .results import beyond_luma, write_block
+from .shares import share_block, softmax_block
+from .simd import LANES, fma, greater, lesser, load, splat, store, to_int, where_greater
+from .softmax import ROWS, block_sums
 from .threads import run_blocks
 from .tiles import tile_pixels, transpose_block
 
 BLOCK, _TILE = 512, 1 << 18  # pixels of a block, and elements, so that one of 1024 bins takes a megabyte
 
-_LOG2E = np.float32(LOG2E)
-_SMALL, _LARGE = np.float32(2.0**-20), np.float32(2.0**100)
 _ZERO = np.float32(2.0**-125)  # exp2_scaled gives 2^-126 for probability zero
-_INF = np.float32(np.inf)
 _BYTE = np.float32(1 / 255)
-
-
-@jit
-def softmax_block(x, start, stride, count, size, n, width, tile, scales):
-    """``tile[b * width] * scales = softmax(x)_b`` at T = 1; scales is NaN where the pixel is invalid."""
-    factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
-    good = True
-    for first in range(0, n, GROUP):
-        planes = min(GROUP, n - first)
-        for i in range(0, size, LANES):
-            at = start + first * stride + min(i, count - LANES)
-            total = splat(0.0) if first == 0 else load(scales, i)
-            for k in range(planes):
-                e = exp2_scaled(load(x, at + k * stride), factor, low, high)
-                store(tile, (first + k) * width + i, e)
-                total = total + e
-            if first + GROUP >= n:
-                if outside(splat(_SMALL), total, splat(_LARGE)):
-                    good = False
-                total = splat(1.0) / total
-            store(scales, i, total)
-    if not good:
-        _softmax_carefully(x, start, stride, count, size, n, width, tile, scales)
-
-
-@jit
-def _softmax_carefully(x, start, stride, count, size, n, width, tile, scales):
-    factor, low, high = splat(_LOG2E), splat(LOWEST / _LOG2E), splat(HIGHEST / _LOG2E)
-    for i in range(0, size, LANES):
-        at = start + min(i, count - LANES)
-        top = splat(-_INF)
-        for b in range(n):
-            top = greater(load(x, at + b * stride), top)
-        total = splat(0.0)
-        for b in range(n):
-            e = exp2_scaled(greater(low, load(x, at + b * stride) - top), factor, low, high)
-            store(tile, b * width + i, e)
-            total = total + e
-        store(scales, i, splat(1.0) / total)
-
-
-@jit
-def share_block(x, start, stride, count, size, n, width, tile, scales):
-    """As :func:`softmax_block`, of probabilities of any scale: ``tile[b * width] * scales = p_b / sum p``."""
-    good = True
-    for i in range(0, size, LANES):
-        at = start + min(i, count - LANES)
-        total = splat(0.0)
-        for b in range(n):
-            p = valid_probability(load(x, at + b * stride))
-            store(tile, b * width + i, p)
-            total = total + p
-        good = good and not outside(splat(_SMALL), total, splat(_LARGE))
-        store(scales, i, splat(1.0) / total)
-    if not good:
-        _share_carefully(size, n, width, tile, scales)
-
-
-@jit
-def _share_carefully(size, n, width, tile, scales):
-    """The shares of what is in `tile`, brought to a largest of 1 first."""
-    for i in range(0, size, LANES):
-        top, total = splat(0.0), splat(0.0)
-        for b in range(n):
-            top = greater(load(tile, b * width + i), top)
-        for b in range(n):
-            p = load(tile, b * width + i) / top  # NaN where all are zero
-            store(tile, b * width + i, p)
-            total = total + p
-        store(scales, i, splat(1.0) / total)
 
 
 @jit(inline=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import jit
-from .math import log2_of_any, log2_of_normal
-from .simd import LANES, load, load_columns, load_one, outside, splat, store
+from .math import log2_of_any, log2_of_normal, valid_probability
+from .simd import LANES, load, load_columns, load_one, outside, splat, store, where_greater
 
 _SMALLEST, _INF = np.float32(2.0**-126), np.float32(np.inf)
 
@@ -60,6 +60,15 @@ def copy_logarithms(x, base, start, count, size, n, stride, tile):
                 store(tile, b * stride + i, log2_of_any(p))
             else:
                 store(tile, b * stride + i, log2_of_normal(p))
+
+
+@jit
+def copy_ordered(x, base, start, count, size, n, stride, tile):
+    """As :func:`copy_logarithms`, of probabilities in place of their logarithms, of which some round to the same."""
+    for b in range(n):
+        for i in range(0, size, LANES):
+            p = valid_probability(load(x, base + b * count + min(start + i, count - LANES)))
+            store(tile, b * stride + i, where_greater(p, splat(0.0), p, splat(-_INF) + (p - p)))
 
 
 @jit

@@ -1,7 +1,7 @@
 """YUV of RGB: chroma of uint8 as exact integers and the cells that they lie in, 16 pixels at a time; floats one by one.
 
-A cell is found by multiplying and rounding, with an offset that keeps every numerator away from the rounding boundaries:
-exact on all 2^24 colors.
+A cell is found by multiplying and rounding, with an offset that keeps every numerator away from the rounding
+boundaries: exact on all 2^24 colors.
 """
 
 from __future__ import annotations

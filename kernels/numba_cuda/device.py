@@ -20,6 +20,7 @@ from ..common import device_arrays
 
 _config: Any = numba.config  # its settings are made at run time, unknown to type checkers
 
+WARP = 32
 THREADS = 256  # of kernels without a tile
 LEAST_BLOCKS = 128  # of a launch: with fewer Numba warns its user; those without a pixel end at once
 
@@ -58,12 +59,10 @@ def flat(array: Any) -> Any:
     return cuda.from_cuda_array_interface(interface, owner=array, sync=False)
 
 
-def launch(
-    kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], threads: int = THREADS, shared: int = 0
-) -> None:
-    """Run `kernel` with a thread or more for each pixel, in :func:`on_device`; arrays in `args` must be contiguous."""
+def launch(kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], width: int = THREADS, shared: int = 0) -> None:
+    """Run `kernel`, `width` pixels a block, in :func:`on_device`; a block is a warp at least, arrays are contiguous."""
     ready = [arg if isinstance(arg, (np.generic, int, tuple)) else flat(arg) for arg in args]
-    kernel[max(-(-pixels // threads), LEAST_BLOCKS), threads, stream, shared](*ready)
+    kernel[max(-(-pixels // width), LEAST_BLOCKS), max(width, WARP), stream, shared](*ready)
 
 
 @cuda.jit

@@ -1,4 +1,4 @@
-"""Device functions of the Numba CUDA kernels: numbers in, numbers out, no thread index.
+"""Device functions of the Numba CUDA kernels: exponentials, and what becomes of a pixel's row of logits.
 
 float32 throughout: a literal like 0.5 would be float64 here, so that constants are typed. Every function runs in
 Numba's simulator as well, which knows no libdevice; there, ``math`` gives Python floats, hence the casts. Comparisons
@@ -10,15 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from fastcolor.reference.constants import LUMA, U_SCALE, V_SCALE
 from numba import cuda
 
 ZERO, ONE, INF, NAN = np.float32(0), np.float32(1), np.float32(np.inf), np.float32(np.nan)
-_HALF, _WHITE = np.float32(0.5), np.float32(255)
-
-# 255 (R - Y), 255 (B - Y), 255 (G - Y) for one unit of V or U, from the exact inverse of the luma equation.
-_R_V, _B_U = np.float32(255 / V_SCALE), np.float32(255 / U_SCALE)
-_G_V, _G_U = np.float32(-255 / V_SCALE * LUMA[0] / LUMA[1]), np.float32(-255 / U_SCALE * LUMA[2] / LUMA[1])
 
 
 @cuda.jit(device=True)
@@ -39,25 +33,6 @@ def channel_zero(pixel, channels, post):
     return pixel // post * channels * post + pixel % post
 
 
-@cuda.jit(device=True)
-def to_level(x):
-    """``floor(x + 0.5)`` of x clipped to [0, 255]; NaN gives 0."""
-    rounded = x + _HALF
-    if not rounded > ZERO:
-        return np.uint8(0)
-    if rounded >= _WHITE:
-        return np.uint8(255)
-    return np.uint8(rounded)
-
-
-@cuda.jit(device=True)
-def store_rgb(rgb, at, post, luma, u, v):
-    """Join luma in 0..255 with chroma: R, G, B, `post` apart from `at` on; black where one of them is NaN."""
-    rgb[at] = to_level(luma + v * _R_V)
-    rgb[at + post] = to_level(luma + v * _G_V + u * _G_U)
-    rgb[at + 2 * post] = to_level(luma + u * _B_U)
-
-
 # --- one pixel's row: n numbers in a shared tile, `stride` apart ------------------------------------------------------
 
 
@@ -70,6 +45,18 @@ def peak(tile, at, stride, n):
         if value > top:
             top = value
     return top
+
+
+@cuda.jit(device=True)
+def take_logarithms(tile, at, stride, n):
+    """Turn probabilities of any scale into ``log(p / max p)``: -inf for zero, NaN for what is none.
+
+    NaN in every bin where all are zero. The quotient first: logarithms of a far scale would have lost its small digits.
+    """
+    top = peak(tile, at, stride, n)
+    for b in range(n):
+        share = tile[at + b * stride] / top if top > ZERO else NAN
+        tile[at + b * stride] = log(share) if share > ZERO else -INF if share == ZERO else NAN
 
 
 @cuda.jit(device=True)

@@ -6,6 +6,7 @@ bfloat16, are its bits. Everything runs on the device and the current stream of 
 
 from .decode import annealed_mean, confidence, decode
 from .encode import encode
+from .encode_soft import encode_soft
 from .temporal import TemporalSmoother
 
-__all__ = ["TemporalSmoother", "annealed_mean", "confidence", "decode", "encode"]
+__all__ = ["TemporalSmoother", "annealed_mean", "confidence", "decode", "encode", "encode_soft"]

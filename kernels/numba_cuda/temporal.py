@@ -15,9 +15,10 @@ from numba import cuda
 
 from ..common.device_arrays import empty, zeros
 from ..common.smoother import REFRESH, Smoother
+from .color import store_rgb
 from .decode import Run, colors, inverse, levels
 from .device import launch, on_device
-from .math import INF, NAN, ZERO, channel_zero, color_of, exp, log, peak, store_rgb
+from .math import INF, NAN, ZERO, channel_zero, color_of, exp, log, peak
 from .tile import tile_functions
 
 
@@ -28,11 +29,12 @@ def step_kernel(bfloat16: bool) -> Any:
 
     @cuda.jit
     def step(
-        x, n, post, pixels, luma, luma_unit, rgb, chroma, colors, inverse_t, sums, ring, coding, frame, window, numbers
+        x, n, post, pixels, width, from_logits, luma, luma_unit, lab, rgb, chroma, colors, inverse_t,
+        sums, ring, coding, frame, window, numbers,
     ):  # fmt: skip
         """Logits (pre, n, post), flattened; the result is chroma (2, pixels) where there is room for it, else RGB."""
         decay, _, _, refresh = numbers
-        tile, pixel, thread, stride = load(x, n, post, pixels)
+        tile, pixel, thread, stride = load(x, n, post, pixels, width, from_logits)
         if pixel < pixels:
             if refresh and (frame + cuda.blockIdx.x) % REFRESH == 0:  # another share of the blocks in each frame
                 sum_past(sums, ring, coding, pixel, pixels, n, frame, window, decay)
@@ -42,7 +44,8 @@ def step_kernel(bfloat16: bool) -> Any:
             if chroma.size > 0:
                 chroma[pixel], chroma[pixel + pixels] = u, v
             else:
-                store_rgb(rgb, channel_zero(pixel, 3, 1), 1, np.float32(luma[pixel]) * luma_unit, u, v)
+                level = np.float32(luma[pixel]) * luma_unit
+                store_rgb(rgb, channel_zero(pixel, 3, 1), 1, level, u, v, lab)
 
     return step
 
@@ -127,14 +130,14 @@ class TemporalSmoother(Smoother):
             if self._frame == 0:
                 self._sums = zeros(logits, self._shape, "float32")
                 self._past = zeros(logits, (self.window + 1, *self._shape), self.ring)
-            run = Run(logits, 0, stream)
+            run = Run(logits, 0, self.from_logits, stream)
             no_floats, no_bytes = empty(logits, (0,), "float32"), empty(logits, (0,), "uint8")
-            level, unit = (no_bytes, np.float32(1)) if luma is None else levels(luma)
+            light = (no_bytes, np.float32(1), False) if luma is None else levels(luma, self.bins)
             # p is stored as p * scale + offset, which a uint8 ring truncates, and read as stored * unit.
             coding = (255.0, 0.5, 1 / 255) if self.ring == "uint8" else (1.0, 0.0, 1.0)
             run(
                 step_kernel(run.bfloat16),
-                *(level, unit, no_bytes if rgb is None else rgb),
+                *(*light, no_bytes if rgb is None else rgb),
                 *(no_floats if chroma is None else chroma, colors(self.bins, logits), inverse(self.temperature)),
                 *(self._sums, self._past, tuple(map(np.float32, coding)), self._frame, self.window, self._numbers),
             )

@@ -55,6 +55,9 @@ class TemporalSmoother:
     def step(self, logits: Any, luma: Any) -> Any:
         return _back(self._smoother.step(self._move(logits), self._move(luma)))
 
+    def chroma(self, logits: Any) -> Any:
+        return _back(self._smoother.chroma(self._move(logits)))
+
     def reset(self) -> None:
         self._smoother.reset()
 

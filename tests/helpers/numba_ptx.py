@@ -15,9 +15,11 @@ from typing import Any
 import numba.cuda.dispatcher
 import numpy as np
 import strategies as make
-from fastcolor.kernels.numba_cuda import decode, encode, ops, temporal
+from fastcolor.kernels.numba_cuda import decode, encode, encode_soft, ops, temporal
 from numba import cuda, typeof
 from numba.cuda.cudadrv import nvvm
+
+from fastcolor import reference
 
 CAPABILITY, SHAPE = (9, 0), (4, 6)
 FLOATS = ("float32", "float16", "uint16")  # the last are the bits of bfloat16
@@ -38,25 +40,35 @@ def remember(kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], *rest
 
 
 def call_everything() -> None:
-    modules: tuple[Any, ...] = (decode, encode, temporal)
+    modules: tuple[Any, ...] = (decode, encode, encode_soft, temporal)
     for module in modules:
         module.launch, module.on_device = remember, lambda like: nullcontext()
-    bins = make.make_bins(np.random.default_rng(0), 32, 17)
-    lumas = [np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32)]
-    for dtype in FLOATS:
+    rng = np.random.default_rng(0)
+    call_decoding(make.make_bins(rng, 32, 17))
+    call_encoding(make.make_bins(rng, 32, 17), reference.bins_of_centers(reference.zhang_centers()))
+    remember(spoiled, None, 1, (np.zeros(1, np.float32),))
+
+
+def call_decoding(bins: Any) -> None:
+    """Every type of logits, of luma and of the ring, not all of their combinations: each is a kernel to compile."""
+    lumas = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.uint8)
+    for dtype, luma, ring in zip(FLOATS, lumas, ("float32", "float16", "uint8"), strict=True):
         logits = np.zeros((32, *SHAPE), dtype)
         ops.annealed_mean(logits, bins)
         ops.confidence(logits)
-        for luma in lumas:
-            ops.decode(logits, luma, bins)
-        for luma, ring in zip([*lumas, lumas[0]], ("float32", "float16", "uint8"), strict=True):
-            smoother = ops.TemporalSmoother(bins, ring=ring)
-            smoother.step(logits, luma)
-            assert smoother.probabilities is not None
-    for dtype, labels in (("uint8", "uint8"), ("uint8", "int32"), ("uint8", "int64"), ("float32", "uint8")):
+        ops.decode(logits, luma, bins)
+        smoother = ops.TemporalSmoother(bins, ring=ring)
+        smoother.step(logits, luma)
+        assert smoother.probabilities is not None
+
+
+def call_encoding(bins: Any, lab: Any) -> None:
+    for dtype, labels in (("uint8", "uint8"), ("uint8", "int64"), ("float32", "uint8"), ("float64", "int32")):
         ops.encode(np.zeros((*SHAPE, 3), dtype), bins, label_dtype=labels)
-    ops.encode(np.zeros((*SHAPE, 3)), bins)
-    remember(spoiled, None, 1, (np.zeros(1, np.float32),))
+    ops.encode_soft(np.zeros((*SHAPE, 3), np.uint8), bins, label_dtype="uint8")
+    for dtype, labels in (("uint8", "int16"), ("float32", "uint16")):
+        ops.encode(np.zeros((*SHAPE, 3), dtype), lab, label_dtype=labels)
+        ops.encode_soft(np.zeros((*SHAPE, 3), dtype), lab, label_dtype=labels)
 
 
 def instructions(kernel: Any, signature: tuple[Any, ...]) -> Counter[str]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+UNIT = (-1 / 256, 1 + 1 / 256)  # what RGB and luma of [0, 1] may be, with the allowance for rounding
 MAX_LOGITS = 300_000  # bins x pixels: what the float64 reference does in about ten milliseconds
 
 sides = st.sampled_from([1, 2, 3, 5, 7, 0, 31, 32, 33, 64, 257])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import strategies as make
 import torch
+from fastcolor.reference.constants import U_MAX, V_MAX
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +108,7 @@ def rgb_images(draw: st.DrawFn, rng: np.random.Generator, kind: str, dtype: str)
     if dtype != "uint8":
         image = image / 255.0
         if draw(st.booleans()):
-            image = rng.uniform(-0.1, 1.1, image.shape)
+            image = rng.uniform(*make.UNIT, image.shape)
     axis = draw(st.sampled_from([-1, 0, -2, -3][: 1 + min(len(pixels), 3)]))
     moved = np.moveaxis(image, -1, axis)
     array = make.as_kind(moved, kind, dtype, draw(make.layouts_of(kind)))
@@ -188,7 +189,7 @@ def test_confidence(backend: str, kind: str, dtype: str, data: st.DataObject, rn
 def lumas(draw: st.DrawFn, rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Luma of the library, and the same as NumPy."""
     dtype = draw(st.sampled_from(LUMA_DTYPES))
-    luma = rng.integers(0, 256, shape) if dtype == "uint8" else rng.uniform(-0.05, 1.05, shape)
+    luma = rng.integers(0, 256, shape) if dtype == "uint8" else rng.uniform(*make.UNIT, shape)
     if dtype != "uint8" and draw(st.booleans()):
         luma = np.where(rng.random(shape) < 0.1, np.nan, luma)
     array = make.as_kind(np.asarray(luma), kind, dtype, draw(make.layouts_of(kind)))
@@ -254,7 +255,7 @@ def test_chroma_is_as_accurate_as_measured(backend: str, dtype: str, planar: boo
 def test_merge(backend: str, kind: str, dtype: str, data: st.DataObject, rng: np.random.Generator) -> None:
     have = tuple(max(side, 1) for side in data.draw(make.shapes(max_pixels=2000)))
     want = data.draw(make.shapes(max_pixels=20_000))
-    values = rng.uniform(-0.7, 0.7, (2, *have))
+    values = rng.uniform(-1, 1, (2, *have)) * np.array([U_MAX, V_MAX])[:, None, None]
     if data.draw(st.booleans()):
         values[rng.random(values.shape) < 0.05] = np.nan
     chroma = make.as_kind(values, kind, dtype, data.draw(make.layouts_of(kind)))

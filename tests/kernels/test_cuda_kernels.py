@@ -123,8 +123,8 @@ def annealed_mean(engine: Any, x: Any, out: Any) -> None:
 
 
 def loss(engine: Any, x: Any, labels: Any, weights: Any, gradient: Any) -> None:
-    batch = x[None], labels[None], weights[None], ONE, gradient[None]
-    cuda_loss.weighted_cross_entropy(engine, *batch)
+    batch = x[None], labels[None], weights[None], ONE
+    cuda_loss.weighted_cross_entropy(engine, *batch, gradient=gradient[None])
 
 
 def gradient(engine: Any, slope: Any, x: Any, out: Any) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from fastcolor.kernels.numba_cpu import decode as numba_decode
-from fastcolor.kernels.numba_cpu import encode as numba_encode
 from fastcolor.kernels.numba_cpu import jit, ops, temporal
+from fastcolor.kernels.numba_cpu import pixels as numba_pixels
 from fastcolor.kernels.numba_cpu import threads as _threads
 
 from fastcolor import reference
@@ -53,7 +53,7 @@ def test_decode_is_right_at_block_edges(bins: reference.ColorBins, pixels: int) 
     np.testing.assert_allclose(top, expected_top, rtol=1e-5)
 
 
-@pytest.mark.parametrize("pixels", [1, 15, 16, 17, *(numba_encode.BLOCK + k for k in (-1, 0, 1, 15, 17))])
+@pytest.mark.parametrize("pixels", [1, 15, 16, 17, *(numba_pixels.BLOCK + k for k in (-1, 0, 1, 15, 17))])
 def test_counting_takes_every_pixel_once(pixels: int) -> None:
     rgb = rng.integers(0, 256, (pixels, 3)).astype(np.uint8)
     for image, axis in ((rgb, -1), (np.ascontiguousarray(rgb.T), 0)):

@@ -9,6 +9,7 @@ from functools import partial
 from fastcolor.kernels import registry
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient, loss, temporal
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
 from fastcolor.kernels.cupy_cuda.engine import Engine
@@ -19,6 +20,7 @@ from .host_module import HostModule
 ENGINE = Engine(HostModule, nullcontext)
 
 encode = partial(cuda_encode.encode, ENGINE)
+encode_soft = partial(cuda_encode_soft.encode_soft, ENGINE)
 histogram = partial(cuda_encode.histogram, ENGINE)
 annealed_mean = partial(cuda_decode.annealed_mean, ENGINE)
 confidence = partial(cuda_decode.confidence, ENGINE)

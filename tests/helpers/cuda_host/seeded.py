@@ -17,14 +17,16 @@ from typing import Any
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import loss as cuda_loss
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
 from fastcolor.kernels.cupy_cuda.engine import Engine
 
-from .exercise import BINS, CELLS, FEW_BINS, bins_of, placed, rng
+from .exercise import BINS, CELLS, FEW_BINS, MANY_BINS, bins_of, lab_bins, placed, rng
 from .host_module import HostModule
 
 PIXELS = 260  # more than one block, a tail
+ROW = 200  # bins that a whole warp shares
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,35 @@ def encode_colors(engine: Engine) -> object:
     return cuda_encode.encode(engine, placed(rng.integers(0, 256, (1, 1100, 3)).astype(np.uint8)), bins_of(250))
 
 
+def encode_soft(engine: Engine) -> object:
+    """Several warps; in rows, which a warp brings together."""
+    rgb = placed(rng.integers(0, 256, (1, 1100, 3)).astype(np.uint8))
+    return cuda_encode_soft.encode_soft(engine, rgb, lab_bins(BINS), neighbors=5, axis=-1)
+
+
 def histogram(engine: Engine) -> object:
     return cuda_encode.histogram(engine, placed(rng.integers(0, 256, (1, 6000, 3)).astype(np.uint8)), CELLS)
 
 
 def merge(engine: Engine) -> object:
-    luma = placed(rng.random((1, PIXELS), np.float32))
-    return cuda_merge.merge(engine, placed(np.zeros((2, 1, 7), np.float32)), luma)
+    luma = placed(rng.random((1, 1, PIXELS), np.float32))
+    return cuda_merge.merge(engine, placed(np.zeros((1, 2, 1, 7), np.float32)), luma)
 
 
 def loss(engine: Engine) -> object:
     x = placed(rng.standard_normal((1, BINS, 1, PIXELS)).astype(np.float32))
     labels, weights = np.zeros((1, 1, PIXELS), np.uint8), np.ones((1, 1, PIXELS), np.float32)
     return cuda_loss.weighted_cross_entropy(engine, x, placed(labels), placed(weights), np.ones(1, np.float32))
+
+
+def loss_of_rows(engine: Engine) -> object:
+    """A row a warp, whose lanes write the gradient, and one of them that of the label once more."""
+    x = np.moveaxis(placed(rng.standard_normal((1, 1, PIXELS, ROW)).astype(np.float32)), -1, 1)
+    labels, weights = rng.integers(0, ROW, (1, 1, PIXELS)).astype(np.uint8), np.ones((1, 1, PIXELS), np.float32)
+    gradient = np.moveaxis(placed(np.zeros((1, 1, PIXELS, ROW), np.float32)), -1, 1)
+    scale = np.ones(1, np.float32)
+    arrays = x, placed(labels), placed(weights), scale
+    return cuda_loss.weighted_cross_entropy(engine, *arrays, gradient=gradient)
 
 
 def alone(body: str) -> Callable[[Engine], object]:
@@ -143,7 +161,7 @@ BUGS = {
     "a size that is no multiple of four": Bug(decode_as_if_whole, ADDRESS, "which is no multiple"),
     "one element beyond": Bug(alone("x[64] = 1;"), ADDRESS, "heap-buffer-overflow"),
     "too little dynamic shared memory": Bug(
-        lambda engine: decode(engine, FEW_BINS), ADDRESS, "heap-buffer-overflow", short=16
+        lambda engine: decode(engine, last=True), ADDRESS, "heap-buffer-overflow", short=16
     ),
     "too little static shared memory": Bug(
         decode,
@@ -162,13 +180,46 @@ BUGS = {
         merge, "thread", "data race", rewrite=instead("__syncwarp();", "", after="FC_DEVICE void send_staged(")
     ),
     "no barrier after the rows have come": Bug(
-        lambda engine: decode(engine, FEW_BINS, last=True),
+        lambda engine: decode(engine, last=True),
         "thread",
         "data race",
         rewrite=instead("__syncthreads();", "", after="FC_DEVICE void fill_rows("),
     ),
+    "no barrier after the colors have come": Bug(
+        lambda engine: decode(engine, FEW_BINS, last=True),
+        "thread",
+        "data race",
+        rewrite=instead("__syncthreads();", "", after="FC_DEVICE Staged staged("),
+    ),
+    "no barrier before the gradient at the labels": Bug(
+        loss_of_rows, "thread", "data race", rewrite=instead("__syncwarp();", "", after="loss_rows(")
+    ),
+    "a group of bins beyond the last row": Bug(
+        lambda engine: decode(engine, MANY_BINS, last=True),
+        ADDRESS,
+        "heap-buffer-overflow",
+        rewrite=instead("row + !same < rows ? ", "row + !same < LANES ? ", after="FC_DEVICE void each_row("),
+    ),
+    "planes beyond the last": Bug(
+        lambda engine: decode(engine, FEW_BINS),
+        ADDRESS,
+        "heap-buffer-overflow",
+        rewrite=instead("if (k < left) {", "if (k <= left) {", after="some(const Logit *from"),
+    ),
     "no barrier after the weights": Bug(
         encode_colors, "thread", "data race", rewrite=instead("__syncthreads();", "", after="encode(const T *rgb")
+    ),
+    "no barrier after linear light": Bug(
+        encode_soft, "thread", "data race", rewrite=instead("__syncthreads();", ";", after="encode_soft(const T *rgb")
+    ),
+    "no barrier before shares are sent": Bug(
+        encode_soft, "thread", "data race", rewrite=instead("__syncwarp();", "", after="float *staged = ")
+    ),
+    "too few candidates": Bug(
+        encode_soft,
+        ADDRESS,
+        "heap-buffer-overflow",
+        rewrite=instead("at < end", "at < end + 9999999", after="struct Nearest"),
     ),
     "no barrier after the tile of RGB": Bug(
         histogram, "thread", "data race", rewrite=instead("__syncwarp();", "", after="FC_DEVICE void fill(")

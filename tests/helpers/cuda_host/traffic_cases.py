@@ -1,4 +1,6 @@
-"""The operations whose traffic is counted: n = 32 on the main path, arrays aligned as torch and CuPy allocate them."""
+"""The operations whose traffic is counted: n = 32 on the main path, and some of many bins; arrays are aligned as torch
+and CuPy allocate them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
 from fastcolor.kernels.cupy_cuda import loss
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
@@ -29,21 +32,24 @@ def cases() -> Iterator[Case]:
     rng = np.random.default_rng(4)
     bins = _bins(rng)
     yield from _encoding(rng, bins)
+    yield from _encoding_lab(rng)
     yield from _decoding(rng, bins)
     yield from _gradients(rng, bins)
     yield from _smoothing(rng, bins)
     yield from _merging(rng)
     yield from _losses(rng)
+    yield from _of_many_bins(rng)
 
 
-def _bins(rng: np.random.Generator) -> reference.ColorBins:
-    colors = (rng.uniform(-1, 1, (BINS, 2)) * [0.4, 0.6]).astype(np.float32)
-    prior = rng.random(BINS) + 0.01
-    return reference.ColorBins(rng.integers(0, BINS, (CELLS, CELLS)).astype(np.uint8), colors, prior / prior.sum())
+def _bins(rng: np.random.Generator, n: int = BINS) -> reference.ColorBins:
+    colors = (rng.uniform(-1, 1, (n, 2)) * [0.4, 0.6]).astype(np.float32)
+    prior = rng.random(n) + 0.01
+    table = rng.integers(0, n, (CELLS, CELLS)).astype(np.uint8 if n <= 255 else np.uint16)
+    return reference.ColorBins(table, colors, prior / prior.sum())
 
 
-def _logits(rng: np.random.Generator, dtype: str, axis: int) -> Array:
-    shape = (HEIGHT, WIDTH, BINS) if axis else (BINS, HEIGHT, WIDTH)
+def _logits(rng: np.random.Generator, dtype: str, axis: int, n: int = BINS, height: int = HEIGHT) -> Array:
+    shape = (height, WIDTH, n) if axis else (n, height, WIDTH)
     x = aligned(shape, dtype)
     x[...] = rng.standard_normal(shape)
     return x
@@ -71,6 +77,41 @@ def _encoding(rng: np.random.Generator, bins: Any) -> Iterator[Case]:
             (rgb,),
             PIXELS,
             models.histogram(PIXELS, CELLS),
+        )
+
+
+def _encoding_lab(rng: np.random.Generator) -> Iterator[Case]:
+    """313 bins, and colors such as a photograph has: those near gray, few of all cells."""
+    bins = reference.bins_of_centers(reference.zhang_centers())
+    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
+    rgb[...] = rng.integers(90, 165, rgb.shape)
+    luma, weights = aligned((HEIGHT, WIDTH), np.float32), aligned((HEIGHT, WIDTH), np.float32)
+    labels = aligned((HEIGHT, WIDTH), np.int16)
+    yield Case(
+        "encode in Lab, n = 313, int16 labels",
+        lambda: cuda_encode.encode(ENGINE, rgb, bins, label_dtype="int16", out=(luma, labels, weights)),
+        (rgb, luma, labels, weights),
+        PIXELS,
+        models.encode(PIXELS, labels.itemsize),
+    )
+    yield Case(
+        "histogram in Lab",
+        lambda: cuda_encode.histogram(ENGINE, rgb, bins.cells, space="lab"),
+        (rgb,),
+        PIXELS,
+        models.histogram(PIXELS, bins.cells),
+    )
+    for neighbors, axis, where in ((5, 0, "planes"), (10, 0, "planes"), (5, 2, "rows")):
+        shape = (neighbors, HEIGHT, WIDTH) if axis == 0 else (HEIGHT, WIDTH, neighbors)
+        out = luma, aligned(shape, np.int16), aligned(shape, np.float32), weights
+        yield Case(
+            f"soft encode in Lab, n = 313, k = {neighbors} in {where}",
+            lambda neighbors=neighbors, axis=axis, out=out: cuda_encode_soft.encode_soft(
+                ENGINE, rgb, bins, neighbors=neighbors, axis=axis, out=out
+            ),
+            (rgb, *out),
+            PIXELS,
+            models.encode_soft(PIXELS, neighbors),
         )
 
 
@@ -118,16 +159,22 @@ def _realigned(array: Array) -> Array:
 
 
 def _merging(rng: np.random.Generator) -> Iterator[Case]:
-    rgb = aligned((HEIGHT, WIDTH, 3), np.uint8)
-    chroma = aligned((2, HEIGHT // 8, WIDTH // 8), np.float32)
-    for dtype in ("float32", "uint8"):
-        luma = aligned((HEIGHT, WIDTH), dtype)
+    for what, dtype, space, images in (
+        ("merge", "float32", "yuv", 1),
+        ("merge", "uint8", "yuv", 1),
+        ("merge of 2 images", "float32", "yuv", 2),
+        ("merge in Lab", "float32", "lab", 1),
+    ):
+        luma, rgb = aligned((images, HEIGHT, WIDTH), dtype), aligned((images, HEIGHT, WIDTH, 3), np.uint8)
+        chroma = aligned((images, 2, HEIGHT // 8, WIDTH // 8), np.float32)
         yield Case(
-            f"merge, {dtype} luma",
-            lambda luma=luma: cuda_merge.merge(ENGINE, chroma, luma, out=rgb),
+            f"{what}, {dtype} luma",
+            lambda chroma=chroma, luma=luma, space=space, rgb=rgb: cuda_merge.merge(
+                ENGINE, chroma, luma, space=space, out=rgb
+            ),
             (luma, rgb),
-            PIXELS,
-            models.merge(PIXELS, chroma[0].size, luma.itemsize),
+            luma.size,
+            models.merge(luma.size, chroma.size // 2, luma.itemsize),
         )
 
 
@@ -184,8 +231,43 @@ def _losses(rng: np.random.Generator) -> Iterator[Case]:
             views = [np.moveaxis(array, -1, 1) if axis else array for array in (x, gradient)]
             yield Case(
                 f"weighted cross entropy, {layout}, {dtype}",
-                lambda views=views: loss.weighted_cross_entropy(ENGINE, views[0], labels, weights, scale, views[1]),
+                lambda views=views: loss.weighted_cross_entropy(
+                    ENGINE, views[0], labels, weights, scale, gradient=views[1]
+                ),
                 (x, gradient, labels, weights),
                 PIXELS,
                 models.cross_entropy(PIXELS, BINS, logit_bytes=x.itemsize),
+            )
+
+
+def _of_many_bins(rng: np.random.Generator) -> Iterator[Case]:
+    """Rows of 320 bins begin with a sector; those of 313 share one with the next row, which the cache brings once."""
+    height, pixels = 4, 4 * WIDTH
+    luma, rgb = aligned((height, WIDTH), np.float32), aligned((height, WIDTH, 3), np.uint8)
+    weights = aligned((1, height, WIDTH), np.float32)
+    weights[...] = 1
+    for n, axis in ((313, 0), (320, -1)):
+        bins, layout = _bins(rng, n), "channels-last" if axis else "planar"
+        labels = aligned((1, height, WIDTH), np.int16)
+        labels[...] = n // 2
+        for dtype in LOGITS:
+            x, gradient = (_logits(rng, dtype, axis, n, height) for _ in range(2))
+            yield Case(
+                f"decode, n = {n}, {layout}, {dtype}",
+                lambda x=x, axis=axis, bins=bins: cuda_decode.decode(ENGINE, x, luma, bins, axis=axis, out=rgb),
+                (x, luma, rgb),
+                pixels,
+                models.decode(pixels, n, x.itemsize),
+            )
+            if axis and dtype == "float16":
+                continue  # the logits of the labels, fetched one by one, are more than a tenth of the sectors
+            views = [np.moveaxis(array, axis, 0)[None] for array in (x, gradient)]
+            yield Case(
+                f"weighted cross entropy, n = {n}, {layout}, {dtype}",
+                lambda views=views, labels=labels: loss.weighted_cross_entropy(
+                    ENGINE, views[0], labels, weights, np.ones(1, np.float32), gradient=views[1]
+                ),
+                (x, gradient, labels, weights),
+                pixels,
+                models.cross_entropy(pixels, n, 2, x.itemsize),
             )
