@@ -22,11 +22,7 @@ def encode(pixels: int, label_bytes: int = 1) -> Traffic:
 
 
 def encode_soft(pixels: int, neighbors: int, label_bytes: int = 2) -> Traffic:
-<<<<<<< HEAD
-    """Read RGB uint8 (3); write luma float32 (4), k labels and k shares (float32), weight float32 (4)."""
-=======
     """Read RGB uint8 (3); write luma and weight (4 each), and k labels and float32 shares."""
->>>>>>> main
     return Traffic(3 * pixels, (8 + neighbors * (label_bytes + 4)) * pixels)
 
 
