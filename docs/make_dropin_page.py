@@ -1,7 +1,7 @@
 """Measure what docs/dropin.md says in figures: OMP_NUM_THREADS=1 python docs/make_dropin_page.py. A few minutes.
 
-The other projects' part is their arithmetic as tests/dropin/ restates it. Times are of one thread, the two ways in
-turns, medians. Needs what the tests need: scikit-image, scipy, OpenCV, torch.
+The other projects' part is their arithmetic as tests/dropin/ restates it. Times are CPU time of one thread, which
+bears other work beside it, the two ways in turns, medians. Needs what the tests need.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import torch  # noqa: E402
 import fastcolor  # noqa: E402
 from bench.measure import machine  # noqa: E402
 from bench.peers.arrays import all_colors  # noqa: E402
+from bench.publish.tables import number  # noqa: E402
+from bench.publish.tables import times as factor  # noqa: E402
 from bench.suites import inputs as photographs  # noqa: E402
 from tests.dropin import caffe, ct2, inputs, lab_codes, pytorch529, test_losses, time0o  # noqa: E402
 from tests.dropin.page import PAGE, program  # noqa: E402
@@ -134,11 +136,11 @@ def _of(chroma: torch.Tensor) -> str:
 
 
 def times() -> str:
-    """Milliseconds of both ways."""
+    """Milliseconds of both ways, and where they were measured."""
     rows = []
     for step in _steps():
         theirs, ours = _in_turns(step.theirs, step.ours)
-        rows.append((step.project, step.what, f"{1e3 * theirs:.3g}", f"{1e3 * ours:.3g}", f"{theirs / ours:.3g} x"))
+        rows.append((step.project, step.what, number(1e3 * theirs), number(1e3 * ours), factor(theirs / ours)))
         print(rows[-1], flush=True)
     table = _table("project | step | theirs, ms | ours, ms | faster", "---|---|---:|---:|---:", rows)
     host = machine.describe()
@@ -149,14 +151,14 @@ def times() -> str:
 
 
 def _in_turns(*runs: Callable[[], object]) -> list[float]:
-    """Median seconds of each, after a call off the clock."""
+    """Median seconds of CPU time of each, after a call off the clock."""
     seconds: list[list[float]] = [[] for _ in runs]
     for turn in range(TURNS + 1):
         for run, taken in zip(runs, seconds, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             run()
             if turn:
-                taken.append(time.perf_counter() - start)
+                taken.append(time.process_time() - start)
     return [float(np.median(taken)) for taken in seconds]
 
 

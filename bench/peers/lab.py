@@ -5,6 +5,7 @@ A function takes the arrays of a case first, as :meth:`bench.peers.registry.Peer
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -139,6 +140,7 @@ def decode_skimage(x: Array, light: Array, bins: Any, temperature: float) -> Run
     from skimage.transform import resize
 
     mean = annealed_mean(bins, temperature)
+    warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)  # of colors outside the cube
 
     def run() -> Array:
         ab = np.moveaxis(mean(x[None])[0], 0, -1)

@@ -118,6 +118,8 @@ _COMPILED = ("torch.compile",)
 _SUMS = ("torch.compile, weighted sums",)
 _WARM = "first decode, torch imported before, warm cache"
 _STEPS = ("torch.compile, float32 ring",)
+_GRIDS = ("numpy, float64", "scikit-image rgb2lab")
+_DENSE = ("F.cross_entropy, dense targets",)
 _ZHANG = ("torch softmax + 1x1 convolution",)
 _OPENCV = ("OpenCV resize + cvtColor",)
 
@@ -144,11 +146,13 @@ GOALS = (
     Goal("merge", "the same, malloc tuned", _against("merge", _COMPILED, "tuned"), 4.5),
     Goal("encode_lab", "MP/s", _of_ours("encode_lab", "mp_per_s"), 200, unit=""),
     Goal("encode_lab", "x best peer", _against("encode_lab"), 12),
+    Goal("encode_lab", "x grids in float64 on the whole image", _against("encode_lab", _GRIDS), 12),
     Goal("encode_lab", "wrong labels among all 2^24 colors", _mismatches("encode_lab"), 0, at_most=True, unit=""),
     Goal("encode_soft", "MP/s", _of_ours("encode_soft", "mp_per_s"), 50, unit=""),
     Goal("encode_soft", "x best peer", _against("encode_soft"), 20),
     Goal("loss_soft", "times that of hard labels", _over("loss_soft", "fastcolor, hard labels"), 1.2, at_most=True),
     Goal("loss_soft", "x best peer", _against("loss_soft"), 4),
+    Goal("loss_soft", "x F.cross_entropy with dense targets", _against("loss_soft", _DENSE), 4),
     Goal("chroma_lab", "share of the read floor", _floor("chroma_lab"), 0.5, unit=""),
     Goal("chroma_lab", "x softmax and 1x1 convolution (Zhang et al.)", _against("chroma_lab", _ZHANG), 7),
     Goal("decode_lab", "a megapixel from 64 x 64 logits", _of_ours("decode_lab", "median_s"), 8e-3, True, "s"),
