@@ -31,8 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(words)
     once = args.quick or args.device != "cpu"
-    if args.device != "cpu" and (args.threads or args.malloc or "startup" in args.suites):
-        parser.error(f"--device {args.device}: expected no --threads, --malloc or startup, which are for the CPU")
+    here = of(args.device)
+    if args.device != "cpu" and (args.threads or args.malloc or not set(args.suites) <= set(here)):
+        others = ", ".join(name for name in SUITES if name not in here)
+        parser.error(f"--device {args.device}: expected no --threads, --malloc, {others}, which are for the CPU")
     if args.python and "startup" in args.suites:
         parser.error("--python: expected no startup, which starts processes of this environment and this tree")
     try:
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for malloc in args.malloc or (["default"] if once else MALLOC)
             for threads in args.threads or ([1] if once else [1, 2])
         ]
-        suites = args.suites or [name for name in of(args.device) if not (args.python and name == "startup")]
+        suites = args.suites or [name for name in here if not (args.python and name == "startup")]
         path, right = runner.run(suites, settings, args.out, _public(words), args.python or sys.executable)
     except runner.DeviceMissingError as error:
         print(f"bench: error: {error}; nothing was measured or written", file=sys.stderr)

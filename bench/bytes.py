@@ -35,6 +35,11 @@ def decode(pixels: int, n: int, logit_bytes: int = 4, luma_bytes: int = 4, confi
     return Traffic((n * logit_bytes + luma_bytes) * pixels, (11 if confidence else 3) * pixels)
 
 
+def decode_upsampled(samples: int, n: int, pixels: int) -> Traffic:
+    """Read n float32 logits a low-resolution sample, and luma float32 (4) a pixel; write RGB uint8 (3)."""
+    return Traffic(4 * n * samples + 4 * pixels, 3 * pixels)
+
+
 def annealed_mean(pixels: int, n: int, logit_bytes: int = 4) -> Traffic:
     """Read n logits; write two chroma values of the same type."""
     return Traffic(n * logit_bytes * pixels, 2 * logit_bytes * pixels)
@@ -60,6 +65,10 @@ def merge(pixels: int, chroma_samples: int, luma_bytes: int = 4) -> Traffic:
     return Traffic(luma_bytes * pixels + 8 * chroma_samples, 3 * pixels)
 
 
-def cross_entropy(pixels: int, n: int, label_bytes: int = 1, logit_bytes: int = 4) -> Traffic:
-    """Forward and backward at once: read n logits, label, weight (4); write n gradients of the logits' type."""
-    return Traffic((logit_bytes * n + label_bytes + 4) * pixels, logit_bytes * n * pixels)
+def cross_entropy(pixels: int, n: int, label_bytes: int = 1, logit_bytes: int = 4, neighbors: int = 0) -> Traffic:
+    """Forward and backward at once: read n logits, label, weight (4); write n gradients of the logits' type.
+
+    Soft targets of some `neighbors` have so many labels a pixel, and float32 shares.
+    """
+    target = neighbors * (label_bytes + 4) if neighbors else label_bytes
+    return Traffic((logit_bytes * n + target + 4) * pixels, logit_bytes * n * pixels)

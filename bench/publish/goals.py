@@ -75,11 +75,34 @@ def _floor(suite: str, which: str = "read") -> Callable[[Results], float | None]
     return value
 
 
-def _mismatches(results: Results) -> float | None:
-    for r in results:
-        if r["case"] == "all 2^24 colors" and r["ours"] and r["check"]:
-            return float(r["check"]["worst"])
-    return None
+def _mismatches(suite: str) -> Callable[[Results], float | None]:
+    def value(results: Results) -> float | None:
+        for r in results:
+            if (r["suite"], r["case"]) == (suite, "all 2^24 colors") and r["ours"] and r["check"]:
+                return float(r["check"]["worst"])
+        return None
+
+    return value
+
+
+def _of_ours(suite: str, key: str) -> Callable[[Results], float | None]:
+    """A figure of the candidate that is quoted."""
+
+    def value(results: Results) -> float | None:
+        mine = ours(select(results, suite))
+        return None if mine is None else float(mine[key])
+
+    return value
+
+
+def _over(suite: str, other: str) -> Callable[[Results], float | None]:
+    """How many times the median of another candidate goes into ours."""
+
+    def value(results: Results) -> float | None:
+        factor = _against(suite, (other,))(results)
+        return None if factor is None else 1 / factor
+
+    return value
 
 
 def _seconds(case: str) -> Callable[[Results], float | None]:
@@ -95,11 +118,15 @@ _COMPILED = ("torch.compile",)
 _SUMS = ("torch.compile, weighted sums",)
 _WARM = "first decode, torch imported before, warm cache"
 _STEPS = ("torch.compile, float32 ring",)
+_GRIDS = ("numpy, float64", "scikit-image rgb2lab")
+_DENSE = ("F.cross_entropy, dense targets",)
+_ZHANG = ("torch softmax + 1x1 convolution",)
+_OPENCV = ("OpenCV resize + cvtColor",)
 
 GOALS = (
     Goal("encode", "x torch.compile", _against("encode", _COMPILED), 2.7),
     Goal("encode", "x exact numpy", _against("encode", _NUMPY), 6),
-    Goal("encode", "wrong labels among all 2^24 colors", _mismatches, 0, at_most=True, unit=""),
+    Goal("encode", "wrong labels among all 2^24 colors", _mismatches("encode"), 0, at_most=True, unit=""),
     Goal("decode", "x best peer", _against("decode"), 11),
     Goal("decode", "x best peer, malloc tuned", _against("decode", malloc="tuned"), 4),
     Goal("decode", "x torch.compile of weighted sums", _against("decode", _SUMS), 11),
@@ -117,6 +144,19 @@ GOALS = (
     Goal("merge", "x best peer, malloc tuned", _against("merge", malloc="tuned"), 4.5),
     Goal("merge", "x torch.compile of the plain formula", _against("merge", _COMPILED), 12),
     Goal("merge", "the same, malloc tuned", _against("merge", _COMPILED, "tuned"), 4.5),
+    Goal("encode_lab", "MP/s", _of_ours("encode_lab", "mp_per_s"), 200, unit=""),
+    Goal("encode_lab", "x best peer", _against("encode_lab"), 12),
+    Goal("encode_lab", "x grids in float64 on the whole image", _against("encode_lab", _GRIDS), 12),
+    Goal("encode_lab", "wrong labels among all 2^24 colors", _mismatches("encode_lab"), 0, at_most=True, unit=""),
+    Goal("encode_soft", "MP/s", _of_ours("encode_soft", "mp_per_s"), 50, unit=""),
+    Goal("encode_soft", "x best peer", _against("encode_soft"), 20),
+    Goal("loss_soft", "times that of hard labels", _over("loss_soft", "fastcolor, hard labels"), 1.2, at_most=True),
+    Goal("loss_soft", "x best peer", _against("loss_soft"), 4),
+    Goal("loss_soft", "x F.cross_entropy with dense targets", _against("loss_soft", _DENSE), 4),
+    Goal("chroma_lab", "share of the read floor", _floor("chroma_lab"), 0.5, unit=""),
+    Goal("chroma_lab", "x softmax and 1x1 convolution (Zhang et al.)", _against("chroma_lab", _ZHANG), 7),
+    Goal("decode_lab", "a megapixel from 64 x 64 logits", _of_ours("decode_lab", "median_s"), 8e-3, True, "s"),
+    Goal("decode_lab", "x OpenCV (inexact)", _against("decode_lab", _OPENCV), 2),
     Goal("startup", "import fastcolor", _seconds("import"), 0.3, at_most=True, unit="s"),
     Goal("startup", "first decode, warm cache, beyond importing torch", _seconds(_WARM), 0.7, at_most=True, unit="s"),
 )
@@ -124,7 +164,7 @@ GOALS = (
 CUDA_GOALS = (
     Goal("encode", "share of the measured copy bandwidth", _floor("encode", "copy"), 0.8, unit=""),
     Goal("encode", "x torch.compile", _against("encode", _COMPILED), 5),
-    Goal("encode", "wrong labels among all 2^24 colors", _mismatches, 0, at_most=True, unit=""),
+    Goal("encode", "wrong labels among all 2^24 colors", _mismatches("encode"), 0, at_most=True, unit=""),
     Goal("decode", "share of the measured copy bandwidth", _floor("decode", "copy"), 0.8, unit=""),
     Goal("decode", "x torch.compile", _against("decode", _COMPILED), 5),
 )

@@ -25,7 +25,7 @@ def encode(setting: Setting) -> Iterator[Case]:
     for size in sizes(setting, "uint8 photo"):
         yield _encode(setting, size)
     if setting.plain and not setting.quick:
-        yield _all_colors(setting)
+        yield all_colors(setting, "encode", inputs.bins(), _ours)
 
 
 def _encode(setting: Setting, size: Size) -> Case:
@@ -50,10 +50,10 @@ def _encode(setting: Setting, size: Size) -> Case:
         ]
     else:
         candidates += _cpu_peers(setting, rgb, make, table)
-    return size.case("encode", _image(size), traffic.encode(size.pixels), _check(rgb), candidates)
+    return size.case("encode", image(size), traffic.encode(size.pixels), _check(rgb), candidates)
 
 
-def _image(size: Size) -> str:
+def image(size: Size) -> str:
     return f"{size.height}x{size.width}x3 uint8 channels-last"
 
 
@@ -105,9 +105,9 @@ def _labels_of_all_colors() -> np.ndarray:
     return np.ascontiguousarray(labels).reshape(-1)
 
 
-def _all_colors(setting: Setting) -> Case:
+def all_colors(setting: Setting, suite: str, bins: Any, ours: Any, label_bytes: int = 1) -> Case:
     """Every uint8 color once: how many labels differ from the reference."""
-    bins, rgb = inputs.bins(), arrays.all_colors()
+    rgb = arrays.all_colors()
 
     def check(answer: Any) -> Verdict:
         labels, parts = np.asarray(answer[1]), range(0, 4096, 256)
@@ -115,8 +115,8 @@ def _all_colors(setting: Setting) -> Case:
         return Verdict(wrong == 0, wrong / labels.size, float(wrong), "labels of all 2^24 colors equal")
 
     size = Size(4096, 4096, "all 2^24 colors")
-    candidates = Peers(setting, rgb).ours(_ours, second=True)
-    return size.case("encode", _image(size), traffic.encode(size.pixels), check, candidates)
+    candidates = Peers(setting, rgb).ours(ours, second=True)
+    return size.case(suite, image(size), traffic.encode(size.pixels, label_bytes), check, candidates)
 
 
 def histogram(setting: Setting) -> Iterator[Case]:
@@ -145,7 +145,7 @@ def _histogram(setting: Setting, size: Size) -> Case:
             make.other("OpenCV calcHist, float32", "cv2", other.histogram_opencv_float, cells, inexact=edges),
         ]
     check = compare.equal(reference.histogram(rgb, cells))
-    return size.case("histogram", _image(size), traffic.histogram(size.pixels, cells), check, candidates)
+    return size.case("histogram", image(size), traffic.histogram(size.pixels, cells), check, candidates)
 
 
 def _cells_of_all_colors(cells: int) -> np.ndarray:

@@ -12,14 +12,23 @@ import fastcolor
 from fastcolor import reference
 
 PHOTO = "picos_de_europa.jpg"
-DESCRIPTION = f"{PHOTO}, resized; logits: -|c_b - c|^2 / (2 0.06^2) + N(0, 1)"
+DESCRIPTION = f"{PHOTO}, resized; logits: -|c_b - c|^2 / (2 0.06^2) + N(0, 1), in ab 15 in place of 0.06"
 SPREAD = 0.06  # chroma units: how sharply the logits prefer the bin of the pixel's own color
+SPREAD_LAB = 15.0  # of ab: networks are less sure among 313 bins
+PRIOR_SIDE = 64  # pixels a side of the photograph that the prior of the 313 is counted on
 
 
 @lru_cache(maxsize=1)
 def bins() -> Any:
     """The bundled bins: what users decode with."""
     return fastcolor.ColorBins.default()
+
+
+@lru_cache(maxsize=1)
+def zhang() -> Any:
+    """The 313 bins of Zhang et al. in ab, with the soft prior of the photograph."""
+    bins = fastcolor.ColorBins.zhang()
+    return fastcolor.ColorBins.zhang(reference.soft_prior(photo(PRIOR_SIDE, PRIOR_SIDE), bins))
 
 
 @lru_cache(maxsize=4)
@@ -48,6 +57,16 @@ def logits(height: int, width: int, seed: int = 0) -> np.ndarray:
         rng.standard_normal(dtype=np.float32, out=plane)
         plane -= ((u - cu) ** 2 + (v - cv) ** 2) * np.float32(0.5 / SPREAD**2)
     return out
+
+
+@lru_cache(maxsize=2)
+def lab_logits(images: int, side: int) -> np.ndarray:
+    """Logits (N, 313, side, side) of the photograph in ab, float32, with other noise for each image."""
+    ab = reference.rgb_to_lab(photo(side, side))[..., 1:]
+    squares = ((ab[..., None, :] - zhang().colors) ** 2).sum(axis=-1)  # (side, side, 313)
+    modes = np.moveaxis(squares, -1, 0) * (-0.5 / SPREAD_LAB**2)
+    noise = np.random.default_rng(0).standard_normal((images, *modes.shape), dtype=np.float32)
+    return noise + modes.astype(np.float32)
 
 
 def rounded(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -68,18 +68,19 @@ def _loss(setting: Setting, size: Size, x: np.ndarray, labels: np.ndarray, weigh
     return size.case("loss", array, moved, loss_check(x, labels, weights), candidates)
 
 
-def loss_check(x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Check:
+def loss_check(x: np.ndarray, labels: np.ndarray, weights: np.ndarray, shares: np.ndarray | None = None) -> Check:
     """The loss, and the gradient of the first image: both are means over the batch, weighted by its images' weights."""
+    split = [None] * len(x) if shares is None else np.split(shares, len(x))
     masses = weights.reshape(len(x), -1).sum(1, dtype=np.float64)
-    shares = masses / masses.sum()
-    one = [(x[i : i + 1], labels[i : i + 1], weights[i : i + 1]) for i in range(len(x))]
+    share = masses / masses.sum()
+    one = [(x[i : i + 1], labels[i : i + 1], weights[i : i + 1], None, split[i]) for i in range(len(x))]
     parts = [reference.weighted_cross_entropy(*arrays) for arrays in one]
-    gradient = shares[0] * reference.weighted_cross_entropy_gradient(*one[0])
+    gradient = share[0] * reference.weighted_cross_entropy_gradient(*one[0])
     absolute = 1e-6 * float(np.abs(gradient).max())
     first = compare.part(1, lambda answer: answer[:1])
     return compare.every(
         [
-            compare.close(np.dot(parts, shares), relative=1e-4, pick=compare.part(0)),  # float32 sums over all pixels
+            compare.close(np.dot(parts, share), relative=1e-4, pick=compare.part(0)),  # float32 sums over all pixels
             compare.close(gradient, absolute=absolute, relative=1e-4, pick=first),
         ]
     )
@@ -95,11 +96,11 @@ def _per_pixel(x: Any, labels: Any, weights: Any) -> Any:
 def backward(function: Callable[..., Any]) -> Callable[..., Any]:
     leaf: list[Any] = []  # made at the first call: a tensor of its own, which keeps the gradient
 
-    def run(x: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
+    def run(x: Any, *target: Any) -> tuple[Any, Any]:
         if not leaf:
             leaf.append(x.clone().requires_grad_())
         leaf[0].grad = None
-        value = function(leaf[0], labels, weights)
+        value = function(leaf[0], *target)
         value.backward()
         return value.detach(), leaf[0].grad
 

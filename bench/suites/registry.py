@@ -14,6 +14,7 @@ class Suite(NamedTuple):
 
     text: str
     module: str
+    gpu: bool = True  # False: for the CPU alone
 
 
 # `startup` has no cases: it times fresh processes, see bench.suites.startup.
@@ -29,13 +30,18 @@ SUITES = {
     "loss": Suite("weighted cross entropy, forward and backward", "network"),
     "network": Suite("ColorUNet forward", "network"),
     "overhead": Suite("host time of a call, on 16 x 16 pixels", "overhead"),
-    "startup": Suite("imports and first results in fresh processes", "startup"),
+    "encode_lab": Suite("RGB to L, label and class weight, 313 bins in Lab", "lab_targets", gpu=False),
+    "encode_soft": Suite("RGB to L, 5 labels and shares and class weight, 313 bins", "lab_targets", gpu=False),
+    "loss_soft": Suite("weighted cross entropy of soft targets, forward and backward", "lab_logits", gpu=False),
+    "chroma_lab": Suite("logits to ab, 313 bins", "lab_logits", gpu=False),
+    "decode_lab": Suite("low-resolution logits and full-resolution L to RGB, 313 bins", "lab_logits", gpu=False),
+    "startup": Suite("imports and first results in fresh processes", "startup", gpu=False),
 }
 
 
 def of(device: str) -> list[str]:
-    """The suites of a device: imports and first results are the CPU's."""
-    return [name for name in SUITES if device == "cpu" or name != "startup"]
+    """The suites of a device; some are the CPU's."""
+    return [name for name, suite in SUITES.items() if device == "cpu" or suite.gpu]
 
 
 def cases(name: str, setting: Setting) -> Iterator[Case]:

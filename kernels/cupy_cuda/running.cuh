@@ -126,23 +126,36 @@ struct RunningMode {
     FC_DEVICE void add(const Row &x, int b) {
 #pragma unroll
         for (int k = 0; k < x.size(); ++k) {
-            if (LOGITS ? x[k] != x[k] : !(x[k] >= 0.0f)) broken = not_a_number();
-            if (x[k] > top) top = x[k], bin = b + k * STEP;
+            if (LOGITS ? x[k] != x[k] : !is_probability(x[k])) broken = not_a_number();
+            if (is_above(x[k])) top = x[k], bin = b + k * STEP;
         }
     }
+
+    // Bits order what is not negative, subnormal numbers too, which an instruction for floats would take for zero.
+    FC_DEVICE static bool is_probability(float x) {
+        const u32 bits = __float_as_uint(x);
+        return bits <= 0x7f800000u || bits == 0x80000000u;  // or -0
+    }
+    FC_DEVICE bool is_above(float x) const { return LOGITS ? x > top : __float_as_int(x) > __float_as_int(top); }
+    FC_DEVICE bool is_below(float x) const { return LOGITS ? x < top : __float_as_int(x) < __float_as_int(top); }
 
     template <int LANES>
     FC_DEVICE void join() {
         const float mine = top;
-        broken = total_of<LANES>(broken), top = largest<LANES>(top);
-        if (mine < top) bin = MAX_BINS;
+        broken = total_of<LANES>(broken);
+#pragma unroll
+        for (int by = LANES / 2; by > 0; by /= 2) {
+            const float other = __shfl_xor_sync(~0u, top, by);
+            if (is_above(other)) top = other;
+        }
+        if (is_below(mine)) bin = MAX_BINS;
 #pragma unroll
         for (int by = LANES / 2; by > 0; by /= 2) bin = min_of(bin, __shfl_xor_sync(~0u, bin, by));
     }
 
     template <class BinColors>
     FC_DEVICE Chroma chroma(const BinColors &colors) const {
-        const bool found = (LOGITS ? top > -infinity() : top > 0.0f) && top < infinity();
+        const bool found = (LOGITS ? top > -infinity() : __float_as_int(top) > 0) && top < infinity();
         const float wrong = found ? broken : not_a_number();
         return {colors.u[bin] + wrong, colors.v[bin] + wrong};
     }
@@ -214,7 +227,7 @@ struct Logs {
     template <class Row>
     FC_DEVICE Logs(const Row &x) {
 #pragma unroll
-        for (int k = 0; k < G; ++k) at[k] = log2_fast(x[k]);
+        for (int k = 0; k < G; ++k) at[k] = log2_of_any(x[k]);
     }
     FC_DEVICE static constexpr int size() { return G; }
     FC_DEVICE float operator[](int k) const { return at[k]; }
