@@ -75,6 +75,9 @@ FC_DEVICE float log2_fast(float x) {
     FC_PTX("lg2.approx.ftz.f32 %0, %1;", float, "=f", "f", x, log2f(fabsf(x) < 1.17549435e-38f ? 0.0f : x))
 }
 
+// The same, of subnormal x too.
+FC_DEVICE float log2_of_any(float x) { FC_PTX("lg2.approx.f32 %0, %1;", float, "=f", "f", x, log2f(x)) }
+
 template <class T>
 FC_DEVICE T min_of(T a, T b) { return a < b ? a : b; }
 

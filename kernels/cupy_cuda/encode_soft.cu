@@ -32,7 +32,7 @@ FC_DEVICE Chromatic chromatic(Real r, Real g, Real b, const Grid &grid) {
 FC_DEVICE Chromatic chromatic(const Bent &f, u32 cells) {
     const float a = 500.0f * (f.x - f.y), b = 200.0f * (f.y - f.z);
     constexpr float SHARE = 1 / (2 * AB_MAX);
-    return {f.luma(), a, b, cell_at(fmaf(a, SHARE, 0.5f), cells) * cells + cell_at(fmaf(b, SHARE, 0.5f), cells)};
+    return {f.light, a, b, cell_at(fmaf(a, SHARE, 0.5f), cells) * cells + cell_at(fmaf(b, SHARE, 0.5f), cells)};
 }
 
 FC_DEVICE Chromatic chromatic(u32 r, u32 g, u32 b, const LabLevels &lab) {

@@ -61,7 +61,7 @@ def _bins(bins: Any, neighbors: int, lam: float, like: Any) -> Any:
     tables: dict[Any, np.ndarray] = {
         (*lists, "first"): near.first,
         (*lists, "bins"): near.bins,
-        "colors": np.asarray(bins.colors, np.float32),
+        "colors": np.array(bins.colors, np.float32),  # a copy lies where pairs can be read, whatever they come from
         ("weights", lam): weights_of(bins, lam),
     }
     pointers = (pointer(on_device(table, like, name_of(bins, what))) for what, table in tables.items())

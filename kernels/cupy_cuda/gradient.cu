@@ -84,8 +84,11 @@ struct Through {
     }
 };
 
+// Blocks an SM that the registers must allow: left to itself the compiler spills a few of them to fit in one block more.
+constexpr int STREAMED_BLOCKS = 4;
+
 template <class Logit, int V, class BinColors, class Index>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, STREAMED_BLOCKS)
     annealed_gradient_streamed(const Logit *x, int n, Index count, Index pixels, const Logit *slope, float scale, float over,
                                BinColors colors, Logit *gradient) {
     const auto &palette = colors.staged();

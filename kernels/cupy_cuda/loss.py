@@ -60,36 +60,34 @@ def weighted_cross_entropy(
     array, shape (), float32
         Bit for bit the same at every call.
     """
+    kind = DENSE if labels is None else HARD if shares is None else SOFT
     with engine.context(logits):
-        targets = DENSE if labels is None else HARD if shares is None else SOFT
-        run = Pass(engine, "loss", logits, 1, ("planar", "tiled", "rows") if targets == HARD else ("rows",))
-        target = None if gradient is None else _same_layout(gradient, run.x)
-        labels, weights = None if labels is None else contiguous(labels), contiguous(weights)
-        if shares is not None:
-            shares = contiguous(moveaxis(shares, 1, -1) if targets == DENSE and run.last else shares)
+        run = Pass(engine, "loss", logits, 1, ("planar", "tiled", "rows") if kind == HARD else ("rows",))
+        target, weights = None if gradient is None else _same_layout(gradient, run.x), contiguous(weights)
+        labels, shares = _contiguous(run, kind, labels, shares)
         want = (GRADIENT if gradient is not None else 0) | (LOSSES if losses is not None else 0)
         kinds = ("fc::u8" if labels is None else label_type(labels), want)
-        in_planes = (
-            run.x,
-            weights,
-            target,
-            losses,
-            *([labels] if targets == HARD else [shares] if targets == DENSE else []),
-        )
+        by_pixel = {HARD: labels, SOFT: None, DENSE: shares}[kind]  # what is read for neighbouring pixels at once
+        in_planes = (run.x, weights, target, losses, by_pixel)
+        arrays: tuple[Any, ...] = (pointer(labels),)
         if run.kind in ("planar", "tiled"):
-            sizes = run.sizes(run.count, run.pixels)
-            arrays: tuple[Any, ...] = (pointer(labels),)
+            plan, sizes = run.plan("loss", kinds, WIDE, in_planes), run.sizes(run.count, run.pixels)
         else:
-            kinds = (targets, *kinds)
+            plan = run.plan("loss", (kind, *kinds), WIDE, in_planes)
             sizes = run.sizes(math.prod(logits.shape[2:]), run.pixels)
-            k = 1 if targets == HARD else math.prod(shares.shape) // run.pixels
-            arrays = pointer(labels), pointer(shares), np.int32(k)
-        plan = run.plan("loss", kinds, WIDE, in_planes)
+            arrays += pointer(shares), np.int32(1 if kind == HARD else math.prod(shares.shape) // run.pixels)
         blocks = run.blocks(plan)
         sums, loss = empty(run.x, (blocks,), "float32"), empty(run.x, (), "float32")
         run.launch(plan, *sizes, *arrays, *map(pointer, (weights, scale, target, losses, sums)))
         engine.launch(run.x, "loss", "fc::loss_total", 1, SUMMERS, (pointer(sums), np.uint32(blocks), pointer(loss)))
         return loss
+
+
+def _contiguous(run: Pass, kind: int, labels: Any, shares: Any) -> tuple[Any, Any]:
+    """Labels and shares with the pixels last; shares of every bin as the logits lie."""
+    if kind == DENSE and run.last:
+        shares = moveaxis(shares, 1, -1)
+    return None if labels is None else contiguous(labels), None if shares is None else contiguous(shares)
 
 
 def scale_unless_one(engine: Engine, gradient: Any, factor: Any) -> Any:

@@ -15,7 +15,7 @@ from ..common.scale import LOG2E
 
 OPTIONS = ("-std=c++17",)
 _FOLDER = "fastcolor.kernels.cupy_cuda"
-_COMMON = ("common.cuh", "lab.cuh", "palette.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh", "stream.cuh")
+_COMMON = ("common.cuh", "lab.cuh", "palette.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh", "stream.cuh", "running.cuh")
 _OF_RGB = ("encode", "encode_soft", "histogram")  # sources that read RGB: to_lab.cuh and its table come before them
 FEW_BINS = 255  # up to which tables of bins are launch arguments; a label is then a byte
 

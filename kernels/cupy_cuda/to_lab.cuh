@@ -38,10 +38,13 @@ struct Xyz {
 FC_DEVICE float bent(float t) { return t > (float)EXACT_THRESHOLD ? root<3>(t) : fmaf(LAB_SLOPE, t, LAB_OFFSET); }
 
 struct Bent {
-    float x, y, z;
+    float x, y, z, light;  // L as well, where f is a straight line without its offset: that of black is 0
 
-    FC_DEVICE explicit Bent(const Xyz<float> &of) : x(bent(of.x)), y(bent(of.y)), z(bent(of.z)) {}
-    FC_DEVICE float luma() const { return fmaf(116.0f, y, -16.0f); }
+    FC_DEVICE explicit Bent(const Xyz<float> &of)
+        : x(bent(of.x)),
+          y(bent(of.y)),
+          z(bent(of.z)),
+          light(of.y > (float)EXACT_THRESHOLD ? fmaf(116.0f, y, -16.0f) : (float)(116 * EXACT_SLOPE) * of.y) {}
 };
 
 // --- levels -----------------------------------------------------------------------------------------------------------
@@ -86,7 +89,7 @@ struct LabLevels {
         const Along first(f.x - f.y, grid.a_scale, grid.middle, grid.a_sure);
         const Along second(f.y - f.z, grid.b_scale, grid.middle, grid.b_sure);
         sure = first.sure && second.sure;
-        return {f.luma(), first.cell * grid.cells + second.cell};
+        return {f.light, first.cell * grid.cells + second.cell};
     }
 };
 template <>
@@ -143,7 +146,7 @@ FC_DEVICE Color color_of(Real r, Real g, Real b, const LabGrid &grid) {
     constexpr float A = 500 / (2 * AB_MAX), B = 200 / (2 * AB_MAX);
     const Bent f = bent_of(r, g, b);
     const u32 row = cell_at(fmaf(f.x - f.y, A, 0.5f), grid.cells), column = cell_at(fmaf(f.y - f.z, B, 0.5f), grid.cells);
-    return {f.luma(), row * grid.cells + column};
+    return {f.light, row * grid.cells + column};
 }
 
 }  // namespace fc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def blocks_of(images: int, count: int) -> int:
     return images * -(-count // BLOCK)
 
 
-def check_colors(left: list[Any]) -> None:
+def check_colors(left: Iterable[Any]) -> None:
     """Raise if any part of a float image has left [0, 1]."""
     if any(left):
         out_of_range("rgb", 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The share of every bin in the pixels of a block, but for a factor a pixel: of logits, or of probabilities of any scale."""
+"""The share of every bin in the pixels of a block, but for a factor a pixel: of logits, or of probabilities."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ class Arithmetic:
 
 FLOAT32 = Arithmetic()
 
-# stream.cuh: exponents are counted from a level at most 6 octaves below the largest logit so far. An argument is then a
-# sum of differences, each to the next level, whose absolute values exceed that of the direct one by 3 * 6 octaves at
+# running.cuh: exponents are counted from a level at most 6 octaves below the largest logit so far. An argument is then
+# a sum of differences, each to the next level, whose absolute values exceed that of the direct one by 3 * 6 octaves at
 # most, and each of them rounds twice: 2 u * 18 log 2 = 25 u. Whenever the level rises, sums are multiplied by an
 # exponential (4 u) and round (1 u). A term that came before the r-th rise from the end is 2^(-6 (r - 1)) of the largest
 # at most, and all of them n times that of the sum: of 1,024 bins 2.7 rises count, and one more where lanes join: 19 u.
@@ -417,8 +417,8 @@ def assert_confidence_close(
     """``top = 1 / sum e^y`` and ``ratio = e^(x_top - x_second)`` in float32.
 
     The error of the sum is that of its weights, each by its share, and its own roundings; e^0 may be computed like the
-    others; all of it within the contract's 1e-5 or, of more than 600 bins, what :func:`sum_error` gives for terms of any
-    size, and 1e-6 for the rest. The ratio may be the square of one exp.
+    others; all of it within the contract's 1e-5 or, of more than 500 bins, the most that :func:`sum_error` gives, with
+    2e-6 for the rest, beside a running maximum. The ratio may be the square of one exp.
     A ratio beyond 2^126 may be inf: the second probability is then below the smallest normal float32, which may count
     as zero.
     """
@@ -427,7 +427,7 @@ def assert_confidence_close(
     w, relative = _weights(seen, 1.0, arithmetic)
     share = (w * relative).sum(axis=-1) / w.sum(axis=-1)
     bound = (share / (1 - share) + arithmetic.exp + sum_error(w) / w.sum(axis=-1) + 2 * u) * expected_top
-    contract = max(1e-5, 6 * math.sqrt(seen.shape[-1]) * u + 1e-6)
+    contract = max(1e-5, 6 * math.sqrt(seen.shape[-1]) * u + 2e-6 + arithmetic.running)
     assert np.nan_to_num(bound).max(initial=0.0) < contract, f"the derived bound exceeds the contract's {contract:.2g}"
     assert_close("top", top, expected_top, bound)
 

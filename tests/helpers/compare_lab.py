@@ -6,7 +6,19 @@ import math
 from typing import Any
 
 import numpy as np
-from compare import EXP_ERROR, SMALLEST_NORMAL, Float, _assert_shape, _fail, as_float64, as_numpy, assert_close, u
+from compare import (
+    EXP_ERROR,
+    FLOAT32,
+    SMALLEST_NORMAL,
+    Arithmetic,
+    Float,
+    _assert_shape,
+    _fail,
+    as_float64,
+    as_numpy,
+    assert_close,
+    u,
+)
 from fastcolor.reference.cells import cell_of_chroma
 from fastcolor.reference.color import rgb_to, rgb_to_lab
 from fastcolor.reference.constants import (
@@ -152,6 +164,7 @@ def assert_soft(
     weighting: str,
     axis: int,
     double: bool,
+    arithmetic: Arithmetic = FLOAT32,
 ) -> None:
     """All four results of `encode_soft` for `rgb` (..., 3); k on `axis` of labels and shares.
 
@@ -166,20 +179,20 @@ def assert_soft(
     for name, part in (("labels", labels), ("shares", shares)):
         _assert_shape(name, part, (*pixels.shape[:-1], neighbors))
     assert_close("luma", luma, pixels[..., 0], L_ERROR / 100 * LUMA_MAX[bins.space])
-    labels = labels.astype(np.int64)
+    chosen = labels.astype(np.int64)
     _fail("labels twice", np.sort(labels, axis=-1)[..., 1:] == np.sort(labels, axis=-1)[..., :-1], 0, 0, 0)
 
     away = np.abs(pixels[..., None, 1:] - bins.colors.astype(np.float64))
     square, error = (away**2).sum(axis=-1), chroma_error(rgb, bins.space, double)[..., None, :]
     error = (2 * away * error + error**2).sum(axis=-1) + 4 * u * square
     nearest = np.sort(square, axis=-1)[..., :neighbors]
-    mine, slack = (np.take_along_axis(part, labels, axis=-1) for part in (square, error))
+    mine, slack = (np.take_along_axis(part, chosen, axis=-1) for part in (square, error))
     # One of two that trade places errs as the other does, to the first order: twice, and a tenth for the second.
     _fail("labels", np.abs(mine - nearest) > 2.2 * slack, labels, nearest, slack)
 
     gap, unsure = mine[..., :1] - mine, slack + slack[..., :1]
     powers = np.exp(gap / (2 * sigma**2))
-    relative = np.expm1(np.minimum((unsure + 4 * u * np.abs(gap)) / (2 * sigma**2), 700.0)) + EXP_ERROR
+    relative = np.expm1(np.minimum((unsure + 4 * u * np.abs(gap)) / (2 * sigma**2), 700.0)) + arithmetic.exp
     total = powers.sum(axis=-1, keepdims=True)
     of_sum = (powers * relative).sum(axis=-1, keepdims=True) / total
     expected = powers / total
@@ -187,7 +200,7 @@ def assert_soft(
     assert_close("shares", shares, expected, bound)
     assert_close("sum of shares", shares.sum(axis=-1), np.ones(shares.shape[:-1]), (neighbors + 2) * u)
 
-    w = bins.weights(lam)[labels]
+    w = bins.weights(lam)[chosen]
     if weighting == "nearest":
         assert_close("weights", weights, w[..., 0].astype(np.float32), 0.0)
     else:

@@ -17,7 +17,16 @@ from fastcolor.kernels.numba_cpu.pixels import load_pixels
 from fastcolor.kernels.numba_cpu.simd import LANES, store
 from fastcolor.reference.cells import cell_of_chroma
 from fastcolor.reference.color import rgb_to, rgb_to_lab
-from fastcolor.reference.constants import AB_FIXED, AB_MAX, CHROMA_MAX
+from fastcolor.reference.constants import (
+    AB_FIXED,
+    AB_MAX,
+    CHROMA_MAX,
+    LAB_OFFSET,
+    LAB_SLOPE,
+    LAB_THRESHOLD,
+    SRGB_TO_XYZ,
+    XYZ_WHITE,
+)
 
 import fastcolor
 from fastcolor import reference
@@ -32,6 +41,23 @@ def all_colors(red: int) -> Any:
     rgb = np.empty((256, 256, 3), np.uint8)
     rgb[..., 0], rgb[..., 1], rgb[..., 2] = red, LEVELS[:, None], LEVELS
     return rgb
+
+
+_UNIT = LEVELS / 255
+_LINEAR = np.where(_UNIT <= 0.04045, _UNIT / 12.92, ((_UNIT + 0.055) / 1.055) ** 2.4)
+
+
+def true_lab(red: int) -> Any:
+    """L, a, b of :func:`all_colors`, in float64: the definition once more, with one power for each level."""
+    linear = np.stack(np.broadcast_arrays(_LINEAR[red], _LINEAR[:, None], _LINEAR), axis=-1)
+    t = linear @ (np.array(SRGB_TO_XYZ) / np.array(XYZ_WHITE)[:, None]).T
+    x, y, z = np.moveaxis(np.where(t > LAB_THRESHOLD, np.cbrt(t), LAB_SLOPE * t + LAB_OFFSET), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def test_the_definition_written_here_is_that_of_the_reference() -> None:
+    for red in (0, 1, 127, 255):
+        np.testing.assert_allclose(true_lab(red), rgb_to_lab(all_colors(red)), atol=1e-11)
 
 
 def coordinate_bins(cells: int, axis: int) -> reference.ColorBins:
@@ -58,17 +84,16 @@ def in_double(backend: str) -> bool:
 
 
 @pytest.mark.ops("encode", "histogram")
-@pytest.mark.parametrize("planar", [False, True])
-def test_the_313_bins_of_every_color(backend: str, planar: bool) -> None:
+def test_the_313_bins_of_every_color(backend: str) -> None:
     """Label and weight of float64, L within its bound; what the histogram counts adds up to the labels' cells."""
     bins = fastcolor.ColorBins.zhang()
     weights_of = bins.weights(0.2).astype(np.float32)
     counts, expected_counts = np.zeros((23, 23), np.int64), np.zeros(23 * 23, np.int64)
     for red in range(0, 256, 1 if backend == "numba" else 15):
         rgb = all_colors(red)
-        image, axis = (np.ascontiguousarray(rgb.transpose(2, 0, 1)), 0) if planar else (rgb, -1)
+        image, axis = (np.ascontiguousarray(rgb.transpose(2, 0, 1)), 0) if red % 2 else (rgb, -1)
         luma, labels, weights = anywhere.encode(image, bins, channel_axis=axis, backend=backend)
-        truth = rgb_to_lab(rgb)
+        truth = true_lab(red)
         cell_a, cell_b = cell_of_chroma(truth[..., 1:], 23, "lab")
         assert np.array_equal(labels, bins.table[cell_a, cell_b]), f"red {red}"
         assert np.array_equal(weights, weights_of[labels]), f"red {red}"
@@ -85,7 +110,7 @@ def test_cells_of_every_color(backend: str) -> None:
     wanted = [(cells, axis, coordinate_bins(cells, axis)) for cells in (255, 17, 1, 2, 254) for axis in (0, 1)]
     for red in range(0, 256, 1 if backend == "numba" else 51):
         rgb = all_colors(red)
-        ab = (rgb_to_lab(rgb)[..., 1:] + AB_MAX) / (2 * AB_MAX)
+        ab = (true_lab(red)[..., 1:] + AB_MAX) / (2 * AB_MAX)
         for cells, axis, bins in wanted:
             labels = anywhere.encode(rgb, bins, backend=backend)[1]
             assert np.array_equal(labels, (ab[..., axis] * cells).astype(np.uint8)), f"red {red}, {cells} cells"
@@ -106,7 +131,7 @@ def test_float32_stays_within_the_guard_band() -> None:
     for red in range(0, 256, 15):
         rgb = all_colors(red)
         _differences(rgb.reshape(-1), 1 << 16, along_a, along_b)
-        ab = rgb_to_lab(rgb)[..., 1:].reshape(-1, 2)
+        ab = true_lab(red)[..., 1:].reshape(-1, 2)
         for truth, along, unit in zip(ab.T, (along_a, along_b), (500.0, 200.0), strict=True):
             assert np.abs(unit * along.astype(np.float64) - truth).max() / (2 * AB_MAX) <= lab.GUARD
         share = (ab + AB_MAX) / (2 * AB_MAX) * 23
@@ -117,7 +142,7 @@ def test_float32_stays_within_the_guard_band() -> None:
 def test_moments() -> None:
     """Those of the reference; one unit more or less where 2048 a is within rounding of a half."""
     kernels = registry.load("numba")
-    for red in (0, 1, 128, 255):
+    for red in (1, 128):
         rgb = all_colors(red)
         counts, sums, squares = kernels.chroma_moments(rgb, 17, space="lab")
         expected = reference.chroma_moments(rgb, 17, space="lab")

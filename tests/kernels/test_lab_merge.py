@@ -25,7 +25,7 @@ def drawn(rng: np.random.Generator, have: tuple[int, int], want: tuple[int, int]
 
 
 @pytest.mark.ops("merge")
-@given(make.generators, make.shapes(2000), make.shapes(20_000), st.sampled_from([120.0, 30.0, 2.0, 0.0]), st.booleans())
+@given(make.generators, make.shapes(2000), make.shapes(5000), st.sampled_from([120.0, 30.0, 2.0, 0.0]), st.booleans())
 def test_merge_in_lab(backend: str, rng: np.random.Generator, have: Any, want: Any, reach: float, odd: bool) -> None:
     chroma, luma = drawn(rng, tuple(max(side, 1) for side in have), want, reach)
     if odd:

@@ -16,7 +16,7 @@ from itertools import product
 from typing import Any
 
 import compare
-import compare_targets
+import compare_loss
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
@@ -341,22 +341,24 @@ def soft_losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         labels = placed(rng.integers(0, n, (1, k, 1, pixels)).astype(np.int16), offset)
         labels[:, -1] = labels[:, 0]
         shares = placed(rng.random(labels.shape, np.float32), offset)
-        every = compare_targets.dense(labels, shares, n)
+        every = compare_loss.dense_targets(n, labels, shares)
         rows = placed(np.moveaxis(every, 1, -1 if last else 1).astype(np.float32), offset)
         weights = placed(rng.random((1, 1, pixels), np.float32), offset)
-        weights[0, 0, 0] = 1
-        scale = placed(np.array([1 / weights.sum(dtype=np.float64)], np.float32))
+        one = placed(np.ones(1, np.float32))
         for parts in (
             {"labels": labels, "shares": shares},
             {"labels": None, "shares": np.moveaxis(rows, -1 if last else 1, 1)},
         ):
             gradient, losses = target(x.shape, str(x.dtype), offset), target(weights.shape, "float32", offset)
             batch, batch_values, batch_gradient = (np.moveaxis(a, axis, 0)[None] for a in (x, values, gradient))
-            options = {"weights": weights, "scale": scale, "losses": losses, "gradient": batch_gradient}
+            options = {"weights": weights, "scale": one, "losses": losses, "gradient": batch_gradient}
             loss = cuda_loss.weighted_cross_entropy(engine, batch, **parts, **options)
-            arguments = (loss, named(batch_gradient, dtype), batch_values, every, weights)
-            close = partial(compare_targets.assert_targets_close, *arguments, k=k, arithmetic=compare.ON_HOST)
+            arguments = (losses, named(batch_gradient, dtype), batch_values, every, weights)
+            added = k if parts["labels"] is not None else n
+            close = partial(compare_loss.assert_losses_close, *arguments, added=added, arithmetic=compare.ON_HOST)
             yield Check(close, (gradient, losses), offset)
+            total, bound = losses.sum(dtype=np.float64), float(compare.sum_error(losses.reshape(-1).astype(np.float64)))
+            yield Check(partial(compare.assert_close, "loss", loss, total, bound + 4 * compare.u * total), (), offset)
 
 
 ALL = (decoding, encoding, encoding_lab, softly, merging, smoothing, gradients, losses, soft_losses)

@@ -161,7 +161,7 @@ BUGS = {
     "a size that is no multiple of four": Bug(decode_as_if_whole, ADDRESS, "which is no multiple"),
     "one element beyond": Bug(alone("x[64] = 1;"), ADDRESS, "heap-buffer-overflow"),
     "too little dynamic shared memory": Bug(
-        lambda engine: decode(engine, last=True), ADDRESS, "heap-buffer-overflow", short=16
+        lambda engine: decode(engine, FEW_BINS, last=True), ADDRESS, "heap-buffer-overflow", short=16
     ),
     "too little static shared memory": Bug(
         decode,
