@@ -152,6 +152,7 @@ GOALS = (
     Goal("encode_soft", "x best peer", _against("encode_soft"), 20),
     Goal("loss_soft", "times that of hard labels", _over("loss_soft", "fastcolor, hard labels"), 1.2, at_most=True),
     Goal("loss_soft", "x best peer", _against("loss_soft"), 4),
+    Goal("loss_soft", "x best peer, malloc tuned", _against("loss_soft", malloc="tuned"), 4),
     Goal("loss_soft", "x F.cross_entropy with dense targets", _against("loss_soft", _DENSE), 4),
     Goal("chroma_lab", "share of the read floor", _floor("chroma_lab"), 0.5, unit=""),
     Goal("chroma_lab", "x softmax and 1x1 convolution (Zhang et al.)", _against("chroma_lab", _ZHANG), 7),

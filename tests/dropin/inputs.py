@@ -8,6 +8,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import torch
 from compare import u
+from compare_lab import AB_ERROR
 from PIL import Image
 from skimage.color import rgb2lab
 from torch import Tensor
@@ -17,10 +18,7 @@ from tests.dropin.page import program
 SIDE = 64
 TARGETS = SIDE // 4  # pixels a side of logits and targets
 
-# ab of uint8 colors in float32, as kernels/numba_cpu/lab.py derives it: f errs by 6.6 u, fx - fy and fy - fz by twice
-# that and their own rounding, 13.8 u and 14.9 u; times 500 and 200.
-AB_ERROR = np.array([500 * 13.8 * u, 200 * 14.9 * u])
-DISTANCE_ERROR = float(np.hypot(*AB_ERROR))
+DISTANCE_ERROR = float(np.hypot(*AB_ERROR))  # in ab, of a uint8 color in float32
 
 
 @cache

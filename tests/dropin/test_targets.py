@@ -45,7 +45,7 @@ def pairs(way: Way) -> tuple:
 def test_soft_targets_are_their_dense_ones(way: Way) -> None:
     (theirs, _), (labels, shares, _) = pairs(way)
     sure = ~inputs.undecided(inputs.few(), labels.shape[1])
-    assert sure.mean() > 0.9  # at k = 10 every third gray is in doubt: whose share of 3e-4 it is
+    assert sure.mean() > 0.85  # at k = 10 every third gray is in doubt: whose share of 3e-4 it is
     bound = inputs.dense(labels, inputs.share_bound(labels, shares, 5.0))
     away = np.moveaxis(np.abs(inputs.dense(labels, shares) - theirs) - bound, 1, -1)
     assert away[sure].max() <= 0

@@ -14,7 +14,8 @@ import gpu_cases
 import numpy as np
 import pytest
 import torch
-from gpu_cases import BINS, CASES, Case
+from gpu_cases import BINS, Case
+from gpu_cases_lab import EVERY
 from gpu_device import Gpu, Host, device_of
 
 import fastcolor
@@ -24,7 +25,7 @@ from fastcolor.arrays import torch_ops
 ROUNDS = 3
 DELAY = 0.2  # seconds: longer than any call takes to return, shorter than anybody minds
 
-capturable = [case for case in CASES if case.capturable]
+capturable = [case for case in EVERY if case.capturable]
 
 
 def put(device: Gpu | Host, inputs: gpu_cases.Inputs) -> gpu_cases.Inputs:
@@ -52,7 +53,7 @@ def warm(case: Case, arrays: gpu_cases.Inputs, backend: str, device: Gpu | Host)
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.cases(CASES)
+@pytest.mark.cases(EVERY)
 def test_a_side_stream_is_obeyed_and_nobody_waits_for_it(backend: str, case: Case) -> None:
     """Inputs that the stream has not written yet are seen, and the call returns before the stream is done."""
     device, rng = device_of(backend), np.random.default_rng(1)
@@ -72,7 +73,7 @@ def test_a_side_stream_is_obeyed_and_nobody_waits_for_it(backend: str, case: Cas
     check(case, inputs, results, backend)
 
 
-@pytest.mark.cases(CASES)
+@pytest.mark.cases(EVERY)
 def test_streams_do_not_wait_for_each_other(backend: str, case: Case) -> None:
     device, inputs = device_of(backend), case.inputs(np.random.default_rng(2))
     there = put(device, inputs)
@@ -88,7 +89,7 @@ def test_streams_do_not_wait_for_each_other(backend: str, case: Case) -> None:
     busy.synchronize()
 
 
-@pytest.mark.cases(CASES)
+@pytest.mark.cases(EVERY)
 def test_memory_given_back_on_one_stream_is_not_overwritten_too_early(backend: str, case: Case) -> None:
     """Temporary arrays of a call are freed while its kernels still wait: new ones on that stream come after them."""
     device, rng = device_of(backend), np.random.default_rng(3)
@@ -161,7 +162,7 @@ def test_compiled_functions_follow_their_inputs(backend: str, case: Case) -> Non
 @pytest.mark.ops("weighted_cross_entropy")
 def test_a_compiled_training_step_follows_its_inputs(backend: str) -> None:
     device, rng = device_of(backend), np.random.default_rng(7)
-    case = next(case for case in CASES if case.name == "loss")
+    case = next(case for case in EVERY if case.name == "loss")
     torch.compiler.reset()
 
     def loss_of(scale: Any, logits: Any, labels: Any, weights: Any) -> Any:
@@ -193,7 +194,7 @@ def test_the_operator_of_the_loss_keeps_the_rules_of_torch(backend: str) -> None
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.cases(CASES)
+@pytest.mark.cases(EVERY)
 def test_nobody_keeps_what_a_call_returned(backend: str, case: Case) -> None:
     device, inputs = device_of(backend), case.inputs(np.random.default_rng(9))
     there = put(device, inputs)
@@ -205,7 +206,7 @@ def test_nobody_keeps_what_a_call_returned(backend: str, case: Case) -> None:
     assert [kept() for kept in left] == [None] * len(left)
 
 
-@pytest.mark.cases(CASES)
+@pytest.mark.cases(EVERY)
 @pytest.mark.devices("cuda")
 def test_no_memory_is_kept_and_none_as_large_as_the_logits_is_taken(backend: str, case: Case) -> None:
     """Ten calls leave what one left; at its peak a call has its results, and half as much again as its inputs.
@@ -281,7 +282,7 @@ def test_labels_out_of_range_make_the_loss_nan_on_a_gpu(for_each: str) -> None:
 
     The weight of a bin that is not there must not be read either: torch's lookup would end the whole process.
     """
-    case = next(case for case in CASES if case.name == "loss")
+    case = next(case for case in EVERY if case.name == "loss")
     inputs = case.inputs(np.random.default_rng(14))
     if for_each == "bin":
         inputs["weights"] = np.random.default_rng(15).random(BINS.n, np.float32)

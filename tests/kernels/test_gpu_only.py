@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 from fastcolor.kernels import registry
-from gpu_cases import BINS, CASES, Case
+from gpu_cases import BINS, Case
+from gpu_cases_lab import EVERY
 from gpu_device import Gpu
 
 import fastcolor
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.gpu(backend="cupy")
 
 BACKEND = "cupy"
 ARITHMETIC = compare.arithmetic_of(BACKEND)
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-array_cases = pytest.mark.parametrize("case", [case for case in CASES if not case.torch_only], ids=lambda c: c.name)
+every_case = pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
+array_cases = pytest.mark.parametrize("case", [case for case in EVERY if not case.torch_only], ids=lambda c: c.name)
 
 
 def there(inputs: gpu_cases.Inputs, device: int = 0) -> gpu_cases.Inputs:
@@ -41,7 +42,7 @@ def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_nothing_compiled")
-@pytest.mark.parametrize("case", [case for case in CASES if case.capturable], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in EVERY if case.capturable], ids=lambda case: case.name)
 def test_a_first_call_within_a_capture_says_what_to_do(case: Case) -> None:
     inputs = case.inputs(np.random.default_rng(1))
     arrays = there(inputs)
@@ -83,7 +84,7 @@ def test_cupy_arrays_on_a_stream_that_ignores_the_default_one(case: Case) -> Non
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case.capturable and not case.torch_only], ids=lambda case: case.name
+    "case", [case for case in EVERY if case.capturable and not case.torch_only], ids=lambda case: case.name
 )
 def test_a_graph_of_cupy_is_replayed_with_changed_inputs(case: Case) -> None:
     import cupy

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import strategies as make
 from fastcolor.reference.constants import AB_MAX
-from for_now import only_numba  # noqa: F401
 
 import fastcolor
 from fastcolor import reference

@@ -10,7 +10,6 @@ import compare_probabilities as of
 import numpy as np
 import pytest
 import strategies as make
-from for_now import only_numba  # noqa: F401
 from hypothesis import given
 from hypothesis import strategies as st
 

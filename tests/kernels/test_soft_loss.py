@@ -10,7 +10,6 @@ import gpu_cases
 import numpy as np
 import pytest
 import torch
-from for_now import only_numba  # noqa: F401
 from strategies import place
 
 from fastcolor.loss import weighted_cross_entropy
