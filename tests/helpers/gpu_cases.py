@@ -9,7 +9,6 @@ from typing import Any
 from unittest import mock
 
 import compare
-import compare_lab
 import numpy as np
 import strategies as make
 import torch
@@ -21,8 +20,6 @@ from fastcolor.arrays import dispatch, run_gradient
 Inputs = dict[str, Any]
 _RANDOM = make.make_bins(np.random.default_rng(20), 32, 17)
 BINS = fastcolor.ColorBins(_RANDOM.table, _RANDOM.colors, _RANDOM.prior)  # of the class that torch.compile knows
-LAB_BINS = fastcolor.ColorBins.zhang()  # more than a byte counts
-SOFT: dict[str, Any] = {"neighbors": 5, "sigma": 5.0, "lam": 0.2, "weighting": "mean", "axis": 0}
 TEMPERATURE = 0.38
 # Neither a multiple of anything that a kernel works in, so that accesses are narrow; then with 16 bytes at a time.
 SIZES = ((61, 83), (64, 96))
@@ -90,13 +87,6 @@ def _half_resolution(rng: np.random.Generator) -> Inputs:
     }
 
 
-def _images_in_lab(rng: np.random.Generator) -> Inputs:
-    return {
-        "chroma": rng.uniform(-60, 60, (2, 2, HEIGHT // 2, WIDTH // 2)).astype(np.float32),
-        "luma": rng.uniform(0, 100, (2, HEIGHT, WIDTH)).astype(np.float32),
-    }
-
-
 def _with_upstream(rng: np.random.Generator) -> Inputs:
     return {**_logits(rng), "upstream": rng.standard_normal((2, HEIGHT, WIDTH), dtype=np.float32)}
 
@@ -147,15 +137,6 @@ def _check_histogram(inputs: Inputs, results: tuple[Any, ...], arithmetic: compa
     np.testing.assert_array_equal(compare.as_numpy(results[0]), reference.histogram(inputs["rgb"], 17))
 
 
-def _check_in_lab(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
-    rgb = inputs["rgb"]
-    luma, labels, weights, counts = map(compare.as_numpy, results)
-    compare_lab.assert_lab_luma_close(luma, rgb)
-    compare_lab.assert_lab_labels_match(labels, rgb, LAB_BINS, double=False)
-    np.testing.assert_array_equal(weights, LAB_BINS.weights(0.2).astype(np.float32)[labels])
-    np.testing.assert_array_equal(counts, reference.histogram(rgb, LAB_BINS.cells, space="lab"))
-
-
 def check_chroma(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
     compare.assert_chroma_close(results[0], inputs["logits"], BINS, temperature=TEMPERATURE, arithmetic=arithmetic)
 
@@ -199,23 +180,6 @@ CASES = (
         _check_histogram,
     ),
     Case(
-        "encode_and_histogram_in_lab", "histogram", _rgb,
-        lambda arrays, backend: (
-            *fastcolor.encode(arrays["rgb"], LAB_BINS, label_dtype="int16", backend=backend),
-            fastcolor.histogram(arrays["rgb"], LAB_BINS.cells, space="lab", backend=backend),
-        ),
-        _check_in_lab,
-    ),
-    Case(
-        "encode_soft", "encode_soft", _rgb,
-        lambda arrays, backend: fastcolor.encode_soft(
-            arrays["rgb"], LAB_BINS, **SOFT, label_dtype="int16", backend=backend
-        ),
-        lambda inputs, results, arithmetic: compare_lab.assert_soft(
-            results, inputs["rgb"], LAB_BINS, **SOFT, double=False, arithmetic=arithmetic
-        ),
-    ),
-    Case(
         "annealed_mean", "annealed_mean", _logits,
         lambda arrays, backend: (
             fastcolor.annealed_mean(arrays["logits"], BINS, temperature=TEMPERATURE, backend=backend),
@@ -249,11 +213,6 @@ CASES = (
         "merge", "merge", _half_resolution,
         lambda arrays, backend: (fastcolor.merge(arrays["chroma"], arrays["luma"], backend=backend),),
         lambda inputs, results, _: compare.assert_merged(results[0], inputs["chroma"], inputs["luma"]),
-    ),
-    Case(
-        "merge_in_lab", "merge", _images_in_lab,
-        lambda arrays, backend: (fastcolor.merge(arrays["chroma"], arrays["luma"], space="lab", backend=backend),),
-        lambda inputs, results, _: compare_lab.assert_lab_merged(results[0], inputs["chroma"], inputs["luma"]),
     ),
     Case("smoothing", "TemporalSmoother", _film, _smooth, _check_film, capturable=False),
     Case("loss", "weighted_cross_entropy", _labelled, _loss, _check_loss, torch_only=True),
