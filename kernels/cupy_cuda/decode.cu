@@ -186,8 +186,13 @@ __global__ void __launch_bounds__(THREADS)
     if (WANT & RGB) send<THREADS>(results.rgb, rgb, pixel, pixels);
 }
 
+// Blocks an SM that the registers must allow: left to itself the compiler spills, or does not keep the next group in flight,
+// to fit in more.
+template <int WANT>
+constexpr int STREAMED_BLOCKS = (WANT & CONFIDENCE) && (WANT & COLORS) ? 4 : 5;
+
 template <class Logit, int V, class BinColors, class Luma, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, STREAMED_BLOCKS<WANT>)
     decode_streamed(const Logit *x, int n, Index count, Index pixels, float scale, BinColors colors, const Luma *luma,
                     u8 *rgb, ChromaType<WANT, Logit> *chroma, float *top, float *ratio) {
     const auto &palette = colors.staged();
