@@ -122,7 +122,7 @@ def needed_table() -> Iterator[str]:
 
 
 def bytes_table(found: list[Kernel]) -> Iterator[str]:
-    yield "| operation (n = 32) | least read | read | least written | written | beyond the least |"
+    yield "| operation (n = 32 where none is said) | least read | read | least written | written | beyond the least |"
     yield "|---|---:|---:|---:|---:|---:|"
     for k in found:
         r = k.row
@@ -132,7 +132,7 @@ def bytes_table(found: list[Kernel]) -> Iterator[str]:
 
 def code_table(found: dict[str, list[Kernel]]) -> Iterator[str]:
     yield (
-        "| operation (n = 32) | pixels a thread | registers | shared, KiB a block | warps an SM "
+        "| operation (n = 32 where none is said) | pixels a thread | registers | shared, KiB a block | warps an SM "
         "| 16-byte loads | 16-byte stores | EX2 a pixel | in flight, KiB an SM |"
     )
     yield "|---|" + "---:|" * 8
@@ -155,7 +155,11 @@ def _both(a: int, b: int) -> str:
 
 
 def time_table(found: dict[str, list[Kernel]]) -> Iterator[str]:
-    yield "| operation (n = 32), predicted us for 1 / 8 MP | " + " | ".join(gpu.name for gpu in GPUS) + " |"
+    yield (
+        "| operation (n = 32 where none is said), predicted us for 1 / 8 MP | "
+        + " | ".join(gpu.name for gpu in GPUS)
+        + " |"
+    )
     yield "|---|" + "---:|" * len(GPUS)
     for position in range(len(found["sm_80"])):
         cells = [_times(gpu, found[gpu.arch][position]) for gpu in GPUS]

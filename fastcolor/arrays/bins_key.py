@@ -48,6 +48,8 @@ def from_key(key: str) -> ColorBins:
         count = int(np.prod(shape))
         arrays.append(np.frombuffer(content, dtype, count, start).reshape(shape))
         start += count * np.dtype(dtype).itemsize
-    bins = ColorBins(as_table(arrays[0], int(n)), arrays[1], arrays[2], space=space)
+    table = as_table(arrays[0], int(n))
+    table.flags.writeable = False
+    bins = ColorBins(table, arrays[1], arrays[2], space=space)
     object.__setattr__(bins, "_key", key)  # their arrays are read-only, as those of fastcolor.ColorBins
     return bins

@@ -112,7 +112,8 @@ def test_chroma_allows_the_exponential_its_documented_error_and_no_half_precisio
 
 
 def test_only_results_of_a_gpu_have_the_bounds_of_a_gpu() -> None:
-    assert compare.arithmetic_of("numba") is compare.arithmetic_of("cuda-host") is compare.FLOAT32
+    assert compare.arithmetic_of("numba") is compare.FLOAT32
+    assert compare.arithmetic_of("cuda-host").exp == compare.FLOAT32.exp, "a GPU's sources, compiled for the CPU"
     assert compare.arithmetic_of("cupy") is compare.APPROXIMATE
     assert compare.APPROXIMATE.exp == 2.0**-22 < 2 * compare.FLOAT32.exp
 

@@ -36,6 +36,9 @@ class Array:
     def astype(self, dtype: str) -> Array:
         return Array(self.values.astype(dtype), Cuda.current)
 
+    def reshape(self, *shape: int) -> Array:
+        return Array(self.values.reshape(*shape), self.device.id)
+
 
 class Cuda:
     """``cupy.cuda``: devices, of which one is current, and a stream."""
@@ -146,7 +149,7 @@ def test_results_lie_where_the_arguments_do(gpu: None) -> None:
         fastcolor.annealed_mean(x, BINS),
         *fastcolor.confidence(x),
         fastcolor.decode(x, y, BINS),
-        fastcolor.merge(Array(x.values[:2], 1), y),
+        fastcolor.merge(Array(0.4 * np.tanh(x.values[:2]), 1), y),
         fastcolor.TemporalSmoother(BINS).step(x, y),
     ]
     for result in results:

@@ -215,8 +215,6 @@ def test_any_sigma(backend: str, sigma: float) -> None:
 @pytest.mark.ops("encode_soft")
 @pytest.mark.parametrize("name", ["the 313", "32 of yuv"])
 def test_nan_has_the_first_bins_and_no_shares(backend: str, name: str) -> None:
-    if backend != "numba":
-        pytest.skip("labels of NaN are the CPU's")
     rgb = np.random.default_rng(7).random((40, 3)).astype(F)
     whole = encode_soft(rgb, SETS[name], backend, neighbors=3, axis=0)
     rgb[::3, 1] = np.nan
