@@ -77,8 +77,8 @@ def _check_encoded(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare
 
 
 def _check_soft(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
-    options = {"neighbors": K, "sigma": 5.0, "lam": 0.2, "weighting": "nearest", "axis": -3, "double": False}
-    compare_lab.assert_soft(results, inputs["rgb"], ZHANG, **options, arithmetic=arithmetic)
+    options: dict[str, Any] = {"neighbors": K, "sigma": 5.0, "lam": 0.2, "weighting": "nearest", "axis": -3}
+    compare_lab.assert_soft(results, inputs["rgb"], ZHANG, **options, double=False, arithmetic=arithmetic)
 
 
 def _check_decoded(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
@@ -96,8 +96,9 @@ def _check_probabilities(inputs: Inputs, results: tuple[Any, ...], arithmetic: c
 
 def _check_losses(inputs: Inputs, results: tuple[Any, ...], arithmetic: compare.Arithmetic) -> None:
     target = compare_loss.dense_targets(ZHANG.n, inputs["labels"], inputs["shares"])
-    arrays = inputs["logits"].astype(np.float64), target, inputs["weights"]
-    compare_loss.assert_losses_close(*results, *arrays, added=K, arithmetic=arithmetic)
+    losses, gradient = results
+    x = inputs["logits"].astype(np.float64)
+    compare_loss.assert_losses_close(losses, gradient, x, target, inputs["weights"], added=K, arithmetic=arithmetic)
 
 
 CASES = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -191,3 +193,36 @@ def test_labels_of_encode_soft_are_taken_as_they_are() -> None:
         assert labels.shape == (2, 5, 6, 7)
         losses.append(weighted_cross_entropy(logits, labels, weights, shares=shares).item())
     assert len(set(losses)) == 1
+
+
+_PEAK = """
+import sys, numpy as np, torch, fastcolor
+from fastcolor.loss import weighted_cross_entropy
+def peak():  # not ru_maxrss: a child inherits that of the process that started it
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+def encoded(side):
+    rgb = np.full((side, side, 3), 99, np.uint8)
+    before = peak()
+    parts = fastcolor.encode_soft(rgb, bins)
+    return (peak() - before) / sum(part.nbytes for part in parts)
+def trained(images):
+    x = torch.zeros(images, 313, 64, 64, requires_grad=True)
+    x.data.add_(1)
+    labels, shares = torch.zeros(images, 5, 64, 64, dtype=torch.int64), torch.full((images, 5, 64, 64), 0.2)
+    before = peak()
+    weighted_cross_entropy(x, labels, torch.ones(images, 64, 64), shares=shares).backward()
+    return (peak() - before) / x.nbytes
+bins = fastcolor.ColorBins.zhang()
+measured, small, large = {"encode_soft": (encoded, 16, 2048), "loss": (trained, 1, 32)}[sys.argv[1]]
+measured(small)
+print(measured(large))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.parametrize("which", ["encode_soft", "loss"])
+def test_peak_memory_is_what_is_given_back(which: str) -> None:
+    """Soft targets take 38 bytes a pixel, where 313 floats would be 1,252; the loss its gradient, and no more."""
+    run = subprocess.run([sys.executable, "-c", _PEAK, which], check=True, capture_output=True, text=True)
+    print(which, run.stdout)
+    assert float(run.stdout) < 1.2
