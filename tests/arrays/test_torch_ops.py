@@ -153,11 +153,12 @@ def test_opcheck_of_the_loss(dtype: torch.dtype) -> None:
     labels, weights = torch.randint(0, N, (2, 6, 10), generator=generator), torch.rand(2, 6, 10, generator=generator)
     weights = weights.double() if dtype == torch.float64 else weights
     ops = torch.ops.fastcolor
+    every = dtype == torch.float32  # what differs by dtype, hard targets show
     for logits in (planar, planar.contiguous(memory_format=torch.channels_last), planar[..., 1:]):
         expected, pixel = labels[..., -logits.shape[-1] :], weights[..., -logits.shape[-1] :]
         soft = torch.stack([expected, (expected + 1) % N], dim=1), torch.stack([pixel, 1 - pixel], dim=1)
         dense = torch.softmax(logits.to(pixel.dtype), dim=1)
-        for target in ((expected, None), soft, (None, dense)):
+        for target in ((expected, None), *((soft, (None, dense)) if every else ())):
             torch.library.opcheck(
                 ops.weighted_cross_entropy, (logits.clone().requires_grad_(), *target, pixel, True, True)
             )
