@@ -42,7 +42,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=4, title=title, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part.png")
-    figure.savefig(temporary, dpi=100, metadata={"Software": None})
+    figure.savefig(temporary, dpi=85, metadata={"Software": None})
     plt.close(figure)
     temporary.replace(path)
 
