@@ -248,9 +248,11 @@ class ColorBins(_reference.ColorBins):
         """
         checks.choice("space", space, SPACES)
         step = checks.positive("step", step)
-        count = math.prod(2 * int(edge / step + 1e-9) + 1 for edge in _centers.edges_of(space))
+        count = math.prod(2 * int(min(edge / step, MAX_BINS) + 1e-9) + 1 for edge in _centers.edges_of(space))
         if count > MAX_BINS:
-            raise ValueError(f"step: expected a grid of at most {MAX_BINS} points, got {count}; take a larger step")
+            raise ValueError(
+                f"step: expected a grid of at most {MAX_BINS} points, got {count} or more; take a larger step"
+            )
         return cls.from_centers(_centers.grid_centers(step, space), prior, space)
 
     @classmethod
@@ -310,7 +312,7 @@ class ColorBins(_reference.ColorBins):
         ----------
         images : see :meth:`fit`
         neighbors : int
-            k >= 1; more than n are n.
+            k in 1..32; more than n are n.
         sigma : float
             σ > 0, in the units of the space.
 

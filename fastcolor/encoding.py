@@ -123,7 +123,7 @@ def encode_soft(
     luma : array, float32
         Y in [0, 1] or L in [0, 100]; shape of `rgb` without its channel axis.
     labels : array, `label_dtype`, k on `axis`
-        Nearest first.
+        Nearest first. Two bins whose distances differ by less than float32 resolves (1e-3 in ab) may change places.
     shares : array, float32, k on `axis`
         Of a pixel they sum to 1.
     weights : array, float32, shape of the luma

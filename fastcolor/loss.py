@@ -198,8 +198,8 @@ def _is_dense(seen: dict[str, Seen]) -> bool:
 
 def _check_shapes(seen: dict[str, Seen]) -> None:
     logits, weights = seen["logits"].shape, seen["weights"].shape
-    if len(logits) < 2:
-        raise ValueError(f"logits: expected shape (N, n, ...), got {logits}; the bins are on axis 1")
+    if len(logits) < 2 or logits[1] < 1:
+        raise ValueError(f"logits: expected shape (N, n, ...), n >= 1, got {logits}; the bins are on axis 1")
     n, pixels = logits[1], (logits[0], *logits[2:])
     _check_labels(seen, pixels)
     if weights == pixels == (n,):

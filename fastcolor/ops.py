@@ -37,7 +37,8 @@ def annealed_mean(
         T >= 0: small is vivid, 1 is the mean, 0 the mode (ties to the lowest bin).
     axis : int
     from_logits : bool
-        False if `logits` are probabilities, of any scale: zeros are welcome, and no epsilon bends them.
+        False if `logits` are probabilities, of any scale that float32 holds: zeros are welcome, and no epsilon bends
+        them.
     backend : str
     out : array, optional
         Written and returned.

@@ -14,6 +14,7 @@ from .arrays import checks
 from .encoding import encode_soft, histogram
 from .fitting.images import each_image
 from .reference.bins import ColorBins
+from .reference.constants import MAX_NEIGHBORS
 
 MOST_UNREACHABLE = 0.01  # of a prior
 _CHUNK = 1 << 20  # pixels whose labels and shares are in memory at once
@@ -21,7 +22,7 @@ _CHUNK = 1 << 20  # pixels whose labels and shares are in memory at once
 
 def soft_prior(images: Iterable[Any] | Any, bins: ColorBins, neighbors: int, sigma: float) -> NDArray[np.float64]:
     """``p_b = mean over all pixels of the share of bin b``, shape (n,): see :meth:`fastcolor.ColorBins.fit_prior`."""
-    checks.integer("neighbors", neighbors, 1)
+    checks.integer("neighbors", neighbors, 1, MAX_NEIGHBORS)
     totals = np.zeros(bins.n)
     for image in each_image(images):
         pixels = image.reshape(-1, 3)

@@ -62,7 +62,9 @@ def encode_soft(
     squares = ((pixels[..., None, 1:] - bins.colors.astype(np.float64)) ** 2).sum(axis=-1)  # (..., n)
     labels = np.argsort(squares, axis=-1, kind="stable")[..., :neighbors]
     nearest = np.take_along_axis(squares, labels, axis=-1)
-    shares = np.exp((nearest[..., :1] - nearest) / (2 * sigma**2))  # the nearest bin has exp(0): never 0 / 0
+    with np.errstate(over="ignore"):
+        # The nearest bin has exp(0), never 0 / 0; divided twice, so that no square of σ leaves float64.
+        shares = np.exp((nearest[..., :1] - nearest) / sigma / sigma / 2)
     shares /= shares.sum(axis=-1, keepdims=True)
     w = bins.weights(lam)[labels]
     weights = w[..., 0] if weighting == "nearest" else (shares * w).sum(axis=-1)

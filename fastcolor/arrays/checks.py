@@ -6,7 +6,8 @@ import numbers
 import sys
 from typing import Any
 
-from ..reference.constants import LUMA_MAX, MAX_CELLS
+from ..reference.bins import space_of
+from ..reference.constants import LUMA_MAX, MAX_CELLS, SPACES
 from .kinds import Seen, empty, kind, look, overlaps
 
 RGB_DTYPES = ("uint8", "float32", "float64")
@@ -136,6 +137,7 @@ def color_bins(value: Any) -> None:
             f"bins: expected fastcolor.ColorBins in compiled code, got {_type(value)}; "
             "ColorBins(table, colors, prior) makes one"
         )
+    choice("bins.space", space_of(value), SPACES)
     bin_table(value.table, len(value.colors))  # kernels look labels up without a bounds check
 
 

@@ -52,6 +52,8 @@ class ChromaMoments:
     8
     """
 
+    space = "yuv"  # of what was pickled before there was another
+
     def __init__(self, sizes: Iterable[int], space: str = "yuv") -> None:
         self.sizes, self.space = tuple(sorted({int(k) for k in sizes})), space
         self.images = 0

@@ -123,7 +123,9 @@ def test_the_prior_is_counted_over_all_images(tmp_path: Path) -> None:
         (lambda: ColorBins.from_centers([[0, 0]], space="hsv"), "^space: expected one of 'yuv', 'lab'"),
         (lambda: ColorBins.zhang(np.ones(313)), "^prior: expected 313 shares"),
         (lambda: ColorBins.zhang(np.full(312, 1 / 312)), "^prior: expected 313 shares"),
-        (lambda: ColorBins.grid(5), "^step: expected a grid of at most 1024 points, got 2025"),
+        (lambda: ColorBins.grid(5), "^step: expected a grid of at most 1024 points, got 2025 or more"),
+        (lambda: ColorBins.grid(1e-310), "^step: expected a grid of at most 1024 points"),
+        (lambda: ColorBins.zhang().fit_prior(PHOTO, neighbors=33), "^neighbors: expected an integer in 1..32, got 33"),
         (lambda: ColorBins.grid(0), "^step: expected a finite number > 0"),
         (lambda: ColorBins.fit(PHOTO, 8, space="rgb"), "^space: expected one of"),
         (lambda: ColorBins.zhang().fit_prior(PHOTO, neighbors=0), "^neighbors: expected an integer"),
@@ -149,3 +151,34 @@ def test_labels_never_wrap() -> None:
             labels = fastcolor.encode(PHOTO, bins, label_dtype=dtype)[1]
             assert labels.dtype == ("int16" if dtype == "auto" else dtype)
             assert (labels == expected).all()
+
+
+def test_moments_pickled_before_there_were_two_planes_are_of_yuv() -> None:
+    moments = ColorBins.fit(PHOTO, 8).moments
+    old = object.__new__(fastcolor.ChromaMoments)
+    old.__dict__.update({name: value for name, value in vars(moments).items() if name != "space"})
+    assert ColorBins.from_moments(old + moments, 8, 17).space == "yuv"
+
+
+def test_a_plane_that_nobody_knows_is_refused() -> None:
+    """Also in a set of another's making, which no constructor has looked at."""
+
+    class Foreign:
+        table, colors, prior, n, cells = (
+            getattr(SETS["zhang"], name) for name in ("table", "colors", "prior", "n", "cells")
+        )
+        weights, space = SETS["zhang"].weights, "Lab"
+
+    for call in (
+        lambda: fastcolor.encode(PHOTO, Foreign()),
+        lambda: fastcolor.decode(np.zeros((313, 2, 2), np.float32), np.ones((2, 2), np.float32), Foreign()),
+    ):
+        with pytest.raises(ValueError, match=r"^bins\.space: expected one of 'yuv', 'lab', got 'Lab'"):
+            call()
+
+
+@pytest.mark.parametrize("sigma", [1e-200, 1e200])
+def test_any_sigma_has_shares_as_the_reference(sigma: float) -> None:
+    bins = SETS["zhang"]
+    ours, truth = (f(PHOTO[:3, :5], bins, sigma=sigma)[2] for f in (fastcolor.encode_soft, reference.encode_soft))
+    np.testing.assert_allclose(ours, truth, atol=1e-6)

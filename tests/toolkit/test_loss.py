@@ -172,7 +172,8 @@ WRONG = [
     ({"mask": ONES[0]}, ValueError,
      r"mask: expected shape \(1, 8, 8\), got \(8, 8\); it must be the shape of logits without the bins$"),
     ({"logits": torch.zeros(5)}, ValueError,
-     r"logits: expected shape \(N, n, \.\.\.\), got \(5,\); the bins are on axis 1$"),
+     r"logits: expected shape \(N, n, \.\.\.\), n >= 1, got \(5,\); the bins are on axis 1$"),
+    ({"logits": torch.zeros(1, 0, 8, 8)}, ValueError, r"logits: expected shape .* got \(1, 0, 8, 8\)"),
     # kinds
     ({"logits": np.zeros((1, 32, 8, 8))}, TypeError,
      r"logits: expected a torch tensor, got numpy.ndarray; torch.as_tensor\(\.\.\.\) makes one$"),
