@@ -21,8 +21,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from fastcolor.kernels.common import cuda_tables
 from fastcolor.kernels.cupy_cuda.engine import Engine
 from numpy.typing import NDArray
 from once import locked
@@ -241,6 +243,15 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def _as_on_a_gpu(like: Any, values: Array) -> Array:
+    """A table where a GPU would begin it, at a multiple of 256: how many sectors it touches is then no chance."""
+    room = np.empty(values.nbytes + 256, np.uint8)
+    begin = -room.ctypes.data % 256
+    table = room[begin : begin + values.nbytes].view(values.dtype).reshape(values.shape)
+    table[...] = values
+    return table
+
+
 def rows() -> list[Row]:
     """Every operation on its main path; counted once, and kept in the user's cache by all that they depend on."""
     from .traffic_cases import cases
@@ -249,7 +260,8 @@ def rows() -> list[Row]:
     with locked(place):
         if place.exists():
             return [Row(**fields) for fields in json.loads(place.read_text(encoding="utf-8"))]
-        counted = [measure(case) for case in cases()]
+        with patch.object(cuda_tables, "from_numpy", _as_on_a_gpu), patch.dict(cuda_tables._recent, clear=True):
+            counted = [measure(case) for case in cases()]
         with suppress(OSError):  # a cache that cannot be written to counts again
             write_text(place, json.dumps([asdict(row) for row in counted]))
         return counted
