@@ -125,6 +125,7 @@ def smoke(out: Path) -> int:
     """
     import compare
     import gpu_cases
+    import gpu_cases_lab
 
     import fastcolor
 
@@ -134,7 +135,7 @@ def smoke(out: Path) -> int:
     print(json.dumps(found), flush=True)
     machine.write_text(out / "smoke.json", json.dumps(found, indent=1))
     available = [name for name in BACKENDS if backends[name].available]
-    for backend, case, size in product(available, gpu_cases.CASES, gpu_cases.SIZES):
+    for backend, case, size in product(available, gpu_cases_lab.EVERY, gpu_cases.SIZES):
         gpu_cases.HEIGHT, gpu_cases.WIDTH = size
         inputs, start, outcome = case.inputs(np.random.default_rng(0)), time.perf_counter(), "ok"
         try:

@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/helpers")]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from compare_loss import dense_targets  # noqa: E402
 
 import fastcolor  # noqa: E402
 from bench.measure import machine  # noqa: E402
@@ -91,7 +92,7 @@ def _numbers() -> Iterator[tuple[str, ...]]:
     for name, module, target, given, decoded in (
         ("richzhang/colorization", caffe, caffe.targets(photos, points, prior), photos, of_caffe),
         ("Time0o", time0o, time0o.targets(photos, size, points, prior), photos, chroma),
-        ("CT2", ct2, ct2.targets(inputs.few(), points, prior), inputs.few(), chroma),
+        ("CT2", ct2, ct2.targets(inputs.few(), points, prior), inputs.few(), chroma),  # whose mean is Time0o's
     ):
         ours = getattr(page, f"{module.__name__.rpartition('.')[2]}_targets")(given)
         loss = getattr(page, f"{module.__name__.rpartition('.')[2]}_loss")
@@ -110,7 +111,7 @@ def _soft_numbers(module: object, loss: Callable, target: tuple, ours: list) -> 
     """Targets, gradient and printed value; of the pixels whose k-th neighbor float32 can tell."""
     labels, shares, weights = ours
     n = target[0].shape[1]
-    away = np.abs(inputs.dense(labels.numpy(), shares.numpy(), n) - target[0].numpy())
+    away = np.abs(dense_targets(n, labels.numpy(), shares.numpy()) - target[0].numpy())
     sure = ~inputs.undecided(inputs.few(), labels.shape[1])
     x, y = test_losses.leaves(inputs.logits())
     theirs = module.loss(caffe.Rebalance.apply(x, target[1]), target[0])  # type: ignore[attr-defined]

@@ -236,6 +236,13 @@ class ColorBins(_reference.ColorBins):
 
         With a step of 10 these are 529, number 23 i + j, as in colorization-pytorch.
 
+        Parameters
+        ----------
+        step : float
+            Between points, in the units of the space, > 0.
+        space : {"yuv", "lab"}
+        prior : see :meth:`from_centers`
+
         Raises
         ------
         ValueError
@@ -291,9 +298,8 @@ class ColorBins(_reference.ColorBins):
         points = np.asarray(centers, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != 2 or not 1 <= len(points) <= MAX_BINS:
             raise ValueError(f"centers: expected shape (n, 2) with n in 1..{MAX_BINS}, got {points.shape}")
-        check_chroma(points, space, -1)
         if not np.isfinite(points).all():
-            raise ValueError("centers: expected finite chroma, got NaN")
+            raise ValueError("centers: expected finite chroma, got NaN or inf")
         shares = None if prior is None else np.asarray(prior, dtype=np.float64)
         bins = _centers.bins_of_centers(points, shares, space)
         made = cls(bins.table, bins.colors, bins.prior, space=space)
@@ -315,6 +321,20 @@ class ColorBins(_reference.ColorBins):
             k in 1..32; more than n are n.
         sigma : float
             σ > 0, in the units of the space.
+
+        Returns
+        -------
+        ColorBins
+            A new set, without moments.
+
+        Raises
+        ------
+        ValueError
+            No image, or an option out of range.
+        TypeError
+            An array that is not uint8.
+        ImageError, OSError
+            A file that cannot be read.
 
         Examples
         --------

@@ -226,6 +226,13 @@ def check_range(values: Any, what: str, *, space: str = "yuv") -> None:
         RGB in [0, 1]; Y in [0, 1] or L in [0, 100]; chroma, 2 on axis -3, as in :func:`merge`. NaN is passed over.
     space : {"yuv", "lab"}
 
+    Raises
+    ------
+    TypeError
+        If `values` is no array.
+    ValueError
+        If a value is out of range, chroma has not 2 on axis -3, or `what` or `space` is none of the accepted.
+
     Examples
     --------
     >>> import numpy as np, fastcolor

@@ -207,7 +207,7 @@ def decode(
     (40, 60, 3)
     """
     x, where = checks.logits(logits, axis, bins)
-    y = checks.luma(luma, "logits", x, space_of(bins))
+    y = checks.luma(checks.beside("luma", luma, "logits", x), space_of(bins))
     if not _is_larger(y.shape, x.shape, where):
         checks.shape("luma", y, without(x.shape, where), "it must be the shape of logits without the bins, or larger")
     channel = checks.axis("channel_axis", channel_axis, len(x.shape))
@@ -261,7 +261,7 @@ def merge(chroma: Any, luma: Any, *, space: str = "yuv", backend: str = "auto") 
     c = checks.array("chroma", chroma)
     checks.dtype("chroma", c, checks.CHROMA_DTYPES)
     checks.choice("space", space, SPACES)
-    y = checks.luma(luma, "chroma", c, space)
+    y = checks.luma(checks.beside("luma", luma, "chroma", c), space)
     checks.ndim("luma", y, 2)
     checks.ndim("chroma", c, 3)
     checks.size_on_axis("chroma", c, -3, "axis", 2)

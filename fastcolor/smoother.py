@@ -108,7 +108,7 @@ class TemporalSmoother:
 
     def _step(self, logits: Any, luma: Any, out: Any) -> Any:
         x, y = self._check(logits, luma=luma)
-        y = checks.luma(luma, "logits", x, space_of(self.bins))
+        checks.luma(y, space_of(self.bins))
         checks.shape("luma", y, x.shape[1:], "it must be the shape of logits without the bins")
         rgb = checks.result(out, x, (*y.shape, 3), "uint8")
         self._advance(lambda kernel: kernel.step(native(x), native_as(y, "uint8", "float32"), out=native(rgb)), x)

@@ -11,12 +11,12 @@ import fastcolor
 from fastcolor import reference
 
 from .. import bytes as traffic
-from ..cases import Candidate, Case, Setting
+from ..cases import Case, Setting
 from ..peers import lab
 from ..peers.registry import Peers
 from . import compare, inputs
 from .decode import ROWS, rows
-from .lab_targets import LAM, NEIGHBORS, SIGMA
+from .lab_targets import LAM, NEIGHBORS, SIGMA, torch_peer
 from .network import backward, loss_check
 from .sizes import Size, sizes
 
@@ -27,17 +27,6 @@ CHROMA = 2e-4  # of 110: float32
 
 def _images(setting: Setting) -> int:
     return 2 if setting.quick else 8
-
-
-def _peer(make: Peers, name: str, build: Callable[[Any], Callable[..., Any]], mode: str = "eager") -> Candidate:
-    """One of :mod:`bench.peers.lab_torch`, which is imported when it is made."""
-
-    def of_module(_: Any) -> Callable[..., Any]:
-        from ..peers import lab_torch
-
-        return build(lab_torch)
-
-    return make.torch(name, of_module, mode)
 
 
 def loss_soft(setting: Setting) -> Iterator[Case]:
@@ -64,12 +53,12 @@ def loss_soft(setting: Setting) -> Iterator[Case]:
             "fastcolor, hard labels", lambda _: backward(plain), "with_grad", ours=True, check=of_hard_labels
         ),
         of_dense.torch("fastcolor, dense targets", lambda _: backward(plain), "with_grad", ours=True),
-        _peer(of_dense, "F.cross_entropy, dense targets", lambda p: backward(p.loss_dense), "with_grad"),
-        _peer(make, "torch log_softmax + gather", lambda p: backward(p.loss_gather), "with_grad"),
-        _peer(make, "torch logsumexp - gather", lambda p: backward(p.loss_logsumexp), "with_grad"),
-        _peer(make, "torch.compile, log_softmax + gather", lambda p: compiled(p.loss_gather), "with_grad"),
-        _peer(make, "torch.compile, logsumexp - gather", lambda p: compiled(p.loss_logsumexp), "with_grad"),
-        _peer(of_dense, "torch.compile, dense targets", lambda p: compiled(p.loss_dense), "with_grad"),
+        torch_peer(of_dense, "F.cross_entropy, dense targets", lambda p: backward(p.loss_dense), "with_grad"),
+        torch_peer(make, "torch log_softmax + gather", lambda p: backward(p.loss_gather), "with_grad"),
+        torch_peer(make, "torch logsumexp - gather", lambda p: backward(p.loss_logsumexp), "with_grad"),
+        torch_peer(make, "torch.compile, log_softmax + gather", lambda p: compiled(p.loss_gather), "with_grad"),
+        torch_peer(make, "torch.compile, logsumexp - gather", lambda p: compiled(p.loss_logsumexp), "with_grad"),
+        torch_peer(of_dense, "torch.compile, dense targets", lambda p: compiled(p.loss_dense), "with_grad"),
     ]
     size = Size(len(x) * SIDE, SIDE, "forward + backward, 5 of 313", main=True)
     moved = traffic.cross_entropy(size.pixels, x.shape[1], label_bytes=8, neighbors=NEIGHBORS)
@@ -106,10 +95,10 @@ def chroma_lab(setting: Setting) -> Iterator[Case]:
     candidates = [
         *make.ours(ours),
         make.numpy("numpy", lambda _: lab.annealed_mean(bins, T)),
-        _peer(make, "torch softmax + 1x1 convolution", lambda p: p.mean_conv(bins, T)),
-        _peer(make, "torch softmax + einsum", lambda p: p.mean_einsum(bins, T)),
-        _peer(make, "torch.compile, softmax + 1x1 convolution", lambda p: p.mean_conv(bins, T), "compiled"),
-        _peer(make, "torch.compile, weighted sums", lambda p: p.mean_sums(bins, T), "compiled"),
+        torch_peer(make, "torch softmax + 1x1 convolution", lambda p: p.mean_conv(bins, T)),
+        torch_peer(make, "torch softmax + einsum", lambda p: p.mean_einsum(bins, T)),
+        torch_peer(make, "torch.compile, softmax + 1x1 convolution", lambda p: p.mean_conv(bins, T), "compiled"),
+        torch_peer(make, "torch.compile, weighted sums", lambda p: p.mean_sums(bins, T), "compiled"),
     ]
     size = Size(len(x) * SIDE, SIDE, "planar float32, 313 bins", main=True)
     first = reference.annealed_mean(x[:1], bins, temperature=T, axis=1)
@@ -136,8 +125,8 @@ def _decode(setting: Setting, size: Size) -> Case:
         *make.ours(ours),
         make.other("OpenCV resize + cvtColor", "cv2", lab.decode_opencv, bins, T, inexact=other),
         make.other("scikit-image resize + lab2rgb", "skimage", lab.decode_skimage, bins, T, slow=True),
-        _peer(make, "torch eager", lambda p: p.decode(bins, T)),
-        _peer(make, "torch.compile", lambda p: p.decode(bins, T), "compiled"),
+        torch_peer(make, "torch eager", lambda p: p.decode(bins, T)),
+        torch_peer(make, "torch.compile", lambda p: p.decode(bins, T), "compiled"),
     ]
     chroma = reference.upsample(reference.annealed_mean(x, bins, temperature=T), *light.shape)[:, ROWS]
     check = compare.image(reference.join(light[ROWS], np.moveaxis(chroma, 0, -1), "lab"), pick=rows)

@@ -60,24 +60,24 @@ def _encode(setting: Setting, size: Size) -> Case:
             arrays.ROWS,
             inexact="another gamma and cube root: 1.6 % of all colors",
         ),
-        _torch(make, "torch.compile, float32", "float32", inexact=float32),
-        _torch(make, "torch.compile, float64", "float64"),
+        torch_peer(make, "torch.compile, float32", lambda p: p.encode(bins, weights), "compiled", inexact=float32),
+        torch_peer(make, "torch.compile, float64", lambda p: p.encode(bins, weights, p.torch.float64), "compiled"),
         _of_crop("scipy cKDTree", crop, lambda: lab.encode_tree(crop, bins, weights, setting.threads), _check(crop)),
     ]
     return size.case("encode_lab", image(size), traffic.encode(size.pixels, LABEL_BYTES), _check(rgb), candidates)
 
 
-def _torch(make: Peers, name: str, dtype: str, **options: Any) -> Candidate:
-    bins = inputs.zhang()
+def torch_peer(
+    make: Peers, name: str, build: Callable[[Any], Callable[..., Any]], mode: str = "eager", **options: Any
+) -> Candidate:
+    """One of :mod:`bench.peers.lab_torch`, which is imported when it is made."""
 
-    def build(_: Any) -> Callable[..., Any]:
-        import torch
-
+    def of_module(_: Any) -> Callable[..., Any]:
         from ..peers import lab_torch
 
-        return lab_torch.encode(bins, bins.weights(LAM), getattr(torch, dtype))
+        return build(lab_torch)
 
-    return make.torch(name, build, "compiled", **options)
+    return make.torch(name, of_module, mode, **options)
 
 
 def _photo(setting: Setting, size: Size) -> np.ndarray:
@@ -109,8 +109,8 @@ def _crop(rgb: np.ndarray) -> np.ndarray:
     return rgb[len(rgb) // 2 :][: len(rgb) // PART]
 
 
-def _of_crop(name: str, crop: np.ndarray, make: Callable[[], Any], check: Check, needs: str = "scipy") -> Candidate:
-    return Candidate(name, make, (needs,), share=1 / PART, slow=True, check=check)
+def _of_crop(name: str, crop: np.ndarray, make: Callable[[], Any], check: Check) -> Candidate:
+    return Candidate(name, make, ("scipy",), share=1 / PART, slow=True, check=check)
 
 
 def _check(rgb: np.ndarray) -> Check:
@@ -140,20 +140,12 @@ def _soft(setting: Setting, size: Size) -> Case:
     def ours(backend: str) -> Callable[[Any], Any]:
         return lambda rgb: fastcolor.encode_soft(rgb, bins, neighbors=NEIGHBORS, sigma=SIGMA, lam=LAM, backend=backend)
 
-    def torch_peer(name: str, function: str, mode: str) -> Candidate:
-        def build(_: Any) -> Callable[..., Any]:
-            from ..peers import lab_torch
-
-            made: Callable[..., Any] = getattr(lab_torch, function)(*options)
-            return made
-
-        return of_crop.torch(name, build, mode, share=1 / PART, slow=True, check=_soft_check(crop))
-
+    slow: dict[str, Any] = {"share": 1 / PART, "slow": True, "check": _soft_check(crop)}
     candidates = [
         *make.ours(ours),
         _of_crop("scipy cKDTree", crop, lambda: lab.soft_tree(crop, *options, setting.threads), _soft_check(crop)),
-        torch_peer("torch cdist + topk", "soft_cdist", "eager"),
-        torch_peer("torch.compile, 25 cells + topk", "soft_window", "compiled"),
+        torch_peer(of_crop, "torch cdist + topk", lambda p: p.soft_cdist(*options), **slow),
+        torch_peer(of_crop, "torch.compile, 25 cells + topk", lambda p: p.soft_window(*options), "compiled", **slow),
     ]
     moved = traffic.encode_soft(size.pixels, NEIGHBORS, LABEL_BYTES)
     return size.case("encode_soft", image(size), moved, _soft_check(rgb), candidates)

@@ -163,9 +163,9 @@ def label_dtype(value: str, n: int) -> str:
     return value
 
 
-def luma(value: Any, like_name: str, like: Seen, space: str) -> Seen:
+def luma(seen: Seen, space: str) -> Seen:
     """Y as uint8 or floats, L as floats."""
-    seen = dtype("luma", beside("luma", value, like_name, like), LUMA_DTYPES, UNITS)
+    dtype("luma", seen, LUMA_DTYPES, UNITS)
     if space == "lab" and seen.dtype == "uint8":
         raise TypeError(
             f"luma: expected floats in [0, {LUMA_MAX[space]:g}] for bins of Lab, got uint8; encode gives L of an image"

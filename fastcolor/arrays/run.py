@@ -158,18 +158,19 @@ def _merge(kernels: Any, chroma: Seen, luma: Seen, space: str, rgb: Any) -> None
 
 def check_range(values: Seen, what: str, space: str) -> None:
     """Raise ValueError where values leave their range."""
+    array = native_as(values, "float64", "float32")  # NumPy has no bfloat16
     if what == "chroma":
         for part, limit in enumerate(CHROMA_LIMIT[space]):
-            within(f"chroma, {space[part + 1]}", _extent(native(values)[..., part, :, :]), -limit, limit)
+            within(f"chroma, {space[part + 1]}", _extent(array[..., part, :, :]), -limit, limit)
     else:
-        within(what, _extent(native(values)), 0.0, 1.0 if what == "rgb" else LUMA_MAX[space])
+        within(what, _extent(array), 0.0, 1.0 if what == "rgb" else LUMA_MAX[space])
 
 
 def _extent(array: Any) -> tuple[float, float]:
     """The least and the largest value that are numbers."""
     if is_torch(array):
-        values, unknown = array.float(), array.isnan()
-        return float(values.masked_fill(unknown, math.inf).amin()), float(values.masked_fill(unknown, -math.inf).amax())
+        unknown = array.isnan()
+        return float(array.masked_fill(unknown, math.inf).amin()), float(array.masked_fill(unknown, -math.inf).amax())
     lib = library(array)
     known = array[~lib.isnan(array)]
     return (float(known.min()), float(known.max())) if known.size else (math.nan, math.nan)

@@ -83,11 +83,12 @@ def test_every_stage_names_what_is_there():
 @needs_host
 def test_smoke_finds_what_is_wrong(place, tmp_path, monkeypatch):
     import gpu_cases
+    import gpu_cases_lab
 
-    chosen = [case for case in gpu_cases.CASES if case.op in ("encode", "confidence")]
+    chosen = [case for case in gpu_cases_lab.EVERY if case.op in ("encode", "confidence")]
     monkeypatch.setattr(gpu_day, "BACKENDS", ("cuda-host",))
     broken = dataclasses.replace(chosen[-1], check=lambda *_: 1 / 0)
-    monkeypatch.setattr(gpu_cases, "CASES", [*chosen[:-1], broken])
+    monkeypatch.setattr(gpu_cases_lab, "EVERY", [*chosen[:-1], broken])
     monkeypatch.setattr(gpu_cases, "HEIGHT", gpu_cases.HEIGHT)  # put back afterwards
     monkeypatch.setattr(gpu_cases, "WIDTH", gpu_cases.WIDTH)
     assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 1
@@ -97,7 +98,7 @@ def test_smoke_finds_what_is_wrong(place, tmp_path, monkeypatch):
     assert (chosen[0].name, "ok") in outcomes
     assert (chosen[-1].name, "ZeroDivisionError: division by zero") in outcomes
     assert len(found["results"]) == 2 * len(chosen)
-    monkeypatch.setattr(gpu_cases, "CASES", chosen)
+    monkeypatch.setattr(gpu_cases_lab, "EVERY", chosen)
     assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 0
     monkeypatch.setattr(gpu_day, "BACKENDS", ())
     assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 1

@@ -62,14 +62,6 @@ def prior() -> np.ndarray:
     return program().bins.prior
 
 
-def dense(labels: np.ndarray, shares: np.ndarray, n: int = 313) -> np.ndarray:
-    """Our targets (N, k, h, w) as theirs: (N, n, h, w)."""
-    count, _, height, width = labels.shape
-    out = np.zeros((count, n, height, width))
-    np.put_along_axis(out, labels.astype(np.int64), shares.astype(np.float64), axis=1)
-    return out
-
-
 def share_bound(labels: np.ndarray, shares: np.ndarray, sigma: float) -> np.ndarray:
     """How far shares (N, k, h, w) may be from those of exact ab.
 

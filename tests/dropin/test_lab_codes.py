@@ -10,14 +10,14 @@ from paths import ROOT
 
 from tests.dropin import inputs, lab_codes
 
-ROW = re.compile(r"^\| (.+) \| ([\d,]+) \| ([\d.e-]+) % \|$", re.M)
+ROW = re.compile(r"^\| (.+) \| ([\d,]+) \| [\d.e-]+ % \|$", re.M)
 
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, int]:
     """Wrong labels among all 2^24 colors, as the page says."""
     text = (ROOT / "docs/dropin.md").read_text(encoding="utf-8")
-    return {name: int(count.replace(",", "")) for name, count, _ in ROW.findall(text)}
+    return {name: int(count.replace(",", "")) for name, count in ROW.findall(text)}
 
 
 def test_the_table_has_every_code(told: dict[str, int]) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from compare_loss import dense_targets
 
 import fastcolor
 from fastcolor import ColorBins
@@ -46,8 +47,8 @@ def test_soft_targets_are_their_dense_ones(way: Way) -> None:
     (theirs, _), (labels, shares, _) = pairs(way)
     sure = ~inputs.undecided(inputs.few(), labels.shape[1])
     assert sure.mean() > 0.85  # at k = 10 every third gray is in doubt: whose share of 3e-4 it is
-    bound = inputs.dense(labels, inputs.share_bound(labels, shares, 5.0))
-    away = np.moveaxis(np.abs(inputs.dense(labels, shares) - theirs) - bound, 1, -1)
+    bound = dense_targets(313, labels, inputs.share_bound(labels, shares, 5.0))
+    away = np.moveaxis(np.abs(dense_targets(313, labels, shares) - theirs) - bound, 1, -1)
     assert away[sure].max() <= 0
     np.testing.assert_allclose(theirs.sum(axis=1), 1, rtol=1e-12)
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=0, atol=1e-6)

@@ -11,6 +11,7 @@ import pytest
 import strategies as make
 import torch
 from cuda_host.backend import ENGINE
+from cuda_images import assert_same, encode_at, picture
 from fastcolor.kernels.common import cuda_tables
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
@@ -24,27 +25,6 @@ Array = np.ndarray
 # Pixels around the ends of a group (4), of a warp's tile (64, 128, 512) and of a block.
 COUNTS = (1, 3, 4, 5, 63, 64, 65, 127, 129, 511, 512, 513, 2047, 2049, 4500)
 RGB = ("uint8", "float32", "float64")
-
-
-def picture(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-    levels = rng.integers(0, 256, shape).astype(np.uint8)
-    return levels if dtype == "uint8" else (levels / 255).astype(dtype)
-
-
-def encode_at(rgb: Array, bins: Any, axis: int, label: str = "uint8", offset: int = 0) -> tuple[Array, ...]:
-    """Luma, labels, weights; `offset` elements after an aligned address, with the memory around them checked."""
-    shape = tuple(np.delete(rgb.shape, axis))
-    out = [Guarded(shape, dtype, offset * np.dtype(dtype).itemsize) for dtype in ("float32", label, "float32")]
-    arrays = tuple(o.array for o in out)
-    cuda_encode.encode(ENGINE, rgb, bins, channel_axis=axis, label_dtype=label, out=arrays)
-    for guarded in out:
-        guarded.assert_unharmed()
-    return arrays
-
-
-def assert_same(actual: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
-    for one, other in zip(actual, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 # --- integers ---------------------------------------------------------------------------------------------------------

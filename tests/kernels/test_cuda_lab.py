@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import cuda_images
 import numpy as np
 import pytest
 import torch
+from colors import LIGHT, coordinate_bins
 from cuda_host.backend import ENGINE
+from cuda_images import assert_same, picture
 from fastcolor.kernels.common.candidates import CELLS, candidates
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
 from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
@@ -34,14 +38,7 @@ Array = np.ndarray
 COUNTS = (1, 5, 64, 127, 129, 511, 513, 2049)  # around a group, a warp's tile and a block
 RGB = ("uint8", "float32", "float64")
 SPACES = ("yuv", "lab")
-_LEVEL = np.arange(256) / 255
-LIGHT = np.where(_LEVEL <= 0.04045, _LEVEL / 12.92, ((_LEVEL + 0.055) / 1.055) ** 2.4)
 RESOLVED = 4e-10  # as to_lab.cuh says: no color lies closer to an edge
-
-
-def picture(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-    levels = rng.integers(0, 256, shape).astype(np.uint8)
-    return levels if dtype == "uint8" else (levels / 255).astype(dtype)
 
 
 def bins_of(rng: np.random.Generator, n: int, cells: int, space: str = "lab") -> reference.ColorBins:
@@ -51,13 +48,6 @@ def bins_of(rng: np.random.Generator, n: int, cells: int, space: str = "lab") ->
     table = rng.integers(0, n, (cells, cells)).astype(np.uint8 if n <= 255 else np.uint16)
     prior = rng.random(n) + 0.01
     return reference.ColorBins(table, colors.astype(np.float32), prior / prior.sum(), space=space)
-
-
-def coordinate_bins(cells: int, axis: int) -> reference.ColorBins:
-    """Bins whose label is the cell's index on one axis."""
-    label = np.arange(cells)
-    table = np.broadcast_to(label[:, None] if axis == 0 else label, (cells, cells)).astype(np.uint8)
-    return reference.ColorBins(table, np.zeros((cells, 2), np.float32), np.full(cells, 1 / cells), space="lab")
 
 
 # --- exact cells ------------------------------------------------------------------------------------------------------
@@ -127,7 +117,7 @@ def test_cells_of_the_colors_closest_to_an_edge_for_every_number_of_cells(colors
         for axis in range(2):
             near = colors[axis].near(inner_edges(cells), 2).ravel()
             rgb = levels_of(np.append(colors[axis].number[near], np.uint32(0)))
-            labels = cuda_encode.encode(ENGINE, rgb, coordinate_bins(cells, axis))[1]
+            labels = cuda_encode.encode(ENGINE, rgb, coordinate_bins(cells, axis, "lab"))[1]
             np.testing.assert_array_equal(labels, reference.cell_of(rgb, cells, "lab")[axis], f"K = {cells}")
 
 
@@ -147,7 +137,7 @@ def test_the_guard_band_is_needed_and_wide_enough(
         band = 0.5 - float(original(MAX_CELLS)[name][0])  # of a cell, to either side of an edge
         near = colors[axis].near(inner_edges(MAX_CELLS), 100).ravel()
         rgb, at = levels_of(colors[axis].number[near]), (colors[axis].value[near] + AB_MAX) / (2 * AB_MAX) * MAX_CELLS
-        labels = cuda_encode.encode(ENGINE, rgb, coordinate_bins(MAX_CELLS, axis))[1]
+        labels = cuda_encode.encode(ENGINE, rgb, coordinate_bins(MAX_CELLS, axis, "lab"))[1]
         wrong = at[labels != np.floor(at)]
         assert len(wrong) > 10
         assert np.abs(wrong - wrong.round()).max() < band / 2
@@ -156,20 +146,7 @@ def test_the_guard_band_is_needed_and_wide_enough(
 # --- encode and histogram ---------------------------------------------------------------------------------------------
 
 
-def encode_at(rgb: Array, bins: Any, axis: int, label: str = "int16", offset: int = 0) -> tuple[Array, ...]:
-    """Luma, labels, weights; `offset` elements after an aligned address, with the memory around them checked."""
-    shape = tuple(np.delete(rgb.shape, axis))
-    out = [Guarded(shape, dtype, offset * np.dtype(dtype).itemsize) for dtype in ("float32", label, "float32")]
-    arrays = tuple(o.array for o in out)
-    cuda_encode.encode(ENGINE, rgb, bins, channel_axis=axis, label_dtype=label, out=arrays)
-    for guarded in out:
-        guarded.assert_unharmed()
-    return arrays
-
-
-def assert_same(actual: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
-    for one, other in zip(actual, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+encode_at = partial(cuda_images.encode_at, label="int16")
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -198,7 +175,7 @@ def test_labels_beyond_a_byte_are_equal_in_every_type(label: str) -> None:
     expected = encode_at(rgb, bins, -1)
     assert expected[1].max() > 255
     for offset in (0, 1):
-        assert_same(encode_at(rgb, bins, -1, label, offset), expected)
+        assert_same(encode_at(rgb, bins, -1, label=label, offset=offset), expected)
 
 
 @pytest.mark.parametrize("dtype", RGB)

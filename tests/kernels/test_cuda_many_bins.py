@@ -28,7 +28,7 @@ AXES = (0, -1)  # planar, channels-last
 PIXELS = 36
 MANY = 313
 T = 0.38
-FEW_TESTS = 64  # pixels for slow cases
+SUMMED = 64  # pixels, by whose number a mean is divided exactly
 
 
 def bins_of(n: int, space: str = "yuv") -> reference.ColorBins:
@@ -274,9 +274,9 @@ def test_a_pixel_without_weight_adds_nothing(kind: str, n: int, last: bool) -> N
 @pytest.mark.parametrize("kind", TARGETS)
 def test_logits_as_large_as_can_be(kind: str, n: int, last: bool) -> None:
     """Of both signs: losses of 1e37, whose sum float32 does not hold, have a finite mean."""
-    rows = np.where(np.random.default_rng(10).random((FEW_TESTS, n)) > 0.5, 1e37, -1e37).astype(np.float32)
-    x, parts = batch_of(rows, last), targets_of(kind, n, FEW_TESTS, last)
-    weights, scale = np.ones((1, FEW_TESTS), np.float32), np.full(1, 1 / FEW_TESTS, np.float32)
+    rows = np.where(np.random.default_rng(10).random((SUMMED, n)) > 0.5, 1e37, -1e37).astype(np.float32)
+    x, parts = batch_of(rows, last), targets_of(kind, n, SUMMED, last)
+    weights, scale = np.ones((1, SUMMED), np.float32), np.full(1, 1 / SUMMED, np.float32)
     gradient = np.empty_like(x)
     loss = cuda_loss.weighted_cross_entropy(ENGINE, x, weights=weights, scale=scale, gradient=gradient, **parts)
     assert np.isfinite(loss)

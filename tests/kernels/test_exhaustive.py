@@ -9,20 +9,11 @@ import compare
 import numpy as np
 import pytest
 import strategies as make
+from colors import LEVELS, all_colors, coordinate_bins
 from fastcolor.reference.constants import MAX_CELLS, U_NUMERATOR_MAX, V_NUMERATOR_MAX
 
 import fastcolor
 from fastcolor import reference
-
-LEVELS = np.arange(256)
-
-
-def all_colors(red: int) -> Any:
-    """The (256, 256, 3) colors with this red: green down, blue across."""
-    rgb = np.empty((256, 256, 3), np.uint8)
-    rgb[..., 0], rgb[..., 1], rgb[..., 2] = red, LEVELS[:, None], LEVELS
-    return rgb
-
 
 # What does not depend on the number of cells, for all greens and blues: int32 holds every product up to K = 255.
 _GREEN, _BLUE = LEVELS[:, None].astype(np.int32), LEVELS.astype(np.int32)
@@ -35,13 +26,6 @@ def true_cells(red: int, cells: int) -> tuple[Any, Any]:
     u = np.minimum(cells - 1, (_U0 - 299 * red) * cells // (2 * U_NUMERATOR_MAX))
     v = np.minimum(cells - 1, (_V0 + 701 * red) * cells // (2 * V_NUMERATOR_MAX))
     return u, v
-
-
-def coordinate_bins(cells: int, axis: int) -> reference.ColorBins:
-    """Bins whose label is the cell index itself (on one axis), so that no wrong cell can hide behind a right label."""
-    label = np.arange(cells)
-    table = np.broadcast_to(label[:, None] if axis == 0 else label, (cells, cells)).astype(np.uint8)
-    return reference.ColorBins(table, np.zeros((cells, 2), np.float32), np.full(cells, 1 / cells))
 
 
 @pytest.mark.ops("encode")
@@ -65,7 +49,7 @@ def test_luma_label_and_weight_of_every_color(backend: str, planar: bool) -> Non
 @pytest.mark.ops("encode")
 @pytest.mark.parametrize("cells", [17, 65, 16, 10, 43, 170, 254, MAX_CELLS])
 def test_cells_of_every_color(backend: str, cells: int) -> None:
-    bins_u, bins_v = coordinate_bins(cells, 0), coordinate_bins(cells, 1)
+    bins_u, bins_v = coordinate_bins(cells, 0, "yuv"), coordinate_bins(cells, 1, "yuv")
     for red in range(256):
         u, v = true_cells(red, cells)
         rgb = all_colors(red)
@@ -87,7 +71,7 @@ def test_cells_of_edge_colors_for_every_number_of_cells(backend: str) -> None:
         for axis, (shifted, width) in enumerate(((u, 2 * U_NUMERATOR_MAX), (v, 2 * V_NUMERATOR_MAX))):
             rest = shifted * cells % width
             closest = np.argpartition(np.minimum(rest, width - rest), 150)[:150]
-            bins = coordinate_bins(cells, axis)
+            bins = coordinate_bins(cells, axis, "yuv")
             labels = anywhere.encode(rgb[closest], bins, backend=backend)[1]
             expected = np.minimum(cells - 1, shifted[closest] * cells // width)
             assert np.array_equal(labels, expected), f"K = {cells}, axis {axis}"

@@ -9,6 +9,7 @@ import compare_lab
 import numpy as np
 import pytest
 import strategies as make
+from colors import LIGHT, all_colors, coordinate_bins
 from fastcolor.kernels import registry
 from fastcolor.kernels.numba_cpu import lab
 from fastcolor.kernels.numba_cpu.jit import jit
@@ -31,25 +32,13 @@ from fastcolor.reference.constants import (
 import fastcolor
 from fastcolor import reference
 
-LEVELS = np.arange(256, dtype=np.uint8)
 DTYPES = ("uint8", "uint16", "int16", "int32", "int64")
 FLOATS = ("float32", "float64")
 
 
-def all_colors(red: int) -> Any:
-    """The (256, 256, 3) colors with this red: green down, blue across."""
-    rgb = np.empty((256, 256, 3), np.uint8)
-    rgb[..., 0], rgb[..., 1], rgb[..., 2] = red, LEVELS[:, None], LEVELS
-    return rgb
-
-
-_UNIT = LEVELS / 255
-_LINEAR = np.where(_UNIT <= 0.04045, _UNIT / 12.92, ((_UNIT + 0.055) / 1.055) ** 2.4)
-
-
 def true_lab(red: int) -> Any:
     """L, a, b of :func:`all_colors`, in float64: the definition once more, with one power for each level."""
-    linear = np.stack(np.broadcast_arrays(_LINEAR[red], _LINEAR[:, None], _LINEAR), axis=-1)
+    linear = np.stack(np.broadcast_arrays(LIGHT[red], LIGHT[:, None], LIGHT), axis=-1)
     t = linear @ (np.array(SRGB_TO_XYZ) / np.array(XYZ_WHITE)[:, None]).T
     x, y, z = np.moveaxis(np.where(t > LAB_THRESHOLD, np.cbrt(t), LAB_SLOPE * t + LAB_OFFSET), -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
@@ -58,13 +47,6 @@ def true_lab(red: int) -> Any:
 def test_the_definition_written_here_is_that_of_the_reference() -> None:
     for red in (0, 1, 127, 255):
         np.testing.assert_allclose(true_lab(red), rgb_to_lab(all_colors(red)), atol=1e-11)
-
-
-def coordinate_bins(cells: int, axis: int) -> reference.ColorBins:
-    """Bins whose label is the cell's index on one axis."""
-    label = np.arange(cells)
-    table = np.broadcast_to(label[:, None] if axis == 0 else label, (cells, cells)).astype(np.uint8)
-    return reference.ColorBins(table, np.zeros((cells, 2), np.float32), np.full(cells, 1 / cells), space="lab")
 
 
 def bins_of(rng: np.random.Generator, n: int, cells: int) -> reference.ColorBins:
@@ -89,7 +71,7 @@ def test_the_313_bins_of_every_color(backend: str) -> None:
     bins = fastcolor.ColorBins.zhang()
     weights_of = bins.weights(0.2).astype(np.float32)
     counts, expected_counts = np.zeros((23, 23), np.int64), np.zeros(23 * 23, np.int64)
-    for red in range(0, 256, 1 if backend == "numba" else 15):
+    for red in range(256):
         rgb = all_colors(red)
         image, axis = (np.ascontiguousarray(rgb.transpose(2, 0, 1)), 0) if red % 2 else (rgb, -1)
         luma, labels, weights = anywhere.encode(image, bins, channel_axis=axis, backend=backend)
@@ -107,8 +89,9 @@ def test_the_313_bins_of_every_color(backend: str) -> None:
 # Odd and even, few and most; with an even number black, and only black, lies on an edge.
 @pytest.mark.ops("encode")
 def test_cells_of_every_color(backend: str) -> None:
-    wanted = [(cells, axis, coordinate_bins(cells, axis)) for cells in (255, 17, 1, 2, 254) for axis in (0, 1)]
-    for red in range(0, 256, 1 if backend == "numba" else 51):
+    """On the CPU a GPU's sources see a red in fifty: test_cuda_lab has the colors next to every edge, for every K."""
+    wanted = [(cells, axis, coordinate_bins(cells, axis, "lab")) for cells in (255, 17, 1, 2, 254) for axis in (0, 1)]
+    for red in range(0, 256, 51 if backend == "cuda-host" else 1):
         rgb = all_colors(red)
         ab = (true_lab(red)[..., 1:] + AB_MAX) / (2 * AB_MAX)
         for cells, axis, bins in wanted:

@@ -58,7 +58,10 @@ SETS = sets()
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("k", [1, 5, 10])
 def test_lists_are_complete(name: str, k: int) -> None:
-    """At corners, edges and inside of every cell, the k nearest by brute force, ties to the lowest, are on its list."""
+    """At corners, edges and inside of a cell, the k nearest by brute force, ties to the lowest, are on its list.
+
+    Of the 313 that is every cell, of the other sets five hundred.
+    """
     bins = SETS[name]
     k = min(k, bins.n)
     lists = near(bins, k, bins.space)
@@ -74,7 +77,7 @@ def test_lists_are_complete(name: str, k: int) -> None:
     rng = np.random.default_rng(1)
     tops = np.array(CHROMA_MAX[bins.space]) * REACH
     cell = np.stack(np.divmod(np.arange(CELLS**2), CELLS), axis=-1)
-    chosen = rng.choice(CELLS**2, 500, replace=False)
+    chosen = np.arange(CELLS**2) if name == "the 313" else rng.choice(CELLS**2, 500, replace=False)
     colors = bins.colors.astype(np.float64)
     for inside in ([0, 0], [1, 1], [0, 1], [1, 0], [0.5, 0.5], [0, 0.3], *rng.random((3, 2))):
         p = ((cell[chosen] + inside) / CELLS * 2 - 1) * tops

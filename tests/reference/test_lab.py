@@ -19,7 +19,7 @@ def colors(step: int = 1) -> np.ndarray:
 
 def test_lab_of_known_colors() -> None:
     """Against values of scikit-image 0.25, whose constants are the same (rgb2lab, D65, 2 degrees)."""
-    rgb = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [12, 200, 99]], np.uint8)
+    rgb = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]], np.uint8)
     expected = [
         [53.24058794, 80.09230823, 67.20275104],
         [87.73509949, -86.18302974, 83.17970318],
@@ -27,7 +27,7 @@ def test_lab_of_known_colors() -> None:
         [100.0, -0.00245494, 0.00465342],
         [0.0, 0.0, 0.0],
     ]
-    np.testing.assert_allclose(rgb_to_lab(rgb)[:5], expected, atol=5e-7)
+    np.testing.assert_allclose(rgb_to_lab(rgb), expected, atol=5e-7)
 
 
 def test_lab_and_back_is_the_identity_on_colors() -> None:
@@ -76,7 +76,7 @@ def test_the_313_hold_for_a_range_of_half_widths(
     assert (len(centers.zhang_centers.__wrapped__()) == 313) == same
 
 
-def test_hard_labels_reach_261_of_the_313_and_are_the_nearest() -> None:
+def test_hard_labels_are_the_nearest_of_the_313() -> None:
     bins = reference.bins_of_centers(centers.zhang_centers())
     rgb = np.random.default_rng(0).integers(0, 256, (20_000, 3), dtype=np.uint8)
     _, labels, _ = reference.encode(rgb, bins)

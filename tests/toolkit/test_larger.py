@@ -75,3 +75,13 @@ def test_probabilities_go_the_same_way(space: str) -> None:
     p = torch.softmax(x, dim=0)
     rgb = fastcolor.decode(p, luma, bins, from_logits=False)
     assert (rgb.int() - fastcolor.decode(x, luma, bins).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64], ids=str)
+def test_a_range_is_looked_at_whatever_the_dtype(dtype: Any) -> None:
+    """1 in bfloat16 has the bits of 16256, which is what NumPy would see."""
+    one = torch.ones(3, dtype=dtype)
+    fastcolor.check_range(one, "luma")
+    fastcolor.check_range(torch.stack([one, one * torch.nan]), "luma")
+    with pytest.raises(ValueError, match=r"^luma: expected values in \[0, 1\], got 2 to 2"):
+        fastcolor.check_range(2 * one, "luma")
