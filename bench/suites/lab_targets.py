@@ -62,7 +62,7 @@ def _encode(setting: Setting, size: Size) -> Case:
         ),
         torch_peer(make, "torch.compile, float32", lambda p: p.encode(bins, weights), "compiled", inexact=float32),
         torch_peer(make, "torch.compile, float64", lambda p: p.encode(bins, weights, p.torch.float64), "compiled"),
-        _of_crop("scipy cKDTree", crop, lambda: lab.encode_tree(crop, bins, weights, setting.threads), _check(crop)),
+        _of_crop("scipy cKDTree", lambda: lab.encode_tree(crop, bins, weights, setting.threads), _check(crop)),
     ]
     return size.case("encode_lab", image(size), traffic.encode(size.pixels, LABEL_BYTES), _check(rgb), candidates)
 
@@ -109,7 +109,7 @@ def _crop(rgb: np.ndarray) -> np.ndarray:
     return rgb[len(rgb) // 2 :][: len(rgb) // PART]
 
 
-def _of_crop(name: str, crop: np.ndarray, make: Callable[[], Any], check: Check) -> Candidate:
+def _of_crop(name: str, make: Callable[[], Any], check: Check) -> Candidate:
     return Candidate(name, make, ("scipy",), share=1 / PART, slow=True, check=check)
 
 
@@ -143,7 +143,7 @@ def _soft(setting: Setting, size: Size) -> Case:
     slow: dict[str, Any] = {"share": 1 / PART, "slow": True, "check": _soft_check(crop)}
     candidates = [
         *make.ours(ours),
-        _of_crop("scipy cKDTree", crop, lambda: lab.soft_tree(crop, *options, setting.threads), _soft_check(crop)),
+        _of_crop("scipy cKDTree", lambda: lab.soft_tree(crop, *options, setting.threads), _soft_check(crop)),
         torch_peer(of_crop, "torch cdist + topk", lambda p: p.soft_cdist(*options), **slow),
         torch_peer(of_crop, "torch.compile, 25 cells + topk", lambda p: p.soft_window(*options), "compiled", **slow),
     ]
