@@ -2,13 +2,12 @@
 
 The first call of a signature goes the slow way, through checks, views and choices of a kernel, while its launches are
 written down (``kernels.common.recording``). Where each array of theirs is an argument, a result, scratch memory or a
-kept table, the same call can be made again without thought: that is a :class:`Plan`. Its key (:func:`sign`) holds all
-that the slow way depends on, and whatever is not known there has no plan.
+kept table, the same call can be made again without thought: that is a :class:`Plan`. Its key, the signature, holds all
+that the slow way depends on.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,84 +17,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..kernels import registry
 from ..kernels.common import cuda_tables, device_arrays, recording
-from .kinds import is_watched
+from .signature import ALIGNED, Signed, sign
 
 LIMIT = 512
-_PLAIN = frozenset({float, int, bool, str, type(None)})
-_NUMBERS = (int, float, np.generic)
-_ALIGNED = 16  # bytes: what the choice of a kernel looks at; all new memory lies at multiples of it
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class Signed(NamedTuple):
-    """A call as a key, and the arrays in it with their addresses."""
-
-    key: tuple[Any, ...]
-    arrays: list[Any]
-    addresses: list[int]
-
-
-def sign(name: Any, args: tuple[Any, ...], options: dict[str, Any], backend: str = "auto") -> Signed | None:
-    """What a call depends on; None where it has no plan.
-
-    That is where the first argument lies on the CPU, unless a backend is named; where torch traces, transforms, or
-    differentiates; for subclasses of arrays, lazily negated tensors, bins without a key, and any value that is none of
-    an array, a number, a text or bins.
-    """
-    first = args[0]
-    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
-    if torch is not None and isinstance(first, torch.Tensor):
-        if (backend == "auto" and not first.is_cuda) or is_watched() or torch.autograd.forward_ad._current_level >= 0:
-            return None
-        classes: tuple[type, ...] = torch.Tensor, torch.nn.Parameter
-        read: Callable[[Any, list[Any]], int | None] = partial(_read_tensor, torch.is_grad_enabled())
-    elif cupy is not None and type(first) is cupy.ndarray:
-        classes, read = (cupy.ndarray,), _read_cupy
-    else:
-        return None
-    key: list[Any] = [name, *registry.BACKENDS.values(), *options]
-    arrays: list[Any] = []
-    addresses: list[int] = []
-    values = [*args, *options.values()]
-    try:
-        for value in values:
-            kind = type(value)
-            if kind in _PLAIN:
-                key += kind, value
-            elif kind in classes:
-                address = read(value, key)
-                if address is None:
-                    return None
-                arrays.append(value)
-                addresses.append(address)
-            elif kind in (tuple, list):
-                key += kind, len(value)
-                values += value
-            elif (content := getattr(value, "_key", None)) is not None:
-                key += kind, content
-            elif isinstance(value, _NUMBERS):
-                key += kind, value
-            else:
-                return None
-    except RuntimeError:  # a tensor without strides or memory, which the slow way will name
-        return None
-    return Signed(tuple(key), arrays, addresses)
-
-
-def _read_tensor(differentiates: bool, tensor: Any, key: list[Any]) -> int | None:
-    if tensor.is_neg() or (differentiates and tensor.requires_grad):
-        return None
-    address: int = tensor.data_ptr()
-    key += tensor.dtype, tensor.device, tensor.shape, tensor.stride(), address % _ALIGNED
-    return address
-
-
-def _read_cupy(array: Any, key: list[Any]) -> int:
-    address: int = array.data.ptr
-    key += array.dtype, array.device.id, array.shape, array.strides, address % _ALIGNED
-    return address
 
 
 class _Launch(NamedTuple):
@@ -116,6 +42,8 @@ class Plan(NamedTuple):
     Attributes
     ----------
     engine : Engine
+    locate : callable
+        The address of an array.
     make : list of callable
         Each gives an array: results, then scratch memory. Arrays are counted from the arguments through these.
     returned : list of int
@@ -129,6 +57,7 @@ class Plan(NamedTuple):
     """
 
     engine: Any
+    locate: Callable[[Any], int]
     make: list[Callable[[], Any]]
     returned: list[int]
     single: bool
@@ -149,7 +78,7 @@ class Plan(NamedTuple):
         for make in self.make:
             array = make()
             arrays.append(array)
-            addresses.append(device_arrays.address(array))
+            addresses.append(self.locate(array))
         for function, grid, block, template, pointers, changing, shared in self.launches:
             args = template.copy()
             for place, number in pointers:
@@ -162,55 +91,60 @@ class Plan(NamedTuple):
         return (arrays[self.returned[0]] if self.single else tuple([arrays[number] for number in self.returned]),)
 
 
-def plan(signed: Signed, record: recording.Recording, result: Any) -> Plan | None:
-    """The plan of a call that gave `result`; None if some array of its launches is unknown, or not told from another.
+class _Unknown(Exception):
+    """An array of a launch is none of those that a plan can name."""
 
-    A copy that the slow way made is such an array. An array that a launch neither reads nor writes is no result of it.
+
+def _plan(signed: Signed, record: recording.Recording, result: Any) -> Plan:
+    """The plan of a call that gave `result`.
+
+    Raises
+    ------
+    _Unknown
+        If its launches take an array that is neither argument, result, scratch nor kept, as a copy is; if two arrays
+        lie at one address; or if something that is no launch may have written the result.
     """
-    single = not isinstance(result, tuple)
-    results: tuple[Any, ...] = (result,) if single else result
+    results = result if isinstance(result, tuple) else (result,)
     given = {id(array) for array in signed.arrays}
     new = [array for array in (*results, *record.scratch) if id(array) not in given]
     arrays = [*signed.arrays, *new]
-    addresses = [*signed.addresses, *map(device_arrays.address, new)]
-    numbers = {
-        address: k for k, (array, address) in enumerate(zip(arrays, addresses, strict=True)) if 0 not in array.shape
-    }
-    launches = [_numbered(launch, numbers, set(map(device_arrays.address, record.kept))) for launch in record.launches]
-    zeroed = set(map(device_arrays.address, record.zeroed))
-    make = [_maker(array, address in zeroed) for array, address in zip(new, addresses[len(given) :], strict=True)]
-    places = {id(array): k for k, array in enumerate(arrays)}
-    returned = [places[id(array)] for array in results]
-    known = not any(part is None for part in (*launches, *make))
-    if not known or len(numbers) != sum(0 not in array.shape for array in arrays):
-        return None
+    filled = [(device_arrays.address(array), k) for k, array in enumerate(arrays) if 0 not in array.shape]
+    numbers, kept = dict(filled), set(map(device_arrays.address, record.kept))
+    launches = [_numbered(launch, numbers, kept) for launch in record.launches]
     used = {number for launch in launches for _, number in launch.pointers}
-    if not launches or not all(k in used or 0 in arrays[k].shape for k in returned):
-        return None
-    return Plan(record.engine, make, returned, single, launches, record.kept, record.afterwards)
+    returned = [next(k for k, array in enumerate(arrays) if array is one) for one in results]
+    if len(numbers) < len(filled) or not used.issuperset(k for k in returned if 0 not in arrays[k].shape) or not used:
+        raise _Unknown
+    zeroed = set(map(device_arrays.address, record.zeroed))
+    make = [_maker(array, device_arrays.address(array) in zeroed) for array in new]
+    locate = type(arrays[0]).data_ptr if all(map(device_arrays.is_torch, arrays)) else device_arrays.address
+    single = results is not result
+    return Plan(record.engine, locate, make, returned, single, launches, record.kept, record.afterwards)
 
 
-def _numbered(launch: recording.Launch, numbers: dict[int, int], kept: set[int]) -> _Launch | None:
+def _numbered(launch: recording.Launch, numbers: dict[int, int], kept: set[int]) -> _Launch:
     values, pointers, changing = list(launch.values), [], []
     for place, (argument, value) in enumerate(zip(launch.args, values, strict=True)):
         if callable(argument):
             changing.append((place, argument))
         elif argument is not None and argument is not value and int(value) not in kept:
             if int(value) not in numbers:
-                return None
+                raise _Unknown
             pointers.append((place, numbers[int(value)]))
     return _Launch(launch.function, (launch.blocks,), (launch.threads,), values, pointers, changing, launch.shared)
 
 
-def _maker(array: Any, zero: bool) -> Callable[[], Any] | None:
-    """What makes an array such as this one; None if that is not what its library makes unasked."""
+def _maker(array: Any, zero: bool) -> Callable[[], Any]:
+    """What makes an array such as this one, if its library does so unasked: aligned, without gaps, without gradient."""
     of, shape = device_arrays.library(array), tuple(array.shape)
-    if device_arrays.address(array) % _ALIGNED:
-        return None
+    if device_arrays.address(array) % ALIGNED:
+        raise _Unknown
     if not device_arrays.is_torch(array):
-        return partial(of.zeros if zero else of.empty, shape, dtype=array.dtype) if array.flags.c_contiguous else None
+        if not array.flags.c_contiguous:
+            raise _Unknown
+        return partial(of.zeros if zero else of.empty, shape, dtype=array.dtype)
     if type(array) is not of.Tensor or array.requires_grad or not _is_dense(shape, array.stride()):
-        return None
+        raise _Unknown
     where = {"dtype": array.dtype, "device": array.device}
     return partial(of.zeros, shape, **where) if zero else partial(of.empty_strided, shape, array.stride(), **where)
 
@@ -249,20 +183,18 @@ class Plans:
     ) -> Any:
         """``function(*args, **options)``, by its plan if there is one; `name` is that of no other function."""
         signed = sign(name, args, options, backend)
-        if signed is None:
+        if signed is None or recording.current() is not None:  # the launches are those of a call around this one
             return function(*args, **options)
-        plan_of_call = self._plans.get(signed.key)
-        if plan_of_call is not None:
+        if (plan := self._plans.get(signed.key)) is not None:
             with suppress(KeyError):  # another thread has just dropped it
                 self._plans.move_to_end(signed.key)
-            done = plan_of_call.run(*signed[1:])
-            if done is not None:
+            if (done := plan.run(*signed[1:])) is not None:
                 return done[0]
         with recording.opened() as record:
             result = function(*args, **options)
-            made = plan(signed, record, result)
-        if made is not None:
-            self._keep(signed.key, made)
+            if record.launches and not device_arrays.is_capturing(args[0]):
+                with suppress(_Unknown):
+                    self._keep(signed.key, _plan(signed, record, result))
         return result
 
     def _keep(self, key: tuple[Any, ...], new: Plan) -> None:
@@ -273,8 +205,12 @@ class Plans:
             cuda_tables.synchronize(table)  # whatever reads it is done before its memory is used again
 
 
-_PLANS = Plans(LIMIT)
-clear = _PLANS.clear
+PLANS = Plans(LIMIT)
+
+
+def clear() -> None:
+    """Forget all plans of the operations, as whoever changes how their kernels are chosen must."""
+    PLANS.clear()
 
 
 def planned(function: Function) -> Function:
@@ -284,6 +220,6 @@ def planned(function: Function) -> Function:
     def call(*args: Any, **options: Any) -> Any:
         if not args or type(args[0]) is np.ndarray:
             return function(*args, **options)
-        return _PLANS.call(function, function, args, options, options.get("backend", "auto"))
+        return PLANS.call(function, function, args, options, options.get("backend", "auto"))
 
     return call  # type: ignore[return-value]

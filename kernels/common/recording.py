@@ -66,12 +66,13 @@ def current() -> Recording | None:
 
 @contextmanager
 def opened() -> Iterator[Recording]:
-    """A recording of what this thread does; one within another has what happens within it to itself."""
-    before, _thread.recording = _thread.recording, Recording()
+    """A recording of what this thread does."""
+    assert _thread.recording is None, "one at a time"
+    _thread.recording = Recording()
     try:
         yield _thread.recording
     finally:
-        _thread.recording = before
+        _thread.recording = None
 
 
 def keep(array: Any) -> Any:
