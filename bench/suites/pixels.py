@@ -22,6 +22,8 @@ def sweep(out: Path) -> None:
     """Pixels a thread, for every operation that may choose them: microseconds of each."""
     from fastcolor.kernels.cupy_cuda import engine
 
+    from fastcolor.arrays import plans
+
     where = device.place("cuda")
     clock = where.clock()
     copy = where.floor(Setting(device="cuda")).runs(0)["copy"][0]
@@ -33,6 +35,7 @@ def sweep(out: Path) -> None:
                 continue
             rows.append({"what": what, "height": height, "width": width, "dtype": dtype, "pixels": count})
             try:
+                plans.clear()
                 with patch.object(engine.Engine, "pixels_each", _fixed(count)):
                     rows[-1]["us"] = round(1e6 * _median(clock, calls[what]), 2)
             except Exception as error:

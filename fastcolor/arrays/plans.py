@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import partial, wraps
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 
@@ -165,11 +166,15 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return True
 
 
+_EVERY: WeakSet[Plans] = WeakSet()
+
+
 class Plans:
     """The latest `limit` plans by key."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._plans, self._lock = limit, OrderedDict[tuple[Any, ...], Plan](), Lock()
+        _EVERY.add(self)
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -209,8 +214,9 @@ PLANS = Plans(LIMIT)
 
 
 def clear() -> None:
-    """Forget all plans of the operations, as whoever changes how their kernels are chosen must."""
-    PLANS.clear()
+    """Forget all plans, as whoever changes how kernels are chosen must."""
+    for plans in list(_EVERY):
+        plans.clear()
 
 
 def planned(function: Function) -> Function:

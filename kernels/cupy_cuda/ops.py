@@ -15,12 +15,8 @@ from typing import Any
 import cupy
 
 from ..common.device_arrays import device_index, is_torch, library
-from . import decode as cuda_decode
-from . import encode as cuda_encode
-from . import encode_soft as cuda_encode_soft
-from . import gradient, loss, temporal
-from . import merge as cuda_merge
 from .engine import Engine
+from .operations import operations
 
 
 class _TorchStream:
@@ -66,15 +62,4 @@ def _stream(array: Any) -> Any:
 
 
 ENGINE = Engine(partial(cupy.RawModule, backend="nvrtc"), _context, _stream)
-
-encode = partial(cuda_encode.encode, ENGINE)
-encode_soft = partial(cuda_encode_soft.encode_soft, ENGINE)
-histogram = partial(cuda_encode.histogram, ENGINE)
-annealed_mean = partial(cuda_decode.annealed_mean, ENGINE)
-confidence = partial(cuda_decode.confidence, ENGINE)
-decode = partial(cuda_decode.decode, ENGINE)
-merge = partial(cuda_merge.merge, ENGINE)
-annealed_mean_gradient = partial(gradient.annealed_mean_gradient, ENGINE)
-weighted_cross_entropy = partial(loss.weighted_cross_entropy, ENGINE)
-scale_unless_one = partial(loss.scale_unless_one, ENGINE)
-TemporalSmoother = partial(temporal.TemporalSmoother, ENGINE)
+globals().update(operations(ENGINE))
