@@ -74,7 +74,7 @@ class TemporalSmoother(Smoother):
         if self._rules.refresh:
             return self._record(slot, seen, -frame % REFRESH)
         if (slot, seen) not in self._steps:
-            self._steps[slot, seen] = self._record(slot, seen, REFRESH)
+            self._steps[slot, seen] = self.engine.hold(self._record(slot, seen, REFRESH))
         return self._steps[slot, seen]
 
     def _record(self, slot: int, seen: int, due: int) -> Any:

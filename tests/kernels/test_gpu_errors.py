@@ -275,6 +275,7 @@ class Launches:
     def __init__(self) -> None:
         self.state: list[tuple[str, int]] = [("device", 0), ("stream", 0)]
         self.Stream = SimpleNamespace(from_external=self._taken, null=self._current("stream", 0))
+        self.function = SimpleNamespace(CNumpyArray=list)
         self.runtime = SimpleNamespace(getDevice=lambda: self.current("device"))
 
     def current(self, what: str) -> int:
@@ -342,6 +343,13 @@ def test_a_plan_reads_the_stream_of_the_arrays_library_on_the_current_device(
         for number in (0, 5):
             with launches._current("stream", number):
                 assert stream(on_second).ptr == number
+
+
+def test_what_launches_share_is_read_once(launching: tuple[Launches, Any]) -> None:
+    """As CuPy takes an array of size one, whatever it is made of."""
+    hold, structure = launching[1].ENGINE.hold, np.zeros(1, [("u", np.float32), ("v", np.int32)])
+    assert hold(np.float32(2)) == [np.float32(2)]
+    assert hold(structure) == [structure[0]]
 
 
 # --- out of memory ----------------------------------------------------------------------------------------------------
