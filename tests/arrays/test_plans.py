@@ -118,7 +118,7 @@ def base(name: str, shape: tuple[int, int] = SHAPE) -> Call:
         "decode, larger": ((x, array(larger, "uint8")), (BINS,)),
         "annealed_mean": ((x,), (BINS,)),
         "confidence": ((x,), ()),
-        "merge": ((array((2, *shape), "float32"), array(larger, "uint8")), ()),
+        "merge": ((array((2, *shape), "float32") * 0.4, array(larger, "uint8")), ()),
         "encode": ((rgb,), (BINS,)),
         "encode_soft": ((rgb,), (BINS,)),
         "histogram": ((rgb,), (17,)),
@@ -500,6 +500,24 @@ def test_modes_and_transforms_see_the_operator() -> None:
         dual = torch.autograd.forward_ad.make_dual(call.arrays[0], call.arrays[0])
         with pytest.raises(ValueError, match="without a tangent"):
             fastcolor.confidence(dual, backend=stub.NAME)
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_answers_by_plan_are_those_of_the_slow_way(backend: str, kind: str, name: str) -> None:
+    """On whatever runs: the same kernels, the same bits."""
+    for _ in range(3):
+        call = base(name)
+        arrays = [make.as_kind(a.numpy(), kind, str(a.dtype).removeprefix("torch.")) for a in call.arrays]
+        function, options = getattr(fastcolor, call.name), {"backend": backend}
+        results = [of(*arrays, *call.rest, **options) for of in (function, function.__wrapped__)]
+        for ours, theirs in zip(*(of if isinstance(of, tuple) else (of,) for of in results), strict=True):
+            assert type(ours) is type(theirs)
+            np.testing.assert_array_equal(compare.as_numpy(ours), compare.as_numpy(theirs))
+    has_plans = kind != "numpy" and hasattr(registry.load(backend), "ENGINE")
+    assert len(plans.PLANS) == has_plans
 
 
 # --- films ------------------------------------------------------------------------------------------------------------
