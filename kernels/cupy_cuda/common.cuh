@@ -78,6 +78,12 @@ FC_DEVICE float log2_fast(float x) {
 // The same, of subnormal x too.
 FC_DEVICE float log2_of_any(float x) { FC_PTX("lg2.approx.f32 %0, %1;", float, "=f", "f", x, log2f(x)) }
 
+// 1 / x within 1 ulp, 0 for infinity and beyond 2^126, infinity for 0 and for subnormal x: one MUFU.RCP, where 1 / x and
+// __frcp_rn have steps of Newton and a branch as well.
+FC_DEVICE float reciprocal(float x) {
+    FC_PTX("rcp.approx.ftz.f32 %0, %1;", float, "=f", "f", x, 1.0f / x)
+}
+
 template <class T>
 FC_DEVICE T min_of(T a, T b) { return a < b ? a : b; }
 
