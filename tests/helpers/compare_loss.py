@@ -50,8 +50,8 @@ def assert_losses_close(
     with w round once each.
 
     An entry of the gradient is ``w (S p_b - s_b)``: p errs as there; S by its sum; a reciprocal, and factors and
-    products that round seven times at most; and s_b, which may be subtracted share by share from something as large as the
-    greater of both, by `added` more.
+    products that round seven times at most; and s_b, which may be subtracted share by share from something as large as
+    the greater of both, by `added` more.
     """
     x, s = (np.moveaxis(array, 1, -1) for array in (as_seen(logits), target))
     w = as_float64(weights)
