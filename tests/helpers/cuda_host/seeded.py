@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
@@ -107,6 +108,12 @@ def encode_soft(engine: Engine) -> object:
 
 def histogram(engine: Engine) -> object:
     return cuda_encode.histogram(engine, placed(rng.integers(0, 256, (1, 6000, 3)).astype(np.uint8)), CELLS)
+
+
+def many_tiles(engine: Engine) -> object:
+    """More than one for a warp."""
+    with patch.object(cuda_encode, "BLOCKS", 1):
+        return histogram(engine)
 
 
 def merge(engine: Engine) -> object:
@@ -222,13 +229,19 @@ BUGS = {
         rewrite=instead("at < end", "at < end + 9999999", after="struct Nearest"),
     ),
     "no barrier after the tile of RGB": Bug(
-        histogram, "thread", "data race", rewrite=instead("__syncwarp();", "", after="FC_DEVICE void fill(")
+        histogram, "thread", "data race", rewrite=instead("__syncwarp();", "", after="FC_DEVICE void count_tiles(")
+    ),
+    "no barrier before the next tile": Bug(
+        many_tiles, "thread", "data race", rewrite=instead("__syncwarp();", "", after="count_tile<PLANAR>(tile,")
+    ),
+    "no barrier after the counts are cleared": Bug(
+        histogram, "thread", "data race", rewrite=instead("__syncthreads();", "", after="local[k] = {0, 0, 0, 0};")
     ),
     "no barrier after counting": Bug(
         histogram,
         "thread",
         "data race",
-        rewrite=instead("__syncthreads();", "", after="count_tiles<PLANAR>(tile_of[warp]"),
+        rewrite=instead("__syncthreads();", "", after="const Local mine("),
     ),
     "no barrier before the sum": Bug(
         loss, "thread", "data race", rewrite=instead("__syncthreads();", "", after="FC_DEVICE void sum_block(")
