@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from fastcolor.kernels.common.device_arrays import dtype_name
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
 from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
-from fastcolor.kernels.cupy_cuda import loss, temporal
+from fastcolor.kernels.cupy_cuda import loss, temporal, tile
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
 from fastcolor.kernels.cupy_cuda.engine import Engine
 
 from fastcolor import ColorBins
+
+from ..cases import PLANAR, STREAMED
 
 RINGS = ("float32", "float16", "uint8")
 LAB_BINS = 313
@@ -118,6 +122,19 @@ OF_LOGITS: Calls = {
     "gradient of annealed_mean": _gradient,
     "loss and gradient": partial(_loss, gradient=True),
     "loss": partial(_loss, gradient=False, labels="int64"),
+}
+
+def _at_width(engine: Engine, x: Any, axis: int, *, of: str, kind: str, pixels: int) -> None:
+    dtype = dtype_name(x).replace("uint16", "bfloat16")
+    with patch.dict(tile.WIDTHS[of.replace(" + ", "_")], {dtype: {kind: pixels}}):
+        OF_LOGITS[of](engine, x, axis)
+
+
+# What a sweep on a GPU may bring into the table of the pixels a thread, for planes of 32 bins.
+AT_WIDTHS: Calls = {
+    f"{of}, {kind}, {pixels} a thread": partial(_at_width, of=of, kind=kind, pixels=pixels)
+    for of in ("decode", "decode + confidence", "annealed_mean", "confidence")
+    for kind, pixels in (*PLANAR, *STREAMED)
 }
 OF_IMAGES: Calls = {
     "encode": partial(_encode, to="uint8"),
