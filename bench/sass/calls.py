@@ -105,10 +105,10 @@ def _histogram(engine: Engine, rgb: Any, axis: int, *, cells: int, space: str = 
     cuda_encode.histogram(engine, rgb, cells, space=space, channel_axis=axis)
 
 
-def _merge(engine: Engine, luma: Any, axis: int, *, images: int = 1, space: str = "yuv") -> None:
-    """Chroma of an eighth of the size onto `luma`, as of a network that sees a small photograph."""
+def _merge(engine: Engine, luma: Any, axis: int, *, images: int = 1, space: str = "yuv", by: int = 8) -> None:
+    """Chroma of an eighth of the size, or less, onto `luma`, as of a network that sees a small photograph."""
     height, width = luma.shape
-    chroma = np.zeros((images, 2, height // 8, width // 8), np.float32)
+    chroma = np.zeros((images, 2, height // by, width // by), np.float32)
     cuda_merge.merge(engine, chroma, np.broadcast_to(luma, (images, height, width)), space=space)
 
 
@@ -151,6 +151,7 @@ OF_IMAGES: Calls = {
 }
 OF_LUMA: Calls = {
     "merge": _merge,
+    "merge, 16 times as wide": partial(_merge, by=16),
     "merge of images": partial(_merge, images=3),
     "merge in Lab": partial(_merge, space="lab"),
     "merge of images in Lab": partial(_merge, images=3, space="lab"),

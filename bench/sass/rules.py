@@ -126,7 +126,8 @@ def expectation(instance: Instance, arch: str) -> Expectation:
     if instance.launch.source in ("encode", "encode_soft", "histogram"):
         return _of_image(instance, arch)
     if instance.launch.source == "merge":
-        return Expectation(loads={16: 2 * (instance.dtype == "float32")}, stores={16: 1})
+        size = 4 if instance.dtype == "float32" else 1
+        return Expectation(loads={16: int(instance.pixels) * size // 16}, stores={16: 1})
     plain = instance.n == FAST_BINS and instance.operation in (*OF_LOGITS, *AT_WIDTHS)
     if not plain or instance.launch.kernel in ("loss_total", "scale_unless_one"):
         return Expectation()

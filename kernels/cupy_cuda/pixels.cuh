@@ -4,23 +4,6 @@
 // piece of each plane. In shared memory a thread then finds the pixels that it wants to write together.
 namespace fc {
 
-// V elements of shared memory as machine words, which a copy of the array would not always be.
-template <class T, int V>
-FC_DEVICE Pack<T, V> get_shared(const T *from) {
-    Words<T, V> words;
-#pragma unroll
-    for (int k = 0; k < words.COUNT; ++k) words.at[k] = reinterpret_cast<const typename Words<T, V>::type *>(from)[k];
-    return words.pack;
-}
-
-template <class T, int V>
-FC_DEVICE void put_shared(T *to, const Pack<T, V> &pack) {
-    Words<T, V> words;
-    words.pack = pack;
-#pragma unroll
-    for (int k = 0; k < words.COUNT; ++k) reinterpret_cast<typename Words<T, V>::type *>(to)[k] = words.at[k];
-}
-
 template <class T>
 struct Tile {
     static constexpr int E = 16 / sizeof(T);
