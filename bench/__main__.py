@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return cli.main(words[1:])
     if words[:1] == ["gpu-day"]:
-        from . import gpu_day
+        from .gpu_day import main as gpu_day
 
         return gpu_day.main(words[1:])
     from . import runner  # which imports fastcolor: a bare checkout has none before its gpu-day

@@ -66,7 +66,7 @@ def run(
     elif first.budget:
         document["metadata"]["left_out"]["torch.compile"] = "of cases that are not the main ones, for want of time"
     place = out or default_path(suites, metadata, first.quick)
-    path = part(place)
+    path = schema.part(place)
     schema.write(path, document)
     failed = 0
     if "startup" in suites:
@@ -82,11 +82,6 @@ def run(
     schema.write(path, document)
     bad = [result for result in document["results"] if result["ours"] and result["status"] in ("wrong", "error")]
     return settled(path, place), not (bad or failed)
-
-
-def part(path: Path) -> Path:
-    """Where results lie until the run is over."""
-    return path.with_suffix(f".part{path.suffix}")
 
 
 def settled(path: Path, place: Path) -> Path:

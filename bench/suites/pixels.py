@@ -33,7 +33,7 @@ def sweep(out: Path) -> None:
                 continue
             rows.append({"what": what, "height": height, "width": width, "dtype": dtype, "pixels": count})
             try:
-                with patch.object(engine.Engine, "pixels_each", _fixed(count)):
+                with patch.object(engine.Engine, "pixels_each", fixed(count)):
                     rows[-1]["us"] = round(1e6 * _median(clock, calls[what]), 2)
             except Exception as error:
                 rows[-1]["error"] = f"{type(error).__name__}: {error}"[:300]
@@ -41,7 +41,7 @@ def sweep(out: Path) -> None:
             write_text(out / "sweep.json", json.dumps(rows, indent=1))
 
 
-def _fixed(count: int) -> Callable[..., int]:
+def fixed(count: int) -> Callable[..., int]:
     """In place of ``Engine.pixels_each``: ``count`` pixels a thread wherever they divide a plane."""
     return lambda *given: count if given[5] % count == 0 else 1
 

@@ -523,7 +523,7 @@ def test_a_run_asks_for_the_gpu_first(document, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "_worker", lambda *words: asked.append(words) or 0)
     out = tmp_path / "made-up.json"
     assert main(["--device", "cuda", "--quick", "--out", str(out)]) == 0
-    assert asked == [(of("cuda"), QUICK, runner.part(out), sys.executable)]
+    assert asked == [(of("cuda"), QUICK, schema.part(out), sys.executable)]
     metadata = schema.read(out)["metadata"]
     assert metadata["left_out"] == dict.fromkeys(of("cuda"), "all of it")
     assert metadata["gpu"] == MADE_UP

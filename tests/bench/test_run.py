@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -252,13 +253,13 @@ def test_all_passes_together_make_every_case_once(suite, monkeypatch):
     setting = Setting(device="cuda")
     parts = [registry.cases(suite, replace(setting, shape=shape)) for shape in sizes.passes(setting)]
     names = [[case.name for case in part] for part in parts]
-    assert sorted(sum(names, [])) == sorted(case.name for case in registry.cases(suite, setting))
+    assert sorted(itertools.chain(*names)) == sorted(case.name for case in registry.cases(suite, setting))
     assert len(names[0]) == (suite != "overhead")
 
 
 def test_a_first_result_that_fails_leaves_a_file_that_says_so(tmp_path, monkeypatch, capsys):
     def measure(quick):
-        assert list(schema.read(runner.part(out))["metadata"]["left_out"]) == ["startup"]  # there from the start
+        assert list(schema.read(schema.part(out))["metadata"]["left_out"]) == ["startup"]  # there from the start
         raise subprocess.CalledProcessError(1, "python", stderr="no compiler")
 
     out = tmp_path / "r.json"
