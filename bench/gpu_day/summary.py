@@ -160,7 +160,7 @@ def _best(rows: Any) -> list[str]:
     """The sweep at its largest size: of each operation and type the pixels a thread that take least."""
     timed = [row for row in rows if "us" in row]
     height, width = max({(row["height"], row["width"]) for row in timed}, key=lambda size: size[0] * size[1])
-    lines = [f"sweep at {height} x {width}: pixels a thread that take least (us; next best)"]
+    lines = [f"pixels a thread that take least at {height} x {width} (us; next best):"]
     largest = [row for row in timed if (row["height"], row["width"]) == (height, width)]
     for what in dict.fromkeys(row["what"] for row in largest):
         cells = []

@@ -172,6 +172,36 @@ def test_another_python_measures_its_own_fastcolor(tmp_path, monkeypatch):
         assert folder == ROOT
 
 
+@pytest.mark.parametrize("results", [0, 1, 3, 5])
+def test_a_file_that_is_cut_anywhere_can_be_reported(results, tmp_path, monkeypatch):
+    """Report, tables and chart of what there is, and what is missing; a writer that dies leaves what was there."""
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    path, cut = tmp_path / "r.json", []
+
+    def cases(name, setting):
+        for k in range(3):
+            if len(cut) == results:
+                raise KeyboardInterrupt
+            cut.append(name)
+            yield replace(a_case(name, f"case {k}", "numpy"), main=k == 0)
+
+    monkeypatch.setattr(registry, "cases", cases)
+    start(path)
+    with pytest.raises(KeyboardInterrupt):
+        work(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine.os, "replace", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            schema.write(path, {**schema.read(path), "results": []})
+    assert len(schema.read(path)["results"]) == 2 * results
+    report.write([path])
+    text = (tmp_path / "bench/report/README.md").read_text()
+    left = "what follows 'case 1'"
+    encode = ["all of it", "what follows 'case 0'", "", ""][min(results, 3)]
+    assert (f"encode, 1 thread, malloc default ({encode})" in text) == bool(encode)
+    assert f"decode, 1 thread, malloc default ({'all of it' if results < 4 else left}" in text
+
+
 def test_a_run_that_is_killed_leaves_a_file_to_report(tmp_path):
     """The real thing, at its smallest: one suite in a process of its own, killed after its first case."""
     out = tmp_path / "overhead.part.json"

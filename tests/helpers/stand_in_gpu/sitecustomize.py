@@ -2,14 +2,15 @@
 
 Python imports this file before anything else. torch's tensors for "cuda" lie on the CPU, and what torch.cuda tells is
 made up; the backend "cupy" is ``kernels/cupy_cuda`` by way of g++ (:mod:`cuda_host`), with the stand-in of
-:mod:`pretended_gpu` for CuPy itself. Sizes and numbers of rounds are tiny. What the rehearsal of ``bench gpu-day`` shows
-is that each stage begins, ends and says what it should; the figures mean nothing.
+:mod:`pretended_gpu` for CuPy itself. Sizes and numbers of rounds are tiny: the rehearsal shows that each stage
+begins, ends and says what it should, and its figures mean nothing.
 
 As a plugin of pytest (PYTEST_PLUGINS=sitecustomize) it keeps a handful of the tests.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.abc
 import importlib.util
 import os
@@ -67,7 +68,13 @@ class Event:
 
 def torch_has_a_gpu(torch):
     described = SimpleNamespace(
-        name="Stand-In GPU", major=9, minor=0, total_memory=1 << 36, multi_processor_count=132, L2_cache_size=1 << 12, uuid=""
+        name="Stand-In GPU",
+        major=9,
+        minor=0,
+        total_memory=1 << 36,
+        multi_processor_count=132,
+        L2_cache_size=1 << 12,
+        uuid="",
     )
     torch.version.cuda = "13.0"
     told = {
@@ -92,7 +99,7 @@ def torch_has_a_gpu(torch):
 
 
 def on_the_cpu(function):
-    """`function` with "cpu" for each "cuda" among its arguments; on no device at all where it is asked for gigabytes."""
+    """`function` with "cpu" for each "cuda" among its arguments; on no device where it is asked for gigabytes."""
 
     def call(*given, **named):
         where = "meta" if any(isinstance(value, int) and value > HUGE for value in given) else "cpu"
@@ -110,6 +117,8 @@ def _is_cuda(value):
 
 
 def fastcolor_has_cupy(fastcolor):
+    if "bench" in sys.orig_argv and not {"smoke", "sweep"} & set(sys.orig_argv):
+        return  # which starts the processes that need it: torch takes seconds to import
     from fastcolor.kernels import registry
 
     numba_cuda = registry.BACKENDS["numba-cuda"]
@@ -141,21 +150,31 @@ def small_images(device):
 
 def few_kernels(compile):
     every = compile.wanted
-    compile.wanted = lambda: (wanted for wanted in every() if wanted[0] == "merge")
+    compile.wanted = lambda: [wanted for wanted in every() if wanted[0] == "merge"][:1]
+
+
+def few_cases(module):
+    """Every fifth; that which FASTCOLOR_STAND_IN_FAULT names is never right."""
+    planted = os.environ.get("FASTCOLOR_STAND_IN_FAULT")
+    module.EVERY = tuple(
+        dataclasses.replace(case, check=never_right) if case.name == planted else case for case in module.EVERY[::5]
+    )
+
+
+def never_right(*_):
+    raise AssertionError("planted")
 
 
 AFTER = {
     "torch": torch_has_a_gpu,
     "fastcolor": fastcolor_has_cupy,
-    "gpu_cases_lab": lambda module: vars(module).update(EVERY=module.EVERY[::5]),
+    "gpu_cases_lab": few_cases,
     "gpu_device": lambda module: setattr(module, "Gpu", module.Host),
     "bench.measure.device": small_images,
     "bench.measure.clocks": lambda module: vars(module).update(LEAD=1e-6, CALLS=2),
     "bench.measure.timing": lambda module: vars(module).update(GPU=module.Budget(0.001, 1, 1)),
     "bench.suites.sizes": lambda module: vars(module).update(TINY=16),
-    "bench.suites.pixels": lambda module: vars(module).update(
-        SWEPT=((8, 16),), PIXELS=(1, 4), WIDEST={"float32": 4}
-    ),
+    "bench.suites.pixels": lambda module: vars(module).update(SWEPT=((8, 16),), PIXELS=(1, 4), WIDEST={"float32": 4}),
     "bench.gpu_day.compile": few_kernels,
 }
 sys.meta_path.insert(0, AfterImport(AFTER))
