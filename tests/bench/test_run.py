@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import types
 from dataclasses import replace
 
@@ -21,7 +19,7 @@ from bench import runner, worker
 from bench.bytes import Traffic
 from bench.cases import Candidate, Case, Setting
 from bench.measure import clocks, device, machine, timing
-from bench.publish import report, schema, tables
+from bench.publish import readme, report, schema, tables
 from bench.suites import compare, registry, sizes
 from tests.bench.stand_ins import installed
 
@@ -176,6 +174,7 @@ def test_another_python_measures_its_own_fastcolor(tmp_path, monkeypatch):
 def test_a_file_that_is_cut_anywhere_can_be_reported(results, tmp_path, monkeypatch):
     """Report, tables and chart of what there is, and what is missing; a writer that dies leaves what was there."""
     monkeypatch.setattr(report, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text(f"{readme.START}\n{readme.END}")
     path, cut = tmp_path / "r.json", []
 
     def cases(name, setting):
@@ -200,26 +199,6 @@ def test_a_file_that_is_cut_anywhere_can_be_reported(results, tmp_path, monkeypa
     encode = ["all of it", "what follows 'case 0'", "", ""][min(results, 3)]
     assert (f"encode, 1 thread, malloc default ({encode})" in text) == bool(encode)
     assert f"decode, 1 thread, malloc default ({'all of it' if results < 4 else left}" in text
-
-
-def test_a_run_that_is_killed_leaves_a_file_to_report(tmp_path):
-    """The real thing, at its smallest: one suite in a process of its own, killed after its first case."""
-    out = tmp_path / "overhead.part.json"
-    command = [sys.executable, "-m", "bench", "overhead", "--quick", "--out", str(tmp_path / "overhead.json")]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < end:
-            if out.exists() and json.loads(out.read_text())["results"]:
-                break
-            time.sleep(0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    document = schema.read(out)
-    assert document["results"]
-    assert list(document["metadata"]["left_out"]) == ["overhead, 1 thread, malloc default"]
-    assert "**Left out:**" in report.report([document], [out])
 
 
 def test_an_older_run_stays_until_there_is_one_that_lacks_no_more(tmp_path, monkeypatch, capsys):

@@ -44,7 +44,7 @@ def main() -> int:
     except CannotBuild as reason:
         print(f"rehearse: NOT rehearsed with the versions of a machine with a GPU: {reason}", flush=True)
         return 0
-    command = [sys.executable, "-m", "pytest", "-q", "tests/bench/test_rehearsal.py", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "tests/bench/test_rehearsal.py", "-k", "every_stage"]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "FASTCOLOR_DAY_PYTHON": str(python)}).returncode
 
 
