@@ -1,0 +1,57 @@
+"""Where the samples of a run come from: worker processes that make them one by one, or the set in memory."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader
+
+from ..files.sets import Photograph, find_part
+from ..kernels.numba_cpu.threads import set_num_threads
+from .dataset import KeySampler, PhotoDataset, Sample
+from .memory import Memory, held
+from .trainer import Trainer
+
+
+class Feed(NamedTuple):
+    """The samples of a run, a batch at a time."""
+
+    samples: Iterable[Sample]
+    checks: Iterable[Sample]  # of validation, gone through again and again
+    epoch: int  # batches
+    shown: Sequence[Photograph]  # the validation photographs
+
+
+def open_feed(trainer: Trainer, place: Path, workers: int, say: Callable[[str], object]) -> Feed:
+    """What `trainer` is fed with from its step on, from the prepared set at `place`, a folder or a pack."""
+    config, team = trainer.config, trainer.team
+    fold, share = config.network.fold, {"rank": team.rank, "world": team.world}
+    common = (trainer.bins, config.size, fold)
+    training, shown = find_part(place, "train"), find_part(place, "val")
+    validation = PhotoDataset(shown, *common, "none", config.lam, config.seed, keep=config.loader == "workers")
+    stop = sys.maxsize if config.minutes else config.steps
+    step = {"start": trainer.step, "stop": stop, "seed": config.seed, **share}
+    checked = max(1, config.batch // team.world)
+    if config.loader == "device":
+        memory = Memory(training, *common, config.lam, config.seed, trainer.device)
+        say(f"{memory}; batches are made on {trainer.device}")
+        sampler = KeySampler(len(memory), config.batch, **step)
+        checks = held(validation, checked, trainer.device)
+        return Feed(memory.samples(sampler), checks, len(memory) // config.batch, shown)
+    photos = PhotoDataset(training, *common, config.augment, config.lam, config.seed, keep=True)
+    sampler = KeySampler(len(photos), config.batch, **step)
+    # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
+    loading: dict[str, Any] = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _alone}
+    samples: DataLoader[Sample] = DataLoader(photos, batch_sampler=sampler, **loading)
+    return Feed(samples, DataLoader(validation, batch_size=checked, **loading), len(photos) // config.batch, shown)
+
+
+def _alone(worker: int) -> None:
+    """Workers run beside each other: each keeps to one thread, and leaves Ctrl-C to the process that saves."""
+    set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,112 @@
+"""The steps of a run from first to last: what is read, validated, written and said between them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..evaluation.photos import sheet
+from .clock import Clock, Every
+from .dataset import Sample
+from .feed import Feed
+from .runlog import RunLog
+from .stopping import asked_to_stop
+from .trainer import Trainer
+
+MODEL = "model"
+READ_EVERY = 16  # steps on a GPU between two looks at the loss: to look is to wait for the device
+
+
+@dataclass
+class Course:
+    """The time of a run: its clock, and when to do what."""
+
+    clock: Clock
+    saves: Every
+    validations: Every
+    pictures: int  # photographs in each sample picture
+
+
+def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None:
+    """Take the steps that are left; `log` in the process that writes, None in the others."""
+    config, clock = trainer.config, course.clock
+    meter = _Meter(config.batch, READ_EVERY if trainer.device.type == "cuda" else 1)
+    total = None if clock.budget else config.steps - trainer.step
+    with asked_to_stop() as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
+        for sample in bar:
+            meter.add(trainer.train_step(Sample(*sample), clock.place(trainer.step, config.steps)))
+            clock.tick()
+            bar.set_postfix_str(meter.text(), refresh=False)
+            over = clock.over(trainer.step, config.steps)
+            checked = over or course.validations.due(trainer.step, clock.seconds)
+            if checked:
+                with clock.measured():
+                    _check(trainer, feed, course, meter, log)
+                    if log and clock.budget:
+                        trainer.save(log.folder, clock=clock.state)
+                over = over or clock.over(trainer.step, config.steps)
+            leaving = over or (bool(stop) and trainer.team.world == 1)
+            # After the row of the log: a kill between the two repeats the row, and loses none.
+            if course.saves.due(trainer.step, clock.seconds) or leaving:
+                meter.read()
+                if log and not (checked and clock.budget):
+                    trainer.save(log.folder, clock=clock.state)
+            if leaving:
+                break
+
+
+def _check(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log: RunLog | None) -> None:
+    """Validate; a row of the log, the averaged network and a picture of what it does."""
+    value = trainer.validate(feed.checks)
+    train_loss = meter.read()
+    if log is None:
+        return
+    log.write(
+        step=trainer.step,
+        epoch=round(trainer.step / feed.epoch, 3),
+        rate=trainer.optimizer.param_groups[0]["lr"],
+        train_loss=round(train_loss, 5),
+        validation_loss=round(value, 5),
+        images_per_second=round(meter.speed, 1),
+        seconds=round(course.clock.seconds, 1),
+    )
+    trainer.average.save_pretrained(log.folder / MODEL)
+    if shown := feed.shown[: course.pictures]:
+        log.picture(trainer.step, sheet(trainer.average, shown))
+
+
+class _Meter:
+    """Running mean of the loss, kept on the device and read every so many steps, and images a second."""
+
+    def __init__(self, batch: int, every: int) -> None:
+        self.batch, self.every, self.steps, self.start = batch, every, 0, time.monotonic()
+        self._mean: Tensor = torch.zeros((), dtype=torch.float64)
+        self._text = ""
+
+    def add(self, loss: Tensor) -> None:
+        self.steps += 1
+        mean = self._mean.to(loss.device)
+        self._mean = mean + max(0.01, 1 / self.steps) * (loss.double() - mean)
+
+    def read(self) -> float:
+        """The mean; waits for the device. RuntimeError if it is no number: what was saved before is better."""
+        loss = float(self._mean)
+        if not math.isfinite(loss):
+            raise RuntimeError(
+                f"loss: {loss} within {self.steps} steps; the last checkpoint is kept; try a lower --rate"
+            )
+        return loss
+
+    @property
+    def speed(self) -> float:
+        return self.steps * self.batch / max(1e-9, time.monotonic() - self.start)
+
+    def text(self) -> str:
+        if self.steps % self.every == 0:
+            self._text = f"loss {self.read():.4f}, {self.speed:.1f} images/s"
+        return self._text
