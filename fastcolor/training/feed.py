@@ -22,7 +22,7 @@ class Feed(NamedTuple):
     """The samples of a run, a batch at a time."""
 
     samples: Iterable[Sample]
-    checks: Iterable[Sample]  # of validation, gone through again and again
+    checks: list[Sample] | DataLoader[Sample]  # of validation, gone through again and again
     epoch: int  # batches
     shown: Sequence[Photograph]  # the validation photographs
 
@@ -33,22 +33,33 @@ def open_feed(trainer: Trainer, place: Path, workers: int, say: Callable[[str], 
     fold, share = config.network.fold, {"rank": team.rank, "world": team.world}
     common = (trainer.bins, config.size, fold)
     training, shown = find_part(place, "train"), find_part(place, "val")
-    validation = PhotoDataset(shown, *common, "none", config.lam, config.seed, keep=config.loader == "workers")
-    stop = sys.maxsize if config.minutes else config.steps
-    step = {"start": trainer.step, "stop": stop, "seed": config.seed, **share}
-    checked = max(1, config.batch // team.world)
+    in_memory = config.loader == "device" or config.minutes > 0
+    validation = PhotoDataset(shown, *common, "none", config.lam, config.seed, keep=not in_memory)
+    step = {
+        "start": trainer.step,
+        "stop": sys.maxsize if config.minutes else config.steps,
+        "seed": config.seed,
+        **share,
+    }
+    # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
+    loading: dict[str, Any] = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _alone}
+    samples: Iterable[Sample]
     if config.loader == "device":
         memory = Memory(training, *common, config.lam, config.seed, trainer.device)
         say(f"{memory}; batches are made on {trainer.device}")
-        sampler = KeySampler(len(memory), config.batch, **step)
+        length = len(memory)
+        samples = memory.samples(KeySampler(length, config.batch, **step))
+    else:
+        photos = PhotoDataset(training, *common, config.augment, config.lam, config.seed, keep=True)
+        length = len(photos)
+        samples = DataLoader(photos, batch_sampler=KeySampler(length, config.batch, **step), **loading)
+    checked = max(1, config.batch // team.world)
+    checks: list[Sample] | DataLoader[Sample]
+    if in_memory:
         checks = held(validation, checked, trainer.device)
-        return Feed(memory.samples(sampler), checks, len(memory) // config.batch, shown)
-    photos = PhotoDataset(training, *common, config.augment, config.lam, config.seed, keep=True)
-    sampler = KeySampler(len(photos), config.batch, **step)
-    # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
-    loading: dict[str, Any] = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _alone}
-    samples: DataLoader[Sample] = DataLoader(photos, batch_sampler=sampler, **loading)
-    return Feed(samples, DataLoader(validation, batch_size=checked, **loading), len(photos) // config.batch, shown)
+    else:
+        checks = DataLoader(validation, batch_size=checked, **loading)
+    return Feed(samples, checks, length // config.batch, shown)
 
 
 def _alone(worker: int) -> None:

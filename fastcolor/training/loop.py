@@ -13,12 +13,14 @@ from tqdm import tqdm
 from ..evaluation.photos import sheet
 from .clock import Clock, Every
 from .dataset import Sample
+from .fast import few_shapes
 from .feed import Feed
 from .runlog import RunLog
 from .stopping import asked_to_stop
 from .trainer import Trainer
 
 MODEL = "model"
+DEAREST = 20  # a validation takes at most one part in so many of a budget
 READ_EVERY = 16  # steps on a GPU between two looks at the loss: to look is to wait for the device
 
 
@@ -37,6 +39,8 @@ def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None
     config, clock = trainer.config, course.clock
     meter = _Meter(config.batch, READ_EVERY if trainer.device.type == "cuda" else 1)
     total = None if clock.budget else config.steps - trainer.step
+    if clock.budget:
+        feed = _rehearsed(trainer, feed, course, log)
     with asked_to_stop() as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
         for sample in bar:
             meter.add(trainer.train_step(Sample(*sample), clock.place(trainer.step, config.steps)))
@@ -75,9 +79,36 @@ def _check(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log: Run
         images_per_second=round(meter.speed, 1),
         seconds=round(course.clock.seconds, 1),
     )
+    _show(trainer, feed, course, log)
+
+
+def _show(trainer: Trainer, feed: Feed, course: Course, log: RunLog) -> None:
+    """The averaged network as a model, and a picture of what it does."""
     trainer.average.save_pretrained(log.folder / MODEL)
     if shown := feed.shown[: course.pictures]:
-        log.picture(trainer.step, sheet(trainer.average, shown))
+        with few_shapes():
+            log.picture(trainer.step, sheet(trainer.average, shown))
+
+
+def _rehearsed(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> Feed:
+    """Do what is done last, with one batch in place of all: from the first step on a budget knows what it takes.
+
+    A validation that would take more than a part in :data:`DEAREST` of the budget is made of fewer batches.
+    """
+    clock, checks = course.clock, list(feed.checks)
+    trainer.validate(checks[:1])  # what is made at the first time is not counted
+    with clock.measured():
+        trainer.validate(checks[:1])
+    whole = clock.closing * len(checks)
+    kept = checks[:: max(1, math.ceil(DEAREST * whole / clock.budget))]
+    with clock.measured():
+        if log:
+            _show(trainer, feed, course, log)
+            trainer.save(log.folder, clock=clock.state)
+    if log and len(kept) < len(checks):
+        log.say(f"validation on {len(kept)} of {len(checks)} batches: all would take {whole:.0f} s")
+    clock.closing += whole * len(kept) / len(checks)
+    return feed._replace(checks=kept)
 
 
 class _Meter:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from ..files.packs import write_pack
@@ -17,7 +19,7 @@ from ..files.sets import find_images, fit_within, open_rgb
 PARTS = ("train", "val")
 SAMPLE = 160  # photographs that the size of the whole is estimated from
 SPARE = 0.01  # what the estimate leaves free
-MEMBER = 100  # bytes that a zip adds to a member, beside its name twice
+MEMBER = 80  # bytes that a zip adds to a member, beside its name twice
 
 
 class Rung(NamedTuple):
@@ -27,14 +29,11 @@ class Rung(NamedTuple):
     quality: int
 
 
-# From the best down, quality and size in turn: what training crops lose least. Below 96 pixels a set is better thinned.
+# From the best down, quality falling with size: what crops lose least. Below 96 pixels a set is better thinned out.
 LADDER = [
-    Rung(*numbers)
-    for numbers in (
-        (256, 90), (256, 84), (224, 84), (224, 78), (192, 80), (192, 74), (176, 74), (160, 74), (160, 68), (144, 68),
-        (144, 60), (128, 60), (128, 52), (112, 52), (112, 44), (96, 44), (96, 36),
-    )
-]  # fmt: skip
+    Rung(size, round(float(np.interp(size, (96, 128, 160, 192, 256), (36, 60, 72, 80, 90)))))
+    for size in range(256, 94, -2)
+]
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def pack_set(folder: Path, path: Path, *, megabytes: float = 45.0, progress: boo
     if _all_jpeg(paths) and overhead + sum(found.stat().st_size for found in paths) <= limit:
         size = write_pack(path, ((name, found.read_bytes()) for name, found in named), {**counts, "size": None})
         return Packing(path, None, size=size, **counts)
-    for rung in _promising(paths, limit - overhead):
+    for rung in LADDER[_first_that_should_fit(paths, limit - overhead) :]:
         encoded = list(_encode_all(paths, rung, progress))
         if overhead + sum(map(len, encoded)) <= limit:
             members = zip((name for name, _ in named), encoded, strict=True)
@@ -108,13 +107,15 @@ def _all_jpeg(paths: list[Path]) -> bool:
     return all(path.suffix.lower() in (".jpg", ".jpeg") for path in paths)
 
 
-def _promising(paths: list[Path], limit: int) -> Iterator[Rung]:
-    """The rungs at which `paths` should fit into `limit` bytes, best first."""
+def _first_that_should_fit(paths: list[Path], limit: int) -> int:
+    """The number of the best rung at which `paths` should fit into `limit` bytes; how many rungs there are, if none."""
     sample = paths[:: max(1, len(paths) // SAMPLE)]
-    for rung in LADDER:
+
+    def fits(rung: Rung) -> bool:
         guess = sum(map(len, _encode_all(sample, rung, False))) * len(paths) / len(sample)
-        if guess <= (1 - SPARE) * limit:
-            yield rung
+        return guess <= (1 - SPARE) * limit
+
+    return bisect_left(LADDER, True, key=fits)
 
 
 def _encode_all(paths: list[Path], rung: Rung, progress: bool) -> Iterator[bytes]:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -32,31 +31,6 @@ from fastcolor.training.trainer import CHECKPOINT, TrainConfig, Trainer, saved_c
 BINS = ColorBins.default()
 TINY = TrainConfig(network=UNetConfig(down=(8, 12, 16), up=(12, 8), head=8), steps=12, batch=4, size=16, average=0.5)
 OPTIONS = ["--steps", "12", "--batch", "4", "--size", "16", "--augment", "random", "--pictures", "0", "--workers", "0"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the processes that tests start
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    """Two kinds of photographs: bright ones are blue above, dark ones green below."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 8), ("val", 4)):
-        (folder / part).mkdir()
-        for number in range(count):
-            rgb = np.zeros((24, 24, 3))
-            rgb[:12] = (90, 140, 230) if number % 2 else (230, 120, 60)
-            rgb[12:] = (40, 110, 50)
-            noisy = np.clip(rgb + rng.normal(0, 6, rgb.shape), 0, 255).astype(np.uint8)
-            Image.fromarray(noisy).save(folder / part / f"{number}.png")
-    return folder
 
 
 def tensors_of(run: Path) -> dict[str, torch.Tensor]:
@@ -201,8 +175,9 @@ from fastcolor.network.unet import UNetConfig
 torch.set_num_threads(1)
 losses, step = [], Trainer.train_step
 def noted(self, sample, *more):
-    losses.append(float(step(self, sample, *more)))
-    return losses[-1]
+    loss = step(self, sample, *more)
+    losses.append(float(loss))
+    return loss
 Trainer.train_step = noted
 network = UNetConfig(down=(8, 12, 16), up=(12, 8), head=8)
 config = TrainConfig(network=network, steps=4, batch=4, size=16, augment="random", lam=0.2, rate=1e-5)
