@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 VALIDATIONS = 8  # of a run with a budget, evenly spaced
+ROWS = 40  # of its log
 MARGIN = 1.2  # what is done last may take so many times as long as it did before
 
 
@@ -110,5 +111,10 @@ class Every:
 def validations(clock: Clock, epoch: int, asked: int | None) -> Every:
     """When to validate: every so many steps as asked, or each epoch, or at even times of a budget."""
     if asked is None and clock.budget:
-        return Every(None, clock.budget / VALIDATIONS, clock.seconds)
+        return parts(clock, VALIDATIONS)
     return Every(asked or epoch, None, clock.seconds)
+
+
+def parts(clock: Clock, count: int) -> Every:
+    """So many times in a budget, and never without one."""
+    return Every(None, clock.budget / count if clock.budget else None, clock.seconds)

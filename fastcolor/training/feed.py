@@ -30,17 +30,12 @@ class Feed(NamedTuple):
 def open_feed(trainer: Trainer, place: Path, workers: int, say: Callable[[str], object]) -> Feed:
     """What `trainer` is fed with from its step on, from the prepared set at `place`, a folder or a pack."""
     config, team = trainer.config, trainer.team
-    fold, share = config.network.fold, {"rank": team.rank, "world": team.world}
-    common = (trainer.bins, config.size, fold)
+    common = (trainer.bins, config.size, config.network.fold)
     training, shown = find_part(place, "train"), find_part(place, "val")
     in_memory = config.loader == "device" or config.minutes > 0
     validation = PhotoDataset(shown, *common, "none", config.lam, config.seed, keep=not in_memory)
-    step = {
-        "start": trainer.step,
-        "stop": sys.maxsize if config.minutes else config.steps,
-        "seed": config.seed,
-        **share,
-    }
+    stop = sys.maxsize if config.minutes else config.steps
+    part = {"start": trainer.step, "stop": stop, "seed": config.seed, "rank": team.rank, "world": team.world}
     # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
     loading: dict[str, Any] = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _alone}
     samples: Iterable[Sample]
@@ -48,11 +43,11 @@ def open_feed(trainer: Trainer, place: Path, workers: int, say: Callable[[str], 
         memory = Memory(training, *common, config.lam, config.seed, trainer.device)
         say(f"{memory}; batches are made on {trainer.device}")
         length = len(memory)
-        samples = memory.samples(KeySampler(length, config.batch, **step))
+        samples = memory.samples(KeySampler(length, config.batch, **part))
     else:
         photos = PhotoDataset(training, *common, config.augment, config.lam, config.seed, keep=True)
         length = len(photos)
-        samples = DataLoader(photos, batch_sampler=KeySampler(length, config.batch, **step), **loading)
+        samples = DataLoader(photos, batch_sampler=KeySampler(length, config.batch, **part), **loading)
     checked = max(1, config.batch // team.world)
     checks: list[Sample] | DataLoader[Sample]
     if in_memory:

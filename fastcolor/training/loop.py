@@ -31,6 +31,7 @@ class Course:
     clock: Clock
     saves: Every
     validations: Every
+    rows: Every  # of the log, between those of validations
     pictures: int  # photographs in each sample picture
 
 
@@ -46,40 +47,50 @@ def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None
             meter.add(trainer.train_step(Sample(*sample), clock.place(trainer.step, config.steps)))
             clock.tick()
             bar.set_postfix_str(meter.text(), refresh=False)
-            over = clock.over(trainer.step, config.steps)
-            checked = over or course.validations.due(trainer.step, clock.seconds)
-            if checked:
-                with clock.measured():
-                    _check(trainer, feed, course, meter, log)
-                    if log and clock.budget:
-                        trainer.save(log.folder, clock=clock.state)
-                over = over or clock.over(trainer.step, config.steps)
-            leaving = over or (bool(stop) and trainer.team.world == 1)
-            # After the row of the log: a kill between the two repeats the row, and loses none.
-            if course.saves.due(trainer.step, clock.seconds) or leaving:
-                meter.read()
-                if log and not (checked and clock.budget):
-                    trainer.save(log.folder, clock=clock.state)
-            if leaving:
+            stopped = bool(stop) and trainer.team.world == 1
+            if _after_step(trainer, feed, course, meter, log, stopped):
                 break
+
+
+def _after_step(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log: RunLog | None, stopped: bool) -> bool:
+    """Validate and write what is due; True if this was the last step."""
+    clock, step, steps = course.clock, trainer.step, trainer.config.steps
+    over, saved = clock.over(step, steps), False
+    if over or course.validations.due(step, clock.seconds):
+        with clock.measured():
+            _check(trainer, feed, course, meter, log)
+            if log and clock.budget:
+                trainer.save(log.folder, clock=clock.state)
+                saved = True
+        over = over or clock.over(step, steps)
+    elif log and course.rows.due(step, clock.seconds):
+        log.write(**_row(trainer, feed, course, meter))
+    # After the row of the log: a kill between the two repeats the row, and loses none.
+    if course.saves.due(step, clock.seconds) or over or stopped:
+        meter.read()
+        if log and not saved:
+            trainer.save(log.folder, clock=clock.state)
+    return over or stopped
 
 
 def _check(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log: RunLog | None) -> None:
     """Validate; a row of the log, the averaged network and a picture of what it does."""
     value = trainer.validate(feed.checks)
-    train_loss = meter.read()
-    if log is None:
-        return
-    log.write(
-        step=trainer.step,
-        epoch=round(trainer.step / feed.epoch, 3),
-        rate=trainer.optimizer.param_groups[0]["lr"],
-        train_loss=round(train_loss, 5),
-        validation_loss=round(value, 5),
-        images_per_second=round(meter.speed, 1),
-        seconds=round(course.clock.seconds, 1),
-    )
-    _show(trainer, feed, course, log)
+    if log:
+        log.write(**_row(trainer, feed, course, meter), validation_loss=round(value, 5))
+        _show(trainer, feed, course, log)
+
+
+def _row(trainer: Trainer, feed: Feed, course: Course, meter: _Meter) -> dict[str, float]:
+    """What the log says of a step."""
+    return {
+        "step": trainer.step,
+        "epoch": round(trainer.step / feed.epoch, 3),
+        "rate": trainer.optimizer.param_groups[0]["lr"],
+        "train_loss": round(meter.read(), 5),
+        "images_per_second": round(meter.speed, 1),
+        "seconds": round(course.clock.seconds, 1),
+    }
 
 
 def _show(trainer: Trainer, feed: Feed, course: Course, log: RunLog) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from ..bins import ColorBins
 from ..network.unet import ColorUNet
-from .clock import Clock, Every, validations
+from .clock import ROWS, Clock, Every, parts, validations
 from .dataset import Sample
 from .distributed import join_team, leave_team, own_device
 from .fast import compiled, set_fast_math
@@ -101,7 +101,8 @@ def train(
         if compile:
             trainer.runner = compiled(trainer.runner, lambda model: trainer.loss(model, _blank(trainer)), say)
         saves = Every(save_every or (None if config.minutes else SAVE_EVERY), save_seconds, clock.seconds)
-        go(trainer, feed, Course(clock, saves, validations(clock, feed.epoch, validate_every), pictures), log)
+        checks = validations(clock, feed.epoch, validate_every)
+        go(trainer, feed, Course(clock, saves, checks, parts(clock, ROWS), pictures), log)
         if log:
             say(f"step {trainer.step} after {clock}")
             log.close()

@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from fastcolor.training import clock as module  # noqa: E402
-from fastcolor.training.clock import MARGIN, Clock, Every, validations  # noqa: E402
-from fastcolor.training.schedule import rate  # noqa: E402
+from fastcolor.training import clock as module
+from fastcolor.training.clock import MARGIN, Clock, Every, validations
+from fastcolor.training.schedule import rate
 
 
 class Time:

@@ -101,7 +101,7 @@ def test_other_formats_become_jpeg_under_names_of_their_own(prepared: Path, tmp_
 
 
 def test_what_does_not_fit_is_told_and_leaves_no_file(prepared: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="12 photographs do not fit into 0.003 MB even at 96 pixels"):
+    with pytest.raises(ValueError, match=r"12 photographs do not fit into 0\.003 MB even at 96 pixels"):
         pack_set(prepared, tmp_path / "a.zip", megabytes=0.003)
     with pytest.raises(ValueError, match="megabytes: expected more than 0"):
         pack_set(prepared, tmp_path / "a.zip", megabytes=0)
