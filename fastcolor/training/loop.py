@@ -62,6 +62,7 @@ def _after_step(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log
             if log and clock.budget:
                 trainer.save(log.folder, clock=clock.state)
                 saved = True
+        course.rows.last = clock.seconds
         over = over or clock.over(step, steps)
     elif log and course.rows.due(step, clock.seconds):
         log.write(**_row(trainer, feed, course, meter))
