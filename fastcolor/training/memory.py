@@ -89,7 +89,7 @@ class Memory:
         seed = int(np.random.SeedSequence([self.seed, step, rank]).generate_state(1, np.uint64)[0])
         source = torch.Generator(self.device).manual_seed(seed)
         noise = torch.randn(luma.shape, generator=source, device=self.device).mul_(sigma[:, None, None])
-        mask = torch.ones((), dtype=torch.bool, device=self.device).expand(labels.shape)
+        mask = torch.ones_like(labels, dtype=torch.bool)
         return Sample((luma + noise).clamp_(0, 1)[:, None], labels, weights, mask)
 
     def samples(self, sampler: KeySampler) -> Iterator[Sample]:
