@@ -63,7 +63,7 @@ def wanted() -> Iterator[Wanted]:
     for instance in instances():
         yield instance.launch.source, instance.launch.expression
     for kind, count in (*PLANAR, *STREAMED):
-        every = {what: dict.fromkeys(of, {kind: count}) for what, of in tile.WIDTHS.items()}
+        every = {what: {dtype: {kind: count} for dtype in of} for what, of in tile.WIDTHS.items()}
         with patch.dict(tile.WIDTHS, every):
             for instance in instances():
                 if (instance.n, instance.layout) == (FAST_BINS, "planar") and instance.operation in calls.OF_LOGITS:

@@ -160,6 +160,32 @@ def test_a_kernel_that_does_not_compile_is_told(tmp_path, monkeypatch, capsys):
     assert "FAILED fc::merge<float>\n1 instances by 1 processes, listed in" in said
 
 
+@needs_host
+def test_sweep_times_every_number_of_pixels(place, tmp_path, monkeypatch):
+    from fastcolor.kernels.cupy_cuda import engine, tile
+
+    before, used = json.dumps(tile.WIDTHS), set()
+    real = engine.Engine.launch
+    monkeypatch.setattr(pixels, "BACKEND", "cuda-host")
+    monkeypatch.setattr(pixels, "SWEPT", ((8, 16),))
+    monkeypatch.setattr(pixels, "TYPES", ("float32",))
+    monkeypatch.setattr(pixels, "PLANAR", (("planar", 1), ("planar", 4)))
+    monkeypatch.setattr(device, "BUFFER_BYTES", 1 << 12)
+    monkeypatch.setattr(engine.Engine, "launch", lambda self, *a, **k: used.add(a[1:3]) or real(self, *a, **k))
+    assert main(["gpu-day", "--out", str(tmp_path), "--stage", "sweep"]) == 0
+    copy, *rows = json.loads((tmp_path / "sweep.json").read_text())
+    assert copy["gb_per_s"] > 0
+    assert not [row for row in rows if "error" in row]
+    swept = {(row["what"], row["kind"], row["pixels"]) for row in rows}
+    names = (*pixels.ALSO_STREAMED, "loss", "annealed_mean_gradient", "temporal")
+    assert swept == {(name, "planar", count) for name in names for count in (1, 4)} | {
+        (name, "streamed", 4) for name in pixels.ALSO_STREAMED
+    }
+    assert len({expression for name, expression in used if name == "decode"}) >= 12
+    assert json.dumps(tile.WIDTHS) == before
+    assert set(pixels.fastest(rows)) == set(tile.WIDTHS)
+
+
 def test_a_bare_checkout_is_linked(tmp_path):
     """No installation, and the packages beside fastcolor/: the first thing that the day does is to link them."""
     for name in ("bench", "fastcolor", "kernels", "reference"):
