@@ -19,7 +19,8 @@ from bench.gpu_day import compile as compiling
 from bench.gpu_day import main as day
 from bench.gpu_day import processes, smoke, stages, summary
 from bench.gpu_day.stages import Stage
-from bench.measure import gpu
+from bench.measure import device, gpu
+from bench.suites import pixels
 
 torch = pytest.importorskip("torch")
 from tests.bench.stand_ins import MADE_UP, installed  # noqa: E402
