@@ -9,6 +9,8 @@ from typing import Any
 from .bytes import Traffic
 
 Run = Callable[[], Any]
+# Kinds of CUDA kernels for planes of 32 bins, and the pixels a thread of each that a sweep on a GPU tries.
+PLANAR, STREAMED = (("planar", 1), ("planar", 2), ("planar", 4)), (("streamed", 4),)
 # "tuned" keeps freed memory in the process: no page faults on big temporaries, which is half of some ratios.
 MALLOC = {
     "default": {},
@@ -26,6 +28,7 @@ class Setting:
     device: str = "cpu"  # or "cuda"
     without: str = ""  # candidates whose names contain it are left out
     budget: float = 0.0  # seconds after which no new case begins; 0 for no end
+    shape: tuple[int, int] | None = None  # height and width of the images whose cases are made; None: of all
 
     @property
     def main_only(self) -> bool:
