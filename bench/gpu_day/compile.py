@@ -53,18 +53,18 @@ def build(instance: Wanted) -> tuple[Wanted, float, str]:
 
 
 def wanted() -> Iterator[Wanted]:
-    """Those that the rules of the machine code look at, and each number of pixels that the sweep tries."""
-    from fastcolor.kernels.cupy_cuda.engine import Engine
+    """Those that the rules of the machine code look at, and each kind and number of pixels that the sweep tries."""
+    from fastcolor.kernels.cupy_cuda import tile
 
+    from ..cases import PLANAR, STREAMED
     from ..sass import calls
     from ..sass.instances import FAST_BINS, instances
-    from ..suites import pixels
 
     for instance in instances():
         yield instance.launch.source, instance.launch.expression
-    for count in pixels.PIXELS:
-        with patch.object(Engine, "pixels_each", pixels.fixed(count)):
+    for kind, count in (*PLANAR, *STREAMED):
+        every = {what: {dtype: {kind: count} for dtype in of} for what, of in tile.WIDTHS.items()}
+        with patch.dict(tile.WIDTHS, every):
             for instance in instances():
-                swept = (instance.n, instance.layout) == (FAST_BINS, "planar") and instance.operation in calls.OF_LOGITS
-                if swept and count <= pixels.WIDEST.get(instance.dtype, 0):
+                if (instance.n, instance.layout) == (FAST_BINS, "planar") and instance.operation in calls.OF_LOGITS:
                     yield instance.launch.source, instance.launch.expression

@@ -78,6 +78,12 @@ FC_DEVICE float log2_fast(float x) {
 // The same, of subnormal x too.
 FC_DEVICE float log2_of_any(float x) { FC_PTX("lg2.approx.f32 %0, %1;", float, "=f", "f", x, log2f(x)) }
 
+// 1 / x within 1 ulp, 0 for infinity and beyond 2^126, infinity for 0 and for subnormal x: one MUFU.RCP, where 1 / x and
+// __frcp_rn have steps of Newton and a branch as well.
+FC_DEVICE float reciprocal(float x) {
+    FC_PTX("rcp.approx.ftz.f32 %0, %1;", float, "=f", "f", x, 1.0f / x)
+}
+
 template <class T>
 FC_DEVICE T min_of(T a, T b) { return a < b ? a : b; }
 
@@ -135,6 +141,23 @@ FC_DEVICE void store(T *to, const Pack<T, V> &pack) {
     words.pack = pack;
 #pragma unroll
     for (int k = 0; k < W::COUNT; ++k) __stcs(at + k, words.at[k]);
+}
+
+// V elements of shared memory as machine words, which a copy of the array would not always be.
+template <class T, int V>
+FC_DEVICE Pack<T, V> get_shared(const T *from) {
+    Words<T, V> words;
+#pragma unroll
+    for (int k = 0; k < words.COUNT; ++k) words.at[k] = reinterpret_cast<const typename Words<T, V>::type *>(from)[k];
+    return words.pack;
+}
+
+template <class T, int V>
+FC_DEVICE void put_shared(T *to, const Pack<T, V> &pack) {
+    Words<T, V> words;
+    words.pack = pack;
+#pragma unroll
+    for (int k = 0; k < words.COUNT; ++k) reinterpret_cast<typename Words<T, V>::type *>(to)[k] = words.at[k];
 }
 
 template <class T>

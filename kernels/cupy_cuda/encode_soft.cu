@@ -102,7 +102,7 @@ struct Nearest {
             square[j] = j < k ? exp2_fast((nearest - square[j]) * falloff) : 0.0f;
             total += square[j];
         }
-        const float scale = 1.0f / total;
+        const float scale = reciprocal(total);
 #pragma unroll
         for (int j = 0; j < MOST; ++j) square[j] *= scale;
     }

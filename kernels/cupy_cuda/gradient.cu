@@ -25,7 +25,7 @@ FC_DEVICE void through_mean(const Row &x, Slope g, float scale, float over, cons
         total += w;
         sum = fmaf(w, g.of(colors, b), sum);
     }
-    const float inverse = __frcp_rn(total), mean = sum * inverse, share = inverse * over;
+    const float inverse = reciprocal(total), mean = sum * inverse, share = inverse * over;
 #pragma unroll
     for (int b = 0; b < x.size(); ++b)
         put(b, exp2_fast((x[b] - top) * scale) * share * (g.of(colors, b) - mean));
@@ -74,7 +74,7 @@ struct Through {
 
     FC_DEVICE Through(const RunningMean &pixel, Slope g, float over) : g(g), top(pixel.level.at) {
         const Chroma c = pixel.chroma();
-        share = __frcp_rn(pixel.total) * over;
+        share = reciprocal(pixel.total) * over;
         mean = fmaf(g.u, c.u, g.v * c.v);
     }
 

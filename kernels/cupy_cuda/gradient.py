@@ -14,21 +14,20 @@ from ..common.scale import log2_scale
 from .engine import Engine
 from .tile import Pass
 
-WIDE = 4  # pixels a thread
-
 
 @face.annealed_mean_gradient
 def annealed_mean_gradient(
     engine: Engine, gradient: Any, logits: Any, bins: Any, temperature: float, axis: int, out: Any
 ) -> None:
     with engine.context(logits):
-        run, target, slope = Pass(engine, "gradient", logits, axis), planes(out, axis)[0], contiguous(gradient)
+        run = Pass(engine, "gradient", logits, axis, operation="annealed_mean_gradient")
+        target, slope = planes(out, axis)[0], contiguous(gradient)
         assert target.shape == run.x.shape, "logits and gradient lie in the same way"
         buffer = empty(run.x, tuple(run.x.shape), "float32") if is_double(logits) else target
         # pixels between the planes of the slope
         between = [math.prod(logits.shape[axis + 1 :])] if run.last else []
         colors = run.colors(bins)
-        plan = run.plan("annealed_gradient", (), WIDE, (run.x, slope, buffer), colors)
+        plan = run.plan("annealed_gradient", (), (run.x, slope, buffer), colors)
         numbers = log2_scale(temperature), np.float32(min(1 / temperature, 1e38)), colors.argument
         run.launch(plan, *run.sizes(run.count, *between, run.pixels), slope, *numbers, buffer)
         if buffer is not target:

@@ -17,7 +17,6 @@ from .tile import THREADS, Pass
 
 GRADIENT, LOSSES = 1, 2  # as in loss.cu
 HARD, SOFT, DENSE = 0, 1, 2
-WIDE = 4  # pixels a thread
 SUMMERS = 1024  # as in loss.cu
 _MOST_BLOCKS = 2048  # of a pass that goes round and round, and may have nothing to do
 
@@ -71,9 +70,9 @@ def weighted_cross_entropy(
         in_planes = (run.x, weights, target, losses, by_pixel)
         arrays: tuple[Any, ...] = (labels,)
         if run.kind in ("planar", "tiled"):
-            plan, sizes = run.plan("loss", kinds, WIDE, in_planes), run.sizes(run.count, run.pixels)
+            plan, sizes = run.plan("loss", kinds, in_planes), run.sizes(run.count, run.pixels)
         else:
-            plan = run.plan("loss", (kind, *kinds), WIDE, in_planes)
+            plan = run.plan("loss", (kind, *kinds), in_planes)
             sizes = run.sizes(math.prod(logits.shape[2:]), run.pixels)
             arrays += shares, np.int32(1 if kind == HARD else math.prod(shares.shape) // run.pixels)
         blocks = run.blocks(plan)

@@ -84,7 +84,7 @@ struct RunningMean {
     FC_DEVICE void multiply(float factor) { total *= factor, u *= factor, v *= factor; }
 
     FC_DEVICE Chroma chroma() const {
-        const float inverse = __frcp_rn(total);
+        const float inverse = reciprocal(total);
         return {u * inverse, v * inverse};
     }
 };
@@ -187,7 +187,7 @@ struct RunningConfidence<true> : RunningSum {
     }
 
     FC_DEVICE Confidence of() const {
-        const float best = __frcp_rn(over_peak());
+        const float best = reciprocal(over_peak());
         return {best, best == best ? exp2_fast((peak - second) * LOG2E) : best};
     }
 };

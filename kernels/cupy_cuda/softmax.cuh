@@ -36,7 +36,7 @@ FC_DEVICE Chroma annealed_mean(const Row &x, float top, float scale, const Palet
         u = fmaf(w, colors.u[b], u);
         v = fmaf(w, colors.v[b], v);
     }
-    const float inverse = __frcp_rn(total);
+    const float inverse = reciprocal(total);
     return {u * inverse, v * inverse};
 }
 
@@ -69,7 +69,7 @@ FC_DEVICE Confidence confidence(const Row &x, float top) {
         second = fmaxf(second, fminf(first, value));
         first = fmaxf(first, value);
     }
-    const float best = __frcp_rn(total);
+    const float best = reciprocal(total);
     const float gap = first - second;  // inf without a second, inf - inf only where best is NaN
     return {best, best == best ? exp2_fast(gap * LOG2E) : best};
 }

@@ -91,7 +91,7 @@ struct Average<false> {
     }
 
     FC_DEVICE Chroma chroma() const {
-        const float inverse = __frcp_rn(total);
+        const float inverse = reciprocal(total);
         return {u * inverse, v * inverse};
     }
 };
@@ -164,10 +164,10 @@ struct Share<false> {
     FC_DEVICE float of(float p) const { return p * 0x1p-10f * over; }
 };
 
-FC_DEVICE Share<true> share_in(const RunningSum &sum) { return {sum.peak, __frcp_rn(sum.over_peak())}; }
+FC_DEVICE Share<true> share_in(const RunningSum &sum) { return {sum.peak, reciprocal(sum.over_peak())}; }
 
 FC_DEVICE Share<false> share_in(const RunningConfidence<false> &sum) {
-    return {sum.total > 0.0f && sum.total < infinity() ? __frcp_rn(sum.total) : not_a_number()};
+    return {sum.total > 0.0f && sum.total < infinity() ? reciprocal(sum.total) : not_a_number()};
 }
 
 // Of a row of 32.
@@ -175,7 +175,7 @@ template <bool LOGITS, class Row>
 FC_DEVICE Share<LOGITS> share_in(const Row &x) {
     if constexpr (LOGITS) {
         const float top = peak(x);
-        return {top, __frcp_rn(partition(x, top))};
+        return {top, reciprocal(partition(x, top))};
     } else {
         RunningConfidence<false> sum;
         sum.add(x);
@@ -315,7 +315,7 @@ __global__ void __launch_bounds__(THREADS)
     float total = 0.0f;
 #pragma unroll 8
     for (int b = 0; b < n; ++b) total += fmaxf(load(sums + b * pixels + pixel), 0.0f);
-    const float share = total > least ? __frcp_rn(total) : not_a_number();
+    const float share = total > least ? reciprocal(total) : not_a_number();
 #pragma unroll 8
     for (int b = 0; b < n; ++b)
         store(probabilities + b * pixels + pixel, fmaxf(load(sums + b * pixels + pixel), 0.0f) * share);

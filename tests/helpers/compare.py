@@ -47,11 +47,14 @@ class Arithmetic:
         relative rounding that ARGUMENT_ERROR holds.
     running : float
         Relative error that a running maximum adds to an exponential, where n is not 32.
+    reciprocal : float
+        Relative error of 1 / x, its rounding included.
     """
 
     exp: float = EXP_ERROR
     log: float = 0.0
     running: float = 0.0
+    reciprocal: float = u
 
 
 FLOAT32 = Arithmetic()
@@ -64,8 +67,9 @@ FLOAT32 = Arithmetic()
 RUNNING = 44 * u
 
 # NVIDIA, PTX ISA: ex2.approx.ftz.f32 has a relative error of at most 2^-22 = 4 u over the whole range (subnormal
-# results are 0); lg2.approx.ftz.f32 an absolute one of 2^-22 for 0.5 < x < 2 and a relative one of 2^-22 elsewhere.
-APPROXIMATE = Arithmetic(exp=2.0**-22, log=2.0**-22, running=RUNNING)
+# results are 0); lg2.approx.ftz.f32 an absolute one of 2^-22 for 0.5 < x < 2 and a relative one of 2^-22 elsewhere;
+# rcp.approx.ftz.f32 errs by 1 ulp, which is 2 u of the value at most.
+APPROXIMATE = Arithmetic(exp=2.0**-22, log=2.0**-22, running=RUNNING, reciprocal=2 * u)
 ON_HOST = Arithmetic(running=RUNNING)  # the same sources, compiled by g++
 
 # NVIDIA, CUDA C++ Programming Guide: expf and exp2f err by 2 ulp, logf and log2f by 1, where an ulp is at most
@@ -256,14 +260,14 @@ def chroma_bound(
     """How far a float32 annealed mean of `logits` (..., n) may lie from the float64 one: (..., 2)."""
     if temperature == 0:
         return np.zeros((*logits.shape[:-1], 2))  # a color is picked, nothing is computed
-    return mean_bound(*_weights(logits, temperature, arithmetic), bins)
+    return mean_bound(*_weights(logits, temperature, arithmetic), bins, arithmetic)
 
 
-def mean_bound(w: Float, relative: Float, bins: reference.ColorBins) -> Float:
+def mean_bound(w: Float, relative: Float, bins: reference.ColorBins, arithmetic: Arithmetic = FLOAT32) -> Float:
     """How far the mean color may lie from the true one, (..., 2), if weights w (..., n) have these relative errors.
 
     With ``c = sum w_b c_b / W`` and computed weights ``w_b (1 + r_b)``, the error is ``sum w_b r_b (c_b - c) / W'``.
-    The two sums round on their own, and so do each product and the quotient.
+    The two sums round on their own, and so does each product; the last factor is a reciprocal.
     """
     colors = bins.colors.astype(np.float64)
     total = w.sum(axis=-1)
@@ -273,7 +277,7 @@ def mean_bound(w: Float, relative: Float, bins: reference.ColorBins) -> Float:
         terms = w * np.abs(colors[:, k])
         c = (w * colors[:, k]).sum(axis=-1) / total
         spread = (w * relative * np.abs(colors[:, k] - c[..., None])).sum(axis=-1)
-        rounding = sum_error(terms) + np.abs(c) * sum_error(w) + 2 * u * terms.sum(axis=-1)
+        rounding = sum_error(terms) + np.abs(c) * sum_error(w) + (u + arithmetic.reciprocal) * terms.sum(axis=-1)
         bound[..., k] = (spread + rounding) / least
     return bound + bins.n * SMALLEST_NORMAL  # weights below it may be flushed to zero
 
@@ -310,9 +314,9 @@ def annealed_gradient_bound(
 
     - s_b, two products and a sum, errs by 2 u of ``a_b = |c_b,u g_u| + |c_b,v g_v|``.
     - m errs by the weights, each pulling it by ``f_b r_b |s_b - m|``; by the s_b; by the rounding of the two sums; and
-      by 2 u of itself, the reciprocal of W and the product with it. The difference ``s_b - m`` errs by both.
+      by its share of the reciprocal of W, and 1 u for the product with it. The difference ``s_b - m`` errs by both.
     - f_b / T errs by r_b, and by the error of W: that of the weights, each by its share, and its own rounding.
-    - Six roundings more, of factors: 1 / W, 1 / T, their product, that with w_b, the difference, and the last product.
+    - 1 / W, and five roundings of factors more: 1 / T, their product, that with w_b, the difference, the last product.
 
     A weight below 2^-125 may count as zero, in f_b as well as in both sums.
     """
@@ -326,8 +330,8 @@ def annealed_gradient_bound(
     of_total = (f * relative).sum(axis=-1, keepdims=True) + (sum_error(w)[..., None] / total)
     of_sums = sum_error(w * size)[..., None] / total + np.abs(mean) * sum_error(w)[..., None] / total
     pulled = (f * (relative * distance + 2 * u * size)).sum(axis=-1, keepdims=True)
-    of_mean = (pulled + of_sums) / (1 - of_total) + 2 * u * np.abs(mean)
-    growth = (1 + relative) / (1 - of_total) * (1 + u) ** 6
+    of_mean = (pulled + of_sums) / (1 - of_total) + (u + arithmetic.reciprocal) * np.abs(mean)
+    growth = (1 + relative) / (1 - of_total) * (1 + arithmetic.reciprocal) * (1 + u) ** 5
     bound = f * (distance * (growth - 1) + (2 * u * size + of_mean) * growth)
     flushed = 8 * (bins.n + 1) * SMALLEST_NORMAL * size.max(axis=-1, keepdims=True)
     return (bound + flushed) / temperature
@@ -426,7 +430,8 @@ def assert_confidence_close(
     expected_top, expected_ratio = reference.confidence(seen, axis=-1)
     w, relative = _weights(seen, 1.0, arithmetic)
     share = (w * relative).sum(axis=-1) / w.sum(axis=-1)
-    bound = (share / (1 - share) + arithmetic.exp + sum_error(w) / w.sum(axis=-1) + 2 * u) * expected_top
+    quotient = u + arithmetic.reciprocal
+    bound = (share / (1 - share) + arithmetic.exp + sum_error(w) / w.sum(axis=-1) + quotient) * expected_top
     contract = max(1e-5, 6 * math.sqrt(seen.shape[-1]) * u + 2e-6 + arithmetic.running)
     assert np.nan_to_num(bound).max(initial=0.0) < contract, f"the derived bound exceeds the contract's {contract:.2g}"
     assert_close("top", top, expected_top, bound)
@@ -452,7 +457,8 @@ def assert_loss_close(
 
     A pixel's ``log sum e^y - y_label`` errs by the relative error of the sum, by that of the logarithm (its own, and
     4 u for base, product and constant), and by 4 u of ``y_label``; pixels are added in any order, each with its
-    normalised weight, 4 u. An entry of the gradient is a softmax times that weight, less it at the label: 4 u of both.
+    normalised weight, 4 u. An entry of the gradient is a softmax, of a reciprocal and 3 u more, times that weight, less
+    it at the label, 4 u of it.
     """
     x, labels, w = np.moveaxis(as_seen(logits), 1, -1), as_numpy(labels).astype(np.int64), as_float64(weights)
     share_of_loss = w / w.sum()
@@ -468,7 +474,7 @@ def assert_loss_close(
     assert_close("loss", loss, np.asarray(expected), bound + float(sum_error(terms)) + 8 * u * abs(expected))
 
     p = e / total[..., None]
-    bound = p * (relative + of_sum[..., None] + 4 * u)
+    bound = p * (relative + of_sum[..., None] + arithmetic.reciprocal + 3 * u)
     np.put_along_axis(bound, labels[..., None], np.take_along_axis(bound, labels[..., None], -1) + 4 * u, -1)
     bound = np.moveaxis(bound * share_of_loss[..., None], -1, 1) + SMALLEST_NORMAL
     expected_gradient = reference.weighted_cross_entropy_gradient(*arrays)
@@ -517,7 +523,8 @@ class SmoothedTruth:
         self._broken = np.isnan(p[..., 0])
         w, relative = _weights(seen, 1.0, self.arithmetic)
         share = relative + ((w * relative).sum(axis=-1) / w.sum(axis=-1))[..., None]
-        share = share + self.arithmetic.exp + (sum_error(w) / w.sum(axis=-1))[..., None] + 2 * u
+        share = share + self.arithmetic.exp + (sum_error(w) / w.sum(axis=-1))[..., None]
+        share = share + u + self.arithmetic.reciprocal
         p, share = (np.where(self._broken[..., None], 0.0, part) for part in (p, share))
         in_ring, absolute = RING_ERROR[self.ring]
         decay = math.exp(-self.alpha)
@@ -536,7 +543,9 @@ class SmoothedTruth:
         total, error = self._sum.sum(axis=-1, keepdims=True), self._error.sum(axis=-1, keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):
             expected = self._sum / total
-            bound = (self._error + expected * error) / np.maximum(total - error, 0.0) + 4 * u
+            bound = (
+                (self._error + expected * error) / np.maximum(total - error, 0.0) + 3 * u + self.arithmetic.reciprocal
+            )
         actual = np.moveaxis(as_float64(actual), -3, -1)
         drowned = math.exp(-self.alpha * self.window) < 4 * error
         either = drowned & (total <= error)
@@ -576,7 +585,8 @@ class SmoothedTruth:
         change = np.maximum(high - w, w - low)
         distance = np.abs(self.bins.colors.astype(np.float64) - chroma[..., None, :])  # (H, W, n, 2)
         least = low.sum(axis=-1)[..., None]
-        rounding = (2 * sum_error(w)[..., None] + 2 * u * w.sum(axis=-1)[..., None]) * np.abs(self.bins.colors).max()
+        rounding = 2 * sum_error(w) + (u + self.arithmetic.reciprocal) * w.sum(axis=-1)
+        rounding = rounding[..., None] * np.abs(self.bins.colors).max()
         with np.errstate(divide="ignore"):
             # Where the error leaves nothing certain, 10 is as far as any chroma is from any other.
             return np.minimum(((change[..., None] * distance).sum(axis=-2) + rounding) / least, 10.0)

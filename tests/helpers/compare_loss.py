@@ -49,9 +49,9 @@ def assert_losses_close(
     `added` terms, in any order, of which each rounds twice (difference, product). The last difference and the product
     with w round once each.
 
-    An entry of the gradient is ``w (S p_b - s_b)``: p errs as there; S by its sum; factors and products round eight
-    times at most; and s_b, which may be subtracted share by share from something as large as the greater of both, by
-    `added` more.
+    An entry of the gradient is ``w (S p_b - s_b)``: p errs as there; S by its sum; a reciprocal, and factors and
+    products that round seven times at most; and s_b, which may be subtracted share by share from something as large as
+    the greater of both, by `added` more.
     """
     x, s = (np.moveaxis(array, 1, -1) for array in (as_seen(logits), target))
     w = as_float64(weights)
@@ -71,7 +71,8 @@ def assert_losses_close(
 
     p = e / total[..., None]
     expected = np.moveaxis(w[..., None] * (mass[..., None] * p - s), -1, 1)
-    bound = p * (mass[..., None] * (relative + of_sum[..., None] + 8 * u) + of_mass[..., None]) + 8 * u * s
+    factors = arithmetic.reciprocal + 7 * u
+    bound = p * (mass[..., None] * (relative + of_sum[..., None] + factors) + of_mass[..., None]) + 8 * u * s
     bound = bound + np.where(s != 0, added * u * np.maximum(mass[..., None] * p, s), 0.0)
     bound = np.moveaxis(bound * w[..., None], -1, 1) + SMALLEST_NORMAL
     half_ulp, smallest = HALF_ULP[str(gradient.dtype).removeprefix("torch.")]

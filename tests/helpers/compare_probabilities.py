@@ -65,7 +65,7 @@ def chroma_of_probabilities(
     expected = reference.annealed_mean(seen, bins, temperature=temperature, axis=-1, from_logits=False)
     if temperature == 0:
         return expected, np.zeros(expected.shape)
-    return expected, mean_bound(*power_weights(seen, temperature, arithmetic), bins)
+    return expected, mean_bound(*power_weights(seen, temperature, arithmetic), bins, arithmetic)
 
 
 def assert_decoded_probabilities(

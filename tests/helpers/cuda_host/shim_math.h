@@ -14,7 +14,6 @@ inline float __uint_as_float(unsigned bits) {
 inline int __float_as_int(float x) { return (int)__float_as_uint(x); }
 inline float __int_as_float(int bits) { return __uint_as_float((unsigned)bits); }
 
-inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fdiv_rn(float x, float y) { return x / y; }
 inline float __fdividef(float x, float y) { return x / y; }
 inline float __fsqrt_rn(float x) { return sqrtf(x); }

@@ -183,7 +183,7 @@ AFTER = {
     "bench.measure.clocks": given(LEAD=1e-6, CALLS=2),
     "bench.measure.timing": lambda module: setattr(module, "GPU", module.Budget(0.001, 1, 1)),
     "bench.suites.sizes": given(TINY=16),
-    "bench.suites.pixels": given(SWEPT=((8, 16),), PIXELS=(1, 4), WIDEST={"float32": 4}),
+    "bench.suites.pixels": given(SWEPT=((8, 16),), TYPES=("float32",)),
     "bench.gpu_day.compile": one_kernel,
 }
 sys.meta_path.insert(0, AfterImport(AFTER))
