@@ -160,13 +160,14 @@ def _best(rows: Any) -> list[str]:
     """The sweep at its largest size: of each operation and type the pixels a thread that take least."""
     timed = [row for row in rows if "us" in row]
     height, width = max({(row["height"], row["width"]) for row in timed}, key=lambda size: size[0] * size[1])
-    lines = [f"pixels a thread that take least at {height} x {width} (us; next best):"]
+    lines = [f"pixels a thread that take least at {height} x {width}, planar or streamed (us); next best:"]
     largest = [row for row in timed if (row["height"], row["width"]) == (height, width)]
     for what in dict.fromkeys(row["what"] for row in largest):
         cells = []
         for dtype in dict.fromkeys(row["dtype"] for row in largest):
-            mine = sorted((row["us"], row["pixels"]) for row in largest if (row["what"], row["dtype"]) == (what, dtype))
-            shown = [f"{pixels} ({number(us)})" for us, pixels in mine[:2]]
+            mine = [row for row in largest if (row["what"], row["dtype"]) == (what, dtype)]
+            best = sorted(mine, key=lambda row: row["us"])[:2]
+            shown = [f"{row['pixels']}{row.get('kind', '')[:1]} ({number(row['us'])})" for row in best]
             cells += [f"{dtype} {'; '.join(shown)}"] if shown else []
         lines.append(f"    {what:24} {', '.join(cells)}")
     return lines

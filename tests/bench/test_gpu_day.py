@@ -128,6 +128,9 @@ def test_the_page_has_at_most_sixty_lines(tmp_path):
     assert sum("50 failed, 3 passed; not finished" in line for line in lines) == 2
     assert lines[1].startswith("smoke.json: JSONDecodeError")
     assert any(line.startswith("    decode ") and "float16 2 (142); 4 (150)" in line for line in lines)
+    rows = [{**row, "kind": "streamed"} for row in json.loads((tmp_path / "sweep.json").read_text())]
+    (tmp_path / "sweep.json").write_text(json.dumps(rows))
+    assert "float16 2s (142); 4s (150)" in summary.Page(tmp_path, outcomes, 560.0).write()
 
 
 @needs_host

@@ -80,7 +80,7 @@ def test_every_stage_begins_ends_in_time_and_is_told(tree, tmp_path):
     assert "6 calls; ERROR SUMMARY: 0 errors" in told["memcheck"]
     assert "left out: --without torch.compile" in told["bench"]
     assert "commit 0123456789" in summary
-    assert "pixels a thread that take least at 8 x 16" in summary
+    assert "take least at 8 x 16, planar or streamed" in summary
     assert "merge              2x256x256 on 40x52" in summary
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"summary.txt", "log.txt", *(f"{name}.json" for name in sorted(STAGES) if name in WRITERS)}
