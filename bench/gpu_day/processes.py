@@ -24,7 +24,7 @@ class Log:
     """A file that several stages write to at the same time, each line with its stage."""
 
     def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._file: IO[bytes] = path.open("wb", buffering=0)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Log:

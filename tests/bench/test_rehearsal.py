@@ -89,7 +89,9 @@ def test_every_stage_begins_ends_in_time_and_is_told(tree, tmp_path):
     assert {line.partition("|")[0] for line in (tmp_path / "log.txt").read_text().splitlines()} == set(STAGES)
     assert json.loads((tmp_path / "smoke.json").read_text())["gpu"][0]["name"] == "Stand-In GPU"
     assert json.loads((tmp_path / "correctness.json").read_text())["finished"]
-    assert schema.read(tmp_path / "bench.json")["metadata"]["left_out"].keys() == {"--without torch.compile"}
+    metadata = schema.read(tmp_path / "bench.json")["metadata"]
+    assert metadata["left_out"].keys() == {"--without torch.compile"}
+    assert metadata["commit"] == "0123456789abcdef"
     if PYTHON:
         assert (tree / "fastcolor/kernels").is_symlink()
     print(summary)
