@@ -118,6 +118,16 @@ def _of_sanitizer(out: Path, one: Outcome) -> Count:
     return ([] if one.fine else found), f"{ran} calls; {found[-1] if found else 'no summary'}"
 
 
+def _of_sweep(out: Path, one: Outcome) -> Count:
+    def tell(rows: Any) -> list[str]:
+        wrong = [f"{row['what']} {row['dtype']} {row['pixels']}: {row['error']}" for row in rows if "error" in row]
+        copy = next((f"copy {number(row['gb_per_s'])} GB/s" for row in rows if "gb_per_s" in row), "")
+        return [f"{len(rows) - 1 - len(wrong)} timed, {len(wrong)} errors; {copy}", *wrong]
+
+    count, *failures = _told(tell, out / "sweep.json")
+    return failures, count
+
+
 def _of_bench(out: Path, one: Outcome) -> Count:
     def tell(document: Any) -> list[str]:
         results, left = document["results"], document["metadata"].get("left_out", {})
@@ -139,6 +149,7 @@ COUNTS: dict[str, Callable[[Path, Outcome], Count]] = {
     "smoke": _of_smoke,
     **{name: _of_tests(name) for name in ("correctness", "streams")},
     **dict.fromkeys(("memcheck", "racecheck"), _of_sanitizer),
+    "sweep": _of_sweep,
     "bench": _of_bench,
 }
 

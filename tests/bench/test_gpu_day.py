@@ -126,6 +126,7 @@ def test_the_page_has_at_most_sixty_lines(tmp_path):
     assert 40 < len(lines) <= summary.LINES
     assert max(map(len, lines)) <= summary.WIDTH
     assert sum("50 failed, 3 passed; not finished" in line for line in lines) == 2
+    assert any(line.startswith("sweep ") and "174 timed, 0 errors; copy 4228 GB/s" in line for line in lines)
     assert lines[1].startswith("smoke.json: JSONDecodeError")
     assert any(line.startswith("    decode ") and "float16 2 (142); 4 (150)" in line for line in lines)
     rows = [{**row, "kind": "streamed"} for row in json.loads((tmp_path / "sweep.json").read_text())]
