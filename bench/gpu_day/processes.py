@@ -67,6 +67,9 @@ class Running:
                 self._log.write(self.name, text if len(line) < left else "(the rest is left out)")
             left -= len(line)
 
+    def stop(self) -> None:
+        self._process.terminate()
+
     def ended(self) -> bool:
         """Whether it has; then `seconds`, `status` and `outcome` are known."""
         status = self._process.poll()

@@ -40,7 +40,16 @@ class Page:
         self._head = f"gpu-day of {now()}, commit {head[:10]}{' with changes' * dirty}, budget {budget:.0f} s"
 
     def write(self) -> str:
-        """The page, which is on disk by then."""
+        """The page, which is on disk by then. The day goes on if it cannot be made."""
+        try:
+            text = self._text()
+        except Exception as error:
+            lines = [f"{name} {one.word} {one.seconds:.0f} s" for name, one in self._outcomes.items()]
+            text = "\n".join([self._head, *lines, f"no more can be told: {type(error).__name__}: {error}\n"])
+        write_text(self._out / "summary.txt", text)
+        return text
+
+    def _text(self) -> str:
         each = list(self._outcomes.items())
         counts = {name: COUNTS[name](self._out, one) if name in COUNTS else ([], "") for name, one in each}
         figures = [*_told(_best, self._out / "sweep.json"), *_told(_main_cases, newest(self._out))]
@@ -57,9 +66,7 @@ class Page:
         files = sorted(path for path in self._out.iterdir() if path.is_file() and path.name != "summary.txt")
         sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e3:.0f} kB" for path in files)
         lines += [*figures, f"files: summary.txt, {sizes}"]
-        text = "\n".join(line[:WIDTH] for line in lines) + "\n"
-        write_text(self._out / "summary.txt", text)
-        return text
+        return "\n".join(line[:WIDTH] for line in lines) + "\n"
 
 
 def newest(out: Path) -> Path:

@@ -134,6 +134,15 @@ def test_the_page_has_at_most_sixty_lines(tmp_path):
     assert "float16 2s (142); 4s (150)" in summary.Page(tmp_path, outcomes, 560.0).write()
 
 
+def test_a_page_that_cannot_be_made_does_not_end_the_day(tmp_path):
+    (tmp_path / "sweep.json").write_text('[{"us": null}, 3]')
+    (tmp_path / "smoke.json").write_text("[]")
+    outcomes = {"smoke": summary.Outcome("ok", 1.0, 0)}
+    assert "smoke        ok" in summary.Page(tmp_path, outcomes, 1.0).write()
+    (tmp_path / "bench.json").write_text('{"results": 3, "metadata": []}')
+    assert "ok" in summary.Page(tmp_path, outcomes, 1.0).write()
+
+
 @needs_host
 def test_smoke_without_a_backend_fails(place, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "BACKENDS", ())
