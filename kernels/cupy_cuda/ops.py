@@ -13,14 +13,11 @@ from functools import partial
 from typing import Any
 
 import cupy
+import numpy as np
 
 from ..common.device_arrays import device_index, is_torch, library
-from . import decode as cuda_decode
-from . import encode as cuda_encode
-from . import encode_soft as cuda_encode_soft
-from . import gradient, loss, temporal
-from . import merge as cuda_merge
 from .engine import Engine
+from .operations import operations
 
 
 class _TorchStream:
@@ -46,16 +43,29 @@ def _context(array: Any) -> Iterator[None]:
             yield
 
 
-ENGINE = Engine(partial(cupy.RawModule, backend="nvrtc"), _context)
+class _Stream:
+    """A stream by its number, as CuPy reads one where a kernel is called."""
 
-encode = partial(cuda_encode.encode, ENGINE)
-encode_soft = partial(cuda_encode_soft.encode_soft, ENGINE)
-histogram = partial(cuda_encode.histogram, ENGINE)
-annealed_mean = partial(cuda_decode.annealed_mean, ENGINE)
-confidence = partial(cuda_decode.confidence, ENGINE)
-decode = partial(cuda_decode.decode, ENGINE)
-merge = partial(cuda_merge.merge, ENGINE)
-annealed_mean_gradient = partial(gradient.annealed_mean_gradient, ENGINE)
-weighted_cross_entropy = partial(loss.weighted_cross_entropy, ENGINE)
-scale_unless_one = partial(loss.scale_unless_one, ENGINE)
-TemporalSmoother = partial(temporal.TemporalSmoother, ENGINE)
+    def __init__(self, number: int) -> None:
+        self.ptr = number
+
+
+def _stream(array: Any) -> Any:
+    """The stream that :func:`_context` makes current; None unless the device is current, which takes less time."""
+    index = device_index(array)
+    if cupy.cuda.runtime.getDevice() != index:
+        return None
+    return (
+        _Stream(library(array)._C._cuda_getCurrentRawStream(index))
+        if is_torch(array)
+        else cupy.cuda.get_current_stream()
+    )
+
+
+def _hold(value: Any) -> Any:
+    """A value as CuPy passes it on: to make that of a structure takes it longer than all else in a launch."""
+    return cupy.cuda.function.CNumpyArray(np.atleast_1d(value))
+
+
+ENGINE = Engine(partial(cupy.RawModule, backend="nvrtc"), _context, _stream, _hold)
+globals().update(operations(ENGINE))
