@@ -107,25 +107,28 @@ def test_smoke_finds_what_is_wrong(place, tmp_path, monkeypatch):
 
 @needs_host
 def test_sweep_times_every_number_of_pixels(place, tmp_path, monkeypatch):
-    from fastcolor.kernels.cupy_cuda import engine
+    from fastcolor.kernels.cupy_cuda import engine, tile
 
-    choose, used = engine.Engine.pixels_each, set()
+    before, used = json.dumps(tile.WIDTHS), set()
     real = engine.Engine.launch
     monkeypatch.setattr(pixels, "BACKEND", "cuda-host")
     monkeypatch.setattr(pixels, "SWEPT", ((8, 16),))
-    monkeypatch.setattr(pixels, "WIDEST", {"float32": 4})
-    monkeypatch.setattr(pixels, "PIXELS", (1, 4, 8))
+    monkeypatch.setattr(pixels, "TYPES", ("float32",))
+    monkeypatch.setattr(pixels, "PLANAR", (("planar", 1), ("planar", 4)))
     monkeypatch.setattr(device, "BUFFER_BYTES", 1 << 12)
     monkeypatch.setattr(engine.Engine, "launch", lambda self, *a, **k: used.add(a[1:3]) or real(self, *a, **k))
     gpu_day.main(["--out", str(tmp_path), "--stage", "sweep"])
     copy, *rows = json.loads((tmp_path / "sweep.json").read_text())
     assert copy["gb_per_s"] > 0
     assert not [row for row in rows if "error" in row]
-    swept = {(row["what"], row["pixels"]) for row in rows}
-    names = ("decode", "decode_confidence", "annealed_mean", "annealed_mean_gradient", "temporal")
-    assert swept == {(name, count) for name in names for count in (1, 4)} | {("loss", 1), ("loss", 4)}
-    assert len({expression for name, expression in used if name == "decode"}) >= 4
-    assert engine.Engine.pixels_each is choose
+    swept = {(row["what"], row["kind"], row["pixels"]) for row in rows}
+    names = (*pixels.ALSO_STREAMED, "loss", "annealed_mean_gradient", "temporal")
+    assert swept == {(name, "planar", count) for name in names for count in (1, 4)} | {
+        (name, "streamed", 4) for name in pixels.ALSO_STREAMED
+    }
+    assert len({expression for name, expression in used if name == "decode"}) >= 12
+    assert json.dumps(tile.WIDTHS) == before
+    assert set(pixels.fastest(rows)) == set(tile.WIDTHS)
 
 
 def test_the_bench_of_the_day_is_an_ordinary_run(place, tmp_path, monkeypatch):
