@@ -19,9 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["report"]:
         return _report(words[1:])
     if words[:1] == ["sass"]:
-        from .sass import cli
+        from .sass import rules
 
-        return cli.main(words[1:])
+        return rules.main(words[1:])
     if words[:1] == ["gpu-day"]:
         from . import gpu_day
 

@@ -16,15 +16,15 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/helpers")]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests/helpers")]
 
 from cuda_host import traffic, traffic_cases  # noqa: E402
 from fastcolor.kernels.cupy_cuda.source import source  # noqa: E402
+from gpu_predictions import GPUS, Gpu, Prediction, predict  # noqa: E402
 
 from bench.sass import cubin, instances  # noqa: E402
-from bench.sass.code import Figures  # noqa: E402
-from bench.sass.hardware import GPUS, Gpu, Prediction, in_flight, predict, resident_warps  # noqa: E402
-from bench.sass.store import figures_of  # noqa: E402
+from bench.sass.listing import Figures  # noqa: E402
+from bench.sass.rules import occupied  # noqa: E402
 
 PAGE = ROOT / "docs/gpu.md"
 START, END = "<!-- generated:start -->", "<!-- generated:end -->"
@@ -90,21 +90,20 @@ def kernels(arch: str) -> Iterator[Kernel]:
     found: dict[str, Figures] = {}
     for name in {launch.source for launch, _ in launches().values()}:
         expressions = [launch.expression for launch, _ in launches().values() if launch.source == name]
-        found |= figures_of(source(name), expressions, arch)
+        found |= cubin.figures_of(source(name), expressions, arch)
     for name, (launch, pixels) in launches().items():
         yield kernel(arch, rows()[name], launch, pixels, found[launch.expression])
 
 
 def kernel(arch: str, row: traffic.Row, launch: instances.Launch, pixels: int, f: Figures) -> Kernel:
     """A case with the machine code that it has on ``arch``."""
-    needs = (arch, f.registers, launch.threads, f.shared + launch.shared)
-    return Kernel(row, launch, pixels, f, resident_warps(*needs), in_flight(*needs, f.in_flight))
+    return Kernel(row, launch, pixels, f, *occupied(launch, f, arch))
 
 
 def in_bfloat16(arch: str, k: Kernel) -> Kernel:
     """A case of float16 logits as one of bfloat16: the same bytes, other arithmetic, no row of its own on the page."""
     launch = k.launch._replace(expression=k.launch.expression.replace("fc::f16", "fc::bf16"))
-    (f,) = figures_of(source(launch.source), [launch.expression], arch).values()
+    (f,) = cubin.figures_of(source(launch.source), [launch.expression], arch).values()
     return kernel(arch, replace(k.row, case=k.row.case.replace("float16", "bfloat16")), launch, k.pixels, f)
 
 

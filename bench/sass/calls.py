@@ -21,7 +21,7 @@ RINGS = ("float32", "float16", "uint8")
 LAB_BINS = 313
 
 
-def bins_of(n: int, space: str = "yuv") -> ColorBins:
+def _bins(n: int, space: str = "yuv") -> ColorBins:
     """Any n bins on 23 x 23 cells."""
     table = (np.arange(23 * 23) % n).astype(np.uint8 if n <= 255 else np.uint16).reshape(23, 23)
     return ColorBins(table, np.zeros((n, 2), np.float32), np.full(n, 1 / n), space=space)
@@ -31,39 +31,46 @@ def _luma(x: Any, axis: int, dtype: str = "float32") -> Any:
     return np.zeros((*x.shape[:axis], *x.shape[axis + 1 :]), dtype)
 
 
-def _decode(engine: Engine, x: Any, axis: int, bins: ColorBins, *, luma: str = "float32", **options: Any) -> None:
-    cuda_decode.decode(engine, x, _luma(x, axis, luma), bins, axis=axis, **options)
+def _decode(
+    engine: Engine,
+    x: Any,
+    axis: int,
+    *,
+    luma: str = "float32",
+    space: str = "yuv",
+    confidence: bool = False,
+    **options: Any,
+) -> None:
+    bins = _bins(x.shape[axis], space)
+    cuda_decode.decode(engine, x, _luma(x, axis, luma), bins, axis=axis, confidence=confidence, **options)
 
 
-def _decode_in_lab(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
-    _decode(engine, x, axis, bins_of(bins.n, "lab"))
+def _annealed_mean(engine: Engine, x: Any, axis: int, *, temperature: float = 0.38) -> None:
+    cuda_decode.annealed_mean(engine, x, _bins(x.shape[axis]), axis=axis, temperature=temperature)
 
 
-def _annealed_mean(engine: Engine, x: Any, axis: int, bins: ColorBins, *, temperature: float = 0.38) -> None:
-    cuda_decode.annealed_mean(engine, x, bins, axis=axis, temperature=temperature)
-
-
-def _confidence(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
+def _confidence(engine: Engine, x: Any, axis: int) -> None:
     cuda_decode.confidence(engine, x, axis=axis)
 
 
-def _temporal(engine: Engine, x: Any, axis: int, bins: ColorBins, *, ring: str) -> None:
-    smoother = temporal.TemporalSmoother(engine, bins, ring=ring, window=2)
-    smoother.step(np.moveaxis(x, axis, 0), _luma(x, axis))
+def _temporal(
+    engine: Engine, x: Any, axis: int, *, space: str = "yuv", to_chroma: bool = False, **options: Any
+) -> None:
+    smoother = temporal.TemporalSmoother(engine, _bins(x.shape[axis], space), window=2, **options)
+    if to_chroma:
+        smoother.chroma(np.moveaxis(x, axis, 0))
+        _ = smoother.probabilities
+    else:
+        smoother.step(np.moveaxis(x, axis, 0), _luma(x, axis))
 
 
-def _temporal_in_lab(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
-    smoother = temporal.TemporalSmoother(engine, bins_of(bins.n, "lab"), window=2, from_logits=False)
-    smoother.step(np.moveaxis(x, axis, 0), _luma(x, axis))
+def _gradient(engine: Engine, x: Any, axis: int) -> None:
+    slope = np.zeros((*x.shape[:axis], 2, *x.shape[axis + 1 :]), x.dtype)
+    bins = _bins(x.shape[axis])
+    cuda_gradient.annealed_mean_gradient(engine, slope, x, bins, axis=axis, out=np.zeros_like(x))
 
 
-def _temporal_chroma(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
-    smoother = temporal.TemporalSmoother(engine, bins, window=2)
-    smoother.chroma(np.moveaxis(x, axis, 0))
-    _ = smoother.probabilities
-
-
-def _loss(engine: Engine, x: Any, axis: int, bins: ColorBins, *, gradient: bool, labels: str = "uint8") -> None:
+def _loss(engine: Engine, x: Any, axis: int, *, gradient: bool, labels: str = "uint8") -> None:
     batch, weights, scale = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None], np.ones(1, np.float32)
     target = np.zeros_like(batch) if gradient else None
     loss.weighted_cross_entropy(engine, batch, weights.astype(labels), weights, scale, gradient=target)
@@ -71,43 +78,39 @@ def _loss(engine: Engine, x: Any, axis: int, bins: ColorBins, *, gradient: bool,
         loss.scale_unless_one(engine, target, scale)
 
 
-def _soft_loss(engine: Engine, x: Any, axis: int, bins: ColorBins, *, neighbors: int) -> None:
+def _soft_loss(engine: Engine, x: Any, axis: int, *, neighbors: int) -> None:
     """With the shares of k bins, or of all (k = 0)."""
     batch, weights, scale = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None], np.ones(1, np.float32)
-    shares = np.zeros((1, neighbors or bins.n, *weights.shape[1:]), np.float32)
+    shares = np.zeros((1, neighbors or x.shape[axis], *weights.shape[1:]), np.float32)
     labels = shares.astype(np.int16) if neighbors else None
     target = np.zeros_like(batch)
     loss.weighted_cross_entropy(engine, batch, labels, weights, scale, shares=shares, gradient=target)
 
 
-def _gradient(engine: Engine, x: Any, axis: int, bins: ColorBins) -> None:
-    slope = np.zeros((*x.shape[:axis], 2, *x.shape[axis + 1 :]), x.dtype)
-    cuda_gradient.annealed_mean_gradient(engine, slope, x, bins, axis=axis, out=np.zeros_like(x))
-
-
-def _encode(engine: Engine, rgb: Any, axis: int, *, label_dtype: str, space: str = "yuv", n: int = 32) -> None:
-    cuda_encode.encode(engine, rgb, bins_of(n, space), channel_axis=axis, label_dtype=label_dtype)
+def _encode(engine: Engine, rgb: Any, axis: int, *, to: str, space: str = "yuv", n: int = 32) -> None:
+    cuda_encode.encode(engine, rgb, _bins(n, space), channel_axis=axis, label_dtype=to)
 
 
 def _encode_soft(engine: Engine, rgb: Any, axis: int, *, neighbors: int, to: int, space: str = "lab") -> None:
     """Labels and shares on the axis `to`."""
-    bins, options = bins_of(LAB_BINS, space), {"neighbors": neighbors, "weighting": "mean"}
-    cuda_encode_soft.encode_soft(engine, rgb, bins, **options, channel_axis=axis, axis=to)
+    options = {"neighbors": neighbors, "weighting": "mean"}
+    cuda_encode_soft.encode_soft(engine, rgb, _bins(LAB_BINS, space), **options, channel_axis=axis, axis=to)
 
 
 def _histogram(engine: Engine, rgb: Any, axis: int, *, cells: int, space: str = "yuv") -> None:
     cuda_encode.histogram(engine, rgb, cells, space=space, channel_axis=axis)
 
 
-def _merge(engine: Engine, luma: Any, *, images: int = 1, space: str = "yuv") -> None:
+def _merge(engine: Engine, luma: Any, axis: int, *, images: int = 1, space: str = "yuv") -> None:
     """Chroma of an eighth of the size onto `luma`, as of a network that sees a small photograph."""
     height, width = luma.shape
     chroma = np.zeros((images, 2, height // 8, width // 8), np.float32)
     cuda_merge.merge(engine, chroma, np.broadcast_to(luma, (images, height, width)), space=space)
 
 
-OF_LOGITS: dict[str, Callable[..., None]] = {
-    "decode": partial(_decode, confidence=False),
+Calls = dict[str, Callable[..., None]]
+OF_LOGITS: Calls = {
+    "decode": _decode,
     "decode + confidence": partial(_decode, confidence=True),
     "annealed_mean": _annealed_mean,
     "confidence": _confidence,
@@ -116,37 +119,35 @@ OF_LOGITS: dict[str, Callable[..., None]] = {
     "loss and gradient": partial(_loss, gradient=True),
     "loss": partial(_loss, gradient=False, labels="int64"),
 }
-OF_IMAGES: dict[str, Callable[..., None]] = {
-    "encode": partial(_encode, label_dtype="uint8"),
-    "encode to int64": partial(_encode, label_dtype="int64"),
+OF_IMAGES: Calls = {
+    "encode": partial(_encode, to="uint8"),
+    "encode to int64": partial(_encode, to="int64"),
     "histogram": partial(_histogram, cells=65),
     "histogram of 255 cells": partial(_histogram, cells=255),
-    "encode in Lab": partial(_encode, label_dtype="uint8", space="lab"),
-    "encode in Lab to int16": partial(_encode, label_dtype="int16", space="lab", n=LAB_BINS),
+    "encode in Lab": partial(_encode, to="uint8", space="lab"),
+    "encode in Lab to int16": partial(_encode, to="int16", space="lab", n=LAB_BINS),
     "histogram in Lab": partial(_histogram, cells=23, space="lab"),
     "histogram in Lab of 255 cells": partial(_histogram, cells=255, space="lab"),
-    "soft encode, k = 5": partial(_encode_soft, neighbors=5, to=0),
-    "soft encode, k = 10": partial(_encode_soft, neighbors=10, to=0),
-    "soft encode, k = 32": partial(_encode_soft, neighbors=32, to=0),
-    "soft encode, k = 5, to rows": partial(_encode_soft, neighbors=5, to=2),
-    "soft encode, k = 32, to rows": partial(_encode_soft, neighbors=32, to=2),
+    **{f"soft encode, k = {k}": partial(_encode_soft, neighbors=k, to=0) for k in (5, 10, 32)},
+    **{f"soft encode, k = {k}, to rows": partial(_encode_soft, neighbors=k, to=2) for k in (5, 32)},
     "soft encode, k = 5, in YUV": partial(_encode_soft, neighbors=5, to=0, space="yuv"),
 }
-OF_LUMA: dict[str, Callable[..., None]] = {
+OF_LUMA: Calls = {
     "merge": _merge,
     "merge of images": partial(_merge, images=3),
     "merge in Lab": partial(_merge, space="lab"),
     "merge of images in Lab": partial(_merge, images=3, space="lab"),
 }
-VARIANTS: dict[str, Callable[..., None]] = {
+# Options, of float32 logits alone.
+VARIANTS: Calls = {
     "decode, T = 0": partial(_decode, temperature=0.0),
     "decode, uint8 luma": partial(_decode, luma="uint8"),
     "decode, to planes": partial(_decode, channel_axis=0),
-    "decode, in Lab": _decode_in_lab,
+    "decode, in Lab": partial(_decode, space="lab"),
     "decode, of probabilities": partial(_decode, from_logits=False),
     "annealed_mean, T = 0": partial(_annealed_mean, temperature=0.0),
-    "temporal, to chroma": _temporal_chroma,
-    "temporal, in Lab, of probabilities": _temporal_in_lab,
+    "temporal, to chroma": partial(_temporal, to_chroma=True),
+    "temporal, in Lab, of probabilities": partial(_temporal, space="lab", from_logits=False),
     "loss and gradient, k = 5": partial(_soft_loss, neighbors=5),
     "loss and gradient, dense": partial(_soft_loss, neighbors=0),
 }

@@ -1,7 +1,13 @@
-"""CUDA kernels compiled by NVRTC and taken apart by NVIDIA's disassemblers: neither a driver nor a GPU is needed."""
+"""CUDA kernels compiled by NVRTC and taken apart by NVIDIA's disassemblers: neither a driver nor a GPU is needed.
+
+What was counted is kept in the user's cache, by the hash of all that it depends on.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import re
 import subprocess
 import tempfile
@@ -9,10 +15,14 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastcolor.kernels.cupy_cuda.source import OPTIONS
 
+from ..measure.machine import kept, write_text
+from .listing import Figures, figures
+
+KEPT = kept("sass")
 EXTRA = "pip install 'fastcolor[kernel-check]' (Linux)"
 WHEELS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvdisasm", "nvidia-cuda-cuobjdump")
 # What CuPy adds to the options of a RawModule.
@@ -20,7 +30,7 @@ CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")
 # Constants that one source does not use.
 _QUIET = "-diag-suppress=177"
 _FUNCTION = re.compile(r"^\.text\.(\w+):$", re.MULTILINE)
-_RESOURCES = re.compile(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
+_RESOURCES = re.compile(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+)")
 _SPILLS = re.compile(r"Function properties for (\w+)\n.*?(\d+) bytes spill stores, (\d+) bytes spill loads")
 
 
@@ -30,16 +40,6 @@ class ToolsMissing(RuntimeError):
 
 class CompileError(RuntimeError):
     """NVRTC refused the source; the message is its log."""
-
-
-class Compiled(NamedTuple):
-    """One kernel: machine code as text, registers a thread; stack, static shared memory and spills in bytes."""
-
-    sass: str
-    registers: int
-    stack: int
-    shared: int
-    spills: int
 
 
 def missing() -> list[str]:
@@ -54,10 +54,23 @@ def versions() -> str:
     return "NVRTC " + metadata.version("nvidia-cuda-nvrtc")
 
 
-def build(code: str, expressions: Sequence[str], arch: str, options: Sequence[str] = ()) -> dict[str, Compiled]:
-    """Compile all name expressions of one source for `arch`, such as "sm_90", as CuPy would, and disassemble them."""
+def figures_of(code: str, expressions: Sequence[str], arch: str) -> dict[str, Figures]:
+    """What is counted of all name expressions of one source; as :func:`build`, but each is compiled once."""
     require()
-    cubin, symbols, log = _compile(code, expressions, (*OPTIONS, *CUPY_OPTIONS, _QUIET, *options, f"-arch={arch}"))
+    places = {e: KEPT / f"{_key(code, e, arch)}.json" for e in expressions}
+    found = {e: known for e, place in places.items() if (known := _read(place))}
+    if new := sorted(places.keys() - found):
+        for expression, (_, counted) in build(code, new, arch).items():
+            found[expression] = counted
+            with contextlib.suppress(OSError):  # a cache that cannot be written to compiles again
+                write_text(places[expression], json.dumps(counted._asdict()))
+    return found
+
+
+def build(code: str, expressions: Sequence[str], arch: str) -> dict[str, tuple[str, Figures]]:
+    """Compile all name expressions of one source for `arch`, such as "sm_90", as CuPy would: machine code, figures."""
+    require()
+    cubin, symbols, log = _compile(code, expressions, (*OPTIONS, *CUPY_OPTIONS, _QUIET, f"-arch={arch}"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels.cubin"
         path.write_bytes(cubin)
@@ -68,8 +81,9 @@ def build(code: str, expressions: Sequence[str], arch: str, options: Sequence[st
     spills = {match[1]: int(match[2]) + int(match[3]) for match in _SPILLS.finditer(log)}
     built = {}
     for expression, symbol in symbols.items():
-        registers, stack, shared, _ = taken[symbol]
-        built[expression] = Compiled(code_of[symbol], registers, stack, shared, spills[symbol])
+        (registers, stack, shared), sass = taken[symbol], code_of[symbol]
+        counted = figures(sass, arch, registers=registers, stack=stack, shared=shared, spills=spills[symbol])
+        built[expression] = sass, counted
     return built
 
 
@@ -122,3 +136,23 @@ def _run(tool: str, *arguments: str) -> str:
     if done.returncode:
         raise CompileError(f"{tool} failed with status {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join((_tools(), *parts)).encode()).hexdigest()[:32]
+
+
+@cache
+def _tools() -> str:
+    """The compiler, the disassemblers, and the code that reads what they say."""
+    modules = (Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in ("cubin", "listing"))
+    return "\0".join([*OPTIONS, *map(metadata.version, WHEELS), *modules])
+
+
+def _read(place: Path) -> Figures | None:
+    try:
+        fields = json.loads(place.read_text(encoding="utf-8"))
+        widths = {name: {int(size): count for size, count in fields[name].items()} for name in ("loads", "stores")}
+        return Figures(**{**fields, **widths})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -19,9 +19,9 @@ from . import calls
 # As the kernel modules have it, uint16 is bfloat16 by its bits.
 LOGITS = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 RGB = {"uint8": np.uint8, "float32": np.float32, "float64": np.float64}
+LAYOUTS = ("planar", "last")
 OTHER_BINS, MANY_BINS = 24, 313  # whose colors are a launch argument, and whose are a table
 SHAPE = (64, 128)
-ODD = "odd size"
 
 
 class Launch(NamedTuple):
@@ -41,10 +41,6 @@ class Launch(NamedTuple):
         'decode_planar'
         """
         return self.expression.removeprefix("fc::").partition("<")[0]
-
-    def with_wide_index(self) -> Launch:
-        """The same for arrays of 2^31 elements and more."""
-        return self._replace(expression=self.expression.replace("fc::u32", "fc::u64"))
 
 
 class Instance(NamedTuple):
@@ -88,56 +84,41 @@ class Recorder(Engine):
 def instances() -> Iterator[Instance]:
     """Every operation x type x layout x n; what several launch, such as the sum over blocks, once."""
     seen = set()
-    for instance in (*_of_logits(), *_of_images(), *_of_variants()):
-        if instance.launch.expression not in seen:
-            seen.add(instance.launch.expression)
-            yield instance
+    for operation, run, array, dtype, layout, n in _asked():
+        engine = Recorder()
+        run(engine, array, axis=0 if layout == "planar" else array.ndim - 1)
+        for launch in engine.launches:
+            if launch.expression not in seen:
+                seen.add(launch.expression)
+                yield Instance(operation, dtype, layout, n, launch)
 
 
-def _of_logits() -> Iterator[Instance]:
+def _asked() -> Iterator[tuple[str, Callable[..., None], np.ndarray, str, str, int]]:
+    """Operation, call, array that it is called with, dtype, layout, n; options and odd sizes in float32 alone."""
     for operation, run in calls.OF_LOGITS.items():
-        for dtype, layout, n in product(LOGITS, ("planar", "last"), (FAST_BINS, OTHER_BINS, MANY_BINS)):
-            if not _leave_out(operation, dtype, n):
-                logits, axis = _array(LOGITS[dtype], layout, n)
-                yield from _launched(run, (operation, dtype, layout, n), x=logits, axis=axis, bins=calls.bins_of(n))
-
-
-def _of_images() -> Iterator[Instance]:
+        for dtype, layout, n in product(LOGITS, LAYOUTS, (FAST_BINS, OTHER_BINS, MANY_BINS)):
+            if not _left_out(operation, dtype, n):
+                yield operation, run, _zeros(layout, n, LOGITS[dtype]), dtype, layout, n
     for operation, run in calls.OF_IMAGES.items():
-        for dtype, layout in product(RGB, ("last", "planar")):
-            rgb, axis = _array(RGB[dtype], layout, 3)
-            yield from _launched(run, (operation, dtype, layout, 0), rgb=rgb, axis=axis)
+        for dtype, layout in product(RGB, reversed(LAYOUTS)):
+            yield operation, run, _zeros(layout, 3, RGB[dtype]), dtype, layout, 0
     for operation, run in calls.OF_LUMA.items():
         for dtype in ("float32",) if "Lab" in operation else ("uint8", "float32"):
-            yield from _launched(run, (operation, dtype, "planar", 0), luma=np.zeros(SHAPE, dtype))
-
-
-def _of_variants() -> Iterator[Instance]:
-    """Options of decode, and the narrow path of every operation, which an odd size takes; float32 alone."""
-    bins, (x, _) = calls.bins_of(FAST_BINS), _array(np.float32, "planar", FAST_BINS)
-    of = "float32", "planar", FAST_BINS
+            yield operation, run, np.zeros(SHAPE, dtype), dtype, "planar", 0
+    logits, of = _zeros("planar", FAST_BINS), ("float32", "planar", FAST_BINS)
     for operation, run in calls.VARIANTS.items():
-        yield from _launched(run, (operation, *of), x=x, axis=0, bins=bins)
-    for operation, run in calls.OF_LOGITS.items():
-        yield from _launched(run, (f"{operation}, {ODD}", *of), x=x[:, 1:, 1:].copy(), axis=0, bins=bins)
+        yield operation, run, logits, *of
+    for operation, run in calls.OF_LOGITS.items():  # the narrow path
+        yield f"{operation}, odd size", run, logits[:, 1:, 1:].copy(), *of
 
 
-def _leave_out(operation: str, dtype: str, n: int) -> bool:
+def _left_out(operation: str, dtype: str, n: int) -> bool:
     """Instances of smoothing take seconds to compile: any n for float32 alone, the float16 ring for float16 alone."""
     if not operation.startswith("temporal"):
         return n == MANY_BINS and dtype == "bfloat16"
     return (n != FAST_BINS and dtype != "float32") or ("float16" in operation and dtype != "float16")
 
 
-def _launched(run: Callable[..., object], of: tuple[str, str, str, int], **options: Any) -> Iterator[Instance]:
-    """The instances of one operation; `of` is its name, dtype, layout and n."""
-    engine = Recorder()
-    run(engine, **options)
-    return (Instance(*of, launch) for launch in engine.launches)
-
-
-def _array(dtype: Any, layout: str, channels: int) -> tuple[np.ndarray, int]:
-    """Zeros of a picture with channels first or last, and their axis."""
-    if layout == "planar":
-        return np.zeros((channels, *SHAPE), dtype), 0
-    return np.zeros((*SHAPE, channels), dtype), 2
+def _zeros(layout: str, channels: int, dtype: Any = np.float32) -> np.ndarray:
+    """A picture with channels first or last."""
+    return np.zeros((channels, *SHAPE) if layout == "planar" else (*SHAPE, channels), dtype)

@@ -1,23 +1,28 @@
 """The rules that machine code must keep: what is written down here is why a kernel reaches the memory's speed.
 
-Exact for the unrolled kernels; for all others no stack, no spills, no local memory and no float64.
+Exact for the unrolled kernels; for all others no stack, no spills, no local memory and no float64. Printed, with what
+the compiler made of each kernel, by ``python -m bench sass``.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fastcolor.kernels.cupy_cuda.source import source
 
+from . import cubin
 from .calls import OF_LOGITS, RINGS
-from .code import Figures
-from .hardware import in_flight, resident_warps
-from .instances import FAST_BINS, Instance, instances
-from .store import figures_of
+from .instances import FAST_BINS, SHAPE, Instance, Launch, instances
+from .listing import Figures
 
-ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
+# Warps, blocks and bytes of shared memory of a multiprocessor (CUDA C++ Programming Guide, compute capabilities). Each
+# gives registers to a warp by 256, in four partitions of 16384, and keeps 1 KiB of shared memory a block.
+HOLDS = {"sm_80": (64, 32, 164 << 10), "sm_90": (64, 32, 228 << 10), "sm_120": (48, 24, 100 << 10)}
+ARCHITECTURES = tuple(HOLDS)
 # Bandwidth x latency / multiprocessors, with 1 us of latency under load, of the fastest GPU of an architecture: A100
 # (2039 GB/s, 108), H200 (4800 GB/s, 132), RTX 5090 (1792 GB/s, 170). Kernels that hold a row of logits in registers do
 # so in order to have more than that.
@@ -43,7 +48,7 @@ class Expectation(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """An instance: what was found, and which rules it breaks."""
+    """An instance: what was found, warps and bytes in flight in a multiprocessor, and which rules it breaks."""
 
     instance: Instance
     figures: Figures
@@ -57,22 +62,39 @@ def check_all(arch: str, wide_index: bool = False) -> list[Checked]:
     chosen = list(instances())
     if wide_index:
         ruled = [i for i in chosen if i.dtype in ("float32", "uint8") and expectation(i, arch).loads]
-        wide = [i._replace(launch=i.launch.with_wide_index()) for i in ruled]
-        chosen += [i for i in wide if "fc::u64" in i.launch.expression]
+        wide = {i: i.launch.expression.replace("fc::u32", "fc::u64") for i in ruled if "fc::u32" in i.launch.expression}
+        chosen += [i._replace(launch=i.launch._replace(expression=wide[i])) for i in wide]
     found: list[Checked] = []
     for name in dict.fromkeys(i.launch.source for i in chosen):
         found += check(source(name), [i for i in chosen if i.launch.source == name], arch)
     return found
 
 
-def check(code: str, chosen: list[Instance], arch: str, options: Iterable[str] = ()) -> Iterator[Checked]:
+def check(code: str, chosen: list[Instance], arch: str) -> Iterator[Checked]:
     """Instances of one source text."""
-    found = figures_of(code, [i.launch.expression for i in chosen], arch, tuple(options))
+    found = cubin.figures_of(code, [i.launch.expression for i in chosen], arch)
     for i in chosen:
         f = found[i.launch.expression]
-        needs = (arch, f.registers, i.launch.threads, f.shared + i.launch.shared)
-        flying = in_flight(*needs, f.in_flight)
-        yield Checked(i, f, resident_warps(*needs), flying, broken(f, expectation(i, arch), i.pixels, flying))
+        warps, flying = occupied(i.launch, f, arch)
+        yield Checked(i, f, warps, flying, broken(f, expectation(i, arch), i.pixels, flying))
+
+
+def occupied(launch: Launch, f: Figures, arch: str) -> tuple[int, int]:
+    """Warps of a launch that a multiprocessor holds, and bytes of loads that they have under way together."""
+    warps = resident_warps(arch, f.registers, launch.threads, f.shared + launch.shared)
+    return warps, warps * 32 * f.in_flight
+
+
+def resident_warps(arch: str, registers: int, threads: int, shared: int = 0) -> int:
+    """Warps at a time, for blocks of ``threads`` that take ``shared`` bytes (static and dynamic) each.
+
+    >>> resident_warps("sm_90", registers=168, threads=128), resident_warps("sm_90", registers=32, threads=256)
+    (12, 64)
+    """
+    most, blocks, memory = HOLDS[arch]
+    warps = -(-threads // 32)
+    by_registers = 16384 // (-(-registers * 32 // 256) * 256) * 4 // warps
+    return min(by_registers, memory // (shared + 1024), blocks, most // warps) * warps
 
 
 def broken(f: Figures, expected: Expectation, pixels: float, flying: int) -> list[str]:
@@ -99,6 +121,8 @@ def broken(f: Figures, expected: Expectation, pixels: float, flying: int) -> lis
 
 def expectation(instance: Instance, arch: str) -> Expectation:
     """Exact figures for n = 32 and for images; the general rules alone for all else."""
+    if not instance.operation:  # not of the host code
+        return Expectation()
     if instance.launch.source in ("encode", "encode_soft", "histogram"):
         return _of_image(instance, arch)
     if instance.launch.source == "merge":
@@ -184,3 +208,57 @@ def _doubles(instance: Instance) -> bool:
     """
     exact = instance.launch.source in ("encode", "histogram") and "fc::LabGrid" in instance.launch.expression
     return instance.dtype == "float64" or (exact and instance.dtype == "uint8")
+
+
+def main(words: Sequence[str]) -> int:
+    """Exit status: 0, 1 if a rule is broken, a kernel does not compile or the tools are missing."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench sass",
+        description="Without arguments: every instance that the host code launches, held to the rules.",
+    )
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help="decode for kernels/cupy_cuda/decode.cu")
+    parser.add_argument("expressions", nargs="*", metavar="EXPRESSION", help="'fc::kernel<float, 32>'")
+    parser.add_argument("--arch", nargs="+", choices=ARCHITECTURES, help="default: all; sm_90 for one source")
+    parser.add_argument("--threads", type=int, default=128, help="threads a block of SOURCE, for the occupancy")
+    parser.add_argument("--shared", type=int, default=0, help="bytes of dynamic shared memory, for the occupancy")
+    parser.add_argument("--dump", action="store_true", help="print the machine code of SOURCE")
+    args = parser.parse_args(words)
+    if args.source and not args.expressions:
+        parser.error("which instance? expected for example 'fc::kernel<float, 32>'")
+    shape = SHAPE[0] * SHAPE[1] // args.threads, args.threads, args.shared
+    own = [Instance("", "", "", 0, Launch(args.source, e, *shape)) for e in args.expressions]
+    wrong = 0
+    try:
+        for arch in args.arch or (["sm_90"] if own else ARCHITECTURES):
+            print(f"{arch}, {cubin.versions()}")
+            wrong += _print_table(list(check(source(args.source), own, arch)) if own else check_all(arch))
+            if own and args.dump:
+                print(*(sass for sass, _ in cubin.build(source(args.source), args.expressions, arch).values()))
+    except (cubin.ToolsMissing, cubin.CompileError) as error:
+        print(f"bench: error: {error}", file=sys.stderr)
+        return 1
+    print(f"{wrong} instances break a rule" if wrong else "every rule is kept")
+    return int(wrong > 0)
+
+
+def _print_table(found: Sequence[Checked]) -> int:
+    """A line an instance; gives the number of those that break a rule."""
+    names = [str(c.instance) if c.instance.operation else c.instance.launch.expression for c in found]
+    width = max(map(len, names))
+    print(f"{'':{width}}  registers  warps  KiB in flight  EX2 a pixel  clocks a thread     loads; stores")
+    for name, c in zip(names, found, strict=True):
+        f, ex2 = c.figures, c.figures.ex2 // max(round(c.instance.pixels), 1)
+        numbers = f"{f.registers:9}  {c.warps:5}  {c.in_flight / 1024:13.0f}  {ex2:11}  {f.clocks:6.3g} {f.pipe:12}"
+        print(f"{name:{width}}  {numbers}  {_widths(f.loads)}; {_widths(f.stores)}")
+        for sentence in c.broken:
+            print(f"    BROKEN  {sentence}")
+    return sum(bool(c.broken) for c in found)
+
+
+def _widths(counts: Mapping[int, int]) -> str:
+    """Loads or stores in words.
+
+    >>> _widths({16: 33, 4: 1})
+    '33 x 16 B + 1 x 4 B'
+    """
+    return " + ".join(f"{count} x {size} B" for size, count in counts.items()) or "none"

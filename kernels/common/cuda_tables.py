@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .device_arrays import device_index, from_numpy, is_capturing, library, synchronize
+from .recording import keep
 
 LIMIT = 64
 _recent: dict[tuple[Any, ...], Any] = {}
@@ -40,7 +41,7 @@ def on_device(table: np.ndarray, like: Any, name: Hashable = None) -> Any:
             found = _recent[key] = _copy(table, like, capturing)
         elif capturing:
             _captured[key] = found
-    return found
+    return keep(found)
 
 
 def _copy(table: np.ndarray, like: Any, capturing: bool) -> Any:

@@ -93,4 +93,4 @@ def _launch(
     plan = run.plan("decode", kinds, WIDE if run.kind == "streamed" else 16 // run.x.itemsize, in_planes, colors)
     between = run.sizes(count if run.last else run.count, run.pixels)
     scale = log2_scale(temperature) if from_logits else log2_scale(temperature, 1.0)
-    run.launch(plan, *between, scale, colors.argument, *map(pointer, (luma, rgb, chroma, top, ratio)))
+    run.launch(plan, *between, scale, colors.argument, luma, rgb, chroma, top, ratio)

@@ -14,8 +14,9 @@ from fastcolor.reference.constants import AB_MAX, U_NUMERATOR_MAX, V_NUMERATOR_M
 
 from ..common import face
 from ..common.cuda_tables import on_device
-from ..common.device_arrays import contiguous, moveaxis, pointer, zeros
+from ..common.device_arrays import contiguous, moveaxis, pointer
 from ..common.layout import planes
+from ..common.recording import zeroed
 from .engine import Engine, index_type, label_type, scalar_type
 from .source import FEW_BINS
 
@@ -41,8 +42,7 @@ def encode(
         table = on_device(bins.table, rgb)
         kind, by_label = _by_label(bins, lam, rgb)
         space, cells = plane(space_of(bins), bins.cells)
-        results = map(pointer, (luma, labels, label_weights))
-        args = (*image.head, cells, pointer(table), by_label, np.int32(bins.n), *results)
+        args = (*image.head, cells, table, by_label, np.int32(bins.n), luma, labels, label_weights)
         expression = f"fc::encode<{space}, {kind}, {image.scalar}, {label_type(labels)}, {image.planar}, {image.index}>"
         blocks = -(-image.tiles // (ENCODE_THREADS // WARP))
         engine.launch(image.rgb, "encode", expression, blocks, ENCODE_THREADS, args)
@@ -52,7 +52,7 @@ def histogram(engine: Engine, rgb: Any, cells: int, *, space: str = "yuv", chann
     """``H[i, j] = number of pixels in cell (i, j)`` of the chroma plane, shape (K, K)."""
     with engine.context(rgb):
         image = Image(rgb, channel_axis)
-        counts = zeros(rgb, (cells, cells), "int64")
+        counts = zeroed(rgb, (cells, cells), "int64")
         warps, local = HISTOGRAM_THREADS // WARP, cells <= LOCAL_CELLS
         copies = min(max(COPIES_BYTES // (4 * cells * cells), 1), warps) if local else 0
         # A block adds K^2 counts to the result at the end: it shall have seen several times as many pixels.
@@ -61,7 +61,7 @@ def histogram(engine: Engine, rgb: Any, cells: int, *, space: str = "yuv", chann
         kind, grid_of_cells = plane(space, cells)
         shared_counts = "true" if local else "false"
         expression = f"fc::histogram<{kind}, {image.scalar}, {image.planar}, {shared_counts}, {image.index}>"
-        args = (*image.head, grid_of_cells, np.int32(copies), pointer(counts))
+        args = (*image.head, grid_of_cells, np.int32(copies), counts)
         shared = copies * 4 * cells * cells
         engine.launch(image.rgb, "histogram", expression, blocks, HISTOGRAM_THREADS, args, shared)
     return counts
@@ -92,7 +92,7 @@ class Image:
         self.tiles = images * -(-count // self.tile)
         self.index = index_type(max(4, results) * images * count)
         size = np.uint32 if self.index == "fc::u32" else np.uint64
-        self.head = (pointer(view), size(count), size(self.tiles))
+        self.head = (view, size(count), size(self.tiles))
 
 
 def _by_label(bins: Any, lam: float, like: Any) -> tuple[str, Any]:

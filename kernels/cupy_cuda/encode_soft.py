@@ -47,11 +47,10 @@ def encode_soft(
         between = math.prod(luma.shape[axis:])
         most, last = next(size for size in KEPT if neighbors <= size), "true" if between == 1 else "false"
         options = falloff(sigma), np.int32(neighbors), np.int32(weighting == "mean"), index_value(image.index, between)
-        results = map(pointer, (luma, labels, shares, weights))
         kinds = (space, image.scalar, label_type(labels), image.planar, most, last, image.index)
         expression = f"fc::encode_soft<{', '.join(map(str, kinds))}>"
         blocks = -(-image.tiles // (ENCODE_THREADS // WARP))
-        args = (*image.head, cells, _bins(bins, neighbors, lam, rgb), *options, *results)
+        args = (*image.head, cells, _bins(bins, neighbors, lam, rgb), *options, luma, labels, shares, weights)
         engine.launch(image.rgb, "encode_soft", expression, blocks, ENCODE_THREADS, args)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common import device_arrays
+from ..common import device_arrays, recording
 from .source import OPTIONS, source
 
 _LIMIT_32 = 1 << 31
@@ -82,9 +82,34 @@ class Engine:
     ) -> None:
         """Run ``expression<<<blocks, threads, shared>>>(*args)``, within ``self.context(like)``.
 
-        Arguments: NumPy scalars of the exact types, addresses as uint64, structures as arrays of size one.
+        Arguments: arrays, or None, where pointers go; NumPy scalars of the exact types; structures as NumPy arrays of
+        size one; functions without arguments that give either of the last two, for what changes at each launch.
         """
-        self.function(like, name, expression)((blocks,), (threads,), args, shared_mem=shared)
+        function = self.function(like, name, expression)
+        function((blocks,), (threads,), tuple(map(as_argument, args)), shared_mem=shared)
+        if (record := recording.current()) is not None:
+            record.engine = self
+            record.launches.append(recording.Launch(function, blocks, threads, args, shared))
+
+    scratch = staticmethod(recording.scratch)
+
+
+def is_value(argument: Any) -> bool:
+    """Whether a kernel takes an argument as it is: a scalar of NumPy, or a structure."""
+    return isinstance(argument, np.generic) or (isinstance(argument, np.ndarray) and argument.dtype.names is not None)
+
+
+def as_argument(argument: Any) -> Any:
+    """An argument of :meth:`Engine.launch` as CuPy takes it.
+
+    Examples
+    --------
+    >>> as_argument(np.float32(2)), as_argument(None), as_argument(lambda: np.int32(3))
+    (np.float32(2.0), np.uint64(0), np.int32(3))
+    """
+    if is_value(argument):
+        return argument
+    return argument() if callable(argument) else device_arrays.pointer(argument)
 
 
 def scalar_type(array: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common import face
-from ..common.device_arrays import contiguous, empty, is_double, pointer
+from ..common.device_arrays import contiguous, empty, is_double
 from ..common.layout import planes
 from ..common.scale import log2_scale
 from .engine import Engine
@@ -30,6 +30,6 @@ def annealed_mean_gradient(
         colors = run.colors(bins)
         plan = run.plan("annealed_gradient", (), WIDE, (run.x, slope, buffer), colors)
         numbers = log2_scale(temperature), np.float32(min(1 / temperature, 1e38)), colors.argument
-        run.launch(plan, *run.sizes(run.count, *between, run.pixels), pointer(slope), *numbers, pointer(buffer))
+        run.launch(plan, *run.sizes(run.count, *between, run.pixels), slope, *numbers, buffer)
         if buffer is not target:
             target[...] = buffer

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.device_arrays import contiguous, empty, moveaxis, pointer
+from ..common.device_arrays import contiguous, empty, moveaxis
 from ..common.layout import planes
 from .engine import Engine, index_type, index_value, label_type, scalar_type
 from .tile import THREADS, Pass
@@ -69,17 +69,17 @@ def weighted_cross_entropy(
         kinds = ("fc::u8" if labels is None else label_type(labels), want)
         by_pixel = {HARD: labels, SOFT: None, DENSE: shares}[kind]  # what is read for neighbouring pixels at once
         in_planes = (run.x, weights, target, losses, by_pixel)
-        arrays: tuple[Any, ...] = (pointer(labels),)
+        arrays: tuple[Any, ...] = (labels,)
         if run.kind in ("planar", "tiled"):
             plan, sizes = run.plan("loss", kinds, WIDE, in_planes), run.sizes(run.count, run.pixels)
         else:
             plan = run.plan("loss", (kind, *kinds), WIDE, in_planes)
             sizes = run.sizes(math.prod(logits.shape[2:]), run.pixels)
-            arrays += pointer(shares), np.int32(1 if kind == HARD else math.prod(shares.shape) // run.pixels)
+            arrays += shares, np.int32(1 if kind == HARD else math.prod(shares.shape) // run.pixels)
         blocks = run.blocks(plan)
-        sums, loss = empty(run.x, (blocks,), "float32"), empty(run.x, (), "float32")
-        run.launch(plan, *sizes, *arrays, *map(pointer, (weights, scale, target, losses, sums)))
-        engine.launch(run.x, "loss", "fc::loss_total", 1, SUMMERS, (pointer(sums), np.uint32(blocks), pointer(loss)))
+        sums, loss = engine.scratch(run.x, blocks, "float32"), empty(run.x, (), "float32")
+        run.launch(plan, *sizes, *arrays, weights, scale, target, losses, sums)
+        engine.launch(run.x, "loss", "fc::loss_total", 1, SUMMERS, (sums, np.uint32(blocks), loss))
         return loss
 
 
@@ -98,7 +98,7 @@ def scale_unless_one(engine: Engine, gradient: Any, factor: Any) -> Any:
         index = index_type(count)
         blocks = min(-(-count // (THREADS * (16 // values.itemsize))), _MOST_BLOCKS)
         expression = f"fc::scale_unless_one<{scalar_type(values)}, {index}>"
-        args = (pointer(values), index_value(index, count), pointer(factor))
+        args = (values, index_value(index, count), factor)
         engine.launch(values, "loss", expression, blocks, THREADS, args)
     return gradient
 

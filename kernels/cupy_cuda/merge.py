@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common import face
-from ..common.device_arrays import contiguous, pointer
+from ..common.device_arrays import contiguous
 from .engine import Engine, index_type, scalar_type
 
 THREADS = 256  # as in merge.cu
@@ -27,7 +27,7 @@ def merge(engine: Engine, chroma: Any, luma: Any, space: str, rgb: Any) -> None:
         index = index_type(max(most, farthest))
         integer = np.uint32 if index == "fc::u32" else np.uint64
         rows, columns = (axis(*size, group, integer) for size in sizes)
-        args = (pointer(chroma), rows, columns, pointer(luma), integer(height * width), pointer(rgb), np.uint32(blocks))
+        args = (chroma, rows, columns, luma, integer(height * width), rgb, np.uint32(blocks))
         kinds = (scalar_type(luma), group, str(space == "lab").lower(), str(images > 1).lower(), index)
         engine.launch(luma, "merge", f"fc::merge<{', '.join(map(str, kinds))}>", images * blocks, THREADS, args)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from fastcolor.reference.bins import space_of
 
-from ..common.device_arrays import contiguous, empty, pointer, zeros
+from ..common.device_arrays import contiguous, empty, zeros
 from ..common.scale import log2_scale
 from ..common.smoother import REFRESH, Smoother
 from .engine import Engine, index_type, index_value, scalar_type
@@ -52,7 +52,7 @@ class TemporalSmoother(Smoother):
             state = (luma, self._sums, self._past, rgb, chroma)
             colors = run.colors(self.bins)
             plan = run.plan("temporal", kinds, WIDE, (run.x, *state), colors)
-            run.launch(plan, *run.sizes(run.pixels), self._step(), colors.argument, *map(pointer, state))
+            run.launch(plan, *run.sizes(run.pixels), self._step, colors.argument, *state)
 
     def _normalised(self) -> Any:
         n, pixels = self._sums.shape
@@ -60,7 +60,7 @@ class TemporalSmoother(Smoother):
         with self.engine.context(self._sums):
             out = empty(self._sums, self._shape, "float32")
             sizes = np.int32(n), index_value(index, pixels)
-            args = (pointer(self._sums), *sizes, np.float32(self._rules.least), pointer(out))
+            args = (self._sums, *sizes, np.float32(self._rules.least), out)
             expression = f"fc::temporal_probabilities<{index}>"
             self.engine.launch(self._sums, "temporal", expression, -(-pixels // THREADS), THREADS, args)
         return out

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..common.device_arrays import cast, is_double, pointer
+from ..common.device_arrays import cast, is_double
 from ..common.layout import planes
 from .engine import Engine, index_type, index_value, scalar_type
 from .palette import Colors, by_value, colors, in_table
@@ -112,5 +112,5 @@ class Pass:
 
     def launch(self, plan: Plan, *args: Any) -> None:
         """Run the planned instance."""
-        args = (pointer(self.x), *plan.sizes, *args)
+        args = (self.x, *plan.sizes, *args)
         self.engine.launch(self.x, self.name, plan.instance, self.blocks(plan), THREADS, args, plan.shared)

@@ -590,7 +590,7 @@ def test_what_is_for_the_cpu_is_refused(words, capsys):
     assert of("cpu") == list(SUITES)
 
 
-WITH_EXAMPLES = [f"bench.{name}" for name in ("measure.timing", "publish.tables", "sass.code", "sass.hardware")]
+WITH_EXAMPLES = [f"bench.{name}" for name in ("measure.timing", "publish.tables", "sass.listing", "sass.rules")]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import importlib.util
 import os
@@ -13,8 +14,7 @@ import pytest
 from cuda_host.build import available
 from paths import ROOT
 
-from bench.sass import cli, cubin
-from bench.sass.hardware import GPUS
+from bench.sass import cubin, rules
 
 TEXT = (ROOT / "docs/gpu.md").read_text(encoding="utf-8")
 MISSING = cubin.missing() + ([] if available() else ["g++"])
@@ -52,9 +52,15 @@ def test_decode_is_predicted_near_the_speed_of_a_copy(page: ModuleType) -> None:
         decode += [page.in_bfloat16(arch, kernel) for kernel in decode if "float16" in kernel.row.case]
         assert len(decode) == 6
         for kernel in decode:
-            shares = {gpu.name: page.prediction(gpu, kernel, 8 << 20).share for gpu in GPUS if gpu.arch == arch}
+            shares = {gpu.name: page.prediction(gpu, kernel, 8 << 20).share for gpu in page.GPUS if gpu.arch == arch}
             print(arch, kernel.row.case, shares)
             assert min(shares.values()) >= 0.85, (kernel.row.case, shares)
+
+
+def test_examples_of_the_predictions_run(page: ModuleType) -> None:
+    result = doctest.testmod(importlib.import_module(page.predict.__module__))
+    assert result.attempted
+    assert not result.failed
 
 
 def test_what_is_predicted_is_not_called_measured() -> None:
@@ -64,7 +70,7 @@ def test_what_is_predicted_is_not_called_measured() -> None:
 
 def test_without_the_tools(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cubin, "missing", lambda: ["nvidia-cuda-nvrtc"])
-    assert cli.main(["decode", "fc::decode_planar<float, 32, 4, float, 1, fc::u32>"]) == 1
+    assert rules.main(["decode", "fc::decode_planar<float, 32, 4, float, 1, fc::u32>"]) == 1
     assert re.search(r"nvidia-cuda-nvrtc missing; pip install 'fastcolor\[kernel-check\]'", capsys.readouterr().err)
 
 

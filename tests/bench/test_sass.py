@@ -55,11 +55,11 @@ def test_the_unrolled_instances_have_exact_figures() -> None:
 # --- the rules reject what they are for -------------------------------------------------------------------------------
 
 
-def broken_by(replaced: str, by: str, options: tuple[str, ...] = ()) -> str:
+def broken_by(replaced: str, by: str) -> str:
     """What the rules say of decode when its source is changed."""
     code = source("decode")
     assert replaced in code
-    (found,) = rules.check(code.replace(replaced, by), [decode()], "sm_90", options)
+    (found,) = rules.check(code.replace(replaced, by), [decode()], "sm_90")
     return "; ".join(found.broken)
 
 

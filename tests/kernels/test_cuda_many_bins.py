@@ -15,7 +15,7 @@ from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
 from fastcolor.kernels.cupy_cuda import loss as cuda_loss
 from fastcolor.kernels.cupy_cuda import palette
-from fastcolor.kernels.cupy_cuda.engine import Engine
+from fastcolor.kernels.cupy_cuda.engine import Engine, as_argument
 from fastcolor.kernels.cupy_cuda.source import FEW_BINS
 from guarded import at_offset
 
@@ -142,7 +142,7 @@ def test_arguments_of_a_launch_fit_in_four_kilobytes() -> None:
         def launch(
             self, like: Any, name: str, expression: str, blocks: int, threads: int, args: Any, *rest: Any
         ) -> None:
-            sizes.append(sum(argument.nbytes for argument in args))
+            sizes.append(sum(as_argument(argument).nbytes for argument in args))
 
     engine = Noting(HostModule, nullcontext)
     for n in (FEW_BINS, FEW_BINS + 1, 1024):

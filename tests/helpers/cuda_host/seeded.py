@@ -153,7 +153,7 @@ BUGS = {
         change=replaced(4, lambda _: np.uint64(_SHORT_TABLE.ctypes.data)),
     ),
     "a misaligned pointer to words": Bug(
-        decode, ADDRESS, "which is no multiple", change=replaced(0, lambda pointer: np.uint64(pointer + 4))
+        decode, ADDRESS, "which is no multiple", change=replaced(0, lambda x: np.uint64(x.ctypes.data + 4))
     ),
     "a misaligned word": Bug(
         alone("*reinterpret_cast<uint4 *>(x + 4) = uint4{1, 2, 3, 4};"), ADDRESS, "misaligned address"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-
-from . import cubin, hardware
 
 _LINE = re.compile(r"^\s*(?:\{\s*)?/\*[0-9a-f]+\*/\s+(@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*(.*?)\s*;")
 _LABEL = re.compile(r"^(\.L_\w+):")
@@ -17,6 +15,20 @@ _DOUBLE = re.compile(r"^D(ADD|MUL|FMA|SETP|MNMX|MMA)\b|^MUFU\.\w+64H|^[FI]2[FI]\
 _REGISTER = re.compile(r"\bR(\d+)\b(\.64)?")
 _ENDS = ("EXIT", "RET", "BRX", "BRXU")
 _BARRIERS = ("DEPBAR", "LDGDEPBAR", "BAR", "SYNCS")
+# Threads a clock and multiprocessor (CUDA C++ Programming Guide, throughput of native arithmetic instructions).
+_RATES = {
+    "sm_80": {"issue": 128, "fma": 64, "alu": 64, "special": 16, "memory": 32},
+    "sm_90": {"issue": 128, "fma": 128, "alu": 64, "special": 16, "memory": 32},
+    "sm_120": {"issue": 128, "fma": 128, "alu": 64, "special": 16, "memory": 32},
+}
+# What is not listed is integer, logic, minimum or comparison: alu; or, with a U, for a warp as a whole.
+_PIPES = {
+    "fma": "FFMA FADD FMUL HADD2 HMUL2 HFMA2 IMAD",
+    "special": "MUFU F2I I2F F2F F2FP I2FP FRND",
+    "memory": "LDG STG LDS STS LDC ATOMG ATOMS RED SHFL LDGSTS",
+    "none": "BRA BSSY BSYNC EXIT CALL RET BAR WARPSYNC ULDC R2UR S2UR VOTEU",
+}
+_PIPE_OF = {kind: pipe for pipe, kinds in _PIPES.items() for kind in kinds.split()}
 
 
 class Instruction(NamedTuple):
@@ -54,11 +66,6 @@ class Instruction(NamedTuple):
         [True, True, True, True, False]
         """
         return _DOUBLE.match(self.name) is not None
-
-    @property
-    def conditional(self) -> bool:
-        """Whether a branch may also fall through."""
-        return bool(self.predicate) or not self.operands.startswith("`")
 
 
 def parse(sass: str) -> list[Instruction]:
@@ -115,7 +122,7 @@ def _successors(code: Sequence[Instruction], k: int) -> list[int]:
     if i.kind != "BRA":
         return [k + 1]
     ahead = [i.target] if i.target is not None and i.target > k else []
-    return [*ahead, k + 1] if i.conditional else ahead
+    return [*ahead, k + 1] if i.predicate or not i.operands.startswith("`") else ahead
 
 
 def bytes_in_flight(code: Sequence[Instruction]) -> int:
@@ -149,6 +156,17 @@ def _registers(operands: str) -> set[int]:
     return {int(m[1]) + k for m in _REGISTER.finditer(operands) for k in range(2 if m[2] else 1)}
 
 
+def clocks(kinds: Iterable[str], arch: str) -> tuple[float, str]:
+    """Clocks of a multiprocessor for one thread's instructions: the busiest of its pipes decides, and is named.
+
+    >>> clocks(["MUFU"] * 32, "sm_90"), clocks(["FFMA", "UIADD3"], "sm_80"), clocks(["FMNMX"], "sm_90")
+    ((2.0, 'special'), (0.015625, 'issue'), (0.015625, 'alu'))
+    """
+    counts = Counter(_PIPE_OF.get(kind, "none" if kind.startswith("U") else "alu") for kind in kinds)
+    counts["issue"] = counts.total()
+    return max((counts[name] / rate, name) for name, rate in _RATES[arch].items())
+
+
 class Figures(NamedTuple):
     """Bytes, and numbers of instructions: ``local`` and ``doubles`` anywhere in the text, the rest on the main path.
 
@@ -170,23 +188,28 @@ class Figures(NamedTuple):
     pipe: str
 
 
-def figures(compiled: cubin.Compiled, arch: str) -> Figures:
-    """Count the instructions of a compiled kernel."""
-    code = parse(compiled.sass)
+def figures(sass: str, arch: str, *, registers: int, stack: int, shared: int, spills: int) -> Figures:
+    """Count the instructions of a kernel; what it takes a thread, and a block of shared memory, is said elsewhere."""
+    code = parse(sass)
     way = main_path(code)
+    busy, pipe = clocks((i.kind for i in way), arch)
     return Figures(
-        *compiled[1:],
-        sum(i.kind in ("LDL", "STL") for i in code),
-        sum(i.double for i in code),
-        len(way),
-        _widths(way, ("LDG", "LDGSTS")),
-        _widths(way, ("STG",)),
-        sum(i.name.startswith("MUFU.EX2") for i in way),
-        bytes_in_flight(way),
-        *hardware.clocks((i.kind for i in way), arch),
+        registers,
+        stack,
+        shared,
+        spills,
+        local=sum(i.kind in ("LDL", "STL") for i in code),
+        doubles=sum(i.double for i in code),
+        instructions=len(way),
+        loads=_widths(way, "LDG", "LDGSTS"),
+        stores=_widths(way, "STG"),
+        ex2=sum(i.name.startswith("MUFU.EX2") for i in way),
+        in_flight=bytes_in_flight(way),
+        clocks=busy,
+        pipe=pipe,
     )
 
 
-def _widths(code: Sequence[Instruction], kinds: tuple[str, ...]) -> dict[int, int]:
+def _widths(code: Sequence[Instruction], *kinds: str) -> dict[int, int]:
     """How many accesses of each width in bytes, widest first."""
     return dict(sorted(Counter(i.bytes for i in code if i.kind in kinds).items(), reverse=True))
