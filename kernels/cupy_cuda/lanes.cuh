@@ -133,6 +133,13 @@ struct Rows {
     }
 };
 
+// What lane j of LANES has.
+template <int LANES, class T>
+FC_DEVICE T of_lane(T mine, int j) {
+    if constexpr (LANES == 1) return mine;
+    else return __shfl_sync(~0u, mine, j, LANES);
+}
+
 // The row of pixel `v`, as a lane has it.
 template <class Lanes>
 struct LaneRow {

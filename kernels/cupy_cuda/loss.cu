@@ -76,17 +76,20 @@ struct Shares {
     FC_DEVICE float times(int k, int, float x) const { return at[k] * x; }
 };
 
-// Of k labels and shares, `step` elements apart: each lane reads some, and tells all others.
+// Of k labels and shares, `step` elements apart: each lane reads some, and tells all others. Nothing is read unless it is
+// `there`.
 template <class Lanes, class Label, class Index>
-FC_DEVICE Shares<Lanes::H> shares_of(const Lanes &lanes, const Label *labels, const float *from, int k, Index step, int n) {
+FC_DEVICE Shares<Lanes::H> shares_of(const Lanes &lanes, bool there, const Label *labels, const float *from, int k,
+                                     Index step, int n) {
     Shares<Lanes::H> shares;
     for (int first = 0; first < k; first += Lanes::LANES) {
         const int mine = first + lanes.lane;
-        const int label_here = mine < k ? bin_of(load(labels + mine * step)) : 0;
-        const float share_here = mine < k ? load(from + mine * step) : 0.0f;
+        const bool read = there && mine < k;
+        const int label_here = read ? bin_of(load(labels + mine * step)) : 0;
+        const float share_here = read ? load(from + mine * step) : 0.0f;
         for (int j = 0; j < Lanes::LANES && first + j < k; ++j) {
-            const int label = __shfl_sync(~0u, label_here, j, Lanes::LANES);
-            const float share = __shfl_sync(~0u, share_here, j, Lanes::LANES);
+            const int label = of_lane<Lanes::LANES>(label_here, j);
+            const float share = of_lane<Lanes::LANES>(share_here, j);
             shares.mass += share;
             if ((u32)label >= (u32)n && share != 0.0f) shares.below = not_a_number();
 #pragma unroll
@@ -157,7 +160,7 @@ __global__ void __launch_bounds__(THREADS)
             of(Hard(bin_of(label.at[v]), n));
         } else if constexpr (TARGETS == SOFT) {
             const Index at = lanes.pixel(v) + lanes.pixel(v) / count * count * (k - 1);
-            of(shares_of(lanes, labels + at, shares + at, lanes.has(v) ? k : 0, count, n));
+            of(shares_of(lanes, lanes.has(v), labels + at, shares + at, k, count, n));
         } else {
             Shares<Lanes::H> target;
 #pragma unroll

@@ -28,7 +28,8 @@ decode = partial(cuda_decode.decode, ENGINE)
 merge = partial(cuda_merge.merge, ENGINE)
 annealed_mean_gradient = partial(gradient.annealed_mean_gradient, ENGINE)
 weighted_cross_entropy = partial(loss.weighted_cross_entropy, ENGINE)
-scale_unless_one = partial(loss.scale_unless_one, ENGINE)
+loss_forward = partial(loss.loss_forward, ENGINE)
+loss_backward = partial(loss.loss_backward, ENGINE)
 TemporalSmoother = partial(temporal.TemporalSmoother, ENGINE)
 
 
