@@ -10,8 +10,8 @@ from torch import Tensor
 from .arrays import checks, targets
 from .arrays.dispatch import choose
 from .arrays.kinds import Seen
-from .arrays.run_gradient import loss_and_gradient, scale_in_place
-from .arrays.torch_func import scaled_once
+from .arrays.run_gradient import Loss, cross_entropy, cross_entropy_gradient, gradient_from, loss_and_gradient
+from .arrays.torch_func import once
 from .errors import BackendUnavailableError
 from .reference.constants import MAX_BINS
 from .reference.loss import REDUCTIONS
@@ -88,45 +88,33 @@ def weighted_cross_entropy(
     checks.choice("reduction", reduction, REDUCTIONS)
     seen = _check(logits, labels, weights, mask, shares)
     target = targets.of(logits, labels, shares)
-    pixel = targets.pixel_weights(target, weights, mask)
-    if reduction == "none":
-        return _each(target, pixel)
-    loss = _sum(seen, target, pixel, reduction == "weighted")
-    if reduction == "mean":
-        return loss / _number_of_pixels(pixel, mask)
+    pixel, counted = targets.pixel_weights(target, weights, mask)
+    over = {"weighted": pixel, "mean": counted}.get(reduction)
+    number = None if reduction == "none" else 0 if over is not None else 1
+    if reduction == "mean" and over is None:
+        number = max(pixel.numel(), 1)
+    return _loss(seen, Loss(*target, pixel, over, number))
+
+
+def _loss(seen: Seen, given: Loss) -> Tensor:
+    """``w_i l_i`` of each pixel, or their sum over a divisor, which counts as 1 where it is 0."""
+    if not _is_fused(given.logits):
+        losses = targets.losses_by_torch(targets.Target(*given[:3]), given.weights)
+        if given.number is None:
+            return losses
+        if given.over is None:
+            return losses.sum() / given.number
+        divisor = given.over.sum(dtype=torch.float64).to(losses.dtype)
+        return losses.sum() / torch.where(divisor > 0, divisor, 1)
+    if seen.traced or given.number is None:
+        from .arrays import torch_ops
+
+        return torch_ops.cross_entropy(*given)
+    if not seen.wants_gradient:
+        return cross_entropy(*given)
+    source = given.logits[:0] * 1 if seen.device == "cpu" else None
+    loss: Tensor = _Fused.apply(source, *given)
     return loss
-
-
-def _number_of_pixels(weights: Tensor, mask: Tensor | None) -> Tensor | int:
-    """All, or the sum of the mask; 1 where that is 0."""
-    if mask is None:
-        return max(weights.numel(), 1)
-    counted = mask.sum(dtype=weights.dtype)
-    return torch.where(counted > 0, counted, 1)
-
-
-def _sum(seen: Seen, target: targets.Target, weights: Tensor, weighted: bool) -> Tensor:
-    """``sum_i w_i l_i``, over the sum of the weights if `weighted`."""
-    if not _is_fused(target.logits):
-        losses = targets.losses_by_torch(target, weights)
-        mass = weights.sum(dtype=torch.float64).to(losses.dtype) if weighted else losses.new_ones(())
-        return losses.sum() / torch.where(mass > 0, mass, 1)
-    if not seen.traced:
-        source = target.logits[:0] * 1
-        loss: Tensor = _Fused.apply(*target, weights, weighted, source)
-        return loss
-    from .arrays import torch_ops
-
-    return torch_ops.weighted_cross_entropy(*target, weights, weighted, seen.wants_gradient)
-
-
-def _each(target: targets.Target, weights: Tensor) -> Tensor:
-    """``w_i l_i`` of every pixel."""
-    if not _is_fused(target.logits):
-        return targets.losses_by_torch(target, weights)
-    from .arrays import torch_ops
-
-    return torch_ops.cross_entropies(*target, weights)
 
 
 def _is_fused(logits: Tensor) -> bool:
@@ -144,33 +132,40 @@ def _has_kernels(device: str) -> bool:
 
 
 class _Fused(torch.autograd.Function):
-    """`source` is of the graph of the logits and empty: they themselves would be kept in memory until the backward."""
+    """`source` is of the graph of the logits and empty: on a CPU they themselves are not kept until the backward."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Tensor,
-        labels: Tensor | None,
-        shares: Tensor | None,
-        weights: Tensor,
-        weighted: bool,
-        source: Tensor,
-    ) -> Tensor:
-        loss, gradient = loss_and_gradient(logits, labels, shares, weights, weighted, ctx.needs_input_grad[0])
-        ctx.save_for_backward(gradient, source)
+    def forward(ctx: Any, source: Tensor | None, *given: Any) -> Tensor:
+        ctx.number = given[-1]
+        loss, kept = loss_and_gradient(*given)
+        ctx.save_for_backward(source, *kept)
         return loss
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, source = ctx.saved_tensors
-        nothing = (None,) * 5
+        parts = factor, ctx.number, *ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: a second derivative must not be lost without a word
-            return scaled_once(factor, gradient, source), *nothing
-        batched = torch._C._functorch.is_legacy_batchedtensor(factor)  # is_grads_batched=True
-        if batched or torch._C._autograd._get_current_graph_task_keep_graph():
-            return gradient * factor.to(gradient.dtype), *nothing
-        scale_in_place(gradient, factor)  # the graph ends here, so nobody reads the saved gradient again
-        return gradient, *nothing
+            gradient = once("weighted_cross_entropy", _anew, *parts)
+        elif _is_batched(factor) or torch._C._autograd._get_current_graph_task_keep_graph():
+            gradient = _anew(*parts)
+        else:
+            gradient = gradient_from(factor, *ctx.saved_tensors[1:])  # nobody reads what was saved again
+        return None, gradient, *[None] * 5
+
+
+def _anew(factor: Tensor, number: int, source: Tensor | None, gradient: Tensor, *kept: Any) -> Tensor:
+    """The gradient as a new tensor, for the gradient `factor` in the loss."""
+    if kept:
+        batched = _is_batched(factor)
+        gradient = cross_entropy_gradient(torch.ones_like(kept[0][0]) if batched else factor, *kept[1:], number)
+        if not batched:
+            return gradient
+    return gradient * factor.to(gradient.dtype)
+
+
+def _is_batched(factor: Tensor) -> bool:
+    """By is_grads_batched=True."""
+    return torch._C._functorch.is_legacy_batchedtensor(factor)
 
 
 def _check(logits: Any, labels: Any, weights: Any, mask: Any, shares: Any) -> Seen:

@@ -42,15 +42,16 @@ def precision(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
-def pixel_weights(target: Target, weights: Tensor, mask: Tensor | None) -> Tensor:
-    """``m_i w_i``, 0 where the mask is, whatever the weight; of weights by bin ``sum_k s_k w_k``."""
+def pixel_weights(target: Target, weights: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """``m_i w_i``, 0 where the mask is, whatever the weight; of weights by bin ``sum_k s_k w_k``. And the mask, in numbers."""
     logits = target.logits
     pixel = weights.detach().to(precision(logits))
     if pixel.shape != (logits.shape[0], *logits.shape[2:]):
         pixel = _by_bin(target, pixel)
     if mask is None:
-        return pixel
-    return torch.where(mask != 0, pixel * mask.to(pixel.dtype), 0)
+        return pixel, None
+    counted = mask.to(pixel.dtype)
+    return torch.where(counted != 0, pixel * counted, 0), counted
 
 
 def _by_bin(target: Target, weights: Tensor) -> Tensor:
