@@ -37,17 +37,23 @@ FC_DEVICE Exact total_of_block(Exact mine) {
     return mine;
 }
 
-// What `count` floats add to a thread's sum, `threads` of which go through them together: 64 bytes a thread under way.
-// They are read where all multiprocessors see them.
+// What `count` floats add to the sum of a thread, of which `threads` go through them together, with 64 bytes under way
+// each. They are read where all multiprocessors see them.
 FC_DEVICE void add_all(Exact &sum, const float *x, u64 count, u64 thread, u64 threads) {
-    constexpr int E = 4;
+    constexpr int E = 4, BATCH = 4;
     const u64 packs = ((u64)x & 15) == 0 ? count / E : 0;
-#pragma unroll 4
-    for (u64 k = thread; k < packs; k += threads) {
-        const float4 four = __ldcg(reinterpret_cast<const float4 *>(x) + k);
-        sum.add(four.x), sum.add(four.y), sum.add(four.z), sum.add(four.w);
+    const float4 *from = reinterpret_cast<const float4 *>(x);
+    const auto add = [&](const float4 &four) { sum.add(four.x), sum.add(four.y), sum.add(four.z), sum.add(four.w); };
+    u64 k = thread;
+    for (; k + (BATCH - 1) * threads < packs; k += BATCH * threads) {
+        float4 got[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; ++i) got[i] = __ldcg(from + k + i * threads);
+#pragma unroll
+        for (int i = 0; i < BATCH; ++i) add(got[i]);
     }
-    for (u64 k = packs * E + thread; k < count; k += threads) sum.add(__ldcg(x + k));
+    for (; k < packs; k += threads) add(__ldcg(from + k));
+    for (k = packs * E + thread; k < count; k += threads) sum.add(__ldcg(x + k));
 }
 
 constexpr int PARTS = 128;  // of the divisor
