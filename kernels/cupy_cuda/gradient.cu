@@ -36,7 +36,7 @@ FC_DEVICE void through_mean(const Lanes &lanes, const Row &x, Slope g, float sca
 
 // `count` pixels lie between the planes of the slope, and between those of the logits.
 template <class Lanes, class BinColors, class Logit = typename Lanes::Logit, class Index = typename Lanes::Index>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS<Lanes>)
     annealed_gradient(const Logit *x, int n, Index count, Index pixels, const Logit *slope, float scale, float over,
                       const BinColors colors, Logit *gradient) {
     const Lanes lanes(n, count, pixels);

@@ -133,6 +133,10 @@ struct Rows {
     }
 };
 
+// Blocks a multiprocessor, as a hint: left to itself the compiler may spill a few bytes to fit in one more.
+template <class Lanes>
+constexpr int BLOCKS = Lanes::LANES == 1 && Lanes::H < 32 ? 5 : 1;
+
 // What lane j of LANES has.
 template <int LANES, class T>
 FC_DEVICE T of_lane(T mine, int j) {

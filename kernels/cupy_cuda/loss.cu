@@ -129,7 +129,7 @@ FC_DEVICE float cross_entropy(const Lanes &lanes, const Row &x, const Target &ta
 // the logits do.
 template <class Lanes, int TARGETS, class Label, bool GRADIENT, class Logit = typename Lanes::Logit,
           class Index = typename Lanes::Index>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS<Lanes>)
     loss_pass(const Logit *x, int n, Index count, Index pixels, const Label *labels, const float *shares, int k,
               const float *weights, Logit *gradient, float *losses, Call *call, const float *factor, float *loss) {
     const Step step = {call, factor, loss};
