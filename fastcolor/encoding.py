@@ -9,11 +9,13 @@ from typing import Any
 
 from .arrays import checks, run
 from .arrays.kinds import Seen
+from .arrays.plans import planned
 from .arrays.route import route
 from .reference.bins import ColorBins
 from .reference.constants import DEFAULT_LAM, DEFAULT_NEIGHBORS, DEFAULT_SIGMA, MAX_CELLS, MAX_NEIGHBORS, SPACES
 
 
+@planned
 def encode(
     rgb: Any,
     bins: ColorBins,
@@ -79,6 +81,7 @@ def encode(
     return parts
 
 
+@planned
 def encode_soft(
     rgb: Any,
     bins: ColorBins,
@@ -166,6 +169,7 @@ def encode_soft(
     return parts
 
 
+@planned
 def histogram(rgb: Any, cells: int, *, space: str = "yuv", channel_axis: int = -1, backend: str = "auto") -> Any:
     """``H[i, j] = number of pixels with cell (i, j)``.
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from .arrays import checks
+from .arrays.plans import planned
 from .arrays.route import route
 from .kernels.common.host import without
 from .reference.bins import ColorBins, space_of
 from .reference.constants import DEFAULT_TEMPERATURE, MAX_BINS, SPACES
 
 
+@planned
 def annealed_mean(
     logits: Any,
     bins: ColorBins,
@@ -89,6 +91,7 @@ def annealed_mean(
     return route(x, x.wants_gradient).annealed_mean(x, bins, *options)
 
 
+@planned
 def confidence(logits: Any, *, axis: int = -3, from_logits: bool = True, backend: str = "auto") -> tuple[Any, Any]:
     """``top = max_b softmax(x)_b`` and ``ratio = top / second``, at temperature 1.
 
@@ -138,6 +141,7 @@ def confidence(logits: Any, *, axis: int = -3, from_logits: bool = True, backend
     return maps
 
 
+@planned
 def decode(
     logits: Any,
     luma: Any,
@@ -217,6 +221,7 @@ def decode(
     return route(x).decode(x, y, bins, *options)
 
 
+@planned
 def merge(chroma: Any, luma: Any, *, space: str = "yuv", backend: str = "auto") -> Any:
     """``rgb = join(Y, bilinear(chroma))``: low-resolution chroma on a full-resolution luma.
 

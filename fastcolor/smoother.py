@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from .arrays import checks
 from .arrays.dispatch import choose, known
 from .arrays.kinds import Seen, adopt, empty, is_traced, kind, native, native_as
+from .arrays.plans import Plans
 from .kernels.common.device_arrays import is_capturing
 from .reference.bins import ColorBins, space_of
 from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
+
+_FILM = 16  # plans of a film: arrays that come by turns may lie differently
+
+
+def _now(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, kept out of code that torch compiles."""
+
+    @wraps(method)
+    def now(self: TemporalSmoother, logits: Any, *others: Any) -> Any:
+        if not (kind(logits) == "torch" and is_traced(logits)):
+            return method(self, logits, *others)
+        from .arrays.torch_ops import eagerly
+
+        return eagerly(method, self, logits, *others)
+
+    return now
 
 
 class TemporalSmoother:
@@ -74,6 +92,7 @@ class TemporalSmoother:
         self.alpha = checks.real("alpha", alpha, 0.0)
         self.window = checks.integer("window", window, 0)
         self.temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+        self._plans = Plans(_FILM)
         self._kernel: Any = None
         self._like: Seen | None = None  # of a frame: an empty array of its kind on its device, with its shape
         known(backend)
@@ -81,6 +100,7 @@ class TemporalSmoother:
     def reset(self) -> None:
         """Forget all past frames, for instance at a scene cut. The next frame may have another shape."""
         self._kernel = self._like = None
+        self._plans.clear()
 
     def step(self, logits: Any, luma: Any, *, out: Any = None) -> Any:
         """Add a frame and decode it with all that is remembered.
@@ -104,8 +124,9 @@ class TemporalSmoother:
         ValueError
             If the shape, kind or device differs from the frames before: call :meth:`reset` first.
         """
-        return _now(self._step, logits, luma, out)
+        return self._plans.call("step", self._step, (logits, luma, out), {}, self.backend)
 
+    @_now
     def _step(self, logits: Any, luma: Any, out: Any) -> Any:
         x, y = self._check(logits, luma=luma)
         checks.luma(y, space_of(self.bins))
@@ -132,8 +153,9 @@ class TemporalSmoother:
         array, shape (2, H, W), float32
             ``annealed_mean(log p̂)``; NaN where this frame's logits are invalid.
         """
-        return _now(self._chroma, logits, out)
+        return self._plans.call("chroma", self._chroma, (logits, out), {}, self.backend)
 
+    @_now
     def _chroma(self, logits: Any, out: Any) -> Any:
         (x,) = self._check(logits)
         chroma = checks.result(out, x, (2, *x.shape[1:]), "float32")
@@ -191,12 +213,3 @@ class TemporalSmoother:
         if self._kernel is None:
             return empty(self._like, self._like.shape, "float32").array
         return adopt(self._like, self._kernel.probabilities)
-
-
-def _now(function: Callable[..., Any], logits: Any, *others: Any) -> Any:
-    """The call, kept out of code that torch compiles."""
-    if not (kind(logits) == "torch" and is_traced(logits)):
-        return function(logits, *others)
-    from .arrays.torch_ops import eagerly
-
-    return eagerly(function, logits, *others)

@@ -15,7 +15,7 @@ from types import ModuleType
 from .common import cuda_probe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backend:
     """One way to run the operations.
 

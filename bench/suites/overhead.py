@@ -1,6 +1,7 @@
 """Suite ``overhead``: what a call of each public operation costs the host, on an image with next to no work in it.
 
-Nothing of fastcolor but public names is used, so that the suite measures older checkouts too.
+On the CPU also by the CUDA host code with its launches left out (``stubbed``). Of fastcolor public names are used, and
+what older checkouts have as well, so that the suite measures these, too.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from fastcolor import reference
 from ..bytes import Traffic
 from ..cases import Candidate, Case, Check, Setting
 from ..peers.registry import Peers
-from . import compare, inputs
+from . import compare, inputs, stubbed
 from .decode import confidence_checks
 from .network import backward, loss_check, targets
 from .sizes import Size
 
 SIDE = 16
+STUBBED = "fastcolor, CUDA host code, launch stubbed"
 TIES = 1e-2  # of 768 values: the share of pictures in general would allow none
 
 
@@ -48,7 +50,11 @@ def _candidates(setting: Setting, operation: Operation) -> list[Candidate]:
     build, make = operation.build, Peers(setting, *operation.arrays)
     if not make.where.gpu or operation.torch_only:
         on_torch = make.torch("fastcolor, torch tensors", lambda _: build("auto"), "with_grad", ours=True)
-        return [*([] if operation.torch_only else make.ours(build, ", NumPy arrays")), on_torch]
+        if operation.torch_only:
+            return [on_torch]
+        check = stubbed.launched(make.arrays)
+        stub = make.torch(STUBBED, lambda _: stubbed.with_backend(build), "with_grad", ours=True, check=check)
+        return [*make.ours(build, ", NumPy arrays"), on_torch, stub]
     return [*make.ours(build, ", torch tensors"), *make.ours_on_cupy(build)]
 
 

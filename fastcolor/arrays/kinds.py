@@ -243,11 +243,16 @@ def is_traced(array: Any) -> bool:
     False
     """
     torch = sys.modules["torch"]
+    return type(array) not in (torch.Tensor, torch.nn.Parameter) or is_watched()
+
+
+def is_watched() -> bool:
+    """Whether torch must see what happens to any tensor now: it traces, transforms, or a mode is on."""
+    torch = sys.modules["torch"]
     return (
         torch.compiler.is_compiling()
-        or type(array) not in (torch.Tensor, torch.nn.Parameter)
         or torch._C._len_torch_dispatch_stack() > 0
-        or transformed()
+        or torch._C._functorch.peek_interpreter_stack() is not None
     )
 
 

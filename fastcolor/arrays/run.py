@@ -10,6 +10,7 @@ from typing import Any
 
 from ..kernels.common.device_arrays import deliver, is_contiguous, is_torch, library, moveaxis
 from ..kernels.common.host import without
+from ..kernels.common.recording import scratch
 from ..reference.bins import space_of
 from ..reference.color import within
 from ..reference.constants import CHROMA_LIMIT, LUMA_MAX
@@ -127,9 +128,10 @@ def _decode_larger(
 ) -> None:
     """Logits (..., n, h, w) on luma (..., H, W): what is between, chroma at low resolution, is small."""
     axis = options["axis"]
+    shape = (*logits.shape[:axis], 2, *logits.shape[axis + 1 :])
     # float32, whatever the logits: ab in half precision would be seen.
-    chroma = empty(logits, (*logits.shape[:axis], 2, *logits.shape[axis + 1 :]), "float32")
-    kernels.annealed_mean(native(logits), bins, **options, out=native(chroma))
+    chroma = scratch(native(logits), math.prod(shape), "float32").reshape(shape)
+    kernels.annealed_mean(native(logits), bins, **options, out=chroma)
     if maps:
         kernels.confidence(native(logits), axis=axis, from_logits=options["from_logits"], out=maps)
     whole = channel == len(luma.shape) and is_contiguous(rgb)
@@ -145,13 +147,13 @@ def merge(chroma: Seen, luma: Seen, space: str, backend: str) -> Any:
     if 0 not in luma.shape:
         if 0 in chroma.shape:
             raise ValueError(f"chroma: expected at least one sample, got shape {tuple(chroma.shape)}")
-        _merge(kernels, chroma, luma, space, native(rgb))
+        _merge(kernels, native_as(chroma, "float32"), luma, space, native(rgb))
     return rgb.array
 
 
-def _merge(kernels: Any, chroma: Seen, luma: Seen, space: str, rgb: Any) -> None:
+def _merge(kernels: Any, chroma: Any, luma: Seen, space: str, rgb: Any) -> None:
     """As kernels take it: one dimension of images. `rgb` (..., H, W, 3) is contiguous."""
-    small = native_as(chroma, "float32").reshape(-1, *chroma.shape[-3:])
+    small = chroma.reshape(-1, *chroma.shape[-3:])
     large = native_as(luma, "uint8", "float32").reshape(-1, *luma.shape[-2:])
     kernels.merge(small, large, space=space, out=rgb.reshape(-1, *rgb.shape[-3:]))
 

@@ -28,13 +28,18 @@ def is_torch(array: Any) -> bool:
     return library(array).__name__ == "torch"
 
 
-def pointer(array: Any) -> np.uint64:
-    """Address of the first element, as a kernel argument; 0 for None."""
+def address(array: Any) -> int:
+    """Of the first element; 0 for None."""
     if array is None:
-        return np.uint64(0)
-    if is_torch(array):
-        return np.uint64(array.data_ptr())
-    return np.uint64(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+        return 0
+    if isinstance(array, np.ndarray):
+        return array.ctypes.data
+    return int(array.data_ptr() if is_torch(array) else array.data.ptr)
+
+
+def pointer(array: Any) -> np.uint64:
+    """The address of an array, or of None, as a kernel argument."""
+    return np.uint64(address(array))
 
 
 def is_contiguous(array: Any) -> bool:

@@ -7,7 +7,7 @@ opened it holds all these arrays until it is closed, so that no address stands f
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -15,12 +15,13 @@ from .device_arrays import empty, zeros
 
 
 class Launch(NamedTuple):
-    """``function<<<blocks, threads, shared>>>(*args)``; args as :meth:`Engine.launch` takes them."""
+    """``function<<<blocks, threads, shared>>>(*values)``; args as :meth:`Engine.launch` takes them."""
 
     function: Any
     blocks: int
     threads: int
     args: tuple[Any, ...]
+    values: tuple[Any, ...]
     shared: int
 
 
@@ -38,6 +39,8 @@ class Recording:
         Those that were zero before the launches.
     kept : list of array
         Those that outlive the call: tables of bins, the state of a film.
+    afterwards : list of callable
+        What the host does after the launches: it counts frames.
     """
 
     def __init__(self) -> None:
@@ -46,6 +49,7 @@ class Recording:
         self.scratch: list[Any] = []
         self.zeroed: list[Any] = []
         self.kept: list[Any] = []
+        self.afterwards: list[Callable[[], None]] = []
 
 
 class _Thread(threading.local):
@@ -62,12 +66,13 @@ def current() -> Recording | None:
 
 @contextmanager
 def opened() -> Iterator[Recording]:
-    """A recording of what this thread does; one within another has what happens within it to itself."""
-    before, _thread.recording = _thread.recording, Recording()
+    """A recording of what this thread does."""
+    assert _thread.recording is None, "one at a time"
+    _thread.recording = Recording()
     try:
         yield _thread.recording
     finally:
-        _thread.recording = before
+        _thread.recording = None
 
 
 def keep(array: Any) -> Any:
@@ -91,3 +96,10 @@ def zeroed(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     if (recording := current()) is not None:
         recording.zeroed.append(array)
     return array
+
+
+def afterwards(function: Callable[[], None]) -> None:
+    """Call it now, and whenever the launches of this call are made again."""
+    function()
+    if (recording := current()) is not None:
+        recording.afterwards.append(function)

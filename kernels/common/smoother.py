@@ -13,6 +13,7 @@ import numpy as np
 from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
 from .device_arrays import contiguous_like, deliver, empty
+from .recording import afterwards
 
 REFRESH = 256  # frames between two sums of the past from the ring, where these are wanted
 SLOW_FADE = 0.05  # below this α, rounding errors of the recursion would live for hundreds of frames
@@ -126,6 +127,9 @@ class Smoother:
         if self._frame == 0:
             self._shape = tuple(logits.shape)
         self._advance(logits, *others)
+        afterwards(self._count)
+
+    def _count(self) -> None:
         self._frame += 1
 
     def _advance(self, logits: Any, luma: Any, rgb: Any, chroma: Any) -> None:

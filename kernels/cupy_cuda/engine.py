@@ -33,12 +33,18 @@ class Engine:
     context : callable
         ``context(array)`` is a context manager that makes the device and the current stream of `array` those of the
         launch.
+    stream : callable
+        ``stream(array)`` is that stream, read now, as CuPy takes it where a kernel is called; None unless the device is
+        the current one.
     """
 
     def __init__(
-        self, raw_module: Callable[..., Any], context: Callable[[Any], AbstractContextManager[object]]
+        self,
+        raw_module: Callable[..., Any],
+        context: Callable[[Any], AbstractContextManager[object]],
+        stream: Callable[[Any], Any] = lambda _: 0,
     ) -> None:
-        self._raw_module, self.context = raw_module, context
+        self._raw_module, self.context, self.stream = raw_module, context, stream
         self._functions: dict[tuple[int, str, str], Any] = {}
 
     def function(self, like: Any, name: str, expression: str) -> Any:
@@ -85,11 +91,11 @@ class Engine:
         Arguments: arrays, or None, where pointers go; NumPy scalars of the exact types; structures as NumPy arrays of
         size one; functions without arguments that give either of the last two, for what changes at each launch.
         """
-        function = self.function(like, name, expression)
-        function((blocks,), (threads,), tuple(map(as_argument, args)), shared_mem=shared)
+        function, values = self.function(like, name, expression), tuple(map(as_argument, args))
+        function((blocks,), (threads,), values, shared_mem=shared)
         if (record := recording.current()) is not None:
             record.engine = self
-            record.launches.append(recording.Launch(function, blocks, threads, args, shared))
+            record.launches.append(recording.Launch(function, blocks, threads, args, values, shared))
 
     scratch = staticmethod(recording.scratch)
 

@@ -46,7 +46,26 @@ def _context(array: Any) -> Iterator[None]:
             yield
 
 
-ENGINE = Engine(partial(cupy.RawModule, backend="nvrtc"), _context)
+class _Stream:
+    """A stream by its number, as CuPy reads one where a kernel is called."""
+
+    def __init__(self, number: int) -> None:
+        self.ptr = number
+
+
+def _stream(array: Any) -> Any:
+    """The stream that :func:`_context` makes current; None unless the device is current, which takes less time."""
+    index = device_index(array)
+    if cupy.cuda.runtime.getDevice() != index:
+        return None
+    return (
+        _Stream(library(array)._C._cuda_getCurrentRawStream(index))
+        if is_torch(array)
+        else cupy.cuda.get_current_stream()
+    )
+
+
+ENGINE = Engine(partial(cupy.RawModule, backend="nvrtc"), _context, _stream)
 
 encode = partial(cuda_encode.encode, ENGINE)
 encode_soft = partial(cuda_encode_soft.encode_soft, ENGINE)

@@ -14,6 +14,7 @@ import numpy as np
 from fastcolor.reference.bins import space_of
 
 from ..common.device_arrays import contiguous, empty, zeros
+from ..common.recording import keep
 from ..common.scale import log2_scale
 from ..common.smoother import REFRESH, Smoother
 from .engine import Engine, index_type, index_value, scalar_type
@@ -41,6 +42,7 @@ class TemporalSmoother(Smoother):
                 n, pixels = len(logits), math.prod(logits.shape[1:])
                 self._sums = zeros(logits, (n, pixels), "float32")
                 self._past = zeros(logits, (self.window + 1, n, pixels), self.ring)
+                self._steps: dict[tuple[int, int], Any] = {}
             # Rows of other than 32 bins are copied to planes first, as the state lies.
             logits = logits if len(logits) == FAST_BINS else contiguous(logits)
             run = Pass(self.engine, "temporal", logits, 0, ("planar", "tiled"))
@@ -49,7 +51,7 @@ class TemporalSmoother(Smoother):
             want |= 0 if self.from_logits else PROBABILITIES
             want |= LAB if chroma is None and space_of(self.bins) == "lab" else 0
             kinds = ("float" if luma is None else scalar_type(luma), scalar_type(self._past), want)
-            state = (luma, self._sums, self._past, rgb, chroma)
+            state = (luma, keep(self._sums), keep(self._past), rgb, chroma)
             colors = run.colors(self.bins)
             plan = run.plan("temporal", kinds, WIDE, (run.x, *state), colors)
             run.launch(plan, *run.sizes(run.pixels), self._step, colors.argument, *state)
@@ -66,9 +68,16 @@ class TemporalSmoother(Smoother):
         return out
 
     def _step(self) -> Any:
-        """``fc::Step`` of the frame that comes now."""
-        rules, length = self._rules, self.window + 1
-        scale = min(log2_scale(self.temperature, 1.0), _STEEPEST)
-        due = -self._frame % REFRESH if rules.refresh else REFRESH
-        place = (self._frame % length, length, min(self._frame, length))
-        return np.array([(rules.decay, rules.leaving, scale, rules.exact, *place, REFRESH, due)], _STEP)
+        """``fc::Step`` of the frame that comes now; where the past is never summed anew, they repeat."""
+        frame, length = self._frame, self.window + 1
+        slot, seen = frame % length, min(frame, length)
+        if self._rules.refresh:
+            return self._record(slot, seen, -frame % REFRESH)
+        if (slot, seen) not in self._steps:
+            self._steps[slot, seen] = self._record(slot, seen, REFRESH)
+        return self._steps[slot, seen]
+
+    def _record(self, slot: int, seen: int, due: int) -> Any:
+        rules, scale = self._rules, min(log2_scale(self.temperature, 1.0), _STEEPEST)
+        numbers = rules.decay, rules.leaving, scale, rules.exact
+        return np.array([(*numbers, slot, self.window + 1, seen, REFRESH, due)], _STEP)

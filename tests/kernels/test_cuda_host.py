@@ -328,14 +328,14 @@ def test_structures_travel_by_value() -> None:
 @pytest.mark.parametrize(
     ("index", "argument", "message"),
     [
-        (0, np.uint32(1), r"args\[0\]: expected a pointer as np.uint64 of 8 bytes, got .*4 bytes"),
+        (0, np.uint32(1), r"args\[0\]: expected a pointer as int or np.uint64 of 8 bytes, got .*4 bytes"),
         (0, np.zeros(3, np.float32), r"args\[0\]: expected a pointer"),
         (1, np.zeros(1, [("u", np.float32, (256,))]), r"args\[1\]: expected a structure of 2048 bytes, .*1024 bytes"),
         (2, np.float64(2), r"args\[2\]: expected a floating-point number of 4 bytes"),
         (2, np.int32(2), r"args\[2\]: expected a floating-point number"),
         (2, 2.0, r"args\[2\].*\(float, 0 bytes\)"),
         (3, np.int32(9), r"args\[3\]: expected an integer of 1 bytes"),
-        (3, 9, r"args\[3\].*\(int, 0 bytes\)"),
+        (3, 9, r"args\[3\].*\(int, 8 bytes\)"),
     ],
 )
 def test_wrong_arguments_are_an_error(index: int, argument: Any, message: str) -> None:

@@ -21,7 +21,7 @@ MAX_THREADS, MAX_SHARED = 1024, 48 << 10
 MAX_BLOCK = (1024, 1024, 64)
 MAX_GRID = (2**31 - 1, 65535, 65535)
 MODES = {"fibers": 0, "serial": 1, "threads": 0}
-KINDS = {"p": "a pointer as np.uint64", "i": "an integer", "f": "a floating-point number", "s": "a structure"}
+KINDS = {"p": "a pointer as int or np.uint64", "i": "an integer", "f": "a floating-point number", "s": "a structure"}
 ALIGNMENT = 64
 
 
@@ -96,8 +96,16 @@ class Function:
         self._static_shared = sum(region.bytes for region in module.shared) if alone else 0
         self._call = getattr(library, f"fc_host_call_{number}")
 
-    def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
-        """Run all threads of the launch; LaunchError if one is not as CUDA wants it."""
+    def __call__(
+        self,
+        grid: Sequence[int],
+        block: Sequence[int],
+        args: Sequence[Any],
+        *,
+        shared_mem: int = 0,
+        stream: object = None,
+    ) -> None:
+        """Run all threads of the launch, whatever the stream; LaunchError if one is not as CUDA wants it."""
         grid, block = _three(grid), _three(block)
         self._check_limits(grid, block, shared_mem)
         arguments, _keep = self._pack(args)
@@ -138,7 +146,7 @@ class Function:
         offsets, total = [], 0
         for index, (argument, size, kind) in enumerate(zip(args, self.sizes, self.kinds, strict=True)):
             given, given_size = _kind(argument)
-            if given not in ("i" if kind == "p" else kind) or given_size != size:
+            if given not in ("ip" if kind == "p" else kind) or given_size != size:
                 raise LaunchError(
                     f"{self.name}: args[{index}]: expected {KINDS[kind]} of {size} bytes, got {argument!r:.80} "
                     f"({type(argument).__name__}, {given_size} bytes)"
@@ -148,7 +156,8 @@ class Function:
         memory = np.empty(total + ALIGNMENT, np.uint8)
         start = -memory.ctypes.data % ALIGNMENT
         for argument, offset, size in zip(args, offsets, self.sizes, strict=True):
-            memory[start + offset : start + offset + size] = np.frombuffer(argument.tobytes(), np.uint8)
+            raw = argument.to_bytes(size, "little") if isinstance(argument, int) else argument.tobytes()
+            memory[start + offset : start + offset + size] = np.frombuffer(raw, np.uint8)
         first = memory.ctypes.data + start
         return (ctypes.c_void_p * (len(args) + 1))(*(first + offset for offset in (*offsets, total))), memory
 
@@ -176,6 +185,8 @@ def _kind(argument: Any) -> tuple[str, int]:
         return "s", argument.nbytes
     if isinstance(argument, np.floating):
         return "f", argument.nbytes
+    if isinstance(argument, int):
+        return "p", ctypes.sizeof(ctypes.c_void_p)
     if isinstance(argument, np.integer | np.bool_):
         return "i", argument.nbytes
     return "?", 0

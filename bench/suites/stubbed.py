@@ -1,0 +1,86 @@
+"""A backend that goes through the CUDA host code and launches nothing: what a call costs the host, without a GPU.
+
+It works with older checkouts, too, whose host code has the same names.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastcolor.kernels import registry
+from fastcolor.kernels.cupy_cuda import decode as cuda_decode
+from fastcolor.kernels.cupy_cuda import encode as cuda_encode
+from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
+from fastcolor.kernels.cupy_cuda import merge as cuda_merge
+from fastcolor.kernels.cupy_cuda import temporal
+from fastcolor.kernels.cupy_cuda.engine import Engine
+
+from ..cases import Check, Verdict
+
+NAME = "cuda-stub"
+LATEST = 64  # launches
+
+
+class Launch(NamedTuple):
+    """``name<<<grid, block, shared, stream>>>(*args)``, that did not happen."""
+
+    name: str
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    shared: int
+    args: Any
+    stream: Any
+
+    def addresses(self) -> set[int]:
+        """What may be one."""
+        return {int(value) for value in self.args if isinstance(value, (int, np.uint64))}
+
+
+LAUNCHES: deque[Launch] = deque(maxlen=LATEST)
+
+
+class RawModule:
+    """In place of CuPy's: what is called is written down."""
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def get_function(self, name: str) -> Callable[..., None]:
+        def launch(grid: Any, block: Any, args: Any, *, shared_mem: int = 0, stream: object = None) -> None:
+            LAUNCHES.append(Launch(name, grid, block, shared_mem, args, stream))
+
+        return launch
+
+
+ENGINE = Engine(RawModule, lambda _: nullcontext())
+encode = partial(cuda_encode.encode, ENGINE)
+encode_soft = partial(cuda_encode_soft.encode_soft, ENGINE)
+histogram = partial(cuda_encode.histogram, ENGINE)
+annealed_mean = partial(cuda_decode.annealed_mean, ENGINE)
+confidence = partial(cuda_decode.confidence, ENGINE)
+decode = partial(cuda_decode.decode, ENGINE)
+merge = partial(cuda_merge.merge, ENGINE)
+TemporalSmoother = partial(temporal.TemporalSmoother, ENGINE)
+
+
+def with_backend(build: Callable[[str], Any]) -> Any:
+    """``build(NAME)``, from now on a backend among the others."""
+    registry.BACKENDS[NAME] = registry.Backend(NAME, __name__, ("cpu",), lambda: None, "")
+    return build(NAME)
+
+
+def launched(arrays: tuple[np.ndarray, ...]) -> Check:
+    """That the latest launch got the addresses of all arguments and results, and came after one of the same kernel."""
+
+    def check(answer: Any) -> Verdict:
+        results = answer if isinstance(answer, tuple) else (answer,)
+        wanted = {array.ctypes.data for array in (*arrays, *results)}
+        (before, last) = list(LAUNCHES)[-2:]
+        missing = len(wanted - last.addresses()) / len(wanted)
+        return Verdict(not missing and before.name == last.name, missing, missing, "addresses of the launch")
+
+    return check
