@@ -28,7 +28,7 @@ def annealed_mean_gradient(
         # lanes that read different bins find their colors in shared memory
         colors = in_table(bins, run.x) if run.last or run.n > FEW else by_value(bins)
         in_memory = (run.x, buffer) if run.last else (run.x, buffer, slope)
-        expression, blocks = lanes(run, lambda layout: f"fc::annealed_gradient<{layout}, {colors.type}>", in_memory)
+        expression, blocks = lanes(run, lambda layout: f"fc::annealed_gradient<{layout}, {colors.type}>", in_memory, 4)
         between = math.prod(logits.shape[axis + 1 :])  # pixels between the planes of the slope
         numbers = log2_scale(temperature), np.float32(min(1 / temperature, 1e38)), colors.argument
         args = (run.x, np.int32(run.n), *run.sizes(between, run.pixels), slope, *numbers, buffer)

@@ -14,14 +14,17 @@ _PLANES, _BINS = 20, 8  # that a lane holds of more planes, and of a row
 _ROWS = ((16, 8), (32, 4), (64, 2))  # bytes that a lane holds of a row, and so many rows at once, else one: as in lanes.cuh
 
 
-def lanes(run: Pass, instance: Callable[[str], str], in_memory: Iterable[Any]) -> tuple[str, int]:
+def lanes(
+    run: Pass, instance: Callable[[str], str], in_memory: Iterable[Any], most: int = 8
+) -> tuple[str, int]:
     """The instance of a kernel, ``instance(layout)``, that fits the logits of `run`, and its blocks.
 
-    `in_memory` are all arrays that it reads or writes by more than one pixel, or bin of a row, at a time.
+    `in_memory` are all arrays that it reads or writes by more than one pixel, or bin of a row, at a time; its registers
+    suffice for `most` pixels of a plane.
     """
     n, size = run.n, run.x.itemsize
     least = -(-n // _BINS) if run.last else 1 if n <= FEW else -(-n // _PLANES)
-    wide = _TWO if least == 1 and not run.last else 16 // size
+    wide = 16 // size if run.last else _TWO if least == 1 else min(most, 16 // size)
     group = min(32, max(4 if run.last else 1, 1 << (least - 1).bit_length()))
 
     def held(each: int) -> int:
