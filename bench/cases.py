@@ -9,6 +9,8 @@ from typing import Any
 from .bytes import Traffic
 
 Run = Callable[[], Any]
+# Kinds of CUDA kernels for planes of 32 bins, and the pixels a thread of each that a sweep on a GPU tries.
+PLANAR, STREAMED = (("planar", 1), ("planar", 2), ("planar", 4)), (("streamed", 4),)
 # "tuned" keeps freed memory in the process: no page faults on big temporaries, which is half of some ratios.
 MALLOC = {
     "default": {},

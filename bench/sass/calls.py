@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from fastcolor.kernels.common.device_arrays import dtype_name
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
 from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
-from fastcolor.kernels.cupy_cuda import loss, temporal
+from fastcolor.kernels.cupy_cuda import loss, temporal, tile
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
 from fastcolor.kernels.cupy_cuda.engine import Engine
 
 from fastcolor import ColorBins
+
+from ..cases import PLANAR, STREAMED
 
 RINGS = ("float32", "float16", "uint8")
 LAB_BINS = 313
@@ -98,10 +102,10 @@ def _histogram(engine: Engine, rgb: Any, axis: int, *, cells: int, space: str = 
     cuda_encode.histogram(engine, rgb, cells, space=space, channel_axis=axis)
 
 
-def _merge(engine: Engine, luma: Any, axis: int, *, images: int = 1, space: str = "yuv") -> None:
-    """Chroma of an eighth of the size onto `luma`, as of a network that sees a small photograph."""
+def _merge(engine: Engine, luma: Any, axis: int, *, images: int = 1, space: str = "yuv", by: int = 8) -> None:
+    """Chroma of an eighth of the size, or less, onto `luma`, as of a network that sees a small photograph."""
     height, width = luma.shape
-    chroma = np.zeros((images, 2, height // 8, width // 8), np.float32)
+    chroma = np.zeros((images, 2, height // by, width // by), np.float32)
     cuda_merge.merge(engine, chroma, np.broadcast_to(luma, (images, height, width)), space=space)
 
 
@@ -115,6 +119,19 @@ OF_LOGITS: Calls = {
     "gradient of annealed_mean": _gradient,
     "loss and gradient": partial(_loss, gradient=True),
     "loss": partial(_loss, gradient=False, labels="int64"),
+}
+
+def _at_width(engine: Engine, x: Any, axis: int, *, of: str, kind: str, pixels: int) -> None:
+    dtype = dtype_name(x).replace("uint16", "bfloat16")
+    with patch.dict(tile.WIDTHS[of.replace(" + ", "_")], {dtype: {kind: pixels}}):
+        OF_LOGITS[of](engine, x, axis)
+
+
+# What a sweep on a GPU may bring into the table of the pixels a thread, for planes of 32 bins.
+AT_WIDTHS: Calls = {
+    f"{of}, {kind}, {pixels} a thread": partial(_at_width, of=of, kind=kind, pixels=pixels)
+    for of in ("decode", "decode + confidence", "annealed_mean", "confidence")
+    for kind, pixels in (*PLANAR, *STREAMED)
 }
 OF_IMAGES: Calls = {
     "encode": partial(_encode, to="uint8"),
@@ -131,6 +148,7 @@ OF_IMAGES: Calls = {
 }
 OF_LUMA: Calls = {
     "merge": _merge,
+    "merge, 16 times as wide": partial(_merge, by=16),
     "merge of images": partial(_merge, images=3),
     "merge in Lab": partial(_merge, space="lab"),
     "merge of images in Lab": partial(_merge, images=3, space="lab"),

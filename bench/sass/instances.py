@@ -99,6 +99,9 @@ def _asked() -> Iterator[tuple[str, Callable[..., None], np.ndarray, str, str, i
         for dtype, layout, n in product(LOGITS, LAYOUTS, (FAST_BINS, OTHER_BINS, MANY_BINS)):
             if not _left_out(operation, dtype, n):
                 yield operation, run, _zeros(layout, n, LOGITS[dtype]), dtype, layout, n
+    for operation, run in calls.AT_WIDTHS.items():
+        for dtype in LOGITS:
+            yield operation, run, _zeros("planar", FAST_BINS, LOGITS[dtype]), dtype, "planar", FAST_BINS
     for operation, run in calls.OF_IMAGES.items():
         for dtype, layout in product(RGB, reversed(LAYOUTS)):
             yield operation, run, _zeros(layout, 3, RGB[dtype]), dtype, layout, 0

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from fastcolor.kernels.cupy_cuda.source import source
 
 from . import cubin
-from .calls import OF_LOGITS, RINGS
+from .calls import AT_WIDTHS, OF_LOGITS, RINGS
 from .instances import FAST_BINS, SHAPE, Instance, Launch, instances
 from .listing import Figures
 
@@ -126,11 +126,11 @@ def expectation(instance: Instance, arch: str) -> Expectation:
     if instance.launch.source in ("encode", "encode_soft", "histogram"):
         return _of_image(instance, arch)
     if instance.launch.source == "merge":
-        return Expectation(loads={16: 2 * (instance.dtype == "float32")}, stores={16: 1})
-    plain = instance.n == FAST_BINS and instance.operation in OF_LOGITS
+        size = 4 if instance.dtype == "float32" else 1
+        return Expectation(loads={16: int(instance.pixels) * size // 16}, stores={16: 1})
     if instance.launch.kernel == "loss_begin":
         return Expectation(loads={16: 4}, loops=True, in_flight=NEEDED[arch])
-    if not plain:
+    if instance.n != FAST_BINS or instance.operation not in (*OF_LOGITS, *AT_WIDTHS):
         return Expectation()
     of_source = {"decode": _decode, "temporal": _temporal, "loss": _loss, "gradient": _gradient}
     size, pixels = 4 if instance.dtype == "float32" else 2, int(instance.pixels)
@@ -144,14 +144,20 @@ def _staged(ex2: tuple[int, ...], loads: int, stores: int, arch: str) -> Expecta
 
 def _decode(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:
     """One exponential a bin for the annealed mean; one a bin at T = 1, and one for the ratio, for the confidence."""
-    rgb, confidence = "decode" in instance.operation, "confidence" in instance.operation
-    ex2 = (n * (instance.operation != "confidence") + (n + 1) * confidence,)
-    loads, stores = n * size * pixels // 16, int(rgb)  # a loop over what a warp has staged
+    operation = instance.operation.partition(",")[0]
+    rgb, confidence = "decode" in operation, "confidence" in operation
+    ex2 = (n * (operation != "confidence") + (n + 1) * confidence,)
     if instance.layout == "last":
-        return _staged(ex2, loads, stores, arch)
-    loads += pixels * 4 // 16 * rgb
-    stores += 2 * pixels * size // 16 * (instance.operation == "annealed_mean") + 2 * pixels * 4 // 16 * confidence
-    return Expectation(ex2, {16: loads}, {16: stores}, in_flight=HELD_IN_REGISTERS)
+        return _staged(ex2, n * size // 16, int(rgb), arch)
+    streamed = instance.launch.kernel == "decode_streamed"
+    loads, stores = Counter({size * pixels: 16 if streamed else n}), Counter({16: int(rgb)})  # a loop over RGB
+    loads[4 * pixels] += rgb  # luma
+    stores[size * pixels] += 2 * (operation == "annealed_mean")
+    stores[4 * pixels] += 2 * confidence
+    if streamed:  # the first group of planes and the next, in a loop; 35 KiB of 36 for 2-byte logits on sm_90
+        return Expectation((), loads, stores, in_flight=35 * NEEDED[arch] // 36)
+    # Where stores are narrow, the compiler may keep two copies of them.
+    return Expectation(ex2, loads, stores, loops=size * pixels < 16, in_flight=HELD_IN_REGISTERS)
 
 
 def _temporal(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:
@@ -197,7 +203,8 @@ def _of_image(instance: Instance, arch: str) -> Expectation:
         label = next((size for name, size in (("int64", 8), ("int16", 2)) if name in instance.operation), 1)
         stores = {16: int(-(-instance.pixels * label // 16) + 2 * instance.pixels // 4)}
     needed = 0 if "k = 32" in instance.operation else NEEDED[arch]
-    return Expectation((), {16: 3}, stores, in_flight=needed, doubles=_doubles(instance))
+    loads = 6 if instance.launch.source == "histogram" else 3  # the next tile comes while one is counted
+    return Expectation((), {16: loads}, stores, in_flight=needed, doubles=_doubles(instance))
 
 
 def _doubles(instance: Instance) -> bool:

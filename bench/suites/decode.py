@@ -160,7 +160,7 @@ def decode_confidence(setting: Setting, case: Logits) -> Case:
         return both(p.decode(bins, T), p.confidence)
 
     candidates = [
-        *make.ours(ours, second=True),
+        *make.ours(ours),
         make.torch("torch softmax + topk", lambda p: both(p.decode_softmax(bins, T), p.confidence_topk)),
         make.torch("torch.compile, hand-fused", fused, "compiled"),
     ]
@@ -201,7 +201,7 @@ def annealed_mean(setting: Setting, case: Logits) -> Case:
 def confidence(setting: Setting, case: Logits) -> Case:
     make = case.peers(setting, luma=False)
     candidates = [
-        *make.ours(lambda backend: lambda x: fastcolor.confidence(x, backend=backend), second=True),
+        *make.ours(lambda backend: lambda x: fastcolor.confidence(x, backend=backend)),
         make.torch("torch softmax + topk", lambda p: p.confidence_topk),
         make.torch("torch.compile, hand-fused", lambda p: p.confidence_planes, "compiled"),
     ]

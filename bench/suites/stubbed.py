@@ -1,23 +1,14 @@
-"""A backend that goes through the CUDA host code and launches nothing: what a call costs the host, without a GPU.
-
-It works with older checkouts, too, whose host code has the same names.
-"""
+"""A backend that goes through the CUDA host code and launches nothing: what a call costs the host, without a GPU."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastcolor.kernels import registry
-from fastcolor.kernels.cupy_cuda import decode as cuda_decode
-from fastcolor.kernels.cupy_cuda import encode as cuda_encode
-from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
-from fastcolor.kernels.cupy_cuda import merge as cuda_merge
-from fastcolor.kernels.cupy_cuda import temporal
 from fastcolor.kernels.cupy_cuda.engine import Engine
 
 from ..cases import Check, Verdict
@@ -57,18 +48,13 @@ class RawModule:
 
 
 ENGINE = Engine(RawModule, lambda _: nullcontext())
-encode = partial(cuda_encode.encode, ENGINE)
-encode_soft = partial(cuda_encode_soft.encode_soft, ENGINE)
-histogram = partial(cuda_encode.histogram, ENGINE)
-annealed_mean = partial(cuda_decode.annealed_mean, ENGINE)
-confidence = partial(cuda_decode.confidence, ENGINE)
-decode = partial(cuda_decode.decode, ENGINE)
-merge = partial(cuda_merge.merge, ENGINE)
-TemporalSmoother = partial(temporal.TemporalSmoother, ENGINE)
 
 
 def with_backend(build: Callable[[str], Any]) -> Any:
-    """``build(NAME)``, from now on a backend among the others."""
+    """``build(NAME)``, from now on a backend among the others, whose operations this module has."""
+    from fastcolor.kernels.cupy_cuda.operations import operations  # which older checkouts lack
+
+    globals().update(operations(ENGINE))
     registry.BACKENDS[NAME] = registry.Backend(NAME, __name__, ("cpu",), lambda: None, "")
     return build(NAME)
 

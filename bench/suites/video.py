@@ -51,7 +51,7 @@ def _temporal(setting: Setting, size: Size) -> Case:
             )
             return _alternating(smoother.step)
 
-        made: list[Candidate] = make.ours(build, f", {ring} ring", second=True, **options)
+        made: list[Candidate] = make.ours(build, f", {ring} ring", **options)
         return made
 
     def torch_peer(name: str, step: str, ring: str, **options: Any) -> Candidate:

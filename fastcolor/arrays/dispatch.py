@@ -63,15 +63,15 @@ def known(backend: str) -> None:
         raise BackendUnavailableError(f"backend: {_status(registry.BACKENDS[backend])}") from error
 
 
-def choose(backend: str, device: str, op: str) -> ModuleType:
-    """The kernel module that has the operation `op` for arrays on `device`.
+def choose(backend: str, device: str, *ops: str) -> ModuleType:
+    """The kernel module that has the operations `ops` for arrays on `device`.
 
     Raises
     ------
     ValueError
         If no backend has that name.
     BackendUnavailableError
-        If it cannot run here, does not take arrays on that device, or lacks the operation.
+        If it cannot run here, does not take arrays on that device, or lacks an operation.
     """
     where = device.partition(":")[0]
     fitting = []
@@ -79,14 +79,14 @@ def choose(backend: str, device: str, op: str) -> ModuleType:
         if where in candidate.devices and backend in ("auto", candidate.name):
             if registry.unavailable_because(candidate.name) is None:
                 module = registry.load(candidate.name)
-                if hasattr(module, op):
+                if all(hasattr(module, op) for op in ops):
                     return module
             fitting.append(candidate)
     if backend != "auto" and backend not in registry.BACKENDS:
         known(backend)
     if not fitting:
         raise BackendUnavailableError(_wrong_device(backend, device))
-    reasons = "; ".join(_refusal(b, op) for b in fitting)
+    reasons = "; ".join(_refusal(b, ops) for b in fitting)
     raise BackendUnavailableError(f"backend: {reasons}") from registry.unavailable_because(fitting[0].name)
 
 
@@ -99,6 +99,9 @@ def _wrong_device(backend: str, device: str) -> str:
     return f"{message}it takes those on {wanted}: move the array there, or choose by device with backend='auto'"
 
 
-def _refusal(backend: registry.Backend, op: str) -> str:
+def _refusal(backend: registry.Backend, ops: tuple[str, ...]) -> str:
     status = _status(backend)
-    return f"{backend.name} has no {op}; choose another backend" if status.available else str(status)
+    if not status.available:
+        return str(status)
+    missing = next(op for op in ops if not hasattr(registry.load(backend.name), op))
+    return f"{backend.name} has no {missing}; choose another backend"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import partial, wraps
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def _plan(signed: Signed, record: recording.Recording, result: Any) -> Plan:
     arrays = [*signed.arrays, *new]
     filled = [(device_arrays.address(array), k) for k, array in enumerate(arrays) if 0 not in array.shape]
     numbers, kept = dict(filled), set(map(device_arrays.address, record.kept))
-    launches = [_numbered(launch, numbers, kept) for launch in record.launches]
+    launches = [_numbered(launch, numbers, kept, record.engine.hold) for launch in record.launches]
     used = {number for launch in launches for _, number in launch.pointers}
     returned = [next(k for k, array in enumerate(arrays) if array is one) for one in results]
     if len(numbers) < len(filled) or not used.issuperset(k for k in returned if 0 not in arrays[k].shape) or not used:
@@ -122,15 +123,17 @@ def _plan(signed: Signed, record: recording.Recording, result: Any) -> Plan:
     return Plan(record.engine, locate, make, returned, single, launches, record.kept, record.afterwards)
 
 
-def _numbered(launch: recording.Launch, numbers: dict[int, int], kept: set[int]) -> _Launch:
+def _numbered(launch: recording.Launch, numbers: dict[int, int], kept: set[int], hold: Callable[[Any], Any]) -> _Launch:
     values, pointers, changing = list(launch.values), [], []
     for place, (argument, value) in enumerate(zip(launch.args, values, strict=True)):
         if callable(argument):
             changing.append((place, argument))
-        elif argument is not None and argument is not value and int(value) not in kept:
-            if int(value) not in numbers:
-                raise _Unknown
+        elif argument is None or argument is value or int(value) in kept:
+            values[place] = hold(value)
+        elif int(value) in numbers:
             pointers.append((place, numbers[int(value)]))
+        else:
+            raise _Unknown
     return _Launch(launch.function, (launch.blocks,), (launch.threads,), values, pointers, changing, launch.shared)
 
 
@@ -165,11 +168,15 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return True
 
 
+_EVERY: WeakSet[Plans] = WeakSet()
+
+
 class Plans:
     """The latest `limit` plans by key."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._plans, self._lock = limit, OrderedDict[tuple[Any, ...], Plan](), Lock()
+        _EVERY.add(self)
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -209,8 +216,9 @@ PLANS = Plans(LIMIT)
 
 
 def clear() -> None:
-    """Forget all plans of the operations, as whoever changes how their kernels are chosen must."""
-    PLANS.clear()
+    """Forget all plans, as whoever changes how kernels are chosen must."""
+    for plans in list(_EVERY):
+        plans.clear()
 
 
 def planned(function: Function) -> Function:

@@ -103,8 +103,9 @@ def decode(
     backend: str,
     out: Any = None,
 ) -> Any:
-    kernels = choose(backend, logits.device, "decode")
     low = without(logits.shape, axis)
+    more = ["merge"] * (luma.shape != low) + ["confidence"] * confidence
+    kernels = choose(backend, logits.device, *more, "decode")
     wanted = [((*luma.shape[:channel_axis], 3, *luma.shape[channel_axis:]), "uint8")]
     wanted += [(low, "float32")] * (2 if confidence else 0)
     outs = results(out, logits, wanted)

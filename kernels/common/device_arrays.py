@@ -149,6 +149,8 @@ def is_capturing(array: Any) -> bool:
         return False
     cuda = library(array).cuda
     if is_torch(array):
+        if cuda.current_device() == device_index(array):
+            return bool(cuda.is_current_stream_capturing())
         with cuda.device(array.device):
             return bool(cuda.is_current_stream_capturing())
     with _device(array):

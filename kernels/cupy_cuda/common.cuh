@@ -143,6 +143,23 @@ FC_DEVICE void store(T *to, const Pack<T, V> &pack) {
     for (int k = 0; k < W::COUNT; ++k) __stcs(at + k, words.at[k]);
 }
 
+// V elements of shared memory as machine words, which a copy of the array would not always be.
+template <class T, int V>
+FC_DEVICE Pack<T, V> get_shared(const T *from) {
+    Words<T, V> words;
+#pragma unroll
+    for (int k = 0; k < words.COUNT; ++k) words.at[k] = reinterpret_cast<const typename Words<T, V>::type *>(from)[k];
+    return words.pack;
+}
+
+template <class T, int V>
+FC_DEVICE void put_shared(T *to, const Pack<T, V> &pack) {
+    Words<T, V> words;
+    words.pack = pack;
+#pragma unroll
+    for (int k = 0; k < words.COUNT; ++k) reinterpret_cast<typename Words<T, V>::type *>(to)[k] = words.at[k];
+}
+
 template <class T>
 FC_DEVICE T load(const T *from) { return load<T, 1>(from).at[0]; }
 

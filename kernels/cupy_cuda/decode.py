@@ -16,7 +16,6 @@ from ..common.scale import log2_scale
 from .engine import Engine, scalar_type
 from .tile import Pass
 
-WIDE = 4  # pixels a thread, of which the planes come some at a time
 # As in decode.cu.
 RGB, RGB_PLANES, CHROMA, CONFIDENCE, MODE, PROBABILITIES, LAB, FLOAT_CHROMA = 1, 2, 4, 8, 16, 32, 64, 128
 
@@ -26,7 +25,7 @@ def annealed_mean(
     engine: Engine, logits: Any, bins: Any, temperature: float, axis: int, from_logits: bool, chroma: Any
 ) -> None:
     with engine.context(logits):
-        run = Pass(engine, "decode", logits, axis)
+        run = Pass(engine, "decode", logits, axis, operation="annealed_mean")
         target = chroma
         if int(pointer(chroma)) % (2 * chroma.itemsize):  # U and V of a pixel may go out together
             target = empty(chroma, tuple(chroma.shape), dtype_name(chroma))
@@ -38,7 +37,8 @@ def annealed_mean(
 @face.confidence
 def confidence(engine: Engine, logits: Any, axis: int, from_logits: bool, top: Any, ratio: Any) -> None:
     with engine.context(logits):
-        _launch(Pass(engine, "decode", logits, axis), None, 1.0, from_logits, top=top, ratio=ratio)
+        run = Pass(engine, "decode", logits, axis, operation="confidence")
+        _launch(run, None, 1.0, from_logits, top=top, ratio=ratio)
 
 
 @face.decode
@@ -57,7 +57,7 @@ def decode(
 ) -> None:
     last, count = channel == logits.ndim - 1, math.prod(luma.shape[channel:])
     with engine.context(logits):
-        run = Pass(engine, "decode", logits, axis)
+        run = Pass(engine, "decode", logits, axis, operation="decode" if top is None else "decode_confidence")
         planar = not last and (run.last or count == run.count)
         target = rgb if planar or last else empty(logits, (*luma.shape, 3), "uint8")
         wanted = {"luma": luma, "rgb": target, "top": top, "ratio": ratio}
@@ -90,7 +90,7 @@ def _launch(
     kinds = ("float" if luma is None else scalar_type(luma), want)
     in_planes = (run.x, luma, rgb if planar else None, chroma, top, ratio)
     colors = run.colors(bins)
-    plan = run.plan("decode", kinds, WIDE if run.kind == "streamed" else 16 // run.x.itemsize, in_planes, colors)
+    plan = run.plan("decode", kinds, in_planes, colors)
     between = run.sizes(count if run.last else run.count, run.pixels)
     scale = log2_scale(temperature) if from_logits else log2_scale(temperature, 1.0)
     run.launch(plan, *between, scale, colors.argument, luma, rgb, chroma, top, ratio)

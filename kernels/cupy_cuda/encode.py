@@ -53,16 +53,14 @@ def histogram(engine: Engine, rgb: Any, cells: int, *, space: str = "yuv", chann
     with engine.context(rgb):
         image = Image(rgb, channel_axis)
         counts = zeroed(rgb, (cells, cells), "int64")
-        warps, local = HISTOGRAM_THREADS // WARP, cells <= LOCAL_CELLS
-        copies = min(max(COPIES_BYTES // (4 * cells * cells), 1), warps) if local else 0
-        # A block adds K^2 counts to the result at the end: it shall have seen several times as many pixels.
-        sweeps = max(4, 4 * cells * cells // (warps * image.tile)) if local else 4
-        blocks = min(-(-image.tiles // (warps * sweeps)), BLOCKS)
+        local = cells <= LOCAL_CELLS
+        shift = next((shift for shift in (2, 1) if 4 * cells * cells << shift <= COPIES_BYTES), 0)
+        blocks = min(-(-image.tiles // (HISTOGRAM_THREADS // WARP)), BLOCKS)
         kind, grid_of_cells = plane(space, cells)
         shared_counts = "true" if local else "false"
         expression = f"fc::histogram<{kind}, {image.scalar}, {image.planar}, {shared_counts}, {image.index}>"
-        args = (*image.head, grid_of_cells, np.int32(copies), counts)
-        shared = copies * 4 * cells * cells
+        args = (*image.head, grid_of_cells, np.uint32(shift), counts)
+        shared = -(-(cells * cells << shift) // 4) * 16 if local else 0
         engine.launch(image.rgb, "histogram", expression, blocks, HISTOGRAM_THREADS, args, shared)
     return counts
 

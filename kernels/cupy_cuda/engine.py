@@ -36,6 +36,8 @@ class Engine:
     stream : callable
         ``stream(array)`` is that stream, read now, as CuPy takes it where a kernel is called; None unless the device is
         the current one.
+    hold : callable
+        ``hold(value)`` is a scalar or structure that many launches take, so that it need not be read anew each time.
     """
 
     def __init__(
@@ -43,8 +45,9 @@ class Engine:
         raw_module: Callable[..., Any],
         context: Callable[[Any], AbstractContextManager[object]],
         stream: Callable[[Any], Any] = lambda _: 0,
+        hold: Callable[[Any], Any] = lambda value: value,
     ) -> None:
-        self._raw_module, self.context, self.stream = raw_module, context, stream
+        self._raw_module, self.context, self.stream, self.hold = raw_module, context, stream, hold
         self._functions: dict[tuple[int, str, str], Any] = {}
 
     def function(self, like: Any, name: str, expression: str) -> Any:
@@ -89,13 +92,15 @@ class Engine:
         """Run ``expression<<<blocks, threads, shared>>>(*args)``, within ``self.context(like)``.
 
         Arguments: arrays, or None, where pointers go; NumPy scalars of the exact types; structures as NumPy arrays of
-        size one; functions without arguments that give either of the last two, for what changes at each launch.
+        size one; functions without arguments that give either of the last two, or what :attr:`hold` made of them, for
+        what changes at each launch.
         """
         function, values = self.function(like, name, expression), tuple(map(as_argument, args))
         function((blocks,), (threads,), values, shared_mem=shared)
         if (record := recording.current()) is not None:
             record.engine = self
-            record.launches.append(recording.Launch(function, blocks, threads, args, values, shared))
+            of_device = getattr(function, "kernel", function)  # CuPy looks for it at each call
+            record.launches.append(recording.Launch(of_device, blocks, threads, args, values, shared))
 
     scratch = staticmethod(recording.scratch)
 

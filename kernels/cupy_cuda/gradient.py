@@ -22,7 +22,8 @@ def annealed_mean_gradient(
     engine: Engine, gradient: Any, logits: Any, bins: Any, temperature: float, axis: int, out: Any
 ) -> None:
     with engine.context(logits):
-        run, target, slope = Pass(engine, "gradient", logits, axis), planes(out, axis)[0], contiguous(gradient)
+        run = Pass(engine, "gradient", logits, axis, operation="annealed_mean_gradient")
+        target, slope = planes(out, axis)[0], contiguous(gradient)
         assert target.shape == run.x.shape, "logits and gradient lie in the same way"
         buffer = empty(run.x, tuple(run.x.shape), "float32") if is_double(logits) else target
         # lanes that read different bins find their colors in shared memory

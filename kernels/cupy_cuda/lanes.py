@@ -9,7 +9,6 @@ from .engine import scalar_type
 from .tile import THREADS, Pass
 
 FEW = 32  # planes that one lane holds
-_TWO = 2  # pixels a lane then: a GPU's answer, see bench/results/gpu-day
 _PLANES, _BINS = 20, 8  # that a lane holds of more planes, and of a row
 _ROWS = ((16, 8), (32, 4), (64, 2))  # bytes that a lane holds of a row, and so many rows at once, else one: as in lanes.cuh
 
@@ -24,7 +23,7 @@ def lanes(
     """
     n, size = run.n, run.x.itemsize
     least = -(-n // _BINS) if run.last else 1 if n <= FEW else -(-n // _PLANES)
-    wide = 16 // size if run.last else _TWO if least == 1 else min(most, 16 // size)
+    wide = 16 // size if run.last else run.widths["planar"] if least == 1 else min(most, 16 // size)
     group = min(32, max(4 if run.last else 1, 1 << (least - 1).bit_length()))
 
     def held(each: int) -> int:

@@ -17,7 +17,7 @@ struct Axis {
     Index step, step_rest;    // from one pixel to the next
     u32 scale, shift;         // n / (2 want) = n scale >> shift for n < 2^31
     float unit;               // 1 / (2 want)
-    u32 wide;                 // (V - 1) have < want, and float32 holds 2 (want + have)
+    u32 wide;                 // have > 2, (V - 1) have < want, and float32 holds 2 (want + have)
 };
 
 // n / (2 want).
@@ -129,15 +129,18 @@ FC_DEVICE Rgb joined(Luma luma, float u, float v) {
     else return mix(level(luma) + 0.5f, u, v);
 }
 
-// Three columns of samples, the first of which lies left of the first pixel.
+// Three columns of samples, among which pixels of a row lie, or beyond the border that the columns are next to.
 struct Three {
     Chroma c[3];
+    float past;  // how far the first pixel lies beyond the middle column, in units of the axis
 
     template <class Index>
-    FC_DEVICE Three(Line<Index> line, const Place<Index> &across) {
-        line.go_to(across.next - 1);
+    FC_DEVICE Three(Line<Index> line, const Place<Index> &across, const Axis<Index> &columns) {
+        const Index first = min_of<Index>(across.next == 0 ? 0 : across.next - 1, columns.have - 3);
+        line.go_to(first);
 #pragma unroll
         for (int k = 0; k < 3; ++k) c[k] = line.column(k);
+        past = fmaf((float)((int)(across.next - first) - 2), (float)(2 * columns.want), (float)across.rest);
     }
 
     // A weight of zero then hides nothing.
@@ -147,19 +150,20 @@ struct Three {
     }
 
     template <bool LAB, class Luma, int V, class Index>
-    FC_DEVICE Interleaved<V> among(const Pack<Luma, V> &y, const Place<Index> &across, const Axis<Index> &columns) const {
-        const float turn = (float)(2 * columns.want), step = (float)columns.step_rest;
-        float past = (float)across.rest - turn;  // the middle column, exactly
+    FC_DEVICE Interleaved<V> among(const Pack<Luma, V> &y, const Axis<Index> &columns) const {
+        const float step = (float)columns.step_rest;
+        float at = past;
         u32 colors[3 * V];
 #pragma unroll
         for (int v = 0; v < V; ++v) {
-            const float left = share(past, -columns.unit), right = share(past, columns.unit);
-            const float middle = 1.0f - left - right;  // one of them is 0
+            // The weights of the outer columns; one of them is 0, the other is 1 from there outward.
+            const float left = share(at, -columns.unit), right = share(at, columns.unit);
+            const float middle = 1.0f - left - right;
             const float u = fmaf(left, c[0].u, fmaf(right, c[2].u, middle * c[1].u));
             const float w = fmaf(left, c[0].v, fmaf(right, c[2].v, middle * c[1].v));
             const Rgb rgb = joined<LAB>(y.at[v], u, w);
             colors[3 * v] = rgb.r, colors[3 * v + 1] = rgb.g, colors[3 * v + 2] = rgb.b;
-            past += step;
+            at += step;
         }
         return interleave<V>(colors);
     }
@@ -190,9 +194,9 @@ FC_DEVICE Interleaved<V> colors_of(const Pack<Luma, V> &y, const float *chroma, 
     Place<Index> across, down;
     down.go_to(row, rows);
     across.go_to(x, columns);
-    if (columns.wide && x + V <= columns.want && across.next > 0 && across.next + 1 < columns.have) {
-        const Three three(Line<Index>(chroma, down, rows, columns.have), across);
-        if (three.finite()) return three.among<LAB>(y, across, columns);
+    if (columns.wide && x + V <= columns.want) {
+        const Three three(Line<Index>(chroma, down, rows, columns.have), across, columns);
+        if (three.finite()) return three.among<LAB>(y, columns);
     }
     return anywhere<LAB>(y, chroma, down, across, x, rows, columns);
 }

@@ -20,7 +20,8 @@ def merge(engine: Engine, chroma: Any, luma: Any, space: str, rgb: Any) -> None:
     with engine.context(luma):
         chroma, luma = contiguous(chroma), contiguous(luma)
         sizes = ((chroma.shape[2], height), (chroma.shape[3], width))
-        group = 8 if _is_wide(*sizes[1], 8) else 4
+        groups = (16, 8) if luma.itemsize == 1 else (8,)
+        group = next((group for group in groups if _is_wide(*sizes[1], group)), 4)
         blocks = -(-height * width // (group * THREADS))
         farthest = max((2 * want + 2) * have + 2 * want for have, want in sizes)
         most = images * max(3 * (height * width + group * THREADS), chroma.shape[2] * chroma.shape[3] * 2)
@@ -51,7 +52,7 @@ def axis(have: int, want: int, group: int, integer: Any = np.uint32) -> Any:
 
 def _is_wide(have: int, want: int, group: int) -> bool:
     """Whether `group` pixels in a row lie among three samples, and positions are exact in float32."""
-    return (group - 1) * have < want and 2 * (want + have) <= 1 << 24
+    return have >= 3 and (group - 1) * have < want and 2 * (want + have) <= 1 << 24
 
 
 def _reciprocal(divisor: int) -> tuple[int, int]:

@@ -4,23 +4,6 @@
 // piece of each plane. In shared memory a thread then finds the pixels that it wants to write together.
 namespace fc {
 
-// V elements of shared memory as machine words, which a copy of the array would not always be.
-template <class T, int V>
-FC_DEVICE Pack<T, V> get_shared(const T *from) {
-    Words<T, V> words;
-#pragma unroll
-    for (int k = 0; k < words.COUNT; ++k) words.at[k] = reinterpret_cast<const typename Words<T, V>::type *>(from)[k];
-    return words.pack;
-}
-
-template <class T, int V>
-FC_DEVICE void put_shared(T *to, const Pack<T, V> &pack) {
-    Words<T, V> words;
-    words.pack = pack;
-#pragma unroll
-    for (int k = 0; k < words.COUNT; ++k) reinterpret_cast<typename Words<T, V>::type *>(to)[k] = words.at[k];
-}
-
 template <class T>
 struct Tile {
     static constexpr int E = 16 / sizeof(T);
@@ -51,42 +34,63 @@ FC_DEVICE Span<T, Index> span_of(const T *rgb, Index tile, Index tiles, Index co
     return {rgb + (PLANAR ? first + 2 * image * count : 3 * first), first, pixels};
 }
 
-// RUNS whole runs, which lie `step` elements apart, V elements at once: all loads go out before the first is awaited.
-template <int V, int RUNS, class T, class Index>
-FC_DEVICE void bring(T *tile, const T *from, Index step) {
-    constexpr int RUN = Tile<T>::RUN, EACH = RUN / (V * WARP);
-    const int lane = threadIdx.x % WARP;
-    Pack<T, V> got[RUNS][EACH];
-#pragma unroll
-    for (int k = 0; k < RUNS; ++k)
-#pragma unroll
-        for (int e = 0; e < EACH; ++e) got[k][e] = load<T, V>(from + k * step + (e * WARP + lane) * V);
-#pragma unroll
-    for (int k = 0; k < RUNS; ++k)
-#pragma unroll
-        for (int e = 0; e < EACH; ++e) put_shared(tile + k * RUN + (e * WARP + lane) * V, got[k][e]);
-}
-
-// A warp's pixels to its tile; `count` elements lie between planes. Narrow where an address or the size is odd.
+// A warp's pixels on their way to its tile. Where they are whole and aligned, a lane holds three words of them, all in
+// flight at once, so that the next may come while others are at work.
 template <bool PLANAR, class T, class Index>
-FC_DEVICE void fill(Tile<T> &to, const Span<T, Index> &span, Index count) {
-    constexpr int E = Tile<T>::E, RUN = Tile<T>::RUN;
-    const Index step = PLANAR ? count : (Index)RUN;
-    T *tile = reinterpret_cast<T *>(to.words);
-    if (span.pixels == RUN && (((u64)span.from | step * sizeof(T)) & 15) == 0) {
-        bring<E, 3>(tile, span.from, step);
-    } else {
+struct Coming {
+    Span<T, Index> span;
+    Index step;  // between runs; `count` elements lie between planes
+    bool wide;
+    uint4 words[3];
+
+    FC_DEVICE Coming(const Span<T, Index> &span, Index count)
+        : span(span),
+          step(PLANAR ? count : (Index)Tile<T>::RUN),
+          wide(span.pixels == Tile<T>::RUN && (((u64)span.from | step * sizeof(T)) & 15) == 0) {}
+
+    FC_DEVICE void fetch() {
+#pragma unroll
+        for (int k = 0; k < 3; ++k)
+            words[k] = load(reinterpret_cast<const uint4 *>(span.from + k * step) + threadIdx.x % WARP);
+    }
+
+    FC_DEVICE void put(Tile<T> &to) const {
+#pragma unroll
+        for (int k = 0; k < 3; ++k) to.words[k * WARP + threadIdx.x % WARP] = words[k];
+    }
+
+    // Where an address or the size is odd.
+    FC_DEVICE void bring_narrow(Tile<T> &to) const {
+        T *tile = reinterpret_cast<T *>(to.words);
 #pragma unroll 1
-        for (int k = 0; k < 3; ++k) {
-            const int valid = PLANAR ? span.pixels : min_of(3 * span.pixels - k * RUN, RUN);
-            if (valid == RUN) bring<1, 1>(tile + k * RUN, span.from + k * step, step);
-            else
-                for (int at = threadIdx.x % WARP; at < valid; at += WARP)
-                    tile[k * RUN + at] = load(span.from + k * step + at);
+        for (int k = 0; k < 3; ++k, tile += Tile<T>::RUN) {
+            const int valid = PLANAR ? span.pixels : min_of(3 * span.pixels - k * Tile<T>::RUN, Tile<T>::RUN);
+#pragma unroll 8
+            for (int at = threadIdx.x % WARP; at < valid; at += WARP) tile[at] = load(span.from + k * step + at);
         }
     }
+};
+
+template <bool PLANAR, class T, class Index>
+FC_DEVICE void fill(Tile<T> &to, const Span<T, Index> &span, Index count) {
+    Coming<PLANAR, T, Index> all(span, count);
+    if (all.wide) all.fetch(), all.put(to);
+    else all.bring_narrow(to);
     __syncwarp();
 }
+
+// The pixels of a tile, one by one.
+template <bool PLANAR, class T>
+struct InTile {
+    const T *first;
+
+    FC_DEVICE explicit InTile(const Tile<T> &tile) : first(reinterpret_cast<const T *>(tile.words)) {}
+    FC_DEVICE auto operator()(int at, int channel) const {
+        const T value = first[PLANAR ? channel * Tile<T>::RUN + at : 3 * at + channel];
+        if constexpr (sizeof(T) == 1) return (u32)value;
+        else return value;
+    }
+};
 
 // V neighbouring pixels in registers. A byte is taken from its word by one permutation.
 template <bool PLANAR, class T, int V>

@@ -21,7 +21,6 @@ from .engine import Engine, index_type, index_value, scalar_type
 from .tile import FAST_BINS, THREADS, Pass
 
 RGB, CHROMA, MODE, PROBABILITIES, LAB = 1, 2, 4, 8, 16  # as in temporal.cu
-WIDE = 4  # pixels a thread
 _STEEPEST = np.float32(2.0**100)  # 1 / T, so that its product with a logarithm stays finite
 _STEP = np.dtype(
     [(name, np.float32) for name in ("decay", "leaving", "scale")]
@@ -53,7 +52,7 @@ class TemporalSmoother(Smoother):
             kinds = ("float" if luma is None else scalar_type(luma), scalar_type(self._past), want)
             state = (luma, keep(self._sums), keep(self._past), rgb, chroma)
             colors = run.colors(self.bins)
-            plan = run.plan("temporal", kinds, WIDE, (run.x, *state), colors)
+            plan = run.plan("temporal", kinds, (run.x, *state), colors)
             run.launch(plan, *run.sizes(run.pixels), self._step, colors.argument, *state)
 
     def _normalised(self) -> Any:
@@ -74,7 +73,7 @@ class TemporalSmoother(Smoother):
         if self._rules.refresh:
             return self._record(slot, seen, -frame % REFRESH)
         if (slot, seen) not in self._steps:
-            self._steps[slot, seen] = self._record(slot, seen, REFRESH)
+            self._steps[slot, seen] = self.engine.hold(self._record(slot, seen, REFRESH))
         return self._steps[slot, seen]
 
     def _record(self, slot: int, seen: int, due: int) -> Any:

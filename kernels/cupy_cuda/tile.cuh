@@ -193,9 +193,16 @@ FC_DEVICE void send_staged(const Stage<V> &stage, u8 *rgb, Index first, Index pi
 
 template <int V, class Index>
 FC_DEVICE void send(Stage<V> &stage, const Interleaved<V> &colors, u8 *rgb, Index first, Index pixels) {
-    u32 *words = reinterpret_cast<u32 *>(stage.words) + threadIdx.x % WARP * (3 * V / 4);
+    // Wider words meet in fewer banks.
+    constexpr int WORDS = 3 * V / 4, W = WORDS % 4 == 0 ? 4 : WORDS % 2 == 0 ? 2 : 1;
+    u32 *words = reinterpret_cast<u32 *>(stage.words) + threadIdx.x % WARP * WORDS;
 #pragma unroll
-    for (int k = 0; k < 3 * V / 4; ++k) words[k] = colors.words[k];
+    for (int k = 0; k < WORDS; k += W) {
+        Pack<u32, W> pack;
+#pragma unroll
+        for (int w = 0; w < W; ++w) pack.at[w] = colors.words[k + w];
+        put_shared(words + k, pack);
+    }
     send_staged(stage, rgb, first, pixels);
 }
 

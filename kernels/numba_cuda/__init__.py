@@ -1,1 +1,1 @@
-"""The second GPU backend: short Numba CUDA kernels, for reading and for comparison."""
+"""The second GPU backend: encode, annealed mean and decode in short Numba CUDA kernels, to be read and compared."""

@@ -20,8 +20,7 @@ from ..common import device_arrays
 
 _config: Any = numba.config  # its settings are made at run time, unknown to type checkers
 
-WARP = 32
-THREADS = 256  # of kernels without a tile
+THREADS = 256  # a block
 LEAST_BLOCKS = 128  # of a launch: with fewer Numba warns its user; those without a pixel end at once
 
 
@@ -59,10 +58,10 @@ def flat(array: Any) -> Any:
     return cuda.from_cuda_array_interface(interface, owner=array, sync=False)
 
 
-def launch(kernel: Any, stream: Any, pixels: int, args: tuple[Any, ...], width: int = THREADS, shared: int = 0) -> None:
-    """Run `kernel`, `width` pixels a block, in :func:`on_device`; a block is a warp at least, arrays are contiguous."""
-    ready = [arg if isinstance(arg, (np.generic, int, tuple)) else flat(arg) for arg in args]
-    kernel[max(-(-pixels // width), LEAST_BLOCKS), max(width, WARP), stream, shared](*ready)
+def launch(kernel: Any, stream: Any, pixels: int, *args: Any) -> None:
+    """Run ``kernel(pixels, *args)``, a thread for each pixel, in :func:`on_device`; arrays are contiguous."""
+    ready = [arg if isinstance(arg, (np.generic, int)) else flat(arg) for arg in args]
+    kernel[max(-(-pixels // THREADS), LEAST_BLOCKS), THREADS, stream](pixels, *ready)
 
 
 @cuda.jit

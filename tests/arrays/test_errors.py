@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcolor
-from fastcolor import TemporalSmoother, annealed_mean, confidence, decode, encode, histogram, merge
+from fastcolor import TemporalSmoother, annealed_mean, confidence, decode, encode, encode_soft, histogram, merge
 from fastcolor.arrays import kinds
 from fastcolor.commands import main as cli
 
@@ -395,6 +395,27 @@ def test_an_unavailable_backend_is_named_with_its_reason(monkeypatch: pytest.Mon
         assert encode(RGB, BINS)[1].shape == (4, 6), "auto is quiet: it takes the one that runs"
     finally:
         registry.unavailable_because.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("op", "call"),
+    [
+        ("confidence", lambda x, y, **o: confidence(x, **o)),
+        ("confidence", lambda x, y, **o: decode(x, y, BINS, confidence=True, **o)),
+        ("merge", lambda x, y, **o: decode(x[:, ::2], y, BINS, **o)),
+        ("merge", lambda x, y, **o: merge(x[:2, ::2], y, **o)),
+        ("histogram", lambda x, y, **o: histogram(RGB, 5, **o)),
+        ("encode_soft", lambda x, y, **o: encode_soft(RGB, BINS, neighbors=2, **o)),
+        ("TemporalSmoother", lambda x, y, **o: TemporalSmoother(BINS, **o).step(x, y)),
+    ],
+)
+def test_what_numba_cuda_lacks_is_named_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, op: str, call: Any
+) -> None:
+    module = registry.BACKENDS["numba-cuda"].module
+    monkeypatch.setitem(registry.BACKENDS, "few", registry.Backend("few", module, ("cpu",), lambda: None, ""))
+    with pytest.raises(fastcolor.BackendUnavailableError, match=f"^backend: few has no {op}; choose another backend"):
+        call(np.zeros((N, 4, 6), np.float32), np.zeros((4, 6), np.float32), backend="few")
 
 
 # --- empty arrays -----------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ CALLS: dict[str, tuple[str, Callable[..., Any]]] = {
         "decode",
         lambda x, y, rgb, **o: fastcolor.decode(x.permute(1, 2, 0).contiguous(), y, BINS, axis=-1, **o),
     ),
-    "decode_confidence": ("decode", lambda x, y, rgb, **o: fastcolor.decode(x, y, BINS, confidence=True, **o)),
+    "decode_confidence": ("confidence", lambda x, y, rgb, **o: fastcolor.decode(x, y, BINS, confidence=True, **o)),
     "merge": ("merge", lambda x, y, rgb, **o: fastcolor.merge(small(x), y, **o)),
     "encode Lab": ("encode", lambda x, y, rgb, **o: fastcolor.encode(rgb, LAB, **o)),
     "encode_soft": ("encode_soft", lambda x, y, rgb, **o: fastcolor.encode_soft(rgb, LAB, neighbors=3, **o)),
@@ -389,7 +389,7 @@ def test_gradients_are_taken_once_and_of_one_pixel_too(backend: str) -> None:
 
 
 def test_a_backend_without_the_gradient_says_so_in_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As numba-cuda does, which has the annealed mean alone."""
+    """As numba-cuda does."""
     forward = ModuleType("forward_only")
     forward.annealed_mean = registry.load("numba").annealed_mean  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "forward_only", forward)

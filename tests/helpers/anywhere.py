@@ -17,6 +17,10 @@ def on_cpu(backend: str) -> bool:
     return "cpu" in registry.BACKENDS[backend].devices
 
 
+def has(backend: str, op: str) -> bool:
+    return hasattr(registry.load(backend), op)
+
+
 def _there(value: Any) -> Any:
     return make.as_kind(value, "torch-cuda", str(value.dtype)) if isinstance(value, np.ndarray) else value
 
@@ -43,6 +47,13 @@ annealed_mean = _moved("annealed_mean")
 confidence = _moved("confidence")
 decode = _moved("decode")
 merge = _moved("merge")
+
+
+def decoded(*arrays: Any, backend: str, **options: Any) -> tuple[Any, ...]:
+    """``(rgb, top, ratio)`` of `decode`, or ``(rgb,)`` where the backend has no confidence."""
+    confidence = has(backend, "confidence")
+    result = decode(*arrays, confidence=confidence, backend=backend, **options)
+    return result if confidence else (result,)
 
 
 class TemporalSmoother:

@@ -98,7 +98,7 @@ def expected() -> dict[str, str]:
     patterns = {
         "fastcolor": ("**/*.py", "py.typed", "data/*.npz", "data/models/*/*", "data/samples/*"),
         "reference": ("**/*.py",),
-        "kernels": ("**/*.py", "**/*.cu", "**/*.cuh"),
+        "kernels": ("**/*.py", "**/*.cu", "**/*.cuh", "**/*.json"),
     }
     found = {}
     for folder, wanted in patterns.items():

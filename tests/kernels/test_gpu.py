@@ -248,7 +248,7 @@ def test_results_go_where_out_says(backend: str) -> None:
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.ops("decode", "confidence")
+@pytest.mark.ops("decode")
 def test_wrong_calls_are_told(backend: str) -> None:
     device = device_of(backend)
     there = put(device, gpu_cases.frame_of(np.random.default_rng(12)))

@@ -32,6 +32,7 @@ class Array:
     def __init__(self, values: Any, device: int = 0) -> None:
         self.values, self.device = np.asarray(values), SimpleNamespace(id=device)
         self.shape, self.ndim, self.dtype = self.values.shape, self.values.ndim, self.values.dtype
+        self.strides, self.data = self.values.strides, SimpleNamespace(ptr=self.values.ctypes.data)
 
     def astype(self, dtype: str) -> Array:
         return Array(self.values.astype(dtype), Cuda.current)
@@ -274,6 +275,14 @@ class Launches:
     def __init__(self) -> None:
         self.state: list[tuple[str, int]] = [("device", 0), ("stream", 0)]
         self.Stream = SimpleNamespace(from_external=self._taken, null=self._current("stream", 0))
+        self.function = SimpleNamespace(CNumpyArray=list)
+        self.runtime = SimpleNamespace(getDevice=lambda: self.current("device"))
+
+    def current(self, what: str) -> int:
+        return next(number for name, number in reversed(self.state) if name == what)
+
+    def get_current_stream(self) -> Any:
+        return SimpleNamespace(ptr=self.current("stream"))
 
     def Device(self, index: int) -> Any:
         return self._current("device", index)
@@ -295,8 +304,9 @@ class TensorOnSecond:
     device = torch.device("cuda:1")
 
 
-@pytest.mark.parametrize("handle", [0, 77])
-def test_a_launch_is_on_torchs_current_stream_read_at_each_call(monkeypatch: pytest.MonkeyPatch, handle: int) -> None:
+@pytest.fixture
+def launching(monkeypatch: pytest.MonkeyPatch) -> tuple[Launches, Any]:
+    """What is current, and the kernel module that reads it."""
     launches = Launches()
     cupy = ModuleType("cupy")
     cupy.cuda, cupy.RawModule = launches, dict  # type: ignore[attr-defined]
@@ -304,11 +314,42 @@ def test_a_launch_is_on_torchs_current_stream_read_at_each_call(monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "fastcolor.kernels.cupy_cuda.ops", raising=False)
     kernels = importlib.import_module("fastcolor.kernels.cupy_cuda.ops")
     monkeypatch.delitem(sys.modules, "fastcolor.kernels.cupy_cuda.ops")
+    return launches, kernels
+
+
+@pytest.mark.parametrize("handle", [0, 77])
+def test_a_launch_is_on_torchs_current_stream_read_at_each_call(
+    monkeypatch: pytest.MonkeyPatch, handle: int, launching: tuple[Launches, Any]
+) -> None:
+    launches, kernels = launching
     before = list(launches.state)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=handle))
     with kernels.ENGINE.context(TensorOnSecond()):
         assert launches.state == [*before, ("device", 1), ("stream", handle)]
     assert launches.state == before
+
+
+def test_a_plan_reads_the_stream_of_the_arrays_library_on_the_current_device(
+    monkeypatch: pytest.MonkeyPatch, launching: tuple[Launches, Any]
+) -> None:
+    launches, kernels = launching
+    stream, streams = kernels.ENGINE.stream, iter((0, 77))
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda index: next(streams) + index, raising=False)
+    on_second = Array(np.zeros(1), 1)
+    assert stream(TensorOnSecond()) is None
+    assert stream(on_second) is None
+    with launches.Device(1):
+        assert [stream(TensorOnSecond()).ptr for _ in range(2)] == [1, 78]
+        for number in (0, 5):
+            with launches._current("stream", number):
+                assert stream(on_second).ptr == number
+
+
+def test_what_launches_share_is_read_once(launching: tuple[Launches, Any]) -> None:
+    """As CuPy takes an array of size one, whatever it is made of."""
+    hold, structure = launching[1].ENGINE.hold, np.zeros(1, [("u", np.float32), ("v", np.int32)])
+    assert hold(np.float32(2)) == [np.float32(2)]
+    assert hold(structure) == [structure[0]]
 
 
 # --- out of memory ----------------------------------------------------------------------------------------------------

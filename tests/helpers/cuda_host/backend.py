@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
-from functools import partial
 
 from fastcolor.kernels import registry
-from fastcolor.kernels.cupy_cuda import decode as cuda_decode
-from fastcolor.kernels.cupy_cuda import encode as cuda_encode
-from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
-from fastcolor.kernels.cupy_cuda import gradient, loss, temporal
-from fastcolor.kernels.cupy_cuda import merge as cuda_merge
 from fastcolor.kernels.cupy_cuda.engine import Engine
+from fastcolor.kernels.cupy_cuda.operations import operations
 
 from .build import CompileError, available
 from .host_module import HostModule
 
 ENGINE = Engine(HostModule, nullcontext)
-
-encode = partial(cuda_encode.encode, ENGINE)
-encode_soft = partial(cuda_encode_soft.encode_soft, ENGINE)
-histogram = partial(cuda_encode.histogram, ENGINE)
-annealed_mean = partial(cuda_decode.annealed_mean, ENGINE)
-confidence = partial(cuda_decode.confidence, ENGINE)
-decode = partial(cuda_decode.decode, ENGINE)
-merge = partial(cuda_merge.merge, ENGINE)
-annealed_mean_gradient = partial(gradient.annealed_mean_gradient, ENGINE)
-weighted_cross_entropy = partial(loss.weighted_cross_entropy, ENGINE)
-loss_forward = partial(loss.loss_forward, ENGINE)
-loss_backward = partial(loss.loss_backward, ENGINE)
-TemporalSmoother = partial(temporal.TemporalSmoother, ENGINE)
+globals().update(operations(ENGINE))
 
 
 def _probe() -> None:

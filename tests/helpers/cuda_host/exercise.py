@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
+from unittest.mock import patch
 
 import compare
 import compare_loss
@@ -24,11 +25,12 @@ from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
 from fastcolor.kernels.cupy_cuda import loss as cuda_loss
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
-from fastcolor.kernels.cupy_cuda import temporal
+from fastcolor.kernels.cupy_cuda import temporal, tile
 from fastcolor.kernels.cupy_cuda.engine import Engine
 from fastcolor.kernels.cupy_cuda.source import OPTIONS
 from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_LAM, DEFAULT_TEMPERATURE
 
+from bench.cases import PLANAR, STREAMED
 from fastcolor import reference
 
 from .host_module import HostModule
@@ -131,6 +133,28 @@ def decoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
     cuda_decode.decode(engine, x, luma, bins, axis=0, channel_axis=0, out=planes)
     options = {"temperature": DEFAULT_TEMPERATURE, "axis": 0, "channel_axis": 0}
     yield Check(partial(compare.assert_decoded, planes, values, luma, bins, **options), (planes,), offset)
+
+
+def widths(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
+    """Every kind of kernel and number of pixels that the table may have for planes of the unrolled n."""
+    bins = bins_of(BINS)
+    for dtype, (kind, each) in product(("float32", "bfloat16"), (*PLANAR, *STREAMED)):
+        if pixels % each:
+            continue  # as with one pixel a thread
+        running = {"running": 0.0, "exp": compare.ON_HOST.exp + (compare.RUNNING if kind == "streamed" else 0)}
+        x, values, _ = logits_of(BINS, pixels, dtype, False, offset)
+        luma = placed(rng.random((1, pixels), np.float32), offset)
+        rgb, chroma = target((1, pixels, 3), "uint8", offset), target((2, 1, pixels), str(x.dtype), offset)
+        top, ratio = (target((1, pixels), "float32", offset) for _ in range(2))
+        with patch.dict(tile.WIDTHS, {key: {dtype: {kind: each}} for key in tile.WIDTHS}):
+            cuda_decode.decode(engine, x, luma, bins, axis=0, confidence=True, out=(rgb, top, ratio))
+            cuda_decode.annealed_mean(engine, x, bins, axis=0, out=chroma)
+        close: dict[str, Any] = {"axis": 0, "arithmetic": replace(compare.ON_HOST, **running)}
+        options = {"temperature": DEFAULT_TEMPERATURE, **close}
+        yield Check(partial(compare.assert_decoded, rgb, values, luma, bins, **options), (rgb,), offset)
+        yield Check(partial(compare.assert_confidence_close, top, ratio, values, **close), (top, ratio), offset)
+        mean = partial(compare.assert_chroma_close, named(chroma, dtype), values, bins, **options)
+        yield Check(mean, (chroma,), offset)
 
 
 def encoding(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
@@ -361,7 +385,7 @@ def soft_losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
             yield Check(partial(compare.assert_close, "loss", loss, total, bound + 4 * compare.u * total), (), offset)
 
 
-ALL = (decoding, encoding, encoding_lab, softly, merging, smoothing, gradients, losses, soft_losses)
+ALL = (decoding, widths, encoding, encoding_lab, softly, merging, smoothing, gradients, losses, soft_losses)
 
 
 def instances(sizes: tuple[int, ...], offsets: tuple[int, ...]) -> set[tuple[str, tuple[str, ...]]]:

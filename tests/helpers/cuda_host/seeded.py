@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
@@ -82,11 +83,16 @@ def decode(engine: Engine, n: int = BINS, last: bool = False) -> object:
     )
 
 
-def decode_as_if_whole(engine: Engine) -> object:
-    """One pixel too many for words of four."""
-    engine.pixels_each = lambda like, name, instance, most, *_: most  # type: ignore[method-assign]
-    x = placed(rng.standard_normal((BINS, 1, PIXELS + 1)).astype(np.float32))
+def annealed_mean(engine: Engine, pixels: int = PIXELS) -> object:
+    """In words of several pixels."""
+    x = placed(rng.standard_normal((BINS, 1, pixels)).astype(np.float32))
     return cuda_decode.annealed_mean(engine, x, bins_of(BINS), axis=0)
+
+
+def decode_as_if_whole(engine: Engine) -> object:
+    """One pixel too many for words of several."""
+    engine.pixels_each = lambda like, name, instance, most, *_: most  # type: ignore[method-assign]
+    return annealed_mean(engine, PIXELS + 1)
 
 
 def encode_neutral(engine: Engine) -> object:
@@ -107,6 +113,12 @@ def encode_soft(engine: Engine) -> object:
 
 def histogram(engine: Engine) -> object:
     return cuda_encode.histogram(engine, placed(rng.integers(0, 256, (1, 6000, 3)).astype(np.uint8)), CELLS)
+
+
+def many_tiles(engine: Engine) -> object:
+    """More than one for a warp."""
+    with patch.object(cuda_encode, "BLOCKS", 1):
+        return histogram(engine)
 
 
 def merge(engine: Engine) -> object:
@@ -153,12 +165,12 @@ BUGS = {
         change=replaced(4, lambda _: np.uint64(_SHORT_TABLE.ctypes.data)),
     ),
     "a misaligned pointer to words": Bug(
-        decode, ADDRESS, "which is no multiple", change=replaced(0, lambda x: np.uint64(x.ctypes.data + 4))
+        annealed_mean, ADDRESS, "which is no multiple", change=replaced(0, lambda x: np.uint64(x.ctypes.data + 4))
     ),
     "a misaligned word": Bug(
         alone("*reinterpret_cast<uint4 *>(x + 4) = uint4{1, 2, 3, 4};"), ADDRESS, "misaligned address"
     ),
-    "a size that is no multiple of four": Bug(decode_as_if_whole, ADDRESS, "which is no multiple"),
+    "a size that is no multiple": Bug(decode_as_if_whole, ADDRESS, "which is no multiple"),
     "one element beyond": Bug(alone("x[64] = 1;"), ADDRESS, "heap-buffer-overflow"),
     "too little dynamic shared memory": Bug(
         lambda engine: decode(engine, FEW_BINS, last=True), ADDRESS, "heap-buffer-overflow", short=16
@@ -222,13 +234,19 @@ BUGS = {
         rewrite=instead("at < end", "at < end + 9999999", after="struct Nearest"),
     ),
     "no barrier after the tile of RGB": Bug(
-        histogram, "thread", "data race", rewrite=instead("__syncwarp();", "", after="FC_DEVICE void fill(")
+        histogram, "thread", "data race", rewrite=instead("__syncwarp();", "", after="FC_DEVICE void count_tiles(")
+    ),
+    "no barrier before the next tile": Bug(
+        many_tiles, "thread", "data race", rewrite=instead("__syncwarp();", "", after="count_tile<PLANAR>(tile,")
+    ),
+    "no barrier after the counts are cleared": Bug(
+        histogram, "thread", "data race", rewrite=instead("__syncthreads();", "", after="local[k] = {0, 0, 0, 0};")
     ),
     "no barrier after counting": Bug(
         histogram,
         "thread",
         "data race",
-        rewrite=instead("__syncthreads();", "", after="count_tiles<PLANAR>(tile_of[warp]"),
+        rewrite=instead("__syncthreads();", "", after="const Local mine("),
     ),
     "no barrier before the sum": Bug(
         loss, "thread", "data race", rewrite=instead("__syncthreads();", "", after="FC_DEVICE void sum_block(")

@@ -39,7 +39,7 @@ from .translate import compiled
 
 Array = NDArray[Any]
 ENGINE = Engine(partial(HostModule, trace=True), nullcontext)
-FOLDER, SOURCES = kept("traffic"), (".py", ".cu", ".cuh", ".h", ".cpp")
+FOLDER, SOURCES = kept("traffic"), (".py", ".cu", ".cuh", ".json", ".h", ".cpp")
 SECTOR = 32
 WARP = 32
 _ACCESS = np.dtype(
