@@ -121,6 +121,7 @@ OF_LOGITS: Calls = {
     "loss": partial(_loss, gradient=False, labels="int64"),
 }
 
+
 def _at_width(engine: Engine, x: Any, axis: int, *, of: str, kind: str, pixels: int) -> None:
     dtype = dtype_name(x).replace("uint16", "bfloat16")
     with patch.dict(tile.WIDTHS[of.replace(" + ", "_")], {dtype: {kind: pixels}}):

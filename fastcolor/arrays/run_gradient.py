@@ -12,6 +12,7 @@ from .kinds import as_numpy
 
 # Taken as they are, beside int64.
 _LABELS = {"cpu": (torch.uint8,), "cuda": (torch.uint8, torch.int16, torch.uint16, torch.int32)}
+BACKEND = "auto"  # of the loss, which has no argument for it
 
 
 class Loss(NamedTuple):
@@ -39,7 +40,7 @@ class Loss(NamedTuple):
 
 def cross_entropy(*parts: Any) -> Tensor:
     """``w_i l_i`` of a :class:`Loss`: of each pixel, or their sum over the divisor. Nothing waits for a GPU."""
-    given = _fitted(Loss(*parts))
+    given = fitted(Loss(*parts))
     logits, weights = given.logits, given.weights
     if given.number is None:
         losses = torch.zeros(weights.shape, dtype=weights.dtype, device=logits.device)
@@ -51,7 +52,7 @@ def cross_entropy(*parts: Any) -> Tensor:
 
 def cross_entropy_gradient(factor: Tensor, *parts: Any) -> Tensor:
     """``sum_i f_i d(w_i l_i) / d x`` over the divisor, in the memory layout of the logits; `factor` as the loss is."""
-    given = _fitted(Loss(*parts))
+    given = fitted(Loss(*parts))
     logits, gradient = logits_and_room(given.logits)
     if given.number is None:
         weights = torch.where(given.weights != 0, given.weights * factor.to(given.weights.dtype), 0)
@@ -62,32 +63,34 @@ def cross_entropy_gradient(factor: Tensor, *parts: Any) -> Tensor:
     return gradient
 
 
-def loss_and_gradient(*parts: Any) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-    """The loss, and what :func:`gradient_from` needs: the gradient, and on a GPU a call with all that it was made of."""
-    given = _fitted(Loss(*parts))
+def loss_and_gradient(*parts: Any) -> tuple[Tensor, Tensor]:
+    """The loss, and its gradient in the memory layout of the logits."""
+    given = fitted(Loss(*parts))
     logits, gradient = logits_and_room(given.logits)
-    given = given._replace(logits=logits)
-    kernels = _kernels(logits)
-    if not logits.numel() or not hasattr(kernels, "loss_forward"):
-        return _total(given, _run(given, gradient=gradient) if logits.numel() else 0.0), (gradient,)
-    arrays, options = _arrays(given)
-    loss, call = kernels.loss_forward(*arrays, **options, gradient=_native(gradient))
-    return _tensor(loss), (gradient, _tensor(call), *given[:5])
+    total = _run(given._replace(logits=logits), gradient=gradient) if logits.numel() else 0.0
+    return _total(given, total), gradient
 
 
-def gradient_from(factor: Tensor, gradient: Tensor, *kept: Tensor | None) -> Tensor:
-    """The gradient of :func:`loss_and_gradient`, in place, for the gradient `factor` in the loss. 1 costs nothing."""
-    if kept:
-        logits, labels, shares, weights, call = (None if part is None else _native(part) for part in (*kept[1:5], kept[0]))
-        arrays = call, _native(factor.view(1)), logits, labels, weights
-        _kernels(gradient).loss_backward(*arrays, shares=shares, gradient=_native(gradient))
-    elif factor != 1:
-        gradient.mul_(factor.to(gradient.dtype))
-    return gradient
+def begin(given: Loss) -> tuple[Tensor, Tensor, Tensor]:
+    """On a GPU the loss, its gradient, and what :func:`end` must know of this call."""
+    logits, gradient = logits_and_room(given.logits)
+    if not logits.numel():
+        return torch.zeros((), device=logits.device), gradient, gradient
+    arrays, options = _arrays(given._replace(logits=logits))
+    loss, call = _kernels(logits).loss_forward(*arrays, **options, gradient=_native(gradient))
+    return _tensor(loss), gradient, _tensor(call)
+
+
+def end(factor: Tensor, gradient: Tensor, call: Tensor, given: Loss) -> None:
+    """Give the gradient that :func:`begin` left the factor of the loss from above."""
+    if gradient.numel():
+        (logits, labels, weights), options = _arrays(given._replace(logits=_laid_out(given.logits)))
+        arrays = _native(call), _native(factor.view(1)), logits, labels, weights
+        _kernels(gradient).loss_backward(*arrays, shares=options["shares"], gradient=_native(gradient))
 
 
 def _kernels(logits: Tensor) -> Any:
-    return choose("auto", str(logits.device), "weighted_cross_entropy")
+    return choose(BACKEND, str(logits.device), "weighted_cross_entropy")
 
 
 def _arrays(given: Loss) -> tuple[list[Any], dict[str, Any]]:
@@ -112,7 +115,8 @@ def _tensor(array: Any) -> Tensor:
     return array if isinstance(array, Tensor) else torch.from_numpy(array)
 
 
-def _fitted(given: Loss) -> Loss:
+def fitted(given: Loss) -> Loss:
+    """With labels in a type that kernels take."""
     return given._replace(labels=_fit_labels(given.logits, given.labels, given.weights))
 
 
@@ -149,10 +153,15 @@ def _native(tensor: Tensor) -> Any:
 
 def logits_and_room(logits: Tensor, axis: int = 1) -> tuple[Tensor, Tensor]:
     """The logits in a layout that the kernels take as it is, and memory of the same layout for the gradient."""
-    last = torch.movedim(logits, axis, -1)
-    if last.is_contiguous() and not logits.is_contiguous():
-        return logits, torch.movedim(torch.empty(last.shape, dtype=logits.dtype, device=logits.device), -1, axis)
-    return logits.contiguous(), torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
+    if logits.is_contiguous() or not (last := torch.movedim(logits, axis, -1)).is_contiguous():
+        return logits.contiguous(), torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
+    return logits, torch.movedim(torch.empty(last.shape, dtype=logits.dtype, device=logits.device), -1, axis)
+
+
+def _laid_out(logits: Tensor) -> Tensor:
+    """As :func:`logits_and_room`, without the room."""
+    last = torch.movedim(logits, 1, -1)
+    return logits if last.is_contiguous() else logits.contiguous()
 
 
 def checked_labels(labels: Tensor, n: int) -> Tensor:

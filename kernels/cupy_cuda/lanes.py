@@ -10,12 +10,14 @@ from .tile import THREADS, Pass
 
 FEW = 32  # planes that one lane holds
 _PLANES, _BINS = 20, 8  # that a lane holds of more planes, and of a row
-_ROWS = ((16, 8), (32, 4), (64, 2))  # bytes that a lane holds of a row, and so many rows at once, else one: as in lanes.cuh
+_ROWS = (
+    (16, 8),
+    (32, 4),
+    (64, 2),
+)  # bytes that a lane holds of a row, and so many rows at once, else one: as in lanes.cuh
 
 
-def lanes(
-    run: Pass, instance: Callable[[str], str], in_memory: Iterable[Any], most: int = 8
-) -> tuple[str, int]:
+def lanes(run: Pass, instance: Callable[[str], str], in_memory: Iterable[Any], most: int = 8) -> tuple[str, int]:
     """The instance of a kernel, ``instance(layout)``, that fits the logits of `run`, and its blocks.
 
     `in_memory` are all arrays that it reads or writes by more than one pixel, or bin of a row, at a time; its registers

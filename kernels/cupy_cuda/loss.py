@@ -128,7 +128,17 @@ class _Pass:
         )
         between = math.prod(logits.shape[2:])
         k = np.int32(math.prod(shares.shape) // run.pixels if kind == SOFT else 1)
-        self.args = (run.x, np.int32(run.n), *run.sizes(between, run.pixels), labels, shares, k, weights, target, losses)
+        self.args = (
+            run.x,
+            np.int32(run.n),
+            *run.sizes(between, run.pixels),
+            labels,
+            shares,
+            k,
+            weights,
+            target,
+            losses,
+        )
 
     def begin(self, over: Any, number: float, factor: Any) -> Any:
         """What the loss is divided by, and the factor of its gradient, in memory of the call's own."""

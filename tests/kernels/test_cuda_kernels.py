@@ -123,7 +123,7 @@ def annealed_mean(engine: Any, x: Any, out: Any) -> None:
 
 
 def loss(engine: Any, x: Any, labels: Any, weights: Any, gradient: Any) -> None:
-    batch = x[None], labels[None], weights[None], ONE
+    batch = x[None], labels[None], weights[None]
     cuda_loss.weighted_cross_entropy(engine, *batch, gradient=gradient[None])
 
 

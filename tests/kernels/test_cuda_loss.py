@@ -167,7 +167,9 @@ def test_sums_of_blocks_are_added_as_in_float64(count: int, place: int, order: i
     sums = np.random.default_rng(count).random(count, np.float32)
     sums[min(place, count - 1)] = 2**24
     call, loss = np.zeros(cuda_loss.CALL + count, np.float32), np.empty(1, np.float32)
-    module = HostModule(code=source("loss") + _SUMS, name_expressions=("fc::sum_of_blocks", "fc::scale_of"), order=order)
+    module = HostModule(
+        code=source("loss") + _SUMS, name_expressions=("fc::sum_of_blocks", "fc::scale_of"), order=order
+    )
     args = tuple(np.uint64(array.ctypes.data) for array in (sums, call, loss))
     module.get_function("fc::sum_of_blocks")((count,), (128,), args)
     exact = math.fsum(map(float, sums))
@@ -206,7 +208,9 @@ def backward(x: Array, labels: Array, weights: Array, factor: float, before: flo
 
 
 @pytest.mark.parametrize("layout", ["planar", "channels_last"])
-@pytest.mark.parametrize(("shape", "dtype"), [((2, 32, 40), "float32"), ((1, 32, 64), "float16"), ((2, 40, 16), "uint16")])
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((2, 32, 40), "float32"), ((1, 32, 64), "float16"), ((2, 40, 16), "uint16")]
+)
 @pytest.mark.parametrize("factor", [1.0, 2.0**16, 1 / 3, 0.0, -0.0, -1.5, np.inf, np.nan])
 def test_a_factor_has_the_same_bits_whether_it_was_expected_or_not(
     factor: float, shape: tuple[int, ...], dtype: str, layout: str
@@ -222,8 +226,12 @@ def test_a_factor_has_the_same_bits_whether_it_was_expected_or_not(
             assert backward(*arrays, factor, before).tobytes() == once.tobytes()
         if dtype == "float32" and abs(factor) < np.inf:
             one = backward(*arrays, 1.0)
-            np.testing.assert_allclose(once, np.float32(factor) * one, rtol=4 * compare.u, atol=4 * compare.u * abs(factor))
-    assert not np.moveaxis(once, 1, -1)[weights == 0].any(), "a pixel without weight has no gradient, whatever the factor"
+            np.testing.assert_allclose(
+                once, np.float32(factor) * one, rtol=4 * compare.u, atol=4 * compare.u * abs(factor)
+            )
+    assert not np.moveaxis(once, 1, -1)[weights == 0].any(), (
+        "a pixel without weight has no gradient, whatever the factor"
+    )
 
 
 def test_a_factor_that_was_expected_touches_nothing() -> None:
