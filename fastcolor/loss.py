@@ -14,6 +14,7 @@ from .arrays.plans import PLANS
 from .arrays.run_gradient import Loss
 from .arrays.torch_func import once
 from .errors import BackendUnavailableError
+from .kernels.common import recording
 from .reference.constants import MAX_BINS
 from .reference.loss import REDUCTIONS
 
@@ -184,19 +185,22 @@ def _is_direct(logits: Any, *others: Any) -> bool:
     """Whether autograd and a GPU's kernels take the loss, by its plan where it has one, before it is looked at."""
     if is_traced(logits) or not logits.requires_grad or not torch.is_grad_enabled() or others[-1] == "none":
         return False
-    if not (logits.is_cuda or run_gradient.BACKEND != "auto") or logits.dim() < 2 or not _is_fused(logits):
+    if logits.dim() < 2 or not _is_fused(logits) or not run_gradient.is_in_two_steps(logits):
         return False
     if torch.autograd.forward_ad._current_level >= 0:
         return False
-    return not any([other.requires_grad for other in others[:-1] if isinstance(other, Tensor)])
+    return not any(other.requires_grad for other in others[:-1] if isinstance(other, Tensor))
 
 
 def _begin(*arguments: Any) -> tuple[Tensor, ...]:
     """The loss, its gradient, the call, and all tensors of the loss."""
     given = run_gradient.fitted(_looked_at(*arguments)[1])
     over = given.over if given.over is not given.weights else None
-    results = *run_gradient.begin(given), *given[:4], over
-    return tuple(part for part in results if part is not None)
+    parts = tuple(part for part in (*given[:4], over) if part is not None)
+    results = run_gradient.begin(given)
+    if any(all(part is not one for one in arguments) for part in parts):
+        recording.spoil()
+    return *results, *parts
 
 
 def _end(gradient: Tensor, factor: Tensor, form: Any, call: Tensor, *parts: Tensor) -> Tensor:

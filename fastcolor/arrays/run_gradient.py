@@ -71,8 +71,13 @@ def loss_and_gradient(*parts: Any) -> tuple[Tensor, Tensor]:
     return _total(given, total), gradient
 
 
+def is_in_two_steps(logits: Tensor) -> bool:
+    """Whether :func:`begin` and :func:`end` are for these logits: on a GPU."""
+    return hasattr(_kernels(logits), "loss_forward")
+
+
 def begin(given: Loss) -> tuple[Tensor, Tensor, Tensor]:
-    """On a GPU the loss, its gradient, and what :func:`end` must know of this call."""
+    """The loss, its gradient, and what :func:`end` must know of this call."""
     logits, gradient = logits_and_room(given.logits)
     if not logits.numel():
         return torch.zeros((), device=logits.device), gradient, gradient
