@@ -4,6 +4,7 @@
 # make test-gpu   the same tests with the kernels on a GPU, and those that need one; installs fastcolor and nothing else
 # make check      format, lint, types (make types: the types alone)
 # make rules      the CUDA kernels' machine code and memory traffic, held to their rules without a GPU
+# make rehearse   the staged command for a day with a GPU, with the versions of such a machine and a stand-in for it
 # make bench      the full benchmark and its report (quick: make bench BENCH=--quick)
 # make bench-gpu  the benchmark on a GPU
 PYTHON ?= python3
@@ -18,7 +19,7 @@ GPU_REPORT ?= runs/test-gpu.json
 GPU_TESTS ?= $(addprefix tests/kernels/test_,gpu.py gpu_only.py agreement.py laws.py exhaustive.py gpu_sanitizer.py) \
 	$(addprefix tests/arrays/test_,torch_ops.py torch_func.py) tests/toolkit/test_loss.py
 
-.PHONY: demo test test-gpu check types rules bench bench-gpu gpu-ready format clean
+.PHONY: demo test test-gpu check types rules rehearse bench bench-gpu gpu-ready format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fastcolor demo -o demo.png
@@ -45,6 +46,9 @@ types: $(VENV)/.test
 rules: $(VENV)/.test
 	$(BIN)/python -m bench sass
 	PYTHONPATH=tests/helpers $(BIN)/python -m cuda_host
+
+rehearse: $(VENV)/.test
+	PYTHONPATH=.:tests/helpers $(BIN)/python tests/helpers/day_environment.py
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

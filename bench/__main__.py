@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return rules.main(words[1:])
     if words[:1] == ["gpu-day"]:
-        from . import gpu_day
+        from .gpu_day import main as gpu_day
 
         return gpu_day.main(words[1:])
     from . import runner  # which imports fastcolor: a bare checkout has none before its gpu-day
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bench: error: {error}; nothing was measured or written", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("bench: interrupted; what had been measured is written", file=sys.stderr)
+        print("bench: interrupted; what had been measured lies under a name that ends in .part.json", file=sys.stderr)
         return 130
     print(f"\nwrote {path}" + ("" if right else "; fastcolor gave a WRONG answer, or a worker failed: see above"))
     return 0 if right else 1
@@ -118,11 +118,12 @@ def _mallocs(text: str) -> list[str]:
 
 def _report(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench report", description="Report, chart and README table.")
-    parser.add_argument("files", nargs="*", type=Path, help="default: every JSON file in bench/results")
+    parser.add_argument("files", nargs="*", type=Path, help="default: every finished run in bench/results")
     args = parser.parse_args(words)
     from .publish import report
 
-    files = args.files or sorted((machine.ROOT / "bench/results").glob("*.json"))
+    kept = sorted((machine.ROOT / "bench/results").glob("*.json"))
+    files = args.files or [path for path in kept if not path.name.endswith(".part.json")]
     if not files:
         print("bench: error: no JSON file in bench/results; `python -m bench` writes one", file=sys.stderr)
         return 1

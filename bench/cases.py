@@ -28,6 +28,7 @@ class Setting:
     device: str = "cpu"  # or "cuda"
     without: str = ""  # candidates whose names contain it are left out
     budget: float = 0.0  # seconds after which no new case begins; 0 for no end
+    shape: tuple[int, int] | None = None  # height and width of the images whose cases are made; None: of all
 
     @property
     def main_only(self) -> bool:

@@ -1,6 +1,7 @@
 """The whole run: a worker process for each allocator setting and thread count, one JSON file.
 
-The file is there from the start, and whole at any moment; ``left_out`` in its metadata says what it lacks.
+A file is there from the start, and whole at any moment; ``left_out`` in its metadata says what it lacks. Until the run
+is over its name ends in ``.part.json``; then it takes its place, unless what lies there lacks less.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def run(
 ) -> tuple[Path, bool]:
     """Measure and write; returns the file, and whether every answer of fastcolor was right and no suite failed.
 
+    The file is that which was asked for, or the part, see :func:`settled`.
+
     Each of the settings has a worker of its own; device, size and budget are those of the first, for all.
 
     Raises
@@ -58,7 +61,12 @@ def run(
     asked = ["startup"] if "startup" in suites else []
     asked += [setting.of(name) for setting in settings for name in in_workers]
     document: dict[str, Any] = {"metadata": metadata | {"left_out": dict.fromkeys(asked, "all of it")}, "results": []}
-    path = out or default_path(suites, metadata, first.quick)
+    if first.without:
+        document["metadata"]["left_out"][f"--without {first.without}"] = "every candidate that is called so"
+    elif first.budget:
+        document["metadata"]["left_out"]["torch.compile"] = "of cases that are not the main ones, for want of time"
+    place = out or default_path(suites, metadata, first.quick)
+    path = schema.part(place)
     schema.write(path, document)
     failed = 0
     if "startup" in suites:
@@ -73,7 +81,22 @@ def run(
     document["metadata"]["seconds"] = round(time.perf_counter() - start, 1)
     schema.write(path, document)
     bad = [result for result in document["results"] if result["ours"] and result["status"] in ("wrong", "error")]
-    return path, not (bad or failed)
+    return settled(path, place), not (bad or failed)
+
+
+def settled(path: Path, place: Path) -> Path:
+    """Put a finished run in its place and return that; a run that lacks what an older one there has stays at `path`."""
+    if place.exists() and (lost := _lacks(path) - _lacks(place)):
+        print(
+            f"{place} stays as it is: it has {', '.join(sorted(lost))}, of which something is left out now", flush=True
+        )
+        return path
+    return path.replace(place)
+
+
+def _lacks(path: Path) -> set[str]:
+    """What a file was asked for and lacks."""
+    return set(schema.read(path)["metadata"].get("left_out", {}))
 
 
 def _startup(document: dict[str, Any], quick: bool) -> int:

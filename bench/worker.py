@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import fastcolor
 from .cases import Case, Setting
 from .measure import device, machine, timing
 from .publish import schema
-from .suites import registry
+from .suites import registry, sizes
 
 Results = list[dict[str, Any]]
 
@@ -72,31 +73,37 @@ def run(
     ``keep(results, suite, state)`` is called with all of them after each case, and at the end of a suite.
     """
     where, start = device.place(setting.device), time.perf_counter()
-    floor = where.floor(setting)
+    floor, passes = where.floor(setting), sizes.passes(setting)
     results: Results = []
+    left = {name: dict.fromkeys(passes, "all of it") for name in names}
     whole = True
 
     def late() -> bool:
         return bool(setting.budget) and time.perf_counter() - start > setting.budget
 
-    for name in names:
-        state = "all of it"
+    for shape, name in product(passes, names):
         if late():  # before its first case is made, which takes seconds for large images
             return results, whole
         try:
-            for case in registry.cases(name, setting):
+            for case in registry.cases(name, replace(setting, shape=shape)):
                 if late():
                     return results, whole
                 results += _measured(case, setting, floor)
-                state = f"what follows {case.name!r}"
-                keep(results, name, state)
+                left[name][shape] = f"what follows {case.name!r}"
+                keep(results, name, _in_words(left[name]))
                 where.forget()
-            keep(results, name, "")
+            del left[name][shape]
         except Exception as error:  # one suite that fails, for want of memory for instance, does not end the others
             traceback.print_exc()
-            keep(results, name, f"{state}: {type(error).__name__}")
+            left[name][shape] += f": {type(error).__name__}"
             whole = False
+        keep(results, name, _in_words(left[name]))
     return results, whole
+
+
+def _in_words(left: dict[device.Shape | None, str]) -> str:
+    """What of a suite is still to come, size by size."""
+    return "; ".join(state if shape is None else f"{shape[0]}x{shape[1]}: {state}" for shape, state in left.items())
 
 
 def _measured(case: Case, setting: Setting, floor: Any) -> Results:

@@ -64,6 +64,7 @@ MARKERS = (
 DEAREST = (
     "test_sass.py",
     "test_gpu_page.py",
+    "test_rehearsal.py",
     "test_cuda_traffic.py",
     "test_cuda_sanitizers.py",
     "test_cuda_arrays.py",

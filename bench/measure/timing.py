@@ -172,8 +172,7 @@ def _prepare(case: Case, candidate: Candidate, setting: Setting) -> tuple[dict[s
         return result, None
     if status == "inexact":
         result["note"] = candidate.inexact
-    if case.host:
-        runner.clock = where.enqueue_clock()
+    runner.clock = where.enqueue_clock() if case.host else where.clock().fitted(run)
     runner.estimate, runner.seconds, runner.result = min(runner.seconds[1:]), [], None
     return result, runner
 

@@ -36,11 +36,14 @@ where the compile caches do not have it already."""
 HEAD_CUDA = f"""![MP/s of all candidates on a GPU]({CHARTS["cuda"]})
 
 *Method on a GPU.* CUDA events around each call, candidates in turns, medians with 20th and 80th percentile.
-Before each timed call a buffer at least four times as large as the L2 is written and read again for about a
-millisecond: the call finds none of its input in the L2, and the host has enqueued it before the GPU comes to it (a
-loss with its backward not always). *Of copy* is the bytes that any implementation must read and write
+Before each timed call a buffer at least four times as large as the L2 is written and read again, for a millisecond or
+for twice as long as the host takes to enqueue the call, whichever is longer: the call finds none of its input in the
+L2, and the host has enqueued it before the GPU comes to it (until 2026-11-28 it was a millisecond, and too short for
+some losses with their backward). *Of copy* is the bytes that any implementation must read and write
 (`bench/bytes.py`) over the time, as a share of the speed of copying 1 GiB on the same GPU in the same round robin; *of
-read* is what must be read, as a share of the speed of a sum over 1 GiB. *Host time* is what the host takes to enqueue a
+read* is what must be read, as a share of the speed of a sum over 1 GiB. Between two events with nothing between them
+lie some microseconds, as many as encode or merge takes on a megapixel: shares of copy are quoted at 8 MP, those of
+smaller images hold that time as well. *Host time* is what the host takes to enqueue a
 call, on an image that the GPU is done with before the next call: wall time of 50 calls in a row without waiting for the
 GPU, over 50. *Peak* is what torch and CuPy allocated in one call."""
 
@@ -85,7 +88,7 @@ def _sections(document: Document, before: Sequence[Document]) -> Iterator[str]:
     results, device = document["results"], document["metadata"]["device"]
     yield _machine(document)
     if left_out := document["metadata"].get("left_out"):
-        yield "**Not finished.** Left out: " + "; ".join(f"{name} ({what})" for name, what in left_out.items()) + "."
+        yield "**Left out:** " + "; ".join(f"{name} ({what})" for name, what in left_out.items()) + "."
     if {goal.suite for goal in goals.of(device)} & {r["suite"] for r in results}:
         yield "### Goals\n\n" + goal_table(results, device)
     if lost := _lost(results, device):

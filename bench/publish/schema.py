@@ -69,6 +69,11 @@ def _fields(where: str, given: Any, wanted: Fields) -> None:
             raise ValueError(f"{where}.{name}: expected {kind}, got {given[name]!r}")
 
 
+def part(path: Path) -> Path:
+    """Where the results of a run that is not over lie."""
+    return path.with_suffix(f".part{path.suffix}")
+
+
 def write(path: str | Path, document: dict[str, Any]) -> None:
     validate(document)
     write_text(path, json.dumps(_rounded(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -16,7 +16,7 @@ from ..cases import Candidate, Case, Check, Setting, Verdict
 from ..peers import arrays, other
 from ..peers.registry import Peers
 from . import compare, inputs
-from .sizes import Size, sizes
+from .sizes import Size, comes_with, sizes
 
 LAM = 0.2
 
@@ -24,7 +24,7 @@ LAM = 0.2
 def encode(setting: Setting) -> Iterator[Case]:
     for size in sizes(setting, "uint8 photo"):
         yield _encode(setting, size)
-    if setting.plain and not setting.quick:
+    if setting.plain and not setting.quick and comes_with(setting, -1):
         yield all_colors(setting, "encode", inputs.bins(), _ours)
 
 

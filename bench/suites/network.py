@@ -17,7 +17,7 @@ from ..cases import Candidate, Case, Check, Run, Setting, Verdict
 from ..measure import device
 from ..peers.registry import Peers
 from . import compare, inputs
-from .sizes import Size, sizes
+from .sizes import Size, comes_with, sizes
 
 SIDE = 256  # pixels a side of the images in a batch
 
@@ -117,6 +117,8 @@ def _network() -> Any:
 
 def network(setting: Setting) -> Iterator[Case]:
     """The paper's network on 256x256 images, one on a CPU; all candidates are ours, and none is the floor's concern."""
+    if not comes_with(setting, 0):
+        return
     where = device.place(setting.device)
     side = 128 if setting.quick else SIDE
     images = where.network_images

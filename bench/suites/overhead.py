@@ -20,7 +20,7 @@ from ..peers.registry import Peers
 from . import compare, inputs, stubbed
 from .decode import confidence_checks
 from .network import backward, loss_check, targets
-from .sizes import Size
+from .sizes import Size, comes_with
 
 SIDE = 16
 STUBBED = "fastcolor, CUDA host code, launch stubbed"
@@ -38,7 +38,7 @@ class Operation(NamedTuple):
 
 def overhead(setting: Setting) -> Iterator[Case]:
     """A case an operation: for NumPy arrays and torch tensors, on a GPU for torch tensors and CuPy arrays."""
-    for name, operation in {**_operations(), **_losses()}.items() if setting.plain else ():
+    for name, operation in {**_operations(), **_losses()}.items() if setting.plain and comes_with(setting, 1) else ():
         first = operation.arrays[0]
         layout = "channels-last" if first.dtype == np.uint8 else "planar"
         array = f"{'x'.join(map(str, first.shape))} {first.dtype} {layout}"

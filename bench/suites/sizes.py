@@ -41,4 +41,22 @@ def sizes(setting: Setting, name: str) -> list[Size]:
     if not where.gpu:
         return [Size(height, width, name, main=True) for height, width in shapes]
     made = [Size(h, w, f"{name}, {h}x{w}", main=(h, w) == shapes[-1]) for h, w in shapes]
-    return [*made, Size(TINY, TINY, f"{name}, {TINY}x{TINY}, host", host=True)]
+    made.append(Size(TINY, TINY, f"{name}, {TINY}x{TINY}, host", host=True))
+    return [size for size in made if setting.shape in (None, size[:2])]
+
+
+def passes(setting: Setting) -> list[device.Shape | None]:
+    """What :attr:`Setting.shape` is in turn, the most telling first: a run that is cut off has that of every suite.
+
+    On a GPU the main size, the host's time, then the others; on the CPU everything at once.
+    """
+    where = device.place(setting.device)
+    if not where.gpu:
+        return [None]
+    *others, main = where.sizes(setting.quick)
+    return [main, (TINY, TINY), *others]
+
+
+def comes_with(setting: Setting, number: int) -> bool:
+    """Whether it is the turn of cases without one of the sizes, which come with the pass of that number."""
+    return setting.shape is None or setting.shape == passes(setting)[number]

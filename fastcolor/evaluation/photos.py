@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..bins import ColorBins
 from ..encoding import encode
-from ..files.sets import open_rgb
+from ..files.sets import Photograph, open_rgb
 from ..loss import weighted_cross_entropy
 from ..network.inference import predict
 from ..network.unet import ColorUNet
@@ -81,7 +81,7 @@ def evaluate(
     return {"images": len(paths), "size": colorizer.size, "lam": lam, **_mean(labelled), "results": results}
 
 
-def _seen(path: Path, colorizer: Colorizer) -> tuple[Rgb, NDArray[np.float32], Tensor]:
+def _seen(path: Photograph, colorizer: Colorizer) -> tuple[Rgb, NDArray[np.float32], Tensor]:
     """The colors of a photograph, its luma, and the network's logits of that."""
     rgb = np.asarray(open_rgb(path))
     luma, _, _ = encode(rgb, colorizer.bins)
@@ -135,7 +135,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def sheet(model: ColorUNet, paths: Sequence[Path], *, temperature: float | None = None, width: int = 192) -> Rgb:
+def sheet(model: ColorUNet, paths: Sequence[Photograph], *, temperature: float | None = None, width: int = 192) -> Rgb:
     """A row a photograph: what the network sees, what it makes of it at `temperature`, and the truth."""
     colorizer = Colorizer.load(model, temperature=temperature)
     chosen = colorizer.temperature

@@ -1,14 +1,19 @@
-"""Folders of photographs: which files are in them, and the color pictures that are trained on and measured with."""
+"""Sets of photographs: which files are in them, and the color pictures that are trained on and measured with."""
 
 from __future__ import annotations
 
 import glob
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from ..errors import ImageError
 from .images import SUFFIXES
+from .packs import Packed, read_pack
+
+Photograph = Path | Packed
 
 
 def is_image(path: Path) -> bool:
@@ -29,7 +34,23 @@ def find_images(folder: str | Path) -> list[Path]:
     return paths
 
 
-def open_rgb(path: str | Path) -> Image.Image:
+def find_part(place: Path, part: str) -> Sequence[Photograph]:
+    """The photographs of `part`, "train" or "val", of a prepared set, which is a folder or a pack.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or the pack is damaged.
+    """
+    return read_pack(place, part) if place.is_file() else find_images(place / part)
+
+
+def open_lazily(path: str | Photograph) -> Image.Image:
+    """The image file as Pillow opens it: its size is known, its pixels are decoded when they are asked for."""
+    return Image.open(io.BytesIO(path.data) if isinstance(path, Packed) else path)
+
+
+def open_rgb(path: str | Photograph) -> Image.Image:
     """The decoded RGB photograph, turned upright by its EXIF orientation.
 
     Raises
@@ -38,7 +59,7 @@ def open_rgb(path: str | Path) -> Image.Image:
         The file cannot be read; names it.
     """
     try:
-        with Image.open(path) as image:
+        with open_lazily(path) as image:
             return ImageOps.exif_transpose(image).convert("RGB")
     except Exception as error:  # a damaged file can raise anything in Pillow's decoders
         raise ImageError(f"{path}: cannot be read ({error}); `fastcolor prepare` leaves such files out") from error

@@ -225,7 +225,7 @@ class ColorUNet(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike[str], *, half: bool = False) -> None:
         """Write `weights.safetensors`, `config.json` and `bins.npz` into `folder`, made if need be.
 
-        Each file is written whole or not at all, the weights last.
+        Each file is written whole or not at all, the weights last; OSError if the disk is full.
 
         Parameters
         ----------
@@ -233,6 +233,7 @@ class ColorUNet(nn.Module):
         half : bool
             Store the convolutions as float16: half the size.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         if self.bins is None:
@@ -244,5 +245,8 @@ class ColorUNet(nn.Module):
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if half:  # not batch normalisation: its variances can leave the range of float16, and weigh nothing
             tensors = {name: value.half() if value.ndim == 4 else value for name, value in tensors.items()}
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(tensors, temporary)
+        try:
+            with atomic_path(folder / WEIGHTS) as temporary:
+                save_file(tensors, temporary)
+        except SafetensorError as error:
+            raise OSError(f"{folder / WEIGHTS}: cannot be written ({error})") from error

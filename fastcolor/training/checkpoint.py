@@ -16,12 +16,22 @@ from ..files.atomic import atomic_path
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write to a temporary name, reach the disk, then replace `path`: a kill leaves the old file or the new one."""
+    """Write to a temporary name, reach the disk, then replace `path`: a kill leaves the old file or the new one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, on a full disk say; the old file is as it was.
+    """
     packed = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(packed, temporary, metadata={"json": json.dumps(meta)})
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+    try:
+        with atomic_path(path) as temporary:
+            save_file(packed, temporary, metadata={"json": json.dumps(meta)})
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+    except (OSError, SafetensorError) as error:
+        kept = "the one before is kept" if path.exists() else "there is none before it"
+        raise OSError(f"{path}: cannot be written ({error}); {kept}; make room, then --resume goes on") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

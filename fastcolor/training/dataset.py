@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ..bins import ColorBins
 from ..encoding import encode
-from ..files.sets import fit_within, open_rgb
+from ..files.sets import Photograph, fit_within, open_rgb
 
 VARIANTS = {
     "paper": ("original", "flip", "noise:0.01", "noise:0.02", "noise:0.04", "crop", "crop"),
@@ -48,7 +47,7 @@ class PhotoDataset(Dataset[Sample]):
 
     Parameters
     ----------
-    paths : sequence of paths
+    paths : sequence of paths, or photographs of a pack
     bins : ColorBins
     size : int
         Side of the canvas, a multiple of `fold`. Larger images are reduced to fit, smaller ones padded.
@@ -65,7 +64,7 @@ class PhotoDataset(Dataset[Sample]):
         Keep the decoded images in memory.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[Photograph]
     bins: ColorBins
     size: int = 256
     fold: int = 1
@@ -89,9 +88,9 @@ class PhotoDataset(Dataset[Sample]):
         rng = np.random.default_rng([self.seed, key])
         number, variant = divmod(key % len(self), len(variants))
         image = self._images[number] if self._images else open_rgb(self.paths[number])
-        return self._sample(*apply_variant(image, variants[variant], self.size, rng))
+        return self.sample(*apply_variant(image, variants[variant], self.size, rng))
 
-    def _sample(self, image: Image.Image, noise: NDArray[np.float32] | float) -> Sample:
+    def sample(self, image: Image.Image, noise: NDArray[np.float32] | float) -> Sample:
         """Put `image` on the canvas; `noise` is added to its luma."""
         rgb = np.asarray(image)
         luma, _, _ = encode(rgb, self.bins, lam=self.lam)
@@ -127,18 +126,29 @@ def apply_variant(
 def random_resized_crop(
     image: Image.Image, size: int, rng: np.random.Generator
 ) -> tuple[Image.Image, NDArray[np.float32]]:
-    """A crop of random place, area and aspect, stretched over the whole canvas; half of them flipped."""
-    longest = np.array(image.size, dtype=float)
-    aspect = RANDOM_ASPECT ** rng.uniform(-1, 1)
-    side = np.sqrt(rng.uniform(*RANDOM_AREA)) * longest.min()
-    box = np.minimum(longest, side * np.array([np.sqrt(aspect), 1 / np.sqrt(aspect)]))
-    left, top = rng.uniform(0, 1, 2) * (longest - box)
-    place = (left, top, left + box[0], top + box[1])
-    image = image.resize((size, size), Image.Resampling.BILINEAR, box=place)
+    """A crop of random place, area and aspect, stretched over the whole canvas; half of them flipped.
+
+    :mod:`fastcolor.training.crops` makes such crops of a whole batch.
+    """
+    aspect, area, place = RANDOM_ASPECT ** rng.uniform(-1, 1), rng.uniform(*RANDOM_AREA), rng.uniform(0, 1, 2)
+    (left, top), (right, bottom) = crop_box(np.array(image.size, dtype=float), aspect, area, place)
+    image = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     noise = rng.uniform(0, RANDOM_NOISE) * rng.standard_normal((size, size), dtype=np.float32)
     return image, noise
+
+
+def crop_box(extent: NDArray[Any], aspect: Any, area: Any, place: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Near and far corner (..., 2) of a crop of an image of `extent` (..., 2), as (x, y).
+
+    Of an `aspect` (width to height, where the image is large enough), an `area` relative to the image's largest square,
+    and a `place` (..., 2) in [0, 1] between the first and the last that there is.
+    """
+    side = np.sqrt(area) * extent.min(axis=-1)
+    box = np.minimum(extent, np.stack([side * np.sqrt(aspect), side * (1 / np.sqrt(aspect))], axis=-1))
+    near = place * (extent - box)
+    return near, near + box
 
 
 class KeySampler(Sampler[list[int]]):
@@ -162,11 +172,15 @@ class KeySampler(Sampler[list[int]]):
         return max(0, self.stop - self.start)
 
     def __iter__(self) -> Iterator[list[int]]:
+        for keys in self.batches():
+            yield keys[self.rank :: self.world].tolist()
+
+    def batches(self) -> Iterator[NDArray[np.int64]]:
+        """The keys of all ranks together, a batch of the whole run at a time."""
         per_epoch = self.length // self.batch
         order, known = np.empty(0, dtype=np.int64), -1
         for step in range(self.start, self.stop):
             epoch, place = divmod(step, per_epoch)
             if epoch != known:
                 order, known = np.random.default_rng([self.seed, epoch]).permutation(self.length), epoch
-            keys = epoch * self.length + order[place * self.batch : (place + 1) * self.batch]
-            yield keys[self.rank :: self.world].tolist()
+            yield epoch * self.length + order[place * self.batch : (place + 1) * self.batch]

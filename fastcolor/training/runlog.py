@@ -1,14 +1,16 @@
-"""What a training run writes down: `log.csv`, TensorBoard events where it is installed, and sample pictures."""
+"""What a training run writes down: `log.csv`, `train.log`, TensorBoard events if it is installed, sample pictures."""
 
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 FIELDS = ("step", "epoch", "rate", "train_loss", "validation_loss", "images_per_second", "seconds")
 
@@ -43,6 +45,12 @@ class RunLog:
                 if name in row:
                     self.board.add_scalar(name, row[name], int(row["step"]))
             self.board.flush()
+
+    def say(self, text: str) -> None:
+        """A line on the screen and in `train.log`."""
+        tqdm.write(text, file=sys.stderr)
+        with open(self.folder / "train.log", "a") as file:
+            file.write(text + "\n")
 
     def picture(self, step: int, rgb: NDArray[np.uint8]) -> None:
         """Keep (H, W, 3) as `samples/step-<step>.jpg`."""

@@ -7,13 +7,13 @@ import math
 SCHEDULES = ("two-step", "cosine", "hold-decay")
 
 
-def rate(step: int, steps: int, *, schedule: str, warmup: int = 0, decay: int = 0) -> float:
+def rate(step: float, steps: int, *, schedule: str, warmup: int = 0, decay: int = 0) -> float:
     """The learning rate of a step, relative to the peak.
 
     Parameters
     ----------
-    step, steps : int
-        Step 0 .. steps - 1 of the run.
+    step, steps : float, int
+        Step 0 .. steps - 1 of the run, or a place between them where the clock says how far it is.
     schedule : {"two-step", "cosine", "hold-decay"}
         "two-step" (the paper decays once; this does twice): 1, then 0.1 from 60 % of the run, 0.01 from 85 %.
         "cosine": half a cosine from 1 to 0. "hold-decay": 1, then linearly to 0 over the last `decay` steps: a run can

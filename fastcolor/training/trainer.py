@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from ..bins import ColorBins
 from ..loss import weighted_cross_entropy
@@ -17,9 +18,11 @@ from ..network.unet import ColorUNet, UNetConfig
 from . import checkpoint
 from .dataset import Sample
 from .distributed import Team, with_joint_norm
+from .fast import few_shapes
 from .schedule import rate
 
 CHECKPOINT = "checkpoint.safetensors"
+LOADERS = ("workers", "device")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,12 @@ class TrainConfig:
     network : UNetConfig
     steps, batch : int
         Steps of the run; samples a step, of all processes together.
+    minutes : float
+        The run ends after this time instead, start, last validation and writing included, and its schedule is stretched
+        from `steps` to the time; 0 is no budget.
+    loader : {"workers", "device"}
+        Samples from photographs one by one in worker processes, or from the set in memory in batches on the device
+        (:class:`fastcolor.training.memory.Memory`), which is for ``augment="random"``.
     size : int
         Side of the square canvas.
     augment : {"paper", "random", "none"}
@@ -53,6 +62,8 @@ class TrainConfig:
     network: UNetConfig = field(default_factory=UNetConfig)
     steps: int = 20_000
     batch: int = 64
+    minutes: float = 0.0
+    loader: str = "workers"
     size: int = 256
     augment: str = "paper"
     lam: float = 0.2
@@ -65,6 +76,14 @@ class TrainConfig:
     average: float = 0.999
     bfloat16: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.minutes >= 0:
+            raise ValueError(f"minutes: expected a budget above 0, or 0 for none, got {self.minutes}")
+        if self.loader not in LOADERS:
+            raise ValueError(f"loader: expected one of {', '.join(LOADERS)}, got {self.loader!r}")
+        if self.loader == "device" and self.augment != "random":
+            raise ValueError(f"loader: 'device' makes the samples of augment='random', got augment={self.augment!r}")
 
 
 class Trainer:
@@ -81,10 +100,14 @@ class Trainer:
             self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
         )
 
-    def train_step(self, sample: Sample) -> float:
-        """One update; returns the loss of the joint batch."""
+    def train_step(self, sample: Sample, place: float | None = None) -> Tensor:
+        """One update at a `place` in the schedule, in steps: that of the step itself unless the clock says otherwise.
+
+        Returns the loss of the joint batch, on the device: who does not read it does not wait.
+        """
         c = self.config
-        now = c.rate * rate(self.step, c.steps, schedule=c.schedule, warmup=c.warmup, decay=c.decay)
+        place = self.step if place is None else place
+        now = c.rate * rate(place, c.steps, schedule=c.schedule, warmup=c.warmup, decay=c.decay)
         for group in self.optimizer.param_groups:
             group["lr"] = now
         self.optimizer.zero_grad(set_to_none=True)
@@ -95,7 +118,7 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        return self.team.total(loss).item() / self.team.world
+        return self.team.total(loss) / self.team.world
 
     def start_from(self, weights: ColorUNet) -> None:
         """Take the weights of another network of the same shape."""
@@ -117,29 +140,32 @@ class Trainer:
     def _update_average(self) -> None:
         """``average += (1 - a) (model - average)``; a rises to its value, so that the first weights are forgotten."""
         a = min(self.config.average, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - a)
-            else:
+        pairs = list(zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([mean for mean, _ in floats], [value for _, value in floats], 1 - a)
+        for mean, value in pairs:
+            if not mean.is_floating_point():
                 mean.copy_(value)
 
     @torch.no_grad()
-    def validate(self, samples: DataLoader[Sample]) -> float:
+    def validate(self, samples: Iterable[Sample]) -> float:
         """Mean loss of the averaged network over this process's validation batches, then over the processes."""
-        losses = [self.loss(self.average, Sample(*sample)).item() for sample in samples]
-        return sum(losses) / len(losses)
+        with few_shapes():
+            losses = [self.loss(self.average, Sample(*sample)) for sample in samples]
+        return float(torch.stack(losses).double().mean())
 
-    def save(self, folder: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
-        meta = {"step": self.step, "config": asdict(self.config)}
+    def save(self, folder: Path, **more: Any) -> None:
+        """Write the checkpoint, whole or not at all; `more` goes into its JSON."""
+        meta = {"step": self.step, "config": asdict(self.config), **more}
         tensors = checkpoint.pack(self.model, self.average, self.optimizer)
         checkpoint.save_tensors(folder / CHECKPOINT, tensors, meta)
 
-    def load(self, folder: Path) -> None:
-        """Go on from the checkpoint of :meth:`save`."""
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Go on from the checkpoint of :meth:`save`; returns its JSON."""
         tensors, meta = checkpoint.load_tensors(folder / CHECKPOINT)
         checkpoint.unpack(tensors, self.model, self.average, self.optimizer)
         self.step = int(meta["step"])
+        return meta
 
 
 def saved_config(run: Path) -> TrainConfig:

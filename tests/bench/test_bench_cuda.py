@@ -184,6 +184,9 @@ class Ticks:
     def time(self, run):
         return self.seconds, run()
 
+    def fitted(self, run):
+        return self
+
 
 def test_speeds_are_bytes_over_the_time_of_one_call(place, rgb, monkeypatch):
     """2013 pixels, of which 6039 bytes are read and 2312 are written, in 2 us; the floor takes 2 us as well."""
@@ -274,6 +277,39 @@ def test_event_clock_flushes_off_the_clock():
     assert seconds == pytest.approx(2e-3)
     assert answer == "answer"
     assert order == ["flush"] * 4 + ["run"]
+
+
+def test_the_lead_is_longer_than_the_host_takes(monkeypatch):
+    """The device's clock stands still here but for flushing; the host's runs on while it enqueues."""
+    device_ms, host, flushed = [0.0], [0.0], []
+
+    class Event:
+        def record(self):
+            self.at = device_ms[0]
+
+        def synchronize(self):
+            pass
+
+        def elapsed_time(self, end):
+            return end.at - self.at
+
+    def flush():
+        flushed.append(host[0])
+        device_ms[0] += 0.25
+
+    def call():
+        host[0] += 2.1e-3
+
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: host[0])
+    clock = clocks.EventClock(Event, flush)
+    assert clock.flushes == 4
+    fitted = clock.fitted(call)
+    assert fitted.flushes == 17  # of 0.25 ms: twice the host's 2.1 ms
+    flushed.clear()
+    fitted.time(call)
+    assert len(flushed) == 17
+    assert clock.fitted(lambda: None).flushes == clock.flushes == 4
+    assert clock.fitted(lambda: host.__setitem__(0, host[0] + 1)).flushes == clocks.MOST_FLUSHES
 
 
 def test_enqueue_clock_is_the_time_of_one_call_and_waits_only_before_and_after(monkeypatch):
@@ -487,7 +523,7 @@ def test_a_run_asks_for_the_gpu_first(document, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "_worker", lambda *words: asked.append(words) or 0)
     out = tmp_path / "made-up.json"
     assert main(["--device", "cuda", "--quick", "--out", str(out)]) == 0
-    assert asked == [(of("cuda"), QUICK, out, sys.executable)]
+    assert asked == [(of("cuda"), QUICK, schema.part(out), sys.executable)]
     metadata = schema.read(out)["metadata"]
     assert metadata["left_out"] == dict.fromkeys(of("cuda"), "all of it")
     assert metadata["gpu"] == MADE_UP

@@ -1,29 +1,32 @@
-"""``python -m bench gpu-day`` rehearsed without a GPU: stages, time-outs and files, with stand-ins."""
+"""``python -m bench gpu-day``: stages, time-outs, budget and files; from end to end it is in test_rehearsal."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
 import sys
-import types
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from cuda_host.build import available
 from paths import ROOT
 
-from bench import gpu_day, runner, worker
 from bench.__main__ import main
+from bench.gpu_day import compile as compiling
+from bench.gpu_day import main as day
+from bench.gpu_day import processes, smoke, stages, summary
+from bench.gpu_day.stages import Stage
 from bench.measure import device, gpu
-from bench.publish import report, schema
 from bench.suites import pixels
 
 torch = pytest.importorskip("torch")
 from tests.bench.stand_ins import MADE_UP, installed  # noqa: E402
 
 needs_host = pytest.mark.skipif(not available(), reason="g++ is not installed")
+DEAF = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
 
 
 @pytest.fixture
@@ -32,125 +35,156 @@ def place(monkeypatch):
     return installed(monkeypatch)
 
 
-def test_a_stage_that_fails_or_hangs_does_not_stop_the_next(tmp_path, monkeypatch, capsys):
-    def python(code):
-        return [sys.executable, "-c", code]
+def python(name, code, seconds=1.0):
+    return Stage(name, [sys.executable, "-c", code], seconds)
 
-    stubborn = (
-        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
-    )
-    monkeypatch.setattr(gpu_day, "GRACE", 1)
-    monkeypatch.setattr(
-        gpu_day,
-        "stages",
-        lambda *_: [
-            [("absent", ["no-such-program"], 20), ("fails", python("print('before'); 1 / 0"), 20)],
-            [
-                ("hangs", python("import time; print('begun', flush=True); time.sleep(60)"), 1.5),
-                ("deaf", python(stubborn), 1.5),
-            ],
-            [("last", python("import os; print('backends', os.environ['FASTCOLOR_TEST_BACKENDS'])"), 20)],
-        ],
-    )
-    assert main(["gpu-day", "--out", str(tmp_path)]) == 4
+
+def test_a_stage_that_fails_or_hangs_does_not_stop_the_next(tmp_path, monkeypatch, capsys):
+    slow = "import time; print('begun', flush=True); time.sleep(60)"
+    groups = [
+        [Stage("absent", ["no-such-program"], 1.0), python("fails", "print('before'); 1 / 0")],
+        [python("hangs", slow, 0.01), python("deaf", DEAF)],
+        [python("last", "import os; print('backends', os.environ['FASTCOLOR_TEST_BACKENDS'])")],
+    ]
+    monkeypatch.setattr(day, "GRACE", 1)
+    monkeypatch.setattr(processes, "GRACE", 1)
+    monkeypatch.setattr(day, "LEAST", 0.1)
+    monkeypatch.setattr(stages, "groups", lambda *_: groups)
+    assert main(["gpu-day", "--out", str(tmp_path), "--budget", "150"]) == 4
     said = capsys.readouterr().out
-    for outcome in ("absent: not there", "fails: status 1", "hangs: cut off", "deaf: killed", "last: status 0"):
+    for outcome in ("absent: not there", "fails: status 1", "hangs: cut off", "deaf: killed", "last: ok"):
         assert f"=== {outcome}" in said
-    assert "ZeroDivisionError" in (tmp_path / "fails.log").read_text()
-    assert "begun" in (tmp_path / "hangs.log").read_text()
-    assert (tmp_path / "last.log").read_text() == "backends cupy\n"
+    log = (tmp_path / "log.txt").read_text()
+    assert "fails| ZeroDivisionError" in log
+    assert "hangs| begun\n" in log
+    assert "deaf| deaf\n" in log
+    assert "last| backends cupy\n" in log
+    lines = (tmp_path / "summary.txt").read_text().splitlines()
+    assert said.endswith("\n".join(lines) + "\n\n")
+    assert lines[lines.index(next(line for line in lines if line.startswith("fails "))) + 2].strip().startswith("Zero")
+    assert {path.name for path in tmp_path.iterdir()} == {"log.txt", "summary.txt"}
     assert main(["gpu-day", "--out", str(tmp_path), "--only", "last"]) == 0
     with pytest.raises(SystemExit):
         main(["gpu-day", "--out", str(tmp_path), "--only", "last,lost"])
     assert "expected stages of absent, fails, hangs, deaf, last, got lost" in capsys.readouterr().err
 
 
+def test_the_budget_is_held_and_the_last_stages_are_shortened_or_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(day, "END", 0)
+    monkeypatch.setattr(day, "GRACE", 0)
+    monkeypatch.setattr(day, "LEAST", 0.9)
+    hang = "import time; time.sleep(60)"
+    quick = [python("quick", "", 3.0), python("beside", "", 3.0)]
+    groups = [quick, [python("hangs", hang, 0.5)], [python("none", hang, 0.1)]]
+    begun = time.monotonic()
+    assert day.run(groups, tmp_path, 4.0) == 2
+    assert 3 < time.monotonic() - begun < 12  # the second has what the first left over
+    lines = {line.split()[0]: line.split() for line in (tmp_path / "summary.txt").read_text().splitlines()}
+    assert lines["quick"][1] == lines["beside"][1] == "ok"
+    assert lines["hangs"][1:3] == ["cut", "off"]
+    assert lines["none"][1:3] == ["left", "out"]
+
+
+def test_a_stage_that_says_too_much_leaves_room_in_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "MOST_BYTES", 1000)
+    assert day.run([[python("says", "for k in range(5000): print(k)")]], tmp_path, 60.0) == 0
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert lines[:2] == ["says| 0", "says| 1"]
+    assert lines[-1] == "says| (the rest is left out)"
+    assert len(lines) < 400
+
+
 def test_every_stage_names_what_is_there():
-    groups = gpu_day.stages(Path("/out"), 2.0, ["decode"], compiled=False)
-    by_name = {name: (command, limit) for group in groups for name, command, limit in group}
-    assert list(by_name) == ["smoke", "agreement", "streams", "memcheck", "racecheck", "sweep", "bench"]
-    for command, limit in by_name.values():
-        assert limit >= 150
-        assert all((ROOT / word).is_file() for word in command if word.startswith("tests/"))
-    command, limit = by_name["bench"]
-    assert 0 < float(command[command.index("--budget") + 1]) < limit
-    assert command[-2:] == ["--out", "/out/bench.json"]
-    compiled = gpu_day.stages(Path("/out"), 1.0, [], compiled=True)[-1][0][1]
-    assert "torch.compile" in command
-    assert "torch.compile" not in compiled
+    groups = stages.groups(Path("/out"), ["decode"], compiled=False)
+    by_name = {stage.name: stage for group in groups for stage in group}
+    assert list(by_name) == ["compile", "smoke", "correctness", "streams", "memcheck", "racecheck", "sweep", "bench"]
+    assert sum(group[0].seconds for group in groups) <= day.BUDGET - processes.GRACE - day.END
+    for stage in by_name.values():
+        assert all((ROOT / word).is_file() for word in stage.command if word.startswith("tests/"))
+    bench = by_name["bench"]
+    assert bench.words(100.0)[bench.command.index("--budget") + 1] == "70"
+    assert bench.words(20.0)[bench.command.index("--budget") + 1] == "10"
+    assert "torch.compile" in bench.command
+    assert "torch.compile" not in stages.groups(Path("/out"), [], compiled=True)[-1][0].command
+    correctness = by_name["correctness"].variables(["cupy", "numba-cuda"])
+    assert correctness["FASTCOLOR_TEST_BACKENDS"] == "cupy,numba-cuda"
+    assert correctness["FASTCOLOR_TEST_REPORT"] == "/out/correctness.json"
+    assert by_name["memcheck"].variables(["cupy"])["PYTORCH_NO_CUDA_MEMORY_CACHING"] == "1"
+
+
+def test_the_page_has_at_most_sixty_lines(tmp_path):
+    """Of failures as many as there is place for."""
+    shutil.copy(ROOT / "bench/results/gpu-day/sweep.json", tmp_path)
+    shutil.copy(ROOT / "bench/results/all--nvidia-h200--cuda.json", tmp_path / "bench.json")
+    failed = {"outcomes": {"passed": 3, "failed": 50}, "failed": [f"test_{k}" for k in range(50)], "finished": False}
+    names = [stage.name for group in stages.groups(tmp_path, [], False) for stage in group]
+    for name in ("correctness", "streams"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(failed))
+    (tmp_path / "smoke.json").write_text('{"gpu": ')  # half of a file
+    outcomes = {name: summary.Outcome("status 1", 9.0, 1, [f"{'x' * 400} {k}" for k in range(50)]) for name in names}
+    lines = summary.Page(tmp_path, outcomes, 560.0).write().splitlines()
+    assert 40 < len(lines) <= summary.LINES
+    assert max(map(len, lines)) <= summary.WIDTH
+    assert sum("50 failed, 3 passed; not finished" in line for line in lines) == 2
+    assert lines[1].startswith("smoke.json: JSONDecodeError")
+    assert any(line.startswith("    decode ") and "float16 2 (142); 4 (150)" in line for line in lines)
 
 
 @needs_host
-def test_smoke_finds_what_is_wrong(place, tmp_path, monkeypatch):
-    import gpu_cases
-    import gpu_cases_lab
-
-    chosen = [case for case in gpu_cases_lab.EVERY if case.op in ("encode", "confidence")]
-    monkeypatch.setattr(gpu_day, "BACKENDS", ("cuda-host",))
-    broken = dataclasses.replace(chosen[-1], check=lambda *_: 1 / 0)
-    monkeypatch.setattr(gpu_cases_lab, "EVERY", [*chosen[:-1], broken])
-    monkeypatch.setattr(gpu_cases, "HEIGHT", gpu_cases.HEIGHT)  # put back afterwards
-    monkeypatch.setattr(gpu_cases, "WIDTH", gpu_cases.WIDTH)
-    assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 1
+def test_smoke_without_a_backend_fails(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "BACKENDS", ())
+    assert smoke.run(tmp_path) == 1
     found = json.loads((tmp_path / "smoke.json").read_text())
     assert found["gpu"] == [MADE_UP, ""]
-    outcomes = {(name, outcome.strip().splitlines()[-1]) for _, name, _, _, outcome in found["results"]}
-    assert (chosen[0].name, "ok") in outcomes
-    assert (chosen[-1].name, "ZeroDivisionError: division by zero") in outcomes
-    assert len(found["results"]) == 2 * len(chosen)
-    monkeypatch.setattr(gpu_cases_lab, "EVERY", chosen)
-    assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 0
-    monkeypatch.setattr(gpu_day, "BACKENDS", ())
-    assert gpu_day.main(["--out", str(tmp_path), "--stage", "smoke"]) == 1
-    assert json.loads((tmp_path / "smoke.json").read_text())["results"] == []
+    assert found["results"] == []
+    assert day.backends(tmp_path) == []
+    monkeypatch.setattr(stages, "BACKENDS", ("cupy", "numba-cuda"))
+    (tmp_path / "smoke.json").write_text('{"backends": {"cupy": [true, ""], "numba-cuda": [false, "no"]}}')
+    assert day.backends(tmp_path) == ["cupy"]
+
+
+def test_all_that_the_rules_and_the_sweep_look_at_is_compiled_first():
+    from bench.sass.instances import instances
+
+    wanted = set(compiling.wanted())
+    assert wanted > {(i.launch.source, i.launch.expression) for i in instances()}
+    assert {"decode", "loss", "gradient", "temporal"} <= {source for source, _ in wanted}
+
+
+def test_a_kernel_that_does_not_compile_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(compiling, "BACKEND", "no such backend")
+    monkeypatch.setattr(compiling, "wanted", lambda: [("merge", "fc::merge<float>")])
+    monkeypatch.setattr(compiling, "ProcessPoolExecutor", lambda count, context: ThreadPoolExecutor(count))
+    assert compiling.run(tmp_path) == 1
+    said = capsys.readouterr().out
+    assert "KeyError" in said
+    assert "FAILED fc::merge<float>\n1 instances by 1 processes, listed in" in said
 
 
 @needs_host
 def test_sweep_times_every_number_of_pixels(place, tmp_path, monkeypatch):
-    from fastcolor.kernels.cupy_cuda import engine
+    from fastcolor.kernels.cupy_cuda import engine, tile
 
-    choose, used = engine.Engine.pixels_each, set()
+    before, used = json.dumps(tile.WIDTHS), set()
     real = engine.Engine.launch
     monkeypatch.setattr(pixels, "BACKEND", "cuda-host")
     monkeypatch.setattr(pixels, "SWEPT", ((8, 16),))
-    monkeypatch.setattr(pixels, "WIDEST", {"float32": 4})
-    monkeypatch.setattr(pixels, "PIXELS", (1, 4, 8))
+    monkeypatch.setattr(pixels, "TYPES", ("float32",))
+    monkeypatch.setattr(pixels, "PLANAR", (("planar", 1), ("planar", 4)))
     monkeypatch.setattr(device, "BUFFER_BYTES", 1 << 12)
     monkeypatch.setattr(engine.Engine, "launch", lambda self, *a, **k: used.add(a[1:3]) or real(self, *a, **k))
-    gpu_day.main(["--out", str(tmp_path), "--stage", "sweep"])
+    assert main(["gpu-day", "--out", str(tmp_path), "--stage", "sweep"]) == 0
     copy, *rows = json.loads((tmp_path / "sweep.json").read_text())
     assert copy["gb_per_s"] > 0
     assert not [row for row in rows if "error" in row]
-    swept = {(row["what"], row["pixels"]) for row in rows}
-    names = ("decode", "decode_confidence", "annealed_mean", "annealed_mean_gradient", "temporal")
-    assert swept == {(name, count) for name in names for count in (1, 4)} | {("loss", 1), ("loss", 4)}
-    assert len({expression for name, expression in used if name == "decode"}) >= 4
-    assert engine.Engine.pixels_each is choose
-
-
-def test_the_bench_of_the_day_is_an_ordinary_run(place, tmp_path, monkeypatch):
-    """Its command, with a worker in this process; half of the suites fit into the budget."""
-    now = [0.0]
-    clock = types.SimpleNamespace(perf_counter=lambda: now.__setitem__(0, now[0] + 1) or now[0])
-    monkeypatch.setattr(worker, "time", clock)
-    monkeypatch.setattr(device, "BUFFER_BYTES", 1 << 12)
-    monkeypatch.setattr(worker, "set_threads", lambda threads: None)
-    monkeypatch.setenv("FASTCOLOR_COMMIT", "0123456789abcdef")
-
-    def run(command, **options):
-        assert command[1:3] == ["-m", "bench.worker"]
-        return subprocess.CompletedProcess(command, worker.main(command[3:]))
-
-    monkeypatch.setattr(runner, "subprocess", types.SimpleNamespace(run=run))
-    command = gpu_day.stages(tmp_path, 0.1, ["confidence", "histogram"], compiled=False)[-1][0][1]
-    assert main(command[3:]) == 0
-    document = schema.read(tmp_path / "bench.json")
-    names = {r["candidate"] for r in document["results"]}
-    assert names
-    assert not [name for name in names if "torch.compile" in name]
-    assert document["metadata"]["commit"] == "0123456789abcdef"
-    assert "histogram" in document["metadata"]["left_out"]
-    assert "**Not finished.** Left out: " in report.report([document], [tmp_path / "bench.json"])
+    swept = {(row["what"], row["kind"], row["pixels"]) for row in rows}
+    names = (*pixels.ALSO_STREAMED, "loss", "annealed_mean_gradient", "temporal")
+    assert swept == {(name, "planar", count) for name in names for count in (1, 4)} | {
+        (name, "streamed", 4) for name in pixels.ALSO_STREAMED
+    }
+    assert len({expression for name, expression in used if name == "decode"}) >= 12
+    assert json.dumps(tile.WIDTHS) == before
+    assert set(pixels.fastest(rows)) == set(tile.WIDTHS)
 
 
 def test_a_bare_checkout_is_linked(tmp_path):
@@ -160,7 +194,7 @@ def test_a_bare_checkout_is_linked(tmp_path):
     packages = Path(torch.__file__).parents[1]
     code = (
         f"import sys; sys.path[:] = ['.', *sys.path, {str(packages)!r}]\n"
-        "from bench import gpu_day; gpu_day.stages = lambda *_: []\n"
+        "from bench.gpu_day import stages; stages.groups = lambda *_: []\n"
         "from bench.__main__ import main; status = main(['gpu-day', '--out', 'out'])\n"
         "import fastcolor.kernels; print(fastcolor.kernels.__path__[0]); sys.exit(status)"
     )

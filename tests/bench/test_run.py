@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +19,9 @@ from bench import runner, worker
 from bench.bytes import Traffic
 from bench.cases import Candidate, Case, Setting
 from bench.measure import clocks, device, machine, timing
-from bench.publish import report, schema, tables
-from bench.suites import compare, registry
+from bench.publish import readme, report, schema, tables
+from bench.suites import compare, registry, sizes
+from tests.bench.stand_ins import installed
 
 QUICK = Setting(quick=True)
 
@@ -95,7 +95,7 @@ def test_a_suite_that_fails_is_named_and_does_not_end_the_others(tmp_path, monke
     assert [r["suite"] for r in document["results"]] == ["encode", "decode"]
     assert "planted" in capsys.readouterr().err
     said = report.report([document], [path])
-    assert "**Not finished.** Left out: encode, 1 thread, malloc default (what follows 'first': MemoryError)." in said
+    assert "**Left out:** encode, 1 thread, malloc default (what follows 'first': MemoryError)." in said
 
 
 def test_a_budget_begins_no_case_after_its_end(tmp_path, monkeypatch):
@@ -144,7 +144,8 @@ def test_options_reach_every_worker(tmp_path, monkeypatch):
         assert options["cwd"] == ROOT
         assert options["env"]["MALLOC_MMAP_MAX_"] == "0"
     assert set(schema.read(out)["metadata"]["left_out"]) == {
-        f"encode, {n}, malloc tuned" for n in ("1 thread", "2 threads")
+        "--without torch",
+        *(f"encode, {n}, malloc tuned" for n in ("1 thread", "2 threads")),
     }
 
 
@@ -169,29 +170,105 @@ def test_another_python_measures_its_own_fastcolor(tmp_path, monkeypatch):
         assert folder == ROOT
 
 
-def test_a_run_that_is_killed_leaves_a_file_to_report(tmp_path):
-    """The real thing, at its smallest: one suite in a process of its own, killed after its first case."""
-    out = tmp_path / "overhead.json"
-    command = [sys.executable, "-m", "bench", "overhead", "--quick", "--out", str(out)]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < end:
-            if out.exists() and json.loads(out.read_text())["results"]:
-                break
-            time.sleep(0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    document = schema.read(out)
-    assert document["results"]
-    assert list(document["metadata"]["left_out"]) == ["overhead, 1 thread, malloc default"]
-    assert "**Not finished.**" in report.report([document], [out])
+@pytest.mark.parametrize("results", [0, 1, 3, 5])
+def test_a_file_that_is_cut_anywhere_can_be_reported(results, tmp_path, monkeypatch):
+    """Report, tables and chart of what there is, and what is missing; a writer that dies leaves what was there."""
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text(f"{readme.START}\n{readme.END}")
+    path, cut = tmp_path / "r.json", []
+
+    def cases(name, setting):
+        for k in range(3):
+            if len(cut) == results:
+                raise KeyboardInterrupt
+            cut.append(name)
+            yield replace(a_case(name, f"case {k}", "numpy"), main=k == 0)
+
+    monkeypatch.setattr(registry, "cases", cases)
+    start(path)
+    with pytest.raises(KeyboardInterrupt):
+        work(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine.os, "replace", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            schema.write(path, {**schema.read(path), "results": []})
+    assert len(schema.read(path)["results"]) == 2 * results
+    report.write([path])
+    text = (tmp_path / "bench/report/README.md").read_text()
+    left = "what follows 'case 1'"
+    encode = ["all of it", "what follows 'case 0'", "", ""][min(results, 3)]
+    assert (f"encode, 1 thread, malloc default ({encode})" in text) == bool(encode)
+    assert f"decode, 1 thread, malloc default ({'all of it' if results < 4 else left}" in text
+
+
+def test_an_older_run_stays_until_there_is_one_that_lacks_no_more(tmp_path, monkeypatch, capsys):
+    place = tmp_path / "r.json"
+
+    def run(left, commit):
+        def worker(suites, setting, path, python):
+            document = schema.read(path)
+            assert path.name == "r.part.json"
+            assert not place.exists() or schema.read(place)["metadata"]["commit"] != commit
+            document["metadata"]["left_out"] = left
+            schema.write(path, document)
+            return 0
+
+        monkeypatch.setenv("FASTCOLOR_COMMIT", commit)
+        monkeypatch.setattr(runner, "_worker", worker)
+        return runner.run(["encode"], [QUICK], place)[0].name, schema.read(place)["metadata"]["commit"]
+
+    assert run({"encode": "all of it"}, "first") == ("r.json", "first")
+    assert run({}, "second") == ("r.json", "second")
+    assert run({"encode": "what follows"}, "third") == ("r.part.json", "second")
+    assert "r.json stays as it is: it has encode, of which something is left out now" in capsys.readouterr().out
+    assert run({}, "fourth") == ("r.json", "fourth")
+
+
+def test_what_a_run_short_of_time_does_not_compile_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "_worker", lambda *_: 0)
+    for setting, said in (
+        (replace(QUICK, budget=9.0), "torch.compile"),
+        (replace(QUICK, without="a b"), "--without a b"),
+    ):
+        path, _ = runner.run(["encode"], [setting], tmp_path / f"{said}.json")
+        assert said in schema.read(path)["metadata"]["left_out"]
+
+
+def test_on_a_gpu_the_main_size_of_every_suite_comes_first(tmp_path, monkeypatch):
+    """A run that is cut off has the figures that are quoted; what it lacks is told size by size."""
+    installed(monkeypatch)
+    now, made = [0.0], []
+    monkeypatch.setattr(worker, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def cases(name, setting):
+        for size in sizes.sizes(setting, name):
+            made.append((name, size.height))
+            yield a_case(name, size.name)
+            now[0] += 1
+
+    monkeypatch.setattr(registry, "cases", cases)
+    seen = []
+    setting = Setting(quick=True, device="cuda", budget=4.5)
+    worker.run(["merge", "loss"], setting, lambda results, name, left: seen.append((name, left)))
+    assert made == [("merge", 40), ("loss", 40), ("merge", 16), ("loss", 16), ("merge", 24)]
+    assert seen[-1] == ("merge", "")
+    assert dict(seen)["loss"] == "24x37: all of it"
+    assert seen[0][1] == "40x52: what follows 'merge, 40x52'; 16x16: all of it; 24x37: all of it"
+
+
+@pytest.mark.parametrize("suite", ["encode", "network", "overhead", "temporal"])
+def test_all_passes_together_make_every_case_once(suite, monkeypatch):
+    installed(monkeypatch)
+    setting = Setting(device="cuda")
+    parts = [registry.cases(suite, replace(setting, shape=shape)) for shape in sizes.passes(setting)]
+    names = [[case.name for case in part] for part in parts]
+    assert sorted(itertools.chain(*names)) == sorted(case.name for case in registry.cases(suite, setting))
+    assert len(names[0]) == (suite != "overhead")
 
 
 def test_a_first_result_that_fails_leaves_a_file_that_says_so(tmp_path, monkeypatch, capsys):
     def measure(quick):
-        assert list(schema.read(out)["metadata"]["left_out"]) == ["startup"]  # the file is there from the start
+        assert list(schema.read(schema.part(out))["metadata"]["left_out"]) == ["startup"]  # there from the start
         raise subprocess.CalledProcessError(1, "python", stderr="no compiler")
 
     out = tmp_path / "r.json"
@@ -220,7 +297,7 @@ def test_another_python_has_no_startup_and_no_place_in_the_file(monkeypatch, cap
 
 
 def test_a_gpu_s_host_is_timed_within_the_gpu_s_budget(monkeypatch):
-    host = dataclasses.replace(a_case("encode", "tiny"), host=True)
+    host = replace(a_case("encode", "tiny"), host=True)
     assert timing.budget(host, Setting()) is timing.HOST
     monkeypatch.setattr(device, "place", lambda name: types.SimpleNamespace(gpu=name == "cuda"))
     assert timing.budget(host, Setting(device="cuda")) is timing.GPU

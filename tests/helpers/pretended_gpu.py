@@ -3,10 +3,12 @@
 ``pytest -p pretended_gpu`` adds the backend "pretended-gpu". The kernels are those of "cuda-host", but the host code
 gets tensors and CuPy arrays, not NumPy views of them, and so takes the way that it takes on a GPU. The stand-in has of
 CuPy what this package uses, over memory of the CPU, and no more: anything else is an AttributeError.
+``FASTCOLOR_PRETENDED=cupy`` gives the backend that name, see :mod:`stand_in_gpu`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
@@ -21,7 +23,7 @@ from fastcolor.kernels.common import cuda_tables
 
 from fastcolor.arrays import kinds
 
-NAME = "pretended-gpu"
+NAME = os.environ.get("FASTCOLOR_PRETENDED", "pretended-gpu")
 _SAME = ("shape", "ndim", "dtype", "size", "nbytes", "itemsize", "strides", "flags")
 
 

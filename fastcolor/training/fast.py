@@ -1,0 +1,90 @@
+"""What makes a step fast on a GPU beside the kernels: TF32, cuDNN's choice by trial, torch.compile within a time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+COMPILE_SECONDS = 60.0
+
+
+def set_fast_math(device: torch.device) -> None:
+    """On a CUDA device: float32 products in TF32, and cuDNN tries its kernels once for each shape."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+
+
+@contextmanager
+def few_shapes() -> Iterator[None]:
+    """Without cuDNN's trials, which cost more than they bring where a shape comes now and then."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def compiled(
+    model: nn.Module,
+    step: Callable[[nn.Module], Tensor],
+    say: Callable[[str], object],
+    seconds: float = COMPILE_SECONDS,
+) -> nn.Module:
+    """``torch.compile(model)``, tried forward and backward by `step`; `model` itself if that fails or takes too long.
+
+    Parameters
+    ----------
+    model : Module
+        Its buffers are as before afterwards, its gradients are gone.
+    step : callable
+        From a module to a loss, of the shapes that will come.
+    say : callable
+        Gets a line: that it was compiled, or why not.
+    seconds : float
+        What is given up after this time; without limit in a thread, or where there are no alarms.
+    """
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    try:
+        with _at_most(seconds):
+            runner: nn.Module = torch.compile(model, dynamic=False)  # type: ignore[assignment]
+            step(runner).backward()
+        said = "compiled by torch.compile"
+    except (Exception, _TooLong) as error:
+        runner, said = model, f"not compiled, it goes on without: {str(error).strip().partition(chr(10))[0]}"
+        torch._dynamo.reset()
+    model.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, value in model.named_buffers():
+            value.copy_(buffers[name])
+    say(said)
+    return runner
+
+
+class _TooLong(BaseException):
+    """Not an Exception: the compiler takes those for its own."""
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(number: int, frame: object) -> None:
+        raise _TooLong(f"it took more than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,155 @@
+"""The steps of a run from first to last: what is read, validated, written and said between them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..evaluation.photos import sheet
+from .clock import Clock, Every
+from .dataset import Sample
+from .fast import few_shapes
+from .feed import Feed
+from .runlog import RunLog
+from .stopping import asked_to_stop
+from .trainer import Trainer
+
+MODEL = "model"
+DEAREST = 20  # a validation takes at most one part in so many of a budget
+READ_EVERY = 16  # steps on a GPU between two looks at the loss: to look is to wait for the device
+
+
+@dataclass
+class Course:
+    """The time of a run: its clock, and when to do what."""
+
+    clock: Clock
+    saves: Every
+    validations: Every
+    rows: Every  # of the log, between those of validations
+    pictures: int  # photographs in each sample picture
+
+
+def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None:
+    """Take the steps that are left; `log` in the process that writes, None in the others."""
+    config, clock = trainer.config, course.clock
+    meter = _Meter(config.batch, READ_EVERY if trainer.device.type == "cuda" else 1)
+    total = None if clock.budget else config.steps - trainer.step
+    if clock.budget:
+        feed = _rehearsed(trainer, feed, course, log)
+    with asked_to_stop() as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
+        for sample in bar:
+            meter.add(trainer.train_step(Sample(*sample), clock.place(trainer.step, config.steps)))
+            clock.tick()
+            bar.set_postfix_str(meter.text(), refresh=False)
+            stopped = bool(stop) and trainer.team.world == 1
+            if _after_step(trainer, feed, course, meter, log, stopped):
+                break
+
+
+def _after_step(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log: RunLog | None, stopped: bool) -> bool:
+    """Validate and write what is due; True if this was the last step."""
+    clock, step, steps = course.clock, trainer.step, trainer.config.steps
+    over, saved = clock.over(step, steps), False
+    if over or course.validations.due(step, clock.seconds):
+        with clock.measured():
+            _check(trainer, feed, course, meter, log)
+            if log and clock.budget:
+                trainer.save(log.folder, clock=clock.state)
+                saved = True
+        course.rows.last = clock.seconds
+        over = over or clock.over(step, steps)
+    elif log and course.rows.due(step, clock.seconds):
+        log.write(**_row(trainer, feed, course, meter))
+    # After the row of the log: a kill between the two repeats the row, and loses none.
+    if course.saves.due(step, clock.seconds) or over or stopped:
+        meter.read()
+        if log and not saved:
+            trainer.save(log.folder, clock=clock.state)
+    return over or stopped
+
+
+def _check(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log: RunLog | None) -> None:
+    """Validate; a row of the log, the averaged network and a picture of what it does."""
+    value = trainer.validate(feed.checks)
+    if log:
+        log.write(**_row(trainer, feed, course, meter), validation_loss=round(value, 5))
+        _show(trainer, feed, course, log)
+
+
+def _row(trainer: Trainer, feed: Feed, course: Course, meter: _Meter) -> dict[str, float]:
+    """What the log says of a step."""
+    return {
+        "step": trainer.step,
+        "epoch": round(trainer.step / feed.epoch, 3),
+        "rate": trainer.optimizer.param_groups[0]["lr"],
+        "train_loss": round(meter.read(), 5),
+        "images_per_second": round(meter.speed, 1),
+        "seconds": round(course.clock.seconds, 1),
+    }
+
+
+def _show(trainer: Trainer, feed: Feed, course: Course, log: RunLog) -> None:
+    """The averaged network as a model, and a picture of what it does."""
+    trainer.average.save_pretrained(log.folder / MODEL)
+    if shown := feed.shown[: course.pictures]:
+        with few_shapes():
+            log.picture(trainer.step, sheet(trainer.average, shown))
+
+
+def _rehearsed(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> Feed:
+    """Do what is done last, with one batch in place of all: from the first step on a budget knows what it takes.
+
+    A validation that would take more than a part in :data:`DEAREST` of the budget is made of fewer batches.
+    """
+    clock, checks = course.clock, list(feed.checks)
+    trainer.validate(checks[:1])  # what is made at the first time is not counted
+    with clock.measured():
+        trainer.validate(checks[:1])
+    whole = clock.closing * len(checks)
+    kept = checks[:: max(1, math.ceil(DEAREST * whole / clock.budget))]
+    with clock.measured():
+        if log:
+            _show(trainer, feed, course, log)
+            trainer.save(log.folder, clock=clock.state)
+    if log and len(kept) < len(checks):
+        log.say(f"validation on {len(kept)} of {len(checks)} batches: all would take {whole:.0f} s")
+    clock.closing += whole * len(kept) / len(checks)
+    return feed._replace(checks=kept)
+
+
+class _Meter:
+    """Running mean of the loss, kept on the device and read every so many steps, and images a second."""
+
+    def __init__(self, batch: int, every: int) -> None:
+        self.batch, self.every, self.steps, self.start = batch, every, 0, time.monotonic()
+        self._mean: Tensor = torch.zeros((), dtype=torch.float64)
+        self._text = ""
+
+    def add(self, loss: Tensor) -> None:
+        self.steps += 1
+        mean = self._mean.to(loss.device)
+        self._mean = mean + max(0.01, 1 / self.steps) * (loss.double() - mean)
+
+    def read(self) -> float:
+        """The mean; waits for the device. RuntimeError if it is no number: what was saved before is better."""
+        loss = float(self._mean)
+        if not math.isfinite(loss):
+            raise RuntimeError(
+                f"loss: {loss} within {self.steps} steps; the last checkpoint is kept; try a lower --rate"
+            )
+        return loss
+
+    @property
+    def speed(self) -> float:
+        return self.steps * self.batch / max(1e-9, time.monotonic() - self.start)
+
+    def text(self) -> str:
+        if self.steps % self.every == 0:
+            self._text = f"loss {self.read():.4f}, {self.speed:.1f} images/s"
+        return self._text

@@ -1,0 +1,118 @@
+"""``python -m bench gpu-day`` from end to end, in processes of its own, with a stand-in GPU (helpers/stand_in_gpu).
+
+In this environment; in that which FASTCOLOR_DAY_PYTHON names, and then from a bare copy of the tree, as on a machine
+that is lent (``make rehearse`` makes one with the versions of such a machine).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cuda_host.build import available
+from paths import ROOT
+
+from bench.publish import report, schema
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.skipif(not available(), reason="g++ is not installed")
+
+PYTHON = os.environ.get("FASTCOLOR_DAY_PYTHON", "")
+STAGES = ["compile", "smoke", "correctness", "streams", "memcheck", "racecheck", "sweep", "bench"]
+SUITES = "histogram,merge"  # which need no inputs as large as logits
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Where the command runs: this tree, or a copy of it without .git and without an installation."""
+    if not PYTHON:
+        return ROOT
+    copy = tmp_path_factory.mktemp("copy") / "tree"
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "runs", "results", "*.egg-info")
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
+    return copy
+
+
+def start(tree, out, *words, **variables):
+    stand_in = tree / "tests/helpers/stand_in_gpu"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))},
+        "PYTHONPATH": str(stand_in),
+        "PATH": f"{stand_in}{os.pathsep}{os.environ['PATH']}",
+        "PYTEST_PLUGINS": "sitecustomize",
+        "FASTCOLOR_COMMIT": "0123456789abcdef",
+        **variables,
+    }
+    command = [PYTHON or sys.executable, "-m", "bench", "gpu-day", "--out", str(out), "--suites", SUITES, *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=tree, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def test_every_stage_begins_ends_in_time_and_is_told(tree, tmp_path):
+    begun = time.monotonic()
+    process = start(tree, tmp_path, "--budget", "900")
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert time.monotonic() - begun < 900
+    summary = (tmp_path / "summary.txt").read_text()
+    assert said.endswith(summary + "\n")
+    assert len(summary.splitlines()) <= 60
+    told = {line.split()[0]: line for line in summary.splitlines() if line.split()[0] in STAGES}
+    assert list(told) == STAGES
+    assert all(line.split()[1] == "ok" for line in told.values())
+    assert "8 of 8 right; backends cupy; numba-cuda does not run" in told["smoke"]
+    assert " passed" in told["correctness"]
+    assert " passed" in told["streams"]
+    assert "8 calls; ERROR SUMMARY: 0 errors" in told["memcheck"]
+    assert "left out: --without torch.compile" in told["bench"]
+    assert "commit 0123456789" in summary
+    assert "pixels a thread that take least at 8 x 16" in summary
+    assert "merge              2x256x256 on 40x52" in summary
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"summary.txt", "log.txt", *(f"{name}.json" for name in sorted(STAGES) if name in WRITERS)}
+    assert len(files) <= 8
+    assert all(name in summary for name in files)
+    assert {line.partition("|")[0] for line in (tmp_path / "log.txt").read_text().splitlines()} == set(STAGES)
+    assert json.loads((tmp_path / "smoke.json").read_text())["gpu"][0]["name"] == "Stand-In GPU"
+    assert json.loads((tmp_path / "correctness.json").read_text())["finished"]
+    assert schema.read(tmp_path / "bench.json")["metadata"]["left_out"].keys() == {"--without torch.compile"}
+    if PYTHON:
+        assert (tree / "fastcolor/kernels").is_symlink()
+    print(summary)
+
+
+WRITERS = ("smoke", "correctness", "streams", "sweep", "bench")
+
+
+def test_a_day_that_is_killed_leaves_whole_files(tree, tmp_path):
+    """In the middle of the benchmark, after a smoke that had found a fault: what was known is on disk."""
+    words = ("--budget", "900", "--only", "smoke,bench")
+    process = start(tree, tmp_path, *words, FASTCOLOR_STAND_IN_FAULT="decode")
+    part = tmp_path / "bench.part.json"
+    try:
+        while process.poll() is None and not (part.exists() and json.loads(part.read_text())["results"]):
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    files = sorted(path.name for path in tmp_path.iterdir() if not path.name.endswith(".part"))
+    assert files == ["bench.part.json", "log.txt", "smoke.json", "summary.txt"]
+    document = schema.read(part)
+    assert document["results"]
+    assert document["metadata"]["left_out"].keys() > {"merge"}
+    assert "**Left out:** " in report.report([document], [Path("bench.part.json")])
+    lines = (tmp_path / "summary.txt").read_text().splitlines()
+    (smoke,) = (number for number, line in enumerate(lines) if line.startswith("smoke "))
+    assert lines[smoke].split()[1:3] == ["status", "1"]
+    assert "6 of 8 right" in lines[smoke]
+    assert lines[smoke + 1].endswith("AssertionError: planted")
+    assert next(line for line in lines if line.startswith("bench ")).split()[1] == "running"

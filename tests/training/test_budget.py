@@ -1,0 +1,291 @@
+"""Runs against the clock from the command line: on time, resumed after a kill, stopped, and on a disk that is full."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fastcolor.bins import ColorBins  # noqa: E402
+from fastcolor.commands.main import main  # noqa: E402
+from fastcolor.network.unet import ColorUNet, UNetConfig  # noqa: E402
+from fastcolor.training.checkpoint import load_tensors  # noqa: E402
+from fastcolor.training.distributed import Team  # noqa: E402
+from fastcolor.training.pack import pack_set  # noqa: E402
+from fastcolor.training.runlog import read_log  # noqa: E402
+from fastcolor.training.train import train  # noqa: E402
+from fastcolor.training.trainer import CHECKPOINT, TrainConfig, saved_config  # noqa: E402
+
+SMALL = ["--batch", "4", "--size", "32", "--pictures", "2"]
+TINY = UNetConfig(down=(8, 12, 16), up=(12, 8), head=8)
+
+
+@pytest.fixture(scope="module")
+def pack(photos: Path) -> Path:
+    """The photographs as one file."""
+    path = photos / "pack.zip"
+    pack_set(photos, path)
+    return path
+
+
+class Ticking:
+    """A clock that goes on by so much at each look, so that a run does not depend on the machine."""
+
+    def __init__(self, tick: float) -> None:
+        self.now, self.tick = 0.0, tick
+
+    def monotonic(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> Ticking:
+    from fastcolor.commands import train as command
+    from fastcolor.training import clock
+
+    made = Ticking(0.2)
+    monkeypatch.setattr(clock, "time", made)
+    monkeypatch.setattr(command, "time", made)
+    return made
+
+
+def words(place: Path, run: Path, *more: str) -> list[str]:
+    return ["train", str(place), "--out", str(run), "--recipe", "gpu-7min", *SMALL, *more]
+
+
+def started(place: Path, run: Path, *more: str, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "fastcolor", *words(place, run, *more)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
+
+
+def wait_for(path: Path, step: int = 1) -> None:
+    """Until there is a checkpoint of `step` at least."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if path.exists() and load_tensors(path)[1]["step"] >= step:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path}: no checkpoint of step {step}")
+
+
+def test_the_recipe_rehearsed_from_a_pack_to_a_model(photos: Path, tmp_path: Path, ticking: Ticking) -> None:
+    pack, run = tmp_path / "set.zip", tmp_path / "run"
+    assert main(["prepare", str(photos), "--pack", str(pack)]) == 0
+    assert main(words(pack, run, "--minutes", "0.2")) == 0
+    config = saved_config(run)
+    assert (config.minutes, config.loader, config.augment, config.lam) == (0.2, "device", "random", 0.75)
+    rows = read_log(run / "log.csv")
+    rates = [float(row["rate"]) for row in rows]
+    assert config.rate >= max(rates) > 0.9 * config.rate
+    assert rates[-1] < 0.15 * config.rate
+    assert 9 < float(rows[-1]["seconds"]) < load_tensors(run / CHECKPOINT)[1]["clock"]["seconds"] < 12
+    said = (run / "train.log").read_text()
+    assert "8 photographs of at most 24 pixels, 0.00 GB in memory; batches are made on cpu" in said
+    assert f"step {rows[-1]['step']} after" in said
+    model = ColorUNet.from_pretrained(run / "model")
+    assert sum(parameter.numel() for parameter in model.parameters()) == 4_046_016
+    assert model(torch.zeros(1, 1, 32, 32)).shape == (1, 32, 16, 16)
+    assert load_tensors(run / CHECKPOINT)[1]["step"] == int(rows[-1]["step"])
+
+
+def test_resumed_after_a_kill_with_the_time_that_is_left(pack: Path, tmp_path: Path, ticking: Ticking) -> None:
+    run = tmp_path / "run"
+    process = started(pack, run, "--minutes", "2", "--save-seconds", "0.2")
+    wait_for(run / CHECKPOINT, 2)
+    process.kill()
+    process.communicate()
+    before = load_tensors(run / CHECKPOINT)[1]
+    assert 0 < before["clock"]["begin"] < before["clock"]["seconds"] < 120
+    ticking.tick = 1.0
+    assert main(["train", str(pack), "--out", str(run), "--resume", "--pictures", "0"]) == 0
+    after = load_tensors(run / CHECKPOINT)[1]
+    assert after["step"] > before["step"]
+    assert after["clock"]["begin"] == before["clock"]["begin"]
+    assert 100 < after["clock"]["seconds"] < 120
+    assert ticking.now < 121 - before["clock"]["seconds"]
+    assert saved_config(run).minutes == 2
+
+
+def test_ctrl_c_saves_first(pack: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = started(pack, run, "--minutes", "5", "--save-seconds", "0.2")
+    wait_for(run / CHECKPOINT)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "fastcolor: interrupted" in err
+    assert load_tensors(run / CHECKPOINT)[1]["step"] >= 1
+    assert not list(run.glob(".*")), "a temporary file was left"
+
+
+def test_a_disk_that_fills_keeps_the_last_checkpoint(pack: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert main(words(pack, run, "--steps", "2", "--pictures", "0")) == 0
+    good = (run / CHECKPOINT).read_bytes()
+    full = started(
+        pack,
+        run,
+        *("--resume", "--steps", "4", "--pictures", "0", "--validate-every", "100"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+    _, err = full.communicate(timeout=120)
+    assert full.returncode == 1
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("fastcolor: error: ")
+    assert "cannot be written" in last
+    assert "Traceback" not in err
+    assert (run / CHECKPOINT).read_bytes() == good
+    assert not list(run.glob(".*"))
+    assert not list((run / "model").glob(".*"))
+    assert main(["train", str(pack), "--out", str(run), "--resume", "--steps", "4", "--pictures", "0"]) == 0
+    assert load_tensors(run / CHECKPOINT)[1]["step"] == 4
+
+
+def test_a_checkpoint_every_so_many_seconds(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastcolor.training.trainer import Trainer
+
+    steps: list[int] = []
+    monkeypatch.setattr(Trainer, "save", lambda self, folder, **more: steps.append(self.step))
+    config = TrainConfig(network=TINY, steps=6, batch=4, size=16, augment="random", loader="device")
+    train(pack, tmp_path / "a", config, ColorBins.default(), pictures=0, save_every=4, save_seconds=1e-9)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    steps.clear()
+    train(pack, tmp_path / "b", config, ColorBins.default(), pictures=0, save_every=4)
+    assert steps == [4, 6]
+
+
+def test_a_validation_that_takes_too_long_is_thinned(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticking: Ticking
+) -> None:
+    from fastcolor.training.trainer import Trainer
+
+    validated: list[int] = []
+
+    def slow(self: Trainer, samples: list[object]) -> float:
+        validated.append(len(samples))
+        ticking.now += len(samples)
+        return 1.0
+
+    monkeypatch.setattr(Trainer, "validate", slow)
+    config = TrainConfig(network=TINY, minutes=1.2, batch=1, size=16, augment="random", loader="device")
+    train(pack, tmp_path / "run", config, ColorBins.default(), pictures=0, started=0.0)
+    assert validated[:2] == [1, 1]
+    assert set(validated[2:]) == {2}
+    assert "validation on 2 of 4 batches: all would take 5 s" in (tmp_path / "run" / "train.log").read_text()
+    rows = read_log(tmp_path / "run" / "log.csv")
+    between = [row for row in rows if not row["validation_loss"]]
+    assert len(between) > 5
+    assert len(rows) - len(between) == len(validated) - 2 > 5
+    assert all(float(row["train_loss"]) > 0 for row in between)
+    assert rows[-1]["validation_loss"] == "1.0"
+
+
+def test_resumed_in_memory_it_is_the_same_run(pack: Path, tmp_path: Path) -> None:
+    config = TrainConfig(network=TINY, steps=8, batch=4, size=16, augment="random", loader="device", schedule="cosine")
+    train(pack, tmp_path / "whole", config, ColorBins.default(), pictures=0)
+    half = tmp_path / "half"
+    train(pack, half, config, ColorBins.default(), pictures=0, save_every=5)
+    kept = load_tensors(tmp_path / "whole" / CHECKPOINT)[0]
+
+    class Enough(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Enough
+
+    broken = tmp_path / "broken"
+    with pytest.MonkeyPatch.context() as patch:
+        from fastcolor.training import loop
+
+        patch.setattr(loop, "_check", stop)
+        with pytest.raises(Enough):
+            train(pack, broken, config, ColorBins.default(), pictures=0, save_every=5, validate_every=6)
+    assert saved_config(broken) == config
+    trainer = train(pack, broken, saved_config(broken), ColorBins.default(), resume=True, pictures=0)
+    assert trainer.step == 8
+    again = load_tensors(broken / CHECKPOINT)[0]
+    assert [name for name in kept if not torch.equal(kept[name], again[name])] == []
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(pack: Path, tmp_path: Path) -> None:
+    config = TrainConfig(network=TINY, steps=60, batch=4, size=16, augment="random", loader="device", rate=1e30)
+    with pytest.raises(RuntimeError, match=r"loss: (nan|inf) .*the last checkpoint is kept; try a lower --rate"):
+        train(pack, tmp_path / "run", config, ColorBins.default(), pictures=0, save_every=1)
+    tensors = load_tensors(tmp_path / "run" / CHECKPOINT)[0]
+    assert tensors["model.head.0.weight"].isfinite().all()
+
+
+def test_compiled_or_not_the_run_goes_on(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastcolor.training import fast
+
+    config = TrainConfig(network=TINY, steps=2, batch=4, size=16, augment="random", loader="device")
+
+    def said(name: str) -> str:
+        trainer = train(pack, tmp_path / name, config, ColorBins.default(), pictures=0, compile=True)
+        assert trainer.step == 2
+        if name != "plain":
+            plain = load_tensors(tmp_path / "plain" / CHECKPOINT)[0]
+            assert all(
+                torch.equal(value, plain[key]) for key, value in load_tensors(tmp_path / name / CHECKPOINT)[0].items()
+            )
+        return (tmp_path / name / "train.log").read_text()
+
+    monkeypatch.setattr(torch, "compile", lambda model, dynamic: model)
+    assert "compiled by torch.compile\n" in said("plain")
+
+    def fails(model: object, dynamic: bool) -> object:
+        raise OSError("no compiler\nhere")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    assert "not compiled, it goes on without: no compiler\n" in said("fails")
+
+    def late(model: object, dynamic: bool) -> object:
+        time.sleep(30)
+        return model
+
+    monkeypatch.setattr(torch, "compile", late)
+    monkeypatch.setattr(fast.compiled, "__defaults__", (0.1,))
+    assert "not compiled, it goes on without: it took more than 0.1 s\n" in said("late")
+
+
+def test_wrong_calls_are_told(photos: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def error(place: Path, *more: str) -> str:
+        assert main(words(place, tmp_path / "run", *more)) == 1
+        return capsys.readouterr().err
+
+    assert "--steps, --minutes: expected one of the two, got both" in error(pack, "--steps", "3", "--minutes", "1")
+    for minutes in ("0", "-1", "nan"):
+        assert f"--minutes: expected more than 0, got {minutes}" in error(pack, "--minutes", minutes)
+    assert "loader: 'device' makes the samples of augment='random'" in error(pack, "--augment", "paper")
+    assert "save_seconds: expected more than 0" in error(pack, "--save-seconds", "0")
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(pack.read_bytes()[:-30])
+    assert "cut.zip: expected a pack of `fastcolor prepare --pack`" in error(cut)
+    assert "expected photographs under" in error(tmp_path / "nothing.zip")
+    assert "batch: expected at most the 8 samples" in error(pack, "--batch", "9")
+    with pytest.raises(ValueError, match="minutes: expected a budget above 0"):
+        TrainConfig(minutes=-1)
+    with pytest.raises(ValueError, match="loader: expected one of workers, device"):
+        TrainConfig(loader="gpu")
+
+
+def test_steps_that_are_given_end_a_recipe_of_minutes(pack: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert main(words(pack, run, "--steps", "1", "--pictures", "0")) == 0
+    assert (saved_config(run).minutes, saved_config(run).steps) == (0, 1)
+
+
+def test_several_processes_have_no_budget(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastcolor.training import train as module
+
+    monkeypatch.setattr(module, "join_team", lambda device: Team(0, 2))
+    with pytest.raises(ValueError, match="minutes: expected one process, got 2"):
+        train(pack, tmp_path / "run", TrainConfig(network=TINY, minutes=1.0), ColorBins.default())
