@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arrays import checks, targets
+from .arrays import checks, run_gradient, targets
 from .arrays.dispatch import choose
-from .arrays.kinds import Seen
-from .arrays.run_gradient import loss_and_gradient, scale_in_place
-from .arrays.torch_func import scaled_once
+from .arrays.kinds import Seen, is_traced
+from .arrays.plans import PLANS
+from .arrays.run_gradient import Loss
+from .arrays.torch_func import once
 from .errors import BackendUnavailableError
+from .kernels.common import recording
 from .reference.constants import MAX_BINS
 from .reference.loss import REDUCTIONS
 
@@ -85,48 +87,63 @@ def weighted_cross_entropy(
     >>> float(weighted_cross_entropy(logits, torch.zeros(1, 2, 2, dtype=torch.uint8), torch.ones(4)))  # log 4
     1.3862943649291992
     """
+    arguments = logits, labels, weights, mask, shares, reduction
+    if _is_direct(*arguments):
+        loss: Tensor = _OnGpu.apply(*arguments)
+        return loss
+    seen, given = _looked_at(*arguments)
+    return _loss(seen, given)
+
+
+def _looked_at(
+    logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor | None, shares: Tensor | None, reduction: str
+) -> tuple[Seen, Loss]:
+    """Checked arguments as the loss that they ask for."""
     checks.choice("reduction", reduction, REDUCTIONS)
     seen = _check(logits, labels, weights, mask, shares)
     target = targets.of(logits, labels, shares)
-    pixel = targets.pixel_weights(target, weights, mask)
-    if reduction == "none":
-        return _each(target, pixel)
-    loss = _sum(seen, target, pixel, reduction == "weighted")
-    if reduction == "mean":
-        return loss / _number_of_pixels(pixel, mask)
+    pixel, counted = targets.pixel_weights(target, weights, mask)
+    *_, itself, by_mask, number = _form(logits, labels, weights, mask, shares, reduction)
+    over = pixel if itself else counted if by_mask else None
+    return seen, Loss(*target, pixel, over, None if reduction == "none" else number)
+
+
+def _form(
+    logits: Tensor, labels: Tensor, weights: Tensor, mask: Tensor | None, shares: Tensor | None, reduction: str
+) -> tuple[bool, bool, bool, bool, int]:
+    """Whether a :class:`Loss` has labels, and shares; whether its weights divide it, or a mask; and its number."""
+    dense, by_mask = shares is None and labels.is_floating_point(), reduction == "mean" and mask is not None
+    pixels = max(logits.numel() // logits.shape[1], 1)
+    number = 0 if by_mask or reduction == "weighted" else 1 if reduction == "sum" else pixels
+    return not dense, dense or shares is not None, reduction == "weighted", by_mask, number
+
+
+def _of_form(form: tuple[bool, bool, bool, bool, int], *parts: Tensor) -> Loss:
+    """The loss of that form from its tensors."""
+    (labelled, shared, itself, by_mask, number), (logits, *rest) = form, parts
+    labels, shares = rest.pop(0) if labelled else None, rest.pop(0) if shared else None
+    weights = rest.pop(0)
+    return Loss(logits, labels, shares, weights, weights if itself else rest[0] if by_mask else None, number)
+
+
+def _loss(seen: Seen, given: Loss) -> Tensor:
+    """``w_i l_i`` of each pixel, or their sum over a divisor, which counts as 1 where it is 0."""
+    if not _is_fused(given.logits):
+        losses = targets.losses_by_torch(targets.Target(*given[:3]), given.weights)
+        if given.number is None:
+            return losses
+        if given.over is None:
+            return losses.sum() / given.number
+        divisor = given.over.sum(dtype=torch.float64).to(losses.dtype)
+        return losses.sum() / torch.where(divisor > 0, divisor, 1)
+    if seen.traced or given.number is None:
+        from .arrays import torch_ops
+
+        return torch_ops.cross_entropy(*given)
+    if not seen.wants_gradient:
+        return run_gradient.cross_entropy(*given)
+    loss: Tensor = _OnCpu.apply(given.logits[:0] * 1, *given)
     return loss
-
-
-def _number_of_pixels(weights: Tensor, mask: Tensor | None) -> Tensor | int:
-    """All, or the sum of the mask; 1 where that is 0."""
-    if mask is None:
-        return max(weights.numel(), 1)
-    counted = mask.sum(dtype=weights.dtype)
-    return torch.where(counted > 0, counted, 1)
-
-
-def _sum(seen: Seen, target: targets.Target, weights: Tensor, weighted: bool) -> Tensor:
-    """``sum_i w_i l_i``, over the sum of the weights if `weighted`."""
-    if not _is_fused(target.logits):
-        losses = targets.losses_by_torch(target, weights)
-        mass = weights.sum(dtype=torch.float64).to(losses.dtype) if weighted else losses.new_ones(())
-        return losses.sum() / torch.where(mass > 0, mass, 1)
-    if not seen.traced:
-        source = target.logits[:0] * 1
-        loss: Tensor = _Fused.apply(*target, weights, weighted, source)
-        return loss
-    from .arrays import torch_ops
-
-    return torch_ops.weighted_cross_entropy(*target, weights, weighted, seen.wants_gradient)
-
-
-def _each(target: targets.Target, weights: Tensor) -> Tensor:
-    """``w_i l_i`` of every pixel."""
-    if not _is_fused(target.logits):
-        return targets.losses_by_torch(target, weights)
-    from .arrays import torch_ops
-
-    return torch_ops.cross_entropies(*target, weights)
 
 
 def _is_fused(logits: Tensor) -> bool:
@@ -143,34 +160,95 @@ def _has_kernels(device: str) -> bool:
     return True
 
 
-class _Fused(torch.autograd.Function):
-    """`source` is of the graph of the logits and empty: they themselves would be kept in memory until the backward."""
+class _OnCpu(torch.autograd.Function):
+    """The gradient is kept, and in place of the logits `source`, which is of their graph and empty."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Tensor,
-        labels: Tensor | None,
-        shares: Tensor | None,
-        weights: Tensor,
-        weighted: bool,
-        source: Tensor,
-    ) -> Tensor:
-        loss, gradient = loss_and_gradient(logits, labels, shares, weights, weighted, ctx.needs_input_grad[0])
-        ctx.save_for_backward(gradient, source)
+    def forward(ctx: Any, source: Tensor, *given: Any) -> Tensor:
+        loss, gradient = run_gradient.loss_and_gradient(*given)
+        ctx.save_for_backward(source, gradient)
         return loss
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, source = ctx.saved_tensors
-        nothing = (None,) * 5
+        source, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: a second derivative must not be lost without a word
-            return scaled_once(factor, gradient, source), *nothing
-        batched = torch._C._functorch.is_legacy_batchedtensor(factor)  # is_grads_batched=True
-        if batched or torch._C._autograd._get_current_graph_task_keep_graph():
-            return gradient * factor.to(gradient.dtype), *nothing
-        scale_in_place(gradient, factor)  # the graph ends here, so nobody reads the saved gradient again
-        return gradient, *nothing
+            gradient = once("weighted_cross_entropy", _times, factor, gradient, source)
+        elif _is_read_again(factor):
+            gradient = _times(factor, gradient)
+        elif factor != 1:
+            gradient.mul_(factor.to(gradient.dtype))
+        return None, gradient, *[None] * 5
+
+
+def _is_direct(logits: Any, *others: Any) -> bool:
+    """Whether autograd and a GPU's kernels take the loss, by its plan where it has one, before it is looked at."""
+    if is_traced(logits) or not logits.requires_grad or not torch.is_grad_enabled() or others[-1] == "none":
+        return False
+    if logits.dim() < 2 or not _is_fused(logits) or not run_gradient.is_in_two_steps(logits):
+        return False
+    if torch.autograd.forward_ad._current_level >= 0:
+        return False
+    return not any(other.requires_grad for other in others[:-1] if isinstance(other, Tensor))
+
+
+def _begin(*arguments: Any) -> tuple[Tensor, ...]:
+    """The loss, its gradient, the call, and all tensors of the loss."""
+    given = run_gradient.fitted(_looked_at(*arguments)[1])
+    over = given.over if given.over is not given.weights else None
+    parts = tuple(part for part in (*given[:4], over) if part is not None)
+    results = run_gradient.begin(given)
+    if any(all(part is not one for one in arguments) for part in parts):
+        recording.spoil()
+    return *results, *parts
+
+
+def _end(gradient: Tensor, factor: Tensor, form: Any, call: Tensor, *parts: Tensor) -> Tensor:
+    run_gradient.end(factor, gradient, call, _of_form(form, *parts))
+    return gradient
+
+
+def _anew(factor: Tensor, form: Any, *parts: Tensor) -> Tensor:
+    return run_gradient.cross_entropy_gradient(factor, *_of_form(form, *parts))
+
+
+class _OnGpu(torch.autograd.Function):
+    """Beside the gradient all is kept that it was made of: for a factor that was not expected it is made once more."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        loss, *kept = PLANS.call(("loss", run_gradient.BACKEND), _begin, arguments, {}, run_gradient.BACKEND)
+        ctx.save_for_backward(*kept)
+        ctx.form = _form(*arguments)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, call, *parts = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            gradient = once("weighted_cross_entropy", _anew, factor, ctx.form, *parts)
+        elif _is_batched(factor):
+            one = torch.ones((), device=gradient.device)
+            gradient = _times(factor, _anew(one, ctx.form, *parts))
+        elif _is_read_again(factor):
+            gradient = _anew(factor, ctx.form, *parts)
+        else:
+            arguments = gradient, factor, ctx.form, call, *parts
+            gradient = PLANS.call(("loss backward", run_gradient.BACKEND), _end, arguments, {}, run_gradient.BACKEND)
+        return gradient, None, None, None, None, None
+
+
+def _times(factor: Tensor, gradient: Tensor, *_: Tensor) -> Tensor:
+    return gradient * factor.to(gradient.dtype)
+
+
+def _is_read_again(factor: Tensor) -> bool:
+    """Whether what was saved is: by retain_graph=True, or by is_grads_batched=True."""
+    return _is_batched(factor) or torch._C._autograd._get_current_graph_task_keep_graph()
+
+
+def _is_batched(factor: Tensor) -> bool:
+    return torch._C._functorch.is_legacy_batchedtensor(factor)
 
 
 def _check(logits: Any, labels: Any, weights: Any, mask: Any, shares: Any) -> Seen:

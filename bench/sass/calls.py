@@ -73,20 +73,17 @@ def _gradient(engine: Engine, x: Any, axis: int) -> None:
 
 
 def _loss(engine: Engine, x: Any, axis: int, *, gradient: bool, labels: str = "uint8") -> None:
-    batch, weights, scale = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None], np.ones(1, np.float32)
+    batch, weights = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None]
     target = np.zeros_like(batch) if gradient else None
-    loss.weighted_cross_entropy(engine, batch, weights.astype(labels), weights, scale, gradient=target)
-    if target is not None:
-        loss.scale_unless_one(engine, target, scale)
+    loss.weighted_cross_entropy(engine, batch, weights.astype(labels), weights, over=weights, gradient=target)
 
 
 def _soft_loss(engine: Engine, x: Any, axis: int, *, neighbors: int) -> None:
     """With the shares of k bins, or of all (k = 0)."""
-    batch, weights, scale = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None], np.ones(1, np.float32)
+    batch, weights = np.moveaxis(x, axis, 0)[None], _luma(x, axis)[None]
     shares = np.zeros((1, neighbors or x.shape[axis], *weights.shape[1:]), np.float32)
     labels = shares.astype(np.int16) if neighbors else None
-    target = np.zeros_like(batch)
-    loss.weighted_cross_entropy(engine, batch, labels, weights, scale, shares=shares, gradient=target)
+    loss.weighted_cross_entropy(engine, batch, labels, weights, shares=shares, gradient=np.zeros_like(batch))
 
 
 def _encode(engine: Engine, rgb: Any, axis: int, *, to: str, space: str = "yuv", n: int = 32) -> None:

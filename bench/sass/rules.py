@@ -128,8 +128,9 @@ def expectation(instance: Instance, arch: str) -> Expectation:
     if instance.launch.source == "merge":
         size = 4 if instance.dtype == "float32" else 1
         return Expectation(loads={16: int(instance.pixels) * size // 16}, stores={16: 1})
-    plain = instance.n == FAST_BINS and instance.operation in (*OF_LOGITS, *AT_WIDTHS)
-    if not plain or instance.launch.kernel in ("loss_total", "scale_unless_one"):
+    if instance.launch.kernel == "loss_begin":
+        return Expectation(loads={16: 4}, loops=True, in_flight=NEEDED[arch])
+    if instance.n != FAST_BINS or instance.operation not in (*OF_LOGITS, *AT_WIDTHS):
         return Expectation()
     of_source = {"decode": _decode, "temporal": _temporal, "loss": _loss, "gradient": _gradient}
     size, pixels = 4 if instance.dtype == "float32" else 2, int(instance.pixels)
@@ -177,22 +178,18 @@ def _temporal(instance: Instance, arch: str, n: int, pixels: int, size: int) -> 
 
 
 def _loss(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:
-    """One exponential a bin for the sum, and one more for the gradient where the compiler does not keep the first."""
-    gradient, width = "gradient" in instance.operation, size * pixels
-    ex2 = (n, 2 * n) if gradient else (n,)
-    if instance.layout == "last":
-        return _staged(ex2, n * width // 16, int(gradient), arch)
-    loads = Counter({16: 1 if gradient else 3})  # weights, and labels of int64
-    loads[width] += n
-    return Expectation(ex2, loads, {width: n * gradient}, in_flight=HELD_IN_REGISTERS)
+    """One exponential a bin, which the gradient has again; beside the logits a loop over what divides the loss."""
+    gradient, width = "gradient" in instance.operation, size * pixels if instance.layout == "planar" else 16
+    each, needed = n * pixels * size // width, HELD_IN_REGISTERS if instance.layout == "planar" else NEEDED[arch]
+    return Expectation((n,), {width: each}, {width: each * gradient}, loops=True, in_flight=needed)
 
 
 def _gradient(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:
-    """As the loss with its gradient; what comes from above, two values a pixel, is read as the logits are."""
+    """As the loss with its gradient; what comes from above, two values a pixel, is read as planes of logits are."""
     width = size * pixels
     if instance.layout == "last":
-        return _staged((n, 2 * n), n * width // 16, 1, arch)
-    return Expectation((n, 2 * n), {width: n + 2}, {width: n}, in_flight=HELD_IN_REGISTERS)
+        return _staged((n,), n * width // 16, n * width // 16, arch)
+    return Expectation((n,), {width: n + 2}, {width: n}, in_flight=HELD_IN_REGISTERS)
 
 
 def _of_image(instance: Instance, arch: str) -> Expectation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,65 +11,118 @@ from .dispatch import choose
 from .kinds import as_numpy
 
 # Taken as they are, beside int64.
-_LABELS = {"cpu": (torch.uint8,), "cuda": (torch.uint8, torch.int32)}
+_LABELS = {"cpu": (torch.uint8,), "cuda": (torch.uint8, torch.int16, torch.uint16, torch.int32)}
+BACKEND = "auto"  # of the loss, which has no argument for it
 
 
-def loss_and_gradient(
-    logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor, weighted: bool, wanted: bool
-) -> tuple[Tensor, Tensor]:
-    """``sum_i w_i l_i``, over ``sum_i w_i`` if `weighted`, and its gradient in the logits in their memory layout.
+class Loss(NamedTuple):
+    """What a loss is of.
 
-    An empty tensor if the gradient is not wanted. On a GPU nothing waits for the device: the sum of the weights stays
-    there, and labels out of range, which the CPU refuses, make the loss NaN.
+    Attributes
+    ----------
+    logits : Tensor, shape (N, n, ...)
+    labels, shares : Tensor or None
+        As in :class:`fastcolor.arrays.targets.Target`.
+    weights : Tensor, shape (N, ...)
+    over : Tensor or None
+        The sum of the losses is divided by the sum of these numbers, and
+    number : int or None
+        this one; None: each pixel has its own loss.
     """
-    where = logits.device
-    labels = _fit_labels(logits, labels, weights)
-    precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    gradient = None
-    if wanted:
-        logits, gradient = logits_and_room(logits)
-    if not logits.numel():
-        loss = torch.zeros((), dtype=precise, device=where)
-    else:
-        scale = torch.ones(1, dtype=precise, device=where)
-        if weighted:
-            mass = weights.sum(dtype=torch.float64)
-            scale = torch.where(mass > 0, 1 / mass, 0).to(precise).view(1)
-        total = _run_loss(logits, labels, shares, weights, scale, gradient=gradient)
-        loss = total if isinstance(total, Tensor) else torch.tensor(float(total), dtype=precise)
-    return loss, torch.empty(0, dtype=logits.dtype, device=where) if gradient is None else gradient
+
+    logits: Tensor
+    labels: Tensor | None
+    shares: Tensor | None
+    weights: Tensor
+    over: Tensor | None
+    number: int | None
 
 
-def cross_entropies(logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor) -> Tensor:
-    """``w_i l_i`` of every pixel, shape of the weights."""
-    labels = _fit_labels(logits, labels, weights)
-    losses = torch.zeros(weights.shape, dtype=weights.dtype, device=logits.device)
+def cross_entropy(*parts: Any) -> Tensor:
+    """``w_i l_i`` of a :class:`Loss`: of each pixel, or their sum over the divisor. Nothing waits for a GPU."""
+    given = fitted(Loss(*parts))
+    logits, weights = given.logits, given.weights
+    if given.number is None:
+        losses = torch.zeros(weights.shape, dtype=weights.dtype, device=logits.device)
+        if logits.numel():
+            _run(given, losses=losses)
+        return losses
+    return _total(given, _run(given) if logits.numel() else 0.0)
+
+
+def cross_entropy_gradient(factor: Tensor, *parts: Any) -> Tensor:
+    """``sum_i f_i d(w_i l_i) / d x`` over the divisor, in the memory layout of the logits; `factor` as the loss is."""
+    given = fitted(Loss(*parts))
+    logits, gradient = logits_and_room(given.logits)
+    if given.number is None:
+        weights = torch.where(given.weights != 0, given.weights * factor.to(given.weights.dtype), 0)
+        given = given._replace(weights=weights)
     if logits.numel():
-        scale = torch.ones(1, dtype=weights.dtype, device=logits.device)
-        _run_loss(logits, labels, shares, weights, scale, losses=losses)
-    return losses
+        one = None if given.number is None else factor.view(1)
+        _run(given._replace(logits=logits), gradient=gradient, factor=one)
+    return gradient
 
 
-def cross_entropies_gradient(
-    gradient: Tensor, logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor
-) -> Tensor:
-    """``sum_i g_i w_i d l_i / d x``, in the memory layout of the logits."""
-    factors = torch.where(weights != 0, weights * gradient.to(weights.dtype), 0)
-    return loss_and_gradient(logits, labels, shares, factors, False, True)[1]
+def loss_and_gradient(*parts: Any) -> tuple[Tensor, Tensor]:
+    """The loss, and its gradient in the memory layout of the logits."""
+    given = fitted(Loss(*parts))
+    logits, gradient = logits_and_room(given.logits)
+    total = _run(given._replace(logits=logits), gradient=gradient) if logits.numel() else 0.0
+    return _total(given, total), gradient
 
 
-def _run_loss(
-    logits: Tensor,
-    labels: Tensor | None,
-    shares: Tensor | None,
-    weights: Tensor,
-    scale: Tensor,
-    **results: Tensor | None,
-) -> Any:
-    kernels = choose("auto", str(logits.device), "weighted_cross_entropy")
-    *arrays, soft = [None if array is None else _native(array) for array in (logits, labels, weights, scale, shares)]
+def is_in_two_steps(logits: Tensor) -> bool:
+    """Whether :func:`begin` and :func:`end` are for these logits: on a GPU."""
+    return hasattr(_kernels(logits), "loss_forward")
+
+
+def begin(given: Loss) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, its gradient, and what :func:`end` must know of this call."""
+    logits, gradient = logits_and_room(given.logits)
+    if not logits.numel():
+        return torch.zeros((), device=logits.device), gradient, gradient
+    arrays, options = _arrays(given._replace(logits=logits))
+    loss, call = _kernels(logits).loss_forward(*arrays, **options, gradient=_native(gradient))
+    return _tensor(loss), gradient, _tensor(call)
+
+
+def end(factor: Tensor, gradient: Tensor, call: Tensor, given: Loss) -> None:
+    """Give the gradient that :func:`begin` left the factor of the loss from above."""
+    if gradient.numel():
+        (logits, labels, weights), options = _arrays(given._replace(logits=_laid_out(given.logits)))
+        arrays = _native(call), _native(factor.view(1)), logits, labels, weights
+        _kernels(gradient).loss_backward(*arrays, shares=options["shares"], gradient=_native(gradient))
+
+
+def _kernels(logits: Tensor) -> Any:
+    return choose(BACKEND, str(logits.device), "weighted_cross_entropy")
+
+
+def _arrays(given: Loss) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments of the kernels."""
+    logits, labels, shares, weights, over = (None if array is None else _native(array) for array in given[:5])
+    return [logits, labels, weights], {"shares": shares, "over": over, "number": given.number}
+
+
+def _run(given: Loss, **results: Tensor | None) -> Any:
+    arrays, options = _arrays(given)
     views = {name: None if array is None else _native(array) for name, array in results.items()}
-    return kernels.weighted_cross_entropy(*arrays, shares=soft, **views)
+    return _kernels(given.logits).weighted_cross_entropy(*arrays, **options, **views)
+
+
+def _total(given: Loss, total: Any) -> Tensor:
+    if isinstance(total, Tensor):
+        return total
+    return torch.tensor(float(total), dtype=given.weights.dtype, device=given.logits.device)
+
+
+def _tensor(array: Any) -> Tensor:
+    return array if isinstance(array, Tensor) else torch.from_numpy(array)
+
+
+def fitted(given: Loss) -> Loss:
+    """With labels in a type that kernels take."""
+    return given._replace(labels=_fit_labels(given.logits, given.labels, given.weights))
 
 
 def _fit_labels(logits: Tensor, labels: Tensor | None, weights: Tensor) -> Tensor | None:
@@ -105,20 +158,15 @@ def _native(tensor: Tensor) -> Any:
 
 def logits_and_room(logits: Tensor, axis: int = 1) -> tuple[Tensor, Tensor]:
     """The logits in a layout that the kernels take as it is, and memory of the same layout for the gradient."""
-    last = torch.movedim(logits, axis, -1)
-    if last.is_contiguous() and not logits.is_contiguous():
-        return logits, torch.movedim(torch.empty(last.shape, dtype=logits.dtype, device=logits.device), -1, axis)
-    return logits.contiguous(), torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
+    if logits.is_contiguous() or not (last := torch.movedim(logits, axis, -1)).is_contiguous():
+        return logits.contiguous(), torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
+    return logits, torch.movedim(torch.empty(last.shape, dtype=logits.dtype, device=logits.device), -1, axis)
 
 
-def scale_in_place(gradient: Tensor, factor: Tensor) -> None:
-    """``gradient *= factor``; costs nothing for a factor of 1, which is the usual one."""
-    if gradient.device.type == "cpu":
-        if factor != 1:
-            gradient.mul_(factor.to(gradient.dtype))
-    else:
-        kernels = choose("auto", str(gradient.device), "scale_unless_one")
-        kernels.scale_unless_one(_native(gradient), _native(factor.float().view(1)))
+def _laid_out(logits: Tensor) -> Tensor:
+    """As :func:`logits_and_room`, without the room."""
+    last = torch.movedim(logits, 1, -1)
+    return logits if last.is_contiguous() else logits.contiguous()
 
 
 def checked_labels(labels: Tensor, n: int) -> Tensor:

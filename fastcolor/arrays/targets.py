@@ -31,10 +31,15 @@ class Target(NamedTuple):
 def of(logits: Tensor, labels: Tensor, shares: Tensor | None) -> Target:
     """The target of hard, soft or dense labels."""
     if shares is not None:
-        return Target(logits, labels, shares.detach().to(precision(logits)))
+        return Target(logits, labels, _cast(shares, precision(logits)))
     if labels.dtype.is_floating_point:
-        return Target(logits, None, labels.detach().to(precision(logits)))
+        return Target(logits, None, _cast(labels, precision(logits)))
     return Target(logits, labels, None)
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Without its graph; itself, where there is nothing to do."""
+    return (tensor.detach() if tensor.requires_grad else tensor).to(dtype)
 
 
 def precision(logits: Tensor) -> torch.dtype:
@@ -42,15 +47,16 @@ def precision(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
-def pixel_weights(target: Target, weights: Tensor, mask: Tensor | None) -> Tensor:
-    """``m_i w_i``, 0 where the mask is, whatever the weight; of weights by bin ``sum_k s_k w_k``."""
+def pixel_weights(target: Target, weights: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """``m_i w_i``, 0 where the mask is, whatever the weight; of weights by bin ``sum_k s_k w_k``. And m, in numbers."""
     logits = target.logits
-    pixel = weights.detach().to(precision(logits))
+    pixel = _cast(weights, precision(logits))
     if pixel.shape != (logits.shape[0], *logits.shape[2:]):
         pixel = _by_bin(target, pixel)
     if mask is None:
-        return pixel
-    return torch.where(mask != 0, pixel * mask.to(pixel.dtype), 0)
+        return pixel, None
+    counted = mask.to(pixel.dtype)
+    return torch.where(counted != 0, pixel * counted, 0), counted
 
 
 def _by_bin(target: Target, weights: Tensor) -> Tensor:

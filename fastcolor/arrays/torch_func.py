@@ -47,69 +47,39 @@ class AnnealedMean(_OneByOne):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         operator = torch.ops.fastcolor.annealed_mean_backward
-        return (
-            _Once.apply("annealed_mean", operator, gradient, *ctx.saved_tensors, *ctx.options),
-            *[None] * 5,
-        )
+        return once("annealed_mean", operator, gradient, *ctx.saved_tensors, *ctx.options), *[None] * 5
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> NoReturn:
         raise checks.no_forward_mode("annealed_mean", "logits")
 
 
-class WeightedCrossEntropy(_OneByOne):
-    """The loss, and its gradient in the logits."""
+class CrossEntropy(_OneByOne):
+    """``w_i l_i`` of every pixel, or the loss that they add up to."""
 
     @staticmethod
     def forward(*arguments: Any) -> Any:
-        return torch.ops.fastcolor.weighted_cross_entropy(*arguments)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(output[1], inputs[0])  # the logits are for who asks for a second derivative in them
-
-    @staticmethod
-    def backward(ctx: Any, factor: Tensor | None, _: None) -> Any:
-        if factor is None:
-            return (None,) * 6
-        return scaled_once(factor, *ctx.saved_tensors), *[None] * 5
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> NoReturn:
-        raise checks.no_forward_mode("weighted_cross_entropy", "logits")
-
-
-class CrossEntropies(_OneByOne):
-    """``w_i l_i`` of every pixel."""
-
-    @staticmethod
-    def forward(*arguments: Any) -> Any:
-        return torch.ops.fastcolor.cross_entropies(*arguments)
+        return torch.ops.fastcolor.cross_entropy(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.save_for_backward(*inputs)
+        *tensors, ctx.number = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        operator = torch.ops.fastcolor.cross_entropies_backward
-        return _Once.apply("weighted_cross_entropy", operator, gradient, *ctx.saved_tensors), *[None] * 3
+        operator = torch.ops.fastcolor.cross_entropy_backward
+        return once("weighted_cross_entropy", operator, gradient, *ctx.saved_tensors, ctx.number), *[None] * 5
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> NoReturn:
         raise checks.no_forward_mode("weighted_cross_entropy", "logits")
 
 
-def scaled_once(factor: Tensor, gradient: Tensor, source: Tensor) -> Tensor:
-    """``factor * gradient`` of the loss, with an error as derivative if `source` requires one."""
-    product: Tensor = _Once.apply("weighted_cross_entropy", _scaled, factor, gradient, source)
-    return product
-
-
-def _scaled(factor: Tensor, gradient: Tensor, source: Tensor) -> Tensor:
-    return gradient * factor.to(gradient.dtype)
+def once(name: str, run: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """``run(*arguments)``, a derivative of `name`, with an error as its own."""
+    result: Tensor = _Once.apply(name, run, *arguments)
+    return result
 
 
 class _Once(_OneByOne):

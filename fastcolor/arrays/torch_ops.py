@@ -19,7 +19,7 @@ from . import run, run_gradient, torch_func
 from .bins_key import from_key, key_of
 from .dispatch import choose
 from .kinds import Seen, look, transformed
-from .run_gradient import annealed_mean_gradient, logits_and_room, loss_and_gradient
+from .run_gradient import annealed_mean_gradient, logits_and_room
 
 # Any strides are taken as they are, so the compiler may choose those of the arguments.
 _ANY_LAYOUT = (torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout)
@@ -98,24 +98,11 @@ def merge(chroma: Seen, luma: Seen, space: str, backend: str) -> Tensor:
     return rgb
 
 
-def weighted_cross_entropy(
-    logits: Tensor,
-    labels: Tensor | None,
-    shares: Tensor | None,
-    weights: Tensor,
-    weighted: bool,
-    wants_gradient: bool,
-) -> Tensor:
-    """The loss alone; autograd keeps the gradient that came with it."""
-    operator = torch_func.WeightedCrossEntropy.apply if transformed() else _weighted_cross_entropy
-    loss: Tensor = operator(logits, labels, shares, weights, weighted, wants_gradient)[0]
+def cross_entropy(*parts: Any) -> Tensor:
+    """Of a :class:`fastcolor.arrays.run_gradient.Loss`."""
+    operator = torch_func.CrossEntropy.apply if transformed() else _cross_entropy
+    loss: Tensor = operator(*parts)
     return loss
-
-
-def cross_entropies(logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor) -> Tensor:
-    operator = torch_func.CrossEntropies.apply if transformed() else _cross_entropies
-    losses: Tensor = operator(logits, labels, shares, weights)
-    return losses
 
 
 def checked_labels(labels: Tensor, n: int) -> Tensor:
@@ -269,31 +256,18 @@ _merge = _operator(
 )
 
 
-def _fake_weighted_cross_entropy(
-    logits: Tensor, labels: Tensor | None, shares: Tensor | None, weights: Tensor, weighted: bool, wanted: bool
-) -> tuple[Tensor, Tensor]:
-    precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    gradient = logits_and_room(logits)[1] if wanted else _like(logits, (0,), logits.dtype)
-    return _like(logits, (), precise), gradient
-
-
-_weighted_cross_entropy = _operator(
-    "weighted_cross_entropy(Tensor logits, Tensor? labels, Tensor? shares, Tensor weights, bool weighted, bool wanted)"
-    " -> (Tensor, Tensor)",
-    loss_and_gradient,
-    _fake_weighted_cross_entropy,
-    _EXACT_LAYOUT,
+_LOSS = "Tensor logits, Tensor? labels, Tensor? shares, Tensor weights, Tensor? over, SymInt? number"
+_cross_entropy = _operator(
+    f"cross_entropy({_LOSS}) -> Tensor",
+    run_gradient.cross_entropy,
+    lambda logits, labels, shares, weights, over, number: _like(
+        weights, () if number is not None else weights.shape, weights.dtype
+    ),
 )
-_cross_entropies = _operator(
-    "cross_entropies(Tensor logits, Tensor? labels, Tensor? shares, Tensor weights) -> Tensor",
-    run_gradient.cross_entropies,
-    lambda logits, labels, shares, weights: _like(weights, weights.shape, weights.dtype),
-)
-_cross_entropies_backward = _operator(
-    "cross_entropies_backward(Tensor gradient, Tensor logits, Tensor? labels, Tensor? shares, Tensor weights)"
-    " -> Tensor",
-    run_gradient.cross_entropies_gradient,
-    lambda gradient, logits, labels, shares, weights: logits_and_room(logits)[1],
+_cross_entropy_backward = _operator(
+    f"cross_entropy_backward(Tensor gradient, {_LOSS}) -> Tensor",
+    run_gradient.cross_entropy_gradient,
+    lambda gradient, logits, *rest: logits_and_room(logits)[1],
     _EXACT_LAYOUT,
 )
 _checked_labels = _operator(
@@ -322,22 +296,13 @@ def _once_only(ctx: Any, *gradients: Any) -> None:
     raise torch_func.once_only("annealed_mean")
 
 
-def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.set_materialize_grads(False)  # no zeros for the second output, which is as large as the logits
-    ctx.save_for_backward(output[1])
+def _keep_loss(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.number = inputs
+    ctx.save_for_backward(*tensors)
 
 
-def _through_loss(ctx: Any, factor: Tensor | None, _: None) -> tuple[Any, ...]:
-    (gradient,) = ctx.saved_tensors
-    return None if factor is None else gradient * factor.to(gradient.dtype), *[None] * 5
-
-
-def _keep_target(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _through_each(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-    return _cross_entropies_backward(gradient, *ctx.saved_tensors), *[None] * 3
+def _through_loss(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    return _cross_entropy_backward(gradient, *ctx.saved_tensors, ctx.number), *[None] * 5
 
 
 def _loss_once_only(ctx: Any, *gradients: Any) -> None:
@@ -346,6 +311,5 @@ def _loss_once_only(ctx: Any, *gradients: Any) -> None:
 
 torch.library.register_autograd("fastcolor::annealed_mean", _through_annealed_mean, setup_context=_keep_logits)
 torch.library.register_autograd("fastcolor::annealed_mean_backward", _once_only)
-torch.library.register_autograd("fastcolor::weighted_cross_entropy", _through_loss, setup_context=_keep_gradient)
-torch.library.register_autograd("fastcolor::cross_entropies", _through_each, setup_context=_keep_target)
-torch.library.register_autograd("fastcolor::cross_entropies_backward", _loss_once_only)
+torch.library.register_autograd("fastcolor::cross_entropy", _through_loss, setup_context=_keep_loss)
+torch.library.register_autograd("fastcolor::cross_entropy_backward", _loss_once_only)

@@ -82,6 +82,12 @@ def keep(array: Any) -> Any:
     return array
 
 
+def spoil() -> None:
+    """Say that what was written down so far is not the whole call: its launches read what something else has made."""
+    if (recording := current()) is not None:
+        recording.launches.clear()
+
+
 def scratch(like: Any, count: int, dtype: str) -> Any:
     """Memory for launches of this call alone, which nothing else may read or write."""
     array = empty(like, (count,), dtype)

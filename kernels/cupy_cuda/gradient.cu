@@ -1,8 +1,10 @@
 // The gradient of the annealed mean in the logits.
 //
-// planar and tiled, of 32 bins, in one pass: registers of a thread, or a tile of shared memory, in which the logits become
-// their gradient. streamed and rows, of any other n, read the logits twice, for the mean and for the gradient; the second
-// time a row comes from the cache.
+// One pass: what a pixel's lanes hold of its logits becomes their gradient. Rungs, none of them measured on a GPU:
+// planes of up to 32 bins in one lane, whose colors come from the constant bank; exponentials are kept, so that the gradient
+// costs a product and two multiply-adds a bin.
+// rows, and more planes, by several lanes, in place of a tile of shared memory and of a second pass over the logits: for 313
+// planes a third of the traffic. Their colors come from shared memory.
 namespace fc {
 
 constexpr int THREADS = 128;
@@ -13,130 +15,42 @@ struct Slope {
     FC_DEVICE float of(const BinColors &colors, int b) const { return fmaf(u, colors.u[b], v * colors.v[b]); }
 };
 
-// put(b, f_b (c_b . g - sum_a f_a c_a . g) / T) bin by bin, with f = softmax(x / T), scale = log2(e) / T and over = 1 / T:
-// x_b may be overwritten by it. NaN in all b where the annealed mean is NaN.
-template <class Row, class Put>
-FC_DEVICE void through_mean(const Row &x, Slope g, float scale, float over, const Palette &colors, const Put &put) {
-    const float top = peak(x);
-    float total = 0.0f, sum = 0.0f;
+// put(k, f_b (c_b . g - sum_a f_a c_a . g) / T) bin by bin, with f = softmax(x / T), scale = log2(e) / T and over = 1 / T:
+// x[k] may be overwritten by it. NaN in all b where the annealed mean is NaN.
+template <class Lanes, class Row, class BinColors, class Put>
+FC_DEVICE void through_mean(const Lanes &lanes, const Row &x, Slope g, float scale, float over, const BinColors &colors,
+                            const Put &put) {
+    constexpr int LANES = Lanes::LANES;
+    const float top = largest<LANES>(peak(x));
+    float e[Lanes::H], total = 0.0f, sum = 0.0f;
 #pragma unroll
-    for (int b = 0; b < x.size(); ++b) {
-        const float w = exp2_fast((x[b] - top) * scale);
-        total += w;
-        sum = fmaf(w, g.of(colors, b), sum);
+    for (int k = 0; k < Lanes::H; ++k) {
+        e[k] = exp2_fast((x[k] - top) * scale);
+        total += e[k];
+        sum = fmaf(e[k], g.of(colors, lanes.bin(k)), sum);
     }
-    const float inverse = reciprocal(total), mean = sum * inverse, share = inverse * over;
+    const float inverse = reciprocal(total_of<LANES>(total)), mean = total_of<LANES>(sum) * inverse, share = inverse * over;
 #pragma unroll
-    for (int b = 0; b < x.size(); ++b)
-        put(b, exp2_fast((x[b] - top) * scale) * share * (g.of(colors, b) - mean));
+    for (int k = 0; k < Lanes::H; ++k) put(k, e[k] * share * (g.of(colors, lanes.bin(k)) - mean));
 }
 
-template <class Logit, int N, int V, class Index>
-__global__ void __launch_bounds__(THREADS)
-    annealed_gradient_planar(const Logit *x, Index count, Index pixels, const Logit *slope, float scale, float over,
-                             const Palette colors, Logit *gradient) {
-    const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
-    if (pixel >= pixels) return;
-    const Index before = pixel / count * count, base = pixel + before * (N - 1);
-    Held<Logit, N, V> held = hold<Logit, N, V>(x + base, count);
-    const Pack<Logit, V> u = load<Logit, V>(slope + pixel + before);
-    const Pack<Logit, V> v = load<Logit, V>(slope + pixel + before + count);
+// `count` pixels lie between the planes of the slope, and between those of the logits.
+template <class Lanes, class BinColors, class Logit = typename Lanes::Logit, class Index = typename Lanes::Index>
+__global__ void __launch_bounds__(THREADS, BLOCKS<Lanes>)
+    annealed_gradient(const Logit *x, int n, Index count, Index pixels, const Logit *slope, float scale, float over,
+                      const BinColors colors, Logit *gradient) {
+    const Lanes lanes(n, count, pixels);
+    const Logit zero = nothing<Logit>(false);
+    const auto u = lanes.of_pixels(slope, zero, 2, 0), v = lanes.of_pixels(slope, zero, 2, 1);
+    auto held = lanes.get(x, nothing<Logit>(true));
+    const auto &palette = colors.staged();  // while the logits are under way
 #pragma unroll
-    for (int k = 0; k < V; ++k) {
-        const auto put = [&](int b, float value) { held.plane[b].at[k] = from_float<Logit>(value); };
-        if (pixel + k < pixels)  // always so, see loss.cu
-            through_mean(HeldRow<Logit, N, V>{held, k}, {to_float(u.at[k]), to_float(v.at[k])}, scale, over, colors, put);
+    for (int i = 0; i < Lanes::PIXELS; ++i) {
+        const auto put = [&](int k, float value) { Lanes::at(held, i, k) = from_float<Logit>(value); };
+        if (Lanes::LANES == 1 && !lanes.has(i)) continue;  // see loss.cu
+        through_mean(lanes, LaneRow<Lanes>{held, i}, {to_float(u.at[i]), to_float(v.at[i])}, scale, over, palette, put);
     }
-#pragma unroll
-    for (int b = 0; b < N; ++b) store(gradient + base + b * count, held.plane[b]);
-}
-
-// Blocks of up to THREADS pixels; `between` pixels lie between the planes of the slope.
-template <class Logit, int N, class Index>
-__global__ void __launch_bounds__(THREADS)
-    annealed_gradient_tiled(const Logit *x, int n, int stride, Index count, Index between, Index pixels, const Logit *slope,
-                            float scale, float over, const Palette colors, Logit *gradient) {
-    const Tiled<Logit, N, Index> tiled(x, n, stride, pixels);
-    if (tiled.pixel < pixels) {
-        const Index at = tiled.pixel + tiled.pixel / between * between;
-        const Slope g = {to_float(load(slope + at)), to_float(load(slope + at + between))};
-        tiled.template replace<true>([&](const auto &row, const auto &put) {
-            through_mean(row, g, scale, over, colors, put);
-        });
-    }
-    tiled.send(gradient);
-}
-
-// The second pass over a pixel, whose first one gave `mean`.
-struct Through {
-    Slope g;
-    float top, share, mean;
-
-    FC_DEVICE Through(const RunningMean &pixel, Slope g, float over) : g(g), top(pixel.level.at) {
-        const Chroma c = pixel.chroma();
-        share = reciprocal(pixel.total) * over;
-        mean = fmaf(g.u, c.u, g.v * c.v);
-    }
-
-    template <class BinColors>
-    FC_DEVICE float of(float x, int b, float scale, const BinColors &colors) const {
-        return exp2_fast((x - top) * scale) * share * (g.of(colors, b) - mean);
-    }
-};
-
-// Blocks an SM that the registers must allow: left to itself the compiler spills a few of them to fit in one block more.
-constexpr int STREAMED_BLOCKS = 4;
-
-template <class Logit, int V, class BinColors, class Index>
-__global__ void __launch_bounds__(THREADS, STREAMED_BLOCKS)
-    annealed_gradient_streamed(const Logit *x, int n, Index count, Index pixels, const Logit *slope, float scale, float over,
-                               BinColors colors, Logit *gradient) {
-    const auto &palette = colors.staged();
-    const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
-    if (pixel >= pixels) return;
-    const Index before = pixel / count * count, base = pixel + before * (n - 1);
-    const Logit none = nothing<Logit>(true);
-    RunningMean mean[V];
-    stream<V>(x + base, n, count, none, [&](int b, const auto &held) {
-#pragma unroll
-        for (int k = 0; k < V; ++k) mean[k].template add<1>(HeldRow<Logit, GROUP, V>{held, k}, b, scale, palette);
-    });
-    const Pack<Logit, V> u = load<Logit, V>(slope + pixel + before);
-    const Pack<Logit, V> v = load<Logit, V>(slope + pixel + before + count);
-    stream<V>(x + base, n, count, none, [&](int b, const auto &held) {
-#pragma unroll
-        for (int k = 0; k < GROUP; ++k)
-            if (b + k < n) {
-                Pack<Logit, V> values;
-#pragma unroll
-                for (int i = 0; i < V; ++i) {
-                    const Through through(mean[i], {to_float(u.at[i]), to_float(v.at[i])}, over);
-                    values.at[i] = from_float<Logit>(through.of(to_float(held.plane[k].at[i]), b + k, scale, palette));
-                }
-                store(gradient + base + (b + k) * count, values);
-            }
-    });
-}
-
-// `between` pixels lie between the planes of the slope.
-template <class Logit, int LANES, class Index>
-__global__ void __launch_bounds__(THREADS)
-    annealed_gradient_rows(const Logit *x, int n, Index count, Index between, Index pixels, const Logit *slope, float scale,
-                           float over, Table colors, Logit *gradient) {
-    const Staged palette = colors.staged();
-    each_row<LANES>(x, n, pixels, nothing<Logit>(true), [&](Index pixel, const auto &bins) {
-        RunningMean mean;
-        bins([&](int b, const auto &held) { mean.template add<LANES>(held, b, scale, palette); });
-        mean.template join<LANES>(scale);
-        if (pixel >= pixels) return;
-        const Index at = pixel + pixel / between * between;
-        const Through through(mean, {to_float(load(slope + at)), to_float(load(slope + at + between))}, over);
-        const Logit *from = x + pixel * n;
-        Logit *to = gradient + pixel * n;
-#pragma unroll 4
-        for (int b = threadIdx.x % LANES; b < n; b += LANES)
-            store(to + b, from_float<Logit>(through.of(to_float(load(from + b)), b, scale, palette)));
-    });
+    lanes.put(gradient, held);
 }
 
 }  // namespace fc

@@ -12,7 +12,9 @@ from ..common.device_arrays import contiguous, empty, is_double
 from ..common.layout import planes
 from ..common.scale import log2_scale
 from .engine import Engine
-from .tile import Pass
+from .lanes import FEW, lanes
+from .palette import by_value, in_table
+from .tile import THREADS, Pass
 
 
 @face.annealed_mean_gradient
@@ -24,11 +26,13 @@ def annealed_mean_gradient(
         target, slope = planes(out, axis)[0], contiguous(gradient)
         assert target.shape == run.x.shape, "logits and gradient lie in the same way"
         buffer = empty(run.x, tuple(run.x.shape), "float32") if is_double(logits) else target
-        # pixels between the planes of the slope
-        between = [math.prod(logits.shape[axis + 1 :])] if run.last else []
-        colors = run.colors(bins)
-        plan = run.plan("annealed_gradient", (), (run.x, slope, buffer), colors)
+        # lanes that read different bins find their colors in shared memory
+        colors = in_table(bins, run.x) if run.last or run.n > FEW else by_value(bins)
+        in_memory = (run.x, buffer) if run.last else (run.x, buffer, slope)
+        expression, blocks = lanes(run, lambda layout: f"fc::annealed_gradient<{layout}, {colors.type}>", in_memory, 4)
+        between = math.prod(logits.shape[axis + 1 :])  # pixels between the planes of the slope
         numbers = log2_scale(temperature), np.float32(min(1 / temperature, 1e38)), colors.argument
-        run.launch(plan, *run.sizes(run.count, *between, run.pixels), slope, *numbers, buffer)
+        args = (run.x, np.int32(run.n), *run.sizes(between, run.pixels), slope, *numbers, buffer)
+        engine.launch(run.x, "gradient", expression, blocks, THREADS, args, colors.shared)
         if buffer is not target:
             target[...] = buffer

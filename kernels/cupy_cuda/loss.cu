@@ -1,353 +1,177 @@
-// Weighted cross entropy and its gradient.
+// Weighted cross entropy and its gradient, in two launches, and a third one in the backward.
 //
-// planar and tiled, of 32 bins and one label a pixel, in one pass. planar: a thread holds the logits of V = 4 neighbouring
-// pixels in registers, where they become their gradient; eight pixels of 2 bytes would not fit there. tiled:
-// channels-last, whose gradient goes back through the tile that its logits came by.
-// streamed and rows, of any n and any targets, read the logits a second time for the gradient.
-// The losses of a block are summed in a fixed order, and then those of the blocks, so that the result is the same at every
-// call. They are scaled first: the mean of very large ones is finite where their sum is not.
+// loss_begin sums what the loss is divided by. The pass over the logits then finds losses and gradient, and the last of
+// its blocks the loss of all. In the backward the very same pass runs again with the factor from above, which is multiplied
+// in before the gradient is rounded to its type; where the gradient has that factor already, it does nothing: the first
+// pass takes the factor of the last backward, which is seldom another one.
+// Losses are scaled before they are summed: the mean of very large ones is finite where their sum is not.
+//
+// Rungs; a GPU has seen an earlier form of the first alone (H200, commit 55c22d5, 8 MP, five other launches included: 78 % of
+// a copy in float32, 55 in 2-byte types, best with two pixels a thread):
+// planes of 32 bins, one lane a pixel. Exponentials are kept, so that the gradient is a multiply-add a bin.
+// rows, 4 lanes for 32 bins, 128 bytes under way each, in place of a tile of shared memory: no barrier between load and
+// store, twice the bytes under way.
+// any n, shared out to more lanes, in place of a second pass over the logits: of 313 planes the cache would not have them
+// any more, a third of the traffic.
 namespace fc {
 
-enum Want { GRADIENT = 1, LOSSES = 2 };       // beside the sum
 enum Targets { HARD = 0, SOFT = 1, DENSE = 2 };  // one label a pixel; k labels, each with its share; a share for every bin
 
-constexpr int THREADS = 128;
-constexpr int SUMMERS = 1024;  // threads of the one block that adds up all others
+constexpr int THREADS = 128, SUMMERS = 512;
+
+// The loss is divided by the sum of `count` numbers `over`, and `number`. A gradient gets the factor at `factor`; null: 1.
+__global__ void __launch_bounds__(SUMMERS)
+    loss_begin(const float *over, u64 count, float number, float *factor, Call *call) {
+    const bool first = blockIdx.x == 0 && threadIdx.x == 0;
+    Exact sum;
+    if (first) sum.add(number);
+    add_all(sum, over, count, blockIdx.x * SUMMERS + threadIdx.x, gridDim.x * SUMMERS);
+    sum = total_of_block<SUMMERS>(sum);
+    if (threadIdx.x == 0) call->divisor[blockIdx.x] = sum;
+    if (first) call->next = factor, call->factor = factor ? *factor : 1.0f, call->finished = 0;
+}
+
+// What a pass is for. Without `call` nothing is divided or summed; `loss` is null in the backward, `factor` elsewhere.
+struct Step {
+    Call *call;
+    const float *factor;
+    float *loss;
+
+    FC_DEVICE bool done() const {
+        if (!factor) return false;
+        const float wanted = *factor;
+        if (blockIdx.x == 0 && threadIdx.x == 0) *call->next = wanted;
+        return __float_as_uint(wanted) == __float_as_uint(call->factor);
+    }
+    FC_DEVICE float scale() const { return call ? call->scale() : 1.0f; }
+    FC_DEVICE float more() const { return factor ? *factor : call ? call->factor : 1.0f; }
+    FC_DEVICE void finish(float mine) const {
+        if (loss) call->add_up<THREADS>(mine, loss);
+    }
+};
 
 FC_DEVICE int bin_of(u8 label) { return label; }
 FC_DEVICE int bin_of(u16 label) { return label; }
 FC_DEVICE int bin_of(int label) { return label; }
 FC_DEVICE int bin_of(long long label) { return label == (int)label ? (int)label : -1; }
 
-// x_y, NaN for a label that is no bin.
-template <class Row>
-FC_DEVICE float pick(const Row &x, int label) {
-    float picked = not_a_number();
-#pragma unroll
-    for (int b = 0; b < x.size(); ++b)
-        if (b == label) picked = x[b];
-    return picked;
-}
+// --- a pixel's targets, as its lanes see them ------------------------------------------------------------------------
 
-// log sum_b e^x_b - x_y, and put(b, unit (softmax(x)_b - [b = y])) bin by bin: x_b may be overwritten by it. A pixel
-// without weight is as one of zeros, whatever its logits are.
-template <int WANT, class Row, class Put>
-FC_DEVICE float cross_entropy(const Row &x, int label, float unit, const Put &put) {
-    const float top = peak(x), total = partition(x, top);
-    const float loss = log2_fast(total) * (1.0f / LOG2E) - (pick(x, label) - top);
-    if (WANT & GRADIENT) {
-        const float share = unit * reciprocal(total);
-#pragma unroll
-        for (int b = 0; b < x.size(); ++b) {
-            const float p = exp2_fast((x[b] - top) * LOG2E) * share;
-            put(b, b == label ? p - unit : p);
-        }
-    }
-    return unit == 0.0f ? 0.0f : loss;
-}
+// One label; NaN is the loss of one that is no bin.
+struct Hard {
+    float mass = 1.0f, below;
+    int label;
 
-template <class Row, class Put>
-FC_DEVICE void clear_unless(bool weighs, const Row &x, const Put &put) {
-    if (weighs) return;
-#pragma unroll
-    for (int b = 0; b < x.size(); ++b) put(b, 0.0f);
-}
-
-// The sum over the threads of a block, always in the same order.
-FC_DEVICE void sum_block(float mine, float *sum) {
-    __shared__ float all[THREADS];
-    all[threadIdx.x] = mine;
-    __syncthreads();
-    if (threadIdx.x < WARP) {
-        float total = 0.0f;
-        for (int k = threadIdx.x; k < blockDim.x; k += WARP) total += all[k];
-        for (int by = WARP / 2; by > 0; by /= 2) total += __shfl_down_sync(0xffffffffu, total, by);
-        if (threadIdx.x == 0) store(sum, total);
-    }
-}
-
-template <class Logit, int N, int V, class Label, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS)
-    loss_planar(const Logit *x, Index count, Index pixels, const Label *labels, const float *weights, const float *scale,
-                Logit *gradient, float *losses, float *sums) {
-    const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
-    float sum = 0.0f;
-    if (pixel < pixels) {
-        const Index base = pixel + pixel / count * (N - 1) * count;
-        Held<Logit, N, V> held = hold<Logit, N, V>(x + base, count);
-        const Pack<Label, V> label = load<Label, V>(labels + pixel);
-        const Pack<float, V> weight = load<float, V>(weights + pixel);
-        const float factor = load(scale);
-        Pack<float, V> loss = {};
-#pragma unroll
-        for (int v = 0; v < V; ++v) {
-            const auto put = [&](int b, float value) { held.plane[b].at[v] = from_float<Logit>(value); };
-            const HeldRow<Logit, N, V> row = {held, v};
-            const float unit = weight.at[v] * factor;
-            clear_unless(unit != 0.0f, row, put);
-            // Always so, but a branch keeps the compiler from having several pixels in work at once, for which the
-            // registers do not suffice.
-            if (pixel + v < pixels) {
-                const float mine = cross_entropy<WANT>(row, bin_of(label.at[v]), unit, put);
-                sum = fmaf(unit, mine, sum);
-                loss.at[v] = weight.at[v] * mine;
-            }
-        }
-        if (WANT & LOSSES) store(losses + pixel, loss);
-        if (WANT & GRADIENT)
-#pragma unroll
-            for (int b = 0; b < N; ++b) store(gradient + base + b * count, held.plane[b]);
-    }
-    sum_block(sum, sums + blockIdx.x);
-}
-
-// Blocks of up to THREADS pixels.
-template <class Logit, int N, class Label, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS)
-    loss_tiled(const Logit *x, int n, int stride, Index count, Index pixels, const Label *labels, const float *weights,
-               const float *scale, Logit *gradient, float *losses, float *sums) {
-    const Tiled<Logit, N, Index> tiled(x, n, stride, pixels);
-    float sum = 0.0f;
-    if (tiled.pixel < pixels) {
-        const int label = bin_of(load(labels + tiled.pixel));
-        const float weight = load(weights + tiled.pixel), unit = weight * load(scale);
-        tiled.template replace<(WANT & GRADIENT) != 0>([&](const auto &row, const auto &put) {
-            clear_unless(unit != 0.0f, row, put);
-            const float loss = cross_entropy<WANT>(row, label, unit, put);
-            sum = unit * loss;
-            if (WANT & LOSSES) store(losses + tiled.pixel, weight * loss);
-        });
-    }
-    if (WANT & GRADIENT) tiled.send(gradient);
-    sum_block(sum, sums + blockIdx.x);
-}
-
-// The targets of one pixel: k labels and their shares, `step` elements apart.
-template <int TARGETS, class Label, class Index>
-struct Target {
-    const Label *labels;
-    const float *shares;
-    int k;
-    Index step;
-
-    FC_DEVICE int label(int j) const { return bin_of(load(labels + j * step)); }
-    FC_DEVICE float share(int j) const { return TARGETS == HARD ? 1.0f : load(shares + j * step); }
-
-    // The share of bin b, from all labels.
-    FC_DEVICE float of(int b) const {
-        float total = 0.0f;
-        for (int j = 0; j < k; ++j)
-            if (label(j) == b) total += share(j);
-        return total;
-    }
-
-    FC_DEVICE bool first(int j) const {
-        for (int i = 0; i < j; ++i)
-            if (label(i) == label(j)) return false;
-        return true;
-    }
+    FC_DEVICE Hard(int label, int n) : below((u32)label < (u32)n ? 0.0f : not_a_number()), label(label) {}
+    FC_DEVICE bool has(int, int bin) const { return bin == label; }
+    FC_DEVICE float times(int, int bin, float x) const { return bin == label ? x : 0.0f; }
 };
 
-// sum_j s_j and sum_j s_j (x_j - peak).
-struct Picked {
-    float mass = 0.0f, sum = 0.0f;
+// A share for each of the lane's bins: what all add up to, what they make of the loss beforehand, and they themselves.
+template <int H>
+struct Shares {
+    float mass = 0.0f, below = 0.0f, at[H] = {};
 
-    FC_DEVICE void add(float share, float below) {
-        mass += share;
-        add_below(share, below);
-    }
+    FC_DEVICE bool has(int k, int) const { return at[k] != 0.0f; }  // one of 0 adds nothing, even where its logit is -inf
+    FC_DEVICE float times(int k, int, float x) const { return at[k] * x; }
+};
 
-    // A share of 0 adds nothing, even where its logit is -inf.
-    FC_DEVICE void add_below(float share, float below) {
-        if (share != 0.0f) sum = fmaf(share, below, sum);
-    }
-
-    // Labels j, j + EACH, ...; `x` is bin 0 of the pixel, whose bins lie `step` apart. NaN for a label that is no bin.
-    template <int EACH, class Logit, class Index, class Target>
-    FC_DEVICE void pick(const Logit *x, int n, Index step, float peak, const Target &target, int j) {
-        for (; j < target.k; j += EACH) {
-            const u32 b = (u32)target.label(j);
-            add(target.share(j), b < (u32)n ? to_float(load(x + b * step)) - peak : not_a_number());
+// Of k labels and shares, `step` elements apart: each lane reads some, and tells all others. Nothing is read unless it is
+// `there`.
+template <class Lanes, class Label, class Index>
+FC_DEVICE Shares<Lanes::H> shares_of(const Lanes &lanes, bool there, const Label *labels, const float *from, int k,
+                                     Index step, int n) {
+    Shares<Lanes::H> shares;
+    for (int first = 0; first < k; first += Lanes::LANES) {
+        const int mine = first + lanes.lane;
+        const bool read = there && mine < k;
+        const int label_here = read ? bin_of(load(labels + mine * step)) : 0;
+        const float share_here = read ? load(from + mine * step) : 0.0f;
+        for (int j = 0; j < Lanes::LANES && first + j < k; ++j) {
+            const int label = of_lane<Lanes::LANES>(label_here, j);
+            const float share = of_lane<Lanes::LANES>(share_here, j);
+            shares.mass += share;
+            if ((u32)label >= (u32)n && share != 0.0f) shares.below = not_a_number();
+#pragma unroll
+            for (int b = 0; b < Lanes::H; ++b)
+                if (label == lanes.bin(b)) shares.at[b] += share;
         }
     }
-};
-
-// What the first pass over a pixel leaves for the second.
-struct Softmax {
-    float peak, unit, share;  // softmax(x)_b times the mass and the unit is e^(x_b - peak) times the share
-
-    FC_DEVICE float of(float x, float target) const {
-        return unit == 0.0f ? 0.0f : fmaf(-unit, target, exp2_fast((x - peak) * LOG2E) * share);
-    }
-};
-
-FC_DEVICE float loss_of(const Picked &picked, float total) {
-    return picked.mass * (log2_fast(total) * (1.0f / LOG2E)) - picked.sum;
+    return shares;
 }
 
-template <class Logit, int V, int TARGETS, class Label, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS)
-    loss_streamed(const Logit *x, int n, Index count, Index pixels, const Label *labels, const float *shares, int k,
-                  const float *weights, const float *scale, Logit *gradient, float *losses, float *sums) {
-    const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
+// l = S log sum_b e^x_b - sum_b s_b x_b, and put(k, w (S softmax(x)_b - s_b)), which may overwrite x[k]. A pixel without
+// `unit`, its weight over the divisor, is not looked at.
+template <bool GRADIENT, class Lanes, class Row, class Target, class Put>
+FC_DEVICE float cross_entropy(const Lanes &lanes, const Row &x, const Target &target, float unit, float more, const Put &put) {
+    float e[Lanes::H], total = 0.0f, below = 0.0f;
+    const float top = largest<Lanes::LANES>(peak(x));
+#pragma unroll
+    for (int k = 0; k < Lanes::H; ++k) {
+        const float y = x[k] - top;
+        e[k] = exp2_fast(y * LOG2E);
+        total += e[k];
+        if (target.has(k, lanes.bin(k))) below += target.times(k, lanes.bin(k), y);
+    }
+    total = total_of<Lanes::LANES>(total), below = total_of<Lanes::LANES>(below) + target.below;
+    if (GRADIENT) {
+        const float scaled = unit * more, factor = scaled * target.mass * reciprocal(total);
+#pragma unroll
+        for (int k = 0; k < Lanes::H; ++k) put(k, fmaf(e[k], factor, -target.times(k, lanes.bin(k), scaled)));
+        if (unit == 0.0f)
+#pragma unroll
+            for (int k = 0; k < Lanes::H; ++k) put(k, 0.0f);
+    }
+    return unit == 0.0f ? 0.0f : target.mass * (log2_fast(total) * (1.0f / LOG2E)) - below;
+}
+
+// `count` pixels lie between the planes of labels and shares, and between those of logits; shares of every bin lie as
+// the logits do.
+template <class Lanes, int TARGETS, class Label, bool GRADIENT, class Logit = typename Lanes::Logit,
+          class Index = typename Lanes::Index>
+__global__ void __launch_bounds__(THREADS, BLOCKS<Lanes>)
+    loss_pass(const Logit *x, int n, Index count, Index pixels, const Label *labels, const float *shares, int k,
+              const float *weights, Logit *gradient, float *losses, Call *call, const float *factor, float *loss) {
+    const Step step = {call, factor, loss};
+    if (step.done()) return;
+    const Lanes lanes(n, count, pixels);
+    const auto weight = lanes.of_pixels(weights, 0.0f);
+    Pack<Label, Lanes::PIXELS> label;
+    if (TARGETS == HARD) label = lanes.of_pixels(labels, Label(0));
+    auto held = lanes.get(x, nothing<Logit>(true));
+    typename Lanes::template All<float> part;
+    if (TARGETS == DENSE) part = lanes.get(shares, 0.0f);
+    const float scale = step.scale(), more = step.more();
     float sum = 0.0f;
-    if (pixel < pixels) {
-        const Index before = pixel / count * count, base = pixel + before * (n - 1);
-        const Logit none = nothing<Logit>(true);
-        x += base, gradient += base;
-        const Pack<float, V> weight = load<float, V>(weights + pixel);
-        const float unit = load(scale);
-        RunningSum running[V];
-        Picked picked[V];
-        stream<V>(x, n, count, none, [&](int b, const auto &held) {
+    Pack<float, Lanes::PIXELS> each = {};
 #pragma unroll
-            for (int v = 0; v < V; ++v) running[v].add(HeldRow<Logit, GROUP, V>{held, v});
-            if (TARGETS == DENSE) {
-                const Held<float, GROUP, V> part = some<GROUP, V>(shares + base + b * count, n - b, count, 0.0f);
+    for (int v = 0; v < Lanes::PIXELS; ++v) {
+        const float unit = weight.at[v] * scale;
+        const auto of = [&](const auto &target) {
+            const auto put = [&](int b, float value) { Lanes::at(held, v, b) = from_float<Logit>(value); };
+            const float mine = cross_entropy<GRADIENT>(lanes, LaneRow<Lanes>{held, v}, target, unit, more, put);
+            if (lanes.lane == 0) sum = fmaf(unit, mine, sum);
+            each.at[v] = weight.at[v] * mine;
+        };
+        // Without lanes that wait for others a branch keeps the compiler from having several pixels in work at once, for
+        // which the registers do not suffice.
+        if (Lanes::LANES == 1 && !lanes.has(v)) continue;
+        if constexpr (TARGETS == HARD) {
+            of(Hard(bin_of(label.at[v]), n));
+        } else if constexpr (TARGETS == SOFT) {
+            const Index at = lanes.pixel(v) + lanes.pixel(v) / count * count * (k - 1);
+            of(shares_of(lanes, lanes.has(v), labels + at, shares + at, k, count, n));
+        } else {
+            Shares<Lanes::H> target;
 #pragma unroll
-                for (int v = 0; v < V; ++v)
-#pragma unroll
-                    for (int g = 0; g < GROUP; ++g) picked[v].mass += part.plane[g].at[v];
-            }
-        });
-        float total[V];
-        Softmax softmax[V];
-        Target<TARGETS, Label, Index> target[V];
-#pragma unroll
-        for (int v = 0; v < V; ++v) {
-            const Index at = pixel + v + before * (k - 1);
-            target[v] = {labels + at, shares + at, k, count};
-            total[v] = running[v].over_peak();
-            if (TARGETS != DENSE) picked[v].template pick<1>(x + v, n, count, running[v].peak, target[v], 0);
-            softmax[v] = {running[v].peak, weight.at[v] * unit, 0.0f};
-            softmax[v].share = softmax[v].unit * picked[v].mass * reciprocal(total[v]);
+            for (int b = 0; b < Lanes::H; ++b) target.mass += target.at[b] = Lanes::at(part, v, b);
+            target.mass = total_of<Lanes::LANES>(target.mass);
+            of(target);
         }
-        if ((WANT & GRADIENT) || TARGETS == DENSE) {
-            stream<V>(x, n, count, none, [&](int b, const auto &held) {
-                Held<float, GROUP, V> part;
-                if (TARGETS == DENSE) part = some<GROUP, V>(shares + base + b * count, n - b, count, 0.0f);
-#pragma unroll
-                for (int g = 0; g < GROUP; ++g) {
-                    if (b + g >= n) break;
-                    Pack<Logit, V> values;
-#pragma unroll
-                    for (int v = 0; v < V; ++v) {
-                        const float value = to_float(held.plane[g].at[v]);
-                        const float share = TARGETS == DENSE ? part.plane[g].at[v] : 0.0f;
-                        if (TARGETS == DENSE) picked[v].add_below(share, value - softmax[v].peak);
-                        values.at[v] = from_float<Logit>(softmax[v].of(value, share));
-                    }
-                    if (WANT & GRADIENT) store(gradient + (b + g) * count, values);
-                }
-            });
-        }
-        Pack<float, V> loss;
-#pragma unroll
-        for (int v = 0; v < V; ++v) {
-            loss.at[v] = softmax[v].unit == 0.0f ? 0.0f : loss_of(picked[v], total[v]);
-            sum = fmaf(softmax[v].unit, loss.at[v], sum);
-            loss.at[v] *= weight.at[v];
-            if ((WANT & GRADIENT) && TARGETS != DENSE && softmax[v].unit != 0.0f)
-                for (int j = 0; j < k; ++j) {
-                    const u32 b = (u32)target[v].label(j);
-                    if (b < (u32)n)
-                        store(gradient + b * count + v,
-                              from_float<Logit>(softmax[v].of(to_float(load(x + b * count + v)), target[v].of(b))));
-                }
-        }
-        if (WANT & LOSSES) store(losses + pixel, loss);
     }
-    sum_block(sum, sums + blockIdx.x);
-}
-
-// `between` pixels lie between the planes of labels and shares; shares of every bin lie as the logits do.
-template <class Logit, int LANES, int TARGETS, class Label, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS)
-    loss_rows(const Logit *x, int n, Index between, Index pixels, const Label *labels, const float *shares, int k,
-              const float *weights, const float *scale, Logit *gradient, float *losses, float *sums) {
-    const int lane = threadIdx.x % LANES;
-    const Index mine = (Index)blockIdx.x * THREADS + threadIdx.x;
-    const float unit = load(scale), weight = mine < pixels ? load(weights + mine) : 0.0f;
-    float loss = 0.0f;
-    each_row<LANES>(x, n, pixels, nothing<Logit>(true), [&](Index pixel, const auto &bins) {
-        RunningSum running;
-        bins([&](int, const auto &held) { running.add(held); });
-        running.join<LANES>();
-        const float total = running.over_peak();
-        const float of_pixel = __shfl_sync(~0u, weight, (int)(pixel % LANES), LANES) * unit;
-        const Index row = pixel * n, at = pixel + pixel / between * between * (k - 1);
-        const int end = of_pixel == 0.0f ? 0 : n;  // a pixel without weight, or beyond the last, is not looked at
-        const Target<TARGETS, Label, Index> target = {labels + at, shares + at, end ? k : 0, between};
-        Picked picked;
-        if (TARGETS == DENSE)
-            for (int b = lane; b < end; b += LANES)
-                picked.add(load(shares + row + b), to_float(load(x + row + b)) - running.peak);
-        else picked.template pick<LANES>(x + row, n, 1, running.peak, target, lane);
-        picked.mass = total_of<LANES>(picked.mass), picked.sum = total_of<LANES>(picked.sum);
-        if (pixel == mine && end) loss = loss_of(picked, total);
-        if (WANT & GRADIENT) {
-            const Softmax softmax = {running.peak, of_pixel, of_pixel * picked.mass * reciprocal(total)};
-            const auto put = [&](int b, float share) {
-                store(gradient + row + b, from_float<Logit>(softmax.of(to_float(load(x + row + b)), share)));
-            };
-            if (pixel < pixels)
-#pragma unroll 4
-                for (int b = lane; b < n; b += LANES) put(b, TARGETS == DENSE ? load(shares + row + b) : 0.0f);
-            __syncwarp();
-            if (TARGETS != DENSE)
-                for (int j = lane; j < target.k; j += LANES) {
-                    const int b = target.label(j);
-                    if ((u32)b < (u32)n && target.first(j)) put(b, target.of(b));
-                }
-        }
-    });
-    if ((WANT & LOSSES) && mine < pixels) store(losses + mine, weight * loss);
-    sum_block(weight * unit * loss, sums + blockIdx.x);
-}
-
-// high + low = high + low + x, but for the rounding of low.
-FC_DEVICE void add_exactly(float &high, float &low, float x) {
-    const float sum = high + x, part = sum - high;
-    low += (high - (sum - part)) + (x - part);
-    high = sum;
-}
-
-// The sum of `count` sums, by one block, as exactly as if it were added in float64.
-__global__ void __launch_bounds__(SUMMERS) loss_total(const float *sums, u32 count, float *loss) {
-    __shared__ float highs[SUMMERS], lows[SUMMERS];
-    const u32 mine = threadIdx.x;
-    float high = 0.0f, low = 0.0f;
-#pragma unroll 8
-    for (u32 k = mine; k < count; k += SUMMERS) add_exactly(high, low, load(sums + k));
-    for (u32 half = SUMMERS / 2; half > 0; half /= 2) {
-        highs[mine] = high;
-        lows[mine] = low;
-        __syncthreads();
-        if (mine < half) {
-            low += lows[mine + half];
-            add_exactly(high, low, highs[mine + half]);
-        }
-        __syncthreads();
-    }
-    if (mine == 0) store(loss, high + (low == low ? low : 0.0f));  // inf leaves no remainder
-}
-
-// values *= factor; nothing is touched where the factor is 1, as it is for a loss that is not scaled further.
-template <class Logit, class Index>
-__global__ void __launch_bounds__(THREADS) scale_unless_one(Logit *values, Index count, const float *factor) {
-    constexpr int E = 16 / sizeof(Logit);
-    const float by = load(factor);
-    if (by == 1.0f) return;
-    const Index packs = ((u64)values & 15) == 0 ? count / E : 0;
-    const Index first = (Index)blockIdx.x * THREADS + threadIdx.x, threads = (Index)gridDim.x * THREADS;
-    for (Index at = first; at < packs; at += threads) {
-        Pack<Logit, E> pack = load<Logit, E>(values + at * E);
-#pragma unroll
-        for (int k = 0; k < E; ++k) pack.at[k] = from_float<Logit>(to_float(pack.at[k]) * by);
-        store(values + at * E, pack);
-    }
-    for (Index at = packs * E + first; at < count; at += threads)
-        store(values + at, from_float<Logit>(to_float(load(values + at)) * by));
+    if (GRADIENT) lanes.put(gradient, held);
+    if (losses) lanes.put_pixels(losses, each);
+    step.finish(sum);
 }
 
 }  // namespace fc

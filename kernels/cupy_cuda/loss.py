@@ -1,6 +1,6 @@
-"""Weighted cross entropy on a GPU: which instance of ``loss.cu`` runs, and on what.
+"""Weighted cross entropy on a GPU: the launches of ``loss.cu``.
 
-Nothing comes back to the host: the scale is read, and the loss is left, on the device.
+Nothing comes back to the host: what the loss is divided by, the factor of the backward and the loss stay on the device.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from ..common.cuda_tables import on_device
 from ..common.device_arrays import contiguous, empty, moveaxis
 from ..common.layout import planes
-from .engine import Engine, index_type, index_value, label_type, scalar_type
+from .engine import Engine, label_type
+from .lanes import lanes
 from .tile import THREADS, Pass
 
-GRADIENT, LOSSES = 1, 2  # as in loss.cu
-HARD, SOFT, DENSE = 0, 1, 2
-SUMMERS = 1024  # as in loss.cu
-_MOST_BLOCKS = 2048  # of a pass that goes round and round, and may have nothing to do
+HARD, SOFT, DENSE = 0, 1, 2  # as in loss.cu
+PARTS, SUMMERS = 128, 512  # as in sums.cuh and loss.cu
+CALL = 2 * PARTS + 4  # words of fc::Call, without what its blocks leave there
 
 
 def weighted_cross_entropy(
@@ -26,16 +27,19 @@ def weighted_cross_entropy(
     logits: Any,
     labels: Any,
     weights: Any,
-    scale: Any,
     *,
     shares: Any = None,
+    over: Any = None,
+    number: float | None = 1.0,
+    factor: Any = None,
     losses: Any = None,
     gradient: Any = None,
 ) -> Any:
-    """``scale sum_i w_i l_i`` with ``l_i = sum_k s_ik (logsumexp(x_i) - x_i[y_ik])``.
+    """``sum_i w_i l_i / D`` with ``l_i = sum_k s_ik (logsumexp(x_i) - x_i[y_ik])`` and ``D = number + sum(over)``.
 
-    ``gradient[...] = scale w_i (S_i softmax(x_i) - sum_k s_ik [b = y_ik])`` with ``S_i = sum_k s_ik``, and
-    ``losses[...] = w_i l_i``. A pixel of weight 0 adds nothing, whatever its logits, labels or shares are.
+    ``gradient[...] = factor w_i / D (S_i softmax(x_i) - sum_k s_ik [b = y_ik])`` with ``S_i = sum_k s_ik``, rounded
+    once; ``losses[...] = w_i l_i``. A pixel of weight 0 adds nothing, whatever its logits, labels or shares are. A D
+    of 0 counts as 1.
 
     Parameters
     ----------
@@ -46,9 +50,14 @@ def weighted_cross_entropy(
         Hard, shape (N, ...), where every share is 1; soft, shape (N, k, ...). One that is no bin makes the loss NaN,
         and the gradient of its pixel that of no label. None if shares are dense.
     weights : array, shape (N, ...), float32
-    scale : array of one float32
     shares : array, float32, optional
         Soft, shape of the labels; dense, shape of the logits.
+    over : array, float32, optional
+        Of any shape.
+    number : float, optional
+        None: nothing is summed or divided, in one launch.
+    factor : array of one float32, optional
+        1 if it is not given.
     losses : array, shape of the weights, float32, contiguous, optional
         Written if given.
     gradient : array, dtype and memory layout of the logits, optional
@@ -56,64 +65,103 @@ def weighted_cross_entropy(
 
     Returns
     -------
-    array, shape (), float32
+    array, shape (), float32; None without `number`
         Bit for bit the same at every call.
     """
-    kind = DENSE if labels is None else HARD if shares is None else SOFT
     with engine.context(logits):
-        run = Pass(engine, "loss", logits, 1, ("planar", "tiled", "rows") if kind == HARD else ("rows",))
-        target, weights = None if gradient is None else _same_layout(gradient, run.x), contiguous(weights)
-        labels, shares = _contiguous(run, kind, labels, shares)
-        want = (GRADIENT if gradient is not None else 0) | (LOSSES if losses is not None else 0)
-        kinds = ("fc::u8" if labels is None else label_type(labels), want)
-        by_pixel = {HARD: labels, SOFT: None, DENSE: shares}[kind]  # what is read for neighbouring pixels at once
-        in_planes = (run.x, weights, target, losses, by_pixel)
-        arrays: tuple[Any, ...] = (labels,)
-        if run.kind in ("planar", "tiled"):
-            plan, sizes = run.plan("loss", kinds, in_planes), run.sizes(run.count, run.pixels)
-        else:
-            plan = run.plan("loss", (kind, *kinds), in_planes)
-            sizes = run.sizes(math.prod(logits.shape[2:]), run.pixels)
-            arrays += shares, np.int32(1 if kind == HARD else math.prod(shares.shape) // run.pixels)
-        blocks = run.blocks(plan)
-        sums, loss = engine.scratch(run.x, blocks, "float32"), empty(run.x, (), "float32")
-        run.launch(plan, *sizes, *arrays, weights, scale, target, losses, sums)
-        engine.launch(run.x, "loss", "fc::loss_total", 1, SUMMERS, (sums, np.uint32(blocks), loss))
+        step = _Pass(engine, logits, labels, weights, shares, losses, gradient)
+        if number is None:
+            step.launch(None, None, None)
+            return None
+        call, loss = step.begin(over, number, factor), empty(logits, (), "float32")
+        step.launch(call, None, loss)
         return loss
 
 
-def _contiguous(run: Pass, kind: int, labels: Any, shares: Any) -> tuple[Any, Any]:
-    """Labels and shares with the pixels last; shares of every bin as the logits lie."""
-    if kind == DENSE and run.last:
-        shares = moveaxis(shares, 1, -1)
-    return None if labels is None else contiguous(labels), None if shares is None else contiguous(shares)
+def loss_forward(
+    engine: Engine, logits: Any, labels: Any, weights: Any, *, shares: Any, over: Any, number: float, gradient: Any
+) -> tuple[Any, Any]:
+    """The loss, and what :func:`loss_backward` must know of this call.
+
+    Until then the gradient has the factor of the last backward on this device, which will hardly be another.
+    """
+    with engine.context(logits):
+        step = _Pass(engine, logits, labels, weights, shares, None, gradient)
+        call, loss = step.begin(over, number, _last_factor(logits)), empty(logits, (), "float32")
+        step.launch(call, None, loss)
+        return loss, call
 
 
-def scale_unless_one(engine: Engine, gradient: Any, factor: Any) -> Any:
-    """``gradient *= factor``, one float32 on the device, in place; a factor of 1 moves no memory."""
-    with engine.context(gradient):
-        values = _dense(gradient)
-        count = math.prod(values.shape)
-        index = index_type(count)
-        blocks = min(-(-count // (THREADS * (16 // values.itemsize))), _MOST_BLOCKS)
-        expression = f"fc::scale_unless_one<{scalar_type(values)}, {index}>"
-        args = (values, index_value(index, count), factor)
-        engine.launch(values, "loss", expression, blocks, THREADS, args)
-    return gradient
+def loss_backward(
+    engine: Engine, call: Any, factor: Any, logits: Any, labels: Any, weights: Any, *, shares: Any, gradient: Any
+) -> None:
+    """Give the gradient of :func:`loss_forward`, with its arguments, the factor from above: one float32.
+
+    It is computed once more, but where it has that factor already: then no memory is moved.
+    """
+    with engine.context(logits):
+        _Pass(engine, logits, labels, weights, shares, None, gradient).launch(call, factor, None)
+
+
+def _last_factor(like: Any) -> Any:
+    return on_device(np.ones(1, np.float32), like, "the factor of the last backward")
+
+
+class _Pass:
+    """The pass over the logits, with arrays as its kernel takes them."""
+
+    def __init__(
+        self, engine: Engine, logits: Any, labels: Any, weights: Any, shares: Any, losses: Any, gradient: Any
+    ) -> None:
+        self.run = run = Pass(engine, "loss", logits, 1)
+        kind = DENSE if labels is None else HARD if shares is None else SOFT
+        target, weights = None if gradient is None else _same_layout(gradient, run.x), contiguous(weights)
+        if kind == DENSE and run.last:  # as the logits lie
+            shares = moveaxis(shares, 1, -1)
+        labels, shares = (None if array is None else contiguous(array) for array in (labels, shares))
+        words = kind, "fc::u8" if labels is None else label_type(labels), str(gradient is not None).lower()
+        in_memory = (run.x, target, shares if kind == DENSE else None)
+        if not run.last:
+            in_memory += weights, losses, labels if kind == HARD else None
+        self.expression, self.blocks = lanes(
+            run, lambda layout: f"fc::loss_pass<{layout}, {', '.join(map(str, words))}>", in_memory
+        )
+        between = math.prod(logits.shape[2:])
+        k = np.int32(math.prod(shares.shape) // run.pixels if kind == SOFT else 1)
+        self.args = (
+            run.x,
+            np.int32(run.n),
+            *run.sizes(between, run.pixels),
+            labels,
+            shares,
+            k,
+            weights,
+            target,
+            losses,
+        )
+
+    def begin(self, over: Any, number: float, factor: Any) -> Any:
+        """What the loss is divided by, and the factor of its gradient, in memory of the call's own."""
+        engine, x = self.run.engine, self.run.x
+        call = empty(x, (CALL + self.blocks,), "float32")
+        over = None if over is None else contiguous(over)
+        count = np.uint64(0 if over is None else math.prod(over.shape))
+        args = over, count, np.float32(number), factor, call
+        engine.launch(x, "loss", "fc::loss_begin", PARTS, SUMMERS, args)
+        return call
+
+    def launch(self, call: Any, factor: Any, loss: Any) -> None:
+        args = (*self.args, call, factor, loss)
+        self.run.engine.launch(self.run.x, "loss", self.expression, self.blocks, THREADS, args)
 
 
 def _same_layout(gradient: Any, x: Any) -> Any:
-    view = _dense(gradient)
+    view, copied = planes(gradient, 1)
+    if copied:
+        raise ValueError("gradient: expected contiguous or channels-last memory, got other strides")
     if view.shape != x.shape:
         raise ValueError(
             f"gradient: expected the memory layout of the logits, {tuple(x.shape)} as (images, bins, pixels), "
             f"got {tuple(view.shape)}"
         )
-    return view
-
-
-def _dense(gradient: Any) -> Any:
-    view, copied = planes(gradient, 1)
-    if copied:
-        raise ValueError("gradient: expected contiguous or channels-last memory, got other strides")
     return view

@@ -18,7 +18,8 @@ _WHERE = {
     "merge": merge,
     "annealed_mean_gradient": gradient,
     "weighted_cross_entropy": loss,
-    "scale_unless_one": loss,
+    "loss_forward": loss,
+    "loss_backward": loss,
     "TemporalSmoother": temporal,
 }
 

@@ -102,5 +102,6 @@ def source(name: str) -> str:
     """Everything that the kernels of ``<name>.cu`` need, as one text."""
     folder = files(_FOLDER)
     before, tables = (("to_lab.cuh",), linear_light()) if name in _OF_RGB else ((), "")
+    before = {"loss": ("lanes.cuh", "sums.cuh"), "gradient": ("lanes.cuh",)}.get(name, before)
     parts = [(folder / file).read_text(encoding="utf-8") for file in (*_COMMON, *before, f"{name}.cu")]
     return "\n".join([constants(), tables, *parts])

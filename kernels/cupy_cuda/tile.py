@@ -81,7 +81,7 @@ class Pass:
         self.x, _ = planes(cast(logits, "float32") if is_double(logits) else logits, axis)
         self.images, self.n, self.count = self.x.shape
         self.pixels, self.last = self.images * self.count, self.count == 1
-        widths = WIDTHS[operation or name][_NAMES.get(dtype := dtype_name(self.x), dtype)]
+        self.widths = widths = WIDTHS[operation or name][_NAMES.get(dtype := dtype_name(self.x), dtype)]
         fast = "tiled" if self.last else next(iter(widths))
         self.kind = fast if fast in kinds and self.n == FAST_BINS else "streamed"
         if self.kind == "streamed" and self.last and "rows" in kinds:

@@ -144,15 +144,18 @@ def weighted_cross_entropy(
     logits: Array,
     labels: Array | None,
     weights: Array,
-    scale: Array,
     *,
     shares: Array | None = None,
+    over: Array | None = None,
+    number: float | None = 1.0,
+    factor: Array | None = None,
     losses: Array | None = None,
     gradient: Array | None = None,
 ) -> float:
-    """``s * sum_i w_i l_i`` with ``l_i = sum_k s_ik (logsumexp(x_i) - x_i[y_ik])``, and its gradient.
+    """``sum_i w_i l_i / D`` with ``l_i = sum_k s_ik (logsumexp(x_i) - x_i[y_ik])``, ``D = number + sum(over)``.
 
-    A pixel of weight 0 adds nothing, whatever else stands there; its gradient is 0.
+    With its gradient; a D of 0 counts as 1. A pixel of weight 0 adds nothing, whatever else stands there; its gradient
+    is 0.
 
     Parameters
     ----------
@@ -161,24 +164,32 @@ def weighted_cross_entropy(
     labels : ndarray, integers
         Hard, (N, ...), where every s is 1; soft, (N, k, ...), with `shares`; None if these are dense. Below n.
     weights : ndarray, shape (N, ...), float32 or float64
-    scale : ndarray, one float32 or float64
     shares : ndarray, float32 or float64, optional
         Of the shape of soft labels, or dense, of the shape of the logits.
+    over : ndarray, float32 or float64, optional
+        Of any shape.
+    number : float, optional
+        None: the sum is not wanted, and D is 1.
+    factor : ndarray of one number, optional
+        1 if it is not given.
     losses : ndarray, shape (N, ...), float32 or float64, optional
         Written if given: ``w_i l_i``.
     gradient : ndarray, dtype and memory layout of the logits, optional
-        Written if given: ``s * w_i (softmax(x_i)_b sum_k s_ik - sum_k s_ik [b = y_ik])``.
+        Written if given: ``factor w_i (softmax(x_i)_b sum_k s_ik - sum_k s_ik [b = y_ik]) / D``.
 
     Returns
     -------
     float
         Summed in float64. Arithmetic is float32 unless the logits are float64, or tiny.
     """
-    factor, into = float(scale[0]), None if losses is None else contiguous_like(losses)
-    total = _sum(logits, labels, shares, weights, factor, into, gradient)
+    divisor = (1.0 if number is None else number) + (0.0 if over is None else float(np.sum(over, dtype=np.float64)))
+    scale = 1 / divisor if divisor > 0 else 1.0
+    of_gradient = scale if factor is None else scale * float(factor[0])
+    into = None if losses is None else contiguous_like(losses)
+    total = _sum(logits, labels, shares, weights, of_gradient, into, gradient)
     if losses is not None:
         deliver(losses, into)
-    return factor * total
+    return scale * total
 
 
 def _sum(
@@ -190,7 +201,7 @@ def _sum(
     losses: Array | None,
     gradient: Array | None,
 ) -> float:
-    """The loss before it is scaled."""
+    """The loss before it is scaled, with the gradient that is."""
     x, _ = planes(logits, 1)
     images, n, count = x.shape
     last, pixels = count == 1, images * count

@@ -217,13 +217,8 @@ def test_lab(n: int, axis: int) -> None:
 
 def loss_of(x: Array, labels: Any, weights: Array, **parts: Any) -> tuple[float, Array, Array]:
     gradient, losses = np.full_like(x, 7), np.full(weights.shape, 7, np.float32)
-    scale = np.ones(1, np.float32)
     results = {"gradient": gradient, "losses": losses}
-    return (
-        float(cuda_loss.weighted_cross_entropy(ENGINE, x, labels, weights, scale, **parts, **results)),
-        gradient,
-        losses,
-    )
+    return float(cuda_loss.weighted_cross_entropy(ENGINE, x, labels, weights, **parts, **results)), gradient, losses
 
 
 def batch_of(rows: Array, last: bool) -> Array:
@@ -276,9 +271,8 @@ def test_logits_as_large_as_can_be(kind: str, n: int, last: bool) -> None:
     """Of both signs: losses of 1e37, whose sum float32 does not hold, have a finite mean."""
     rows = np.where(np.random.default_rng(10).random((SUMMED, n)) > 0.5, 1e37, -1e37).astype(np.float32)
     x, parts = batch_of(rows, last), targets_of(kind, n, SUMMED, last)
-    weights, scale = np.ones((1, SUMMED), np.float32), np.full(1, 1 / SUMMED, np.float32)
-    gradient = np.empty_like(x)
-    loss = cuda_loss.weighted_cross_entropy(ENGINE, x, weights=weights, scale=scale, gradient=gradient, **parts)
+    weights, gradient = np.ones((1, SUMMED), np.float32), np.empty_like(x)
+    loss = cuda_loss.weighted_cross_entropy(ENGINE, x, weights=weights, number=SUMMED, gradient=gradient, **parts)
     assert np.isfinite(loss)
     assert loss > 0
     assert np.isfinite(gradient).all()

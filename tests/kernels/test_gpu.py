@@ -188,7 +188,7 @@ def test_the_operator_of_the_loss_keeps_the_rules_of_torch(backend: str) -> None
     device, rng = device_of(backend), np.random.default_rng(8)
     logits = device.put(rng.standard_normal((2, BINS.n, 4, 5), dtype=np.float32)).requires_grad_()
     labels, weights = device.put(rng.integers(0, BINS.n, (2, 4, 5))), device.put(rng.random((2, 4, 5), np.float32))
-    torch.library.opcheck(torch_ops._weighted_cross_entropy.default, (logits, labels, None, weights, True, True))
+    torch.library.opcheck(torch_ops._cross_entropy.default, (logits, labels, None, weights, weights, 0))
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

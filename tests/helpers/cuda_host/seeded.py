@@ -27,7 +27,7 @@ from .exercise import BINS, CELLS, FEW_BINS, MANY_BINS, bins_of, lab_bins, place
 from .host_module import HostModule
 
 PIXELS = 260  # more than one block, a tail
-ROW = 200  # bins that a whole warp shares
+ROW = 203  # bins that lanes share
 
 
 @dataclass(frozen=True)
@@ -129,17 +129,16 @@ def merge(engine: Engine) -> object:
 def loss(engine: Engine) -> object:
     x = placed(rng.standard_normal((1, BINS, 1, PIXELS)).astype(np.float32))
     labels, weights = np.zeros((1, 1, PIXELS), np.uint8), np.ones((1, 1, PIXELS), np.float32)
-    return cuda_loss.weighted_cross_entropy(engine, x, placed(labels), placed(weights), np.ones(1, np.float32))
+    return cuda_loss.weighted_cross_entropy(engine, x, placed(labels), placed(weights), over=placed(weights[0, 0]))
 
 
-def loss_of_rows(engine: Engine) -> object:
-    """A row a warp, whose lanes write the gradient, and one of them that of the label once more."""
-    x = np.moveaxis(placed(rng.standard_normal((1, 1, PIXELS, ROW)).astype(np.float32)), -1, 1)
-    labels, weights = rng.integers(0, ROW, (1, 1, PIXELS)).astype(np.uint8), np.ones((1, 1, PIXELS), np.float32)
-    gradient = np.moveaxis(placed(np.zeros((1, 1, PIXELS, ROW), np.float32)), -1, 1)
-    scale = np.ones(1, np.float32)
-    arrays = x, placed(labels), placed(weights), scale
-    return cuda_loss.weighted_cross_entropy(engine, *arrays, gradient=gradient)
+def loss_of_lanes(engine: Engine, n: int, last: bool) -> object:
+    """Bins that lanes share out unevenly."""
+    shape = (1, 1, PIXELS, n) if last else (1, n, 1, PIXELS)
+    x, gradient = (placed(rng.standard_normal(shape).astype(np.float32)) for _ in range(2))
+    x, gradient = (np.moveaxis(array, -1, 1) if last else array for array in (x, gradient))
+    labels, weights = np.zeros((1, 1, PIXELS), np.uint8), np.ones((1, 1, PIXELS), np.float32)
+    return cuda_loss.weighted_cross_entropy(engine, x, placed(labels), placed(weights), gradient=gradient)
 
 
 def alone(body: str) -> Callable[[Engine], object]:
@@ -203,8 +202,32 @@ BUGS = {
         "data race",
         rewrite=instead("__syncthreads();", "", after="FC_DEVICE Staged staged("),
     ),
-    "no barrier before the gradient at the labels": Bug(
-        loss_of_rows, "thread", "data race", rewrite=instead("__syncwarp();", "", after="loss_rows(")
+    "a row beyond the last": Bug(
+        lambda engine: loss_of_lanes(engine, BINS, last=True),
+        ADDRESS,
+        "heap-buffer-overflow",
+        rewrite=instead("return has(v) && ", "return true || ", after="struct Rows"),
+    ),
+    "a lane's bins beyond the row": Bug(
+        lambda engine: loss_of_lanes(engine, ROW, last=True),
+        ADDRESS,
+        "heap-buffer-overflow",
+        rewrite=instead("last(bin(H - E) < n)", "last(true)", after="struct Rows"),
+    ),
+    "a lane's planes beyond the last": Bug(
+        lambda engine: loss_of_lanes(engine, ROW, last=False),
+        ADDRESS,
+        "heap-buffer-overflow",
+        rewrite=instead("last(LANES == 1 || bin(H - 1) < n)", "last(true)", after="struct Planes"),
+    ),
+    "no barrier before the scale": Bug(
+        loss, "thread", "data race", rewrite=instead("__syncthreads();", "", after="FC_DEVICE float scale()")
+    ),
+    "no barrier before all blocks are summed": Bug(
+        loss, "thread", "data race", rewrite=instead("__syncthreads();", "", after="last = atomicAdd")
+    ),
+    "no barrier between the warps of a sum": Bug(
+        loss, "thread", "data race", rewrite=instead("__syncthreads();", "", after="FC_DEVICE Exact total_of_block(")
     ),
     "a group of bins beyond the last row": Bug(
         lambda engine: decode(engine, MANY_BINS, last=True),
@@ -249,7 +272,7 @@ BUGS = {
         rewrite=instead("__syncthreads();", "", after="const Local mine("),
     ),
     "no barrier before the sum": Bug(
-        loss, "thread", "data race", rewrite=instead("__syncthreads();", "", after="FC_DEVICE void sum_block(")
+        loss, "thread", "data race", rewrite=instead("__syncthreads();", "", after="FC_DEVICE void add_up(")
     ),
 }
 

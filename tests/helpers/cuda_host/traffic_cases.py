@@ -224,7 +224,6 @@ def _losses(rng: np.random.Generator) -> Iterator[Case]:
     labels, weights = aligned((1, HEIGHT, WIDTH), np.uint8), aligned((1, HEIGHT, WIDTH), np.float32)
     labels[...] = rng.integers(0, BINS, labels.shape)
     weights[...] = 1
-    scale = np.ones(1, np.float32)
     for dtype in LOGITS:
         for layout, axis in LAYOUTS.items():
             x, gradient = _logits(rng, dtype, axis)[None], _logits(rng, dtype, axis)[None]
@@ -232,7 +231,7 @@ def _losses(rng: np.random.Generator) -> Iterator[Case]:
             yield Case(
                 f"weighted cross entropy, {layout}, {dtype}",
                 lambda views=views: loss.weighted_cross_entropy(
-                    ENGINE, views[0], labels, weights, scale, gradient=views[1]
+                    ENGINE, views[0], labels, weights, over=weights, gradient=views[1]
                 ),
                 (x, gradient, labels, weights),
                 PIXELS,
@@ -259,13 +258,11 @@ def _of_many_bins(rng: np.random.Generator) -> Iterator[Case]:
                 pixels,
                 models.decode(pixels, n, x.itemsize),
             )
-            if axis and dtype == "float16":
-                continue  # the logits of the labels, fetched one by one, are more than a tenth of the sectors
             views = [np.moveaxis(array, axis, 0)[None] for array in (x, gradient)]
             yield Case(
                 f"weighted cross entropy, n = {n}, {layout}, {dtype}",
                 lambda views=views, labels=labels: loss.weighted_cross_entropy(
-                    ENGINE, views[0], labels, weights, np.ones(1, np.float32), gradient=views[1]
+                    ENGINE, views[0], labels, weights, over=weights, gradient=views[1]
                 ),
                 (x, gradient, labels, weights),
                 pixels,
