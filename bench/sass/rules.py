@@ -182,9 +182,10 @@ def _loss(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expe
     ex2 = (n, 2 * n) if gradient else (n,)
     if instance.layout == "last":
         return _staged(ex2, n * width // 16, int(gradient), arch)
-    loads = Counter({16: 1 if gradient else 3})  # weights, and labels of int64
-    loads[width] += n
-    return Expectation(ex2, loads, {width: n * gradient}, in_flight=HELD_IN_REGISTERS)
+    loads = Counter({width: n})
+    for each in (4, *(() if gradient else (8,))):  # weights, and labels of int64
+        loads[min(each * pixels, 16)] += max(each * pixels // 16, 1)
+    return Expectation(ex2, loads, {width: n * gradient}, loops=width < 16, in_flight=HELD_IN_REGISTERS)
 
 
 def _gradient(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Expectation:

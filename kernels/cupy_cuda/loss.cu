@@ -36,7 +36,7 @@ FC_DEVICE float cross_entropy(const Row &x, int label, float unit, const Put &pu
     const float top = peak(x), total = partition(x, top);
     const float loss = log2_fast(total) * (1.0f / LOG2E) - (pick(x, label) - top);
     if (WANT & GRADIENT) {
-        const float share = unit * reciprocal(total);
+        const float share = unit * (1.0f / total);
 #pragma unroll
         for (int b = 0; b < x.size(); ++b) {
             const float p = exp2_fast((x[b] - top) * LOG2E) * share;
@@ -67,7 +67,7 @@ FC_DEVICE void sum_block(float mine, float *sum) {
 }
 
 template <class Logit, int N, int V, class Label, int WANT, class Index>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 3)
     loss_planar(const Logit *x, Index count, Index pixels, const Label *labels, const float *weights, const float *scale,
                 Logit *gradient, float *losses, float *sums) {
     const Index pixel = ((Index)blockIdx.x * THREADS + threadIdx.x) * V;
@@ -220,7 +220,7 @@ __global__ void __launch_bounds__(THREADS)
             total[v] = running[v].over_peak();
             if (TARGETS != DENSE) picked[v].template pick<1>(x + v, n, count, running[v].peak, target[v], 0);
             softmax[v] = {running[v].peak, weight.at[v] * unit, 0.0f};
-            softmax[v].share = softmax[v].unit * picked[v].mass * reciprocal(total[v]);
+            softmax[v].share = softmax[v].unit * picked[v].mass * (1.0f / total[v]);
         }
         if ((WANT & GRADIENT) || TARGETS == DENSE) {
             stream<V>(x, n, count, none, [&](int b, const auto &held) {
@@ -286,7 +286,7 @@ __global__ void __launch_bounds__(THREADS)
         picked.mass = total_of<LANES>(picked.mass), picked.sum = total_of<LANES>(picked.sum);
         if (pixel == mine && end) loss = loss_of(picked, total);
         if (WANT & GRADIENT) {
-            const Softmax softmax = {running.peak, of_pixel, of_pixel * picked.mass * reciprocal(total)};
+            const Softmax softmax = {running.peak, of_pixel, of_pixel * picked.mass * (1.0f / total)};
             const auto put = [&](int b, float share) {
                 store(gradient + row + b, from_float<Logit>(softmax.of(to_float(load(x + row + b)), share)));
             };
