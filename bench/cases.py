@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from .bytes import Traffic
 
 Run = Callable[[], Any]
 # Kinds of CUDA kernels for planes of 32 bins, and the pixels a thread of each that a sweep on a GPU tries.
 PLANAR, STREAMED = (("planar", 1), ("planar", 2), ("planar", 4)), (("streamed", 4),)
+
+
+def at_width(kind: str, pixels: int) -> AbstractContextManager[Any]:
+    """Within it every operation takes planes of 32 bins by such kernels. Plans made before know nothing of it."""
+    from fastcolor.kernels.cupy_cuda import tile
+
+    return patch.dict(tile.WIDTHS, {what: {key: {kind: pixels} for key in of} for what, of in tile.WIDTHS.items()})
+
+
 # "tuned" keeps freed memory in the process: no page faults on big temporaries, which is half of some ratios.
 MALLOC = {
     "default": {},

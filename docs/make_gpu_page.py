@@ -1,7 +1,7 @@
 """Make the tables in docs/gpu.md: python docs/make_gpu_page.py. No GPU is needed; NVRTC and g++ are.
 
 Bytes are those of the traffic model on the host shim, registers and instructions those of the machine code, times
-predictions from published figures. Nothing of it is measured.
+predictions from published figures. Nothing of it is measured, but for what an H200 said once, which stands beside.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests/helpers")]
 
 from cuda_host import traffic, traffic_cases  # noqa: E402
 from fastcolor.kernels.cupy_cuda.source import source  # noqa: E402
+from gpu_measured import BEFORE, Code, microseconds  # noqa: E402
 from gpu_predictions import GPUS, Gpu, Prediction, predict  # noqa: E402
 
 from bench.sass import cubin, instances  # noqa: E402
@@ -69,6 +70,10 @@ def block() -> str:
         *code_table(found),
         "### Predicted time, not measured",
         *time_table(found),
+        "### Predicted, and measured on an H200 at 55c22d5",
+        *measured_table(found["sm_90"]),
+        "### Machine code for sm_90: what ran then, and now",
+        *before_table(found["sm_90"]),
     ]
     return "\n".join(parts)
 
@@ -163,6 +168,26 @@ def time_table(found: dict[str, list[Kernel]]) -> Iterator[str]:
     for position in range(len(found["sm_80"])):
         cells = [_times(gpu, found[gpu.arch][position]) for gpu in GPUS]
         yield f"| {found['sm_80'][position].row.case} | " + " | ".join(cells) + " |"
+
+
+def measured_table(found: list[Kernel]) -> Iterator[str]:
+    """What is predicted is the code as it is now; what was measured, as it was then."""
+    h200 = next(gpu for gpu in GPUS if gpu.name == "H200")
+    yield "| operation (n = 32), us for 1 / 8 MP | predicted, now | measured, then |"
+    yield "|---|---:|---:|"
+    for kernel in found:
+        if times := microseconds().get(kernel.row.case):
+            yield f"| {kernel.row.case} | {_times(h200, kernel)} | {' / '.join(f'{us:.3g}' for us in times)} |"
+
+
+def before_table(found: list[Kernel]) -> Iterator[str]:
+    yield "| operation (n = 32) | pixels a thread | registers | warps an SM | in flight, KiB an SM |"
+    yield "|---|" + "---:|" * 4
+    for kernel in found:
+        if before := BEFORE.get(kernel.row.case):
+            now = Code(kernel.pixels // kernel.threads, kernel.figures.registers, kernel.warps, kernel.in_flight >> 10)
+            cells = " | ".join(f"{old} -> {new}" for old, new in zip(before, now, strict=True))
+            yield f"| {kernel.row.case} | {cells} |"
 
 
 def _times(gpu: Gpu, kernel: Kernel) -> str:

@@ -1,7 +1,8 @@
 """Logits to colors: what each operation means, and the checks of its arguments; ``arrays.run`` does the work.
 
 Arrays go in and come back as the same kind (NumPy, torch, CuPy) on the same device; planar and
-channels-last ones are not copied. Under torch.compile and torch.export each operation is one operator of torch
+channels-last ones are not copied. On a GPU a call whose signature was seen before goes by its plan
+(``arrays.plans``). Under torch.compile and torch.export each operation is one operator of torch
 (``arrays.torch_ops``): shapes may be dynamic; bins, temperature and λ are constants of the graph; `out` is None there.
 """
 

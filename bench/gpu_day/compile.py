@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from unittest.mock import patch
 
 BACKEND = "cupy"
 Wanted = tuple[str, str]  # source, name expression
@@ -54,17 +53,14 @@ def build(instance: Wanted) -> tuple[Wanted, float, str]:
 
 def wanted() -> Iterator[Wanted]:
     """Those that the rules of the machine code look at, and each kind and number of pixels that the sweep tries."""
-    from fastcolor.kernels.cupy_cuda import tile
-
-    from ..cases import PLANAR, STREAMED
+    from ..cases import PLANAR, STREAMED, at_width
     from ..sass import calls
     from ..sass.instances import FAST_BINS, instances
 
     for instance in instances():
         yield instance.launch.source, instance.launch.expression
     for kind, count in (*PLANAR, *STREAMED):
-        every = {what: {dtype: {kind: count} for dtype in of} for what, of in tile.WIDTHS.items()}
-        with patch.dict(tile.WIDTHS, every):
+        with at_width(kind, count):
             for instance in instances():
                 if (instance.n, instance.layout) == (FAST_BINS, "planar") and instance.operation in calls.OF_LOGITS:
                     yield instance.launch.source, instance.launch.expression

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..measure.machine import ROOT
@@ -35,6 +35,8 @@ def main(words: Sequence[str]) -> int:
     if unknown := set(only) - set(names):
         _parser().error(f"--only: expected stages of {', '.join(names)}, got {', '.join(sorted(unknown))}")
     args.out.mkdir(parents=True, exist_ok=True)
+    for name in set(only) - {"bench"}:  # of an earlier run; the benchmark looks after its own
+        (args.out / f"{name}.json").unlink(missing_ok=True)
     link()
     return run([[stage for stage in group if stage.name in only] for group in groups], args.out, args.budget)
 
@@ -56,15 +58,26 @@ def run(groups: Sequence[Sequence[Stage]], out: Path, budget: float) -> int:
             running = [Running(stage, limit, log, backends(out)) for stage in group]
             outcomes.update((one.name, summary.Outcome("running")) for one in running)
             page.write()
-            while running:
-                for one in [one for one in running if one.ended()]:
-                    running.remove(one)
-                    outcomes[one.name] = outcome = summary.Outcome(one.outcome, one.seconds, one.status, one.tail)
-                    print(f"=== {one.name}: {outcome.word}, {one.seconds:.0f} s of {limit:.0f}", flush=True)
-                    page.write()
-                time.sleep(0.05)
+            for one in ended(running):
+                outcomes[one.name] = summary.Outcome(one.outcome, one.seconds, one.status, one.tail)
+                print(f"=== {one.name}: {one.outcome}, {one.seconds:.0f} s of {limit:.0f}", flush=True)
+                page.write()
     print(page.write(), flush=True)
     return sum(not outcome.fine for outcome in outcomes.values())
+
+
+def ended(running: Sequence[Running]) -> Iterator[Running]:
+    """Each of them when it has ended; all are stopped if nobody waits any longer."""
+    left = list(running)
+    try:
+        while left:
+            for one in [one for one in left if one.ended()]:
+                left.remove(one)
+                yield one
+            time.sleep(0.05)
+    finally:
+        for one in left:
+            one.stop()
 
 
 def backends(out: Path) -> list[str]:

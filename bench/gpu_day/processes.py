@@ -24,7 +24,7 @@ class Log:
     """A file that several stages write to at the same time, each line with its stage."""
 
     def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._file: IO[bytes] = path.open("wb", buffering=0)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Log:
@@ -66,6 +66,9 @@ class Running:
             if left > 0:
                 self._log.write(self.name, text if len(line) < left else "(the rest is left out)")
             left -= len(line)
+
+    def stop(self) -> None:
+        self._process.terminate()
 
     def ended(self) -> bool:
         """Whether it has; then `seconds`, `status` and `outcome` are known."""

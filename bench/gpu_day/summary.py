@@ -40,7 +40,16 @@ class Page:
         self._head = f"gpu-day of {now()}, commit {head[:10]}{' with changes' * dirty}, budget {budget:.0f} s"
 
     def write(self) -> str:
-        """The page, which is on disk by then."""
+        """The page, which is on disk by then. The day goes on if it cannot be made."""
+        try:
+            text = self._text()
+        except Exception as error:
+            lines = [f"{name} {one.word} {one.seconds:.0f} s" for name, one in self._outcomes.items()]
+            text = "\n".join([self._head, *lines, f"no more can be told: {type(error).__name__}: {error}\n"])
+        write_text(self._out / "summary.txt", text)
+        return text
+
+    def _text(self) -> str:
         each = list(self._outcomes.items())
         counts = {name: COUNTS[name](self._out, one) if name in COUNTS else ([], "") for name, one in each}
         figures = [*_told(_best, self._out / "sweep.json"), *_told(_main_cases, newest(self._out))]
@@ -57,9 +66,7 @@ class Page:
         files = sorted(path for path in self._out.iterdir() if path.is_file() and path.name != "summary.txt")
         sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e3:.0f} kB" for path in files)
         lines += [*figures, f"files: summary.txt, {sizes}"]
-        text = "\n".join(line[:WIDTH] for line in lines) + "\n"
-        write_text(self._out / "summary.txt", text)
-        return text
+        return "\n".join(line[:WIDTH] for line in lines) + "\n"
 
 
 def newest(out: Path) -> Path:
@@ -118,6 +125,16 @@ def _of_sanitizer(out: Path, one: Outcome) -> Count:
     return ([] if one.fine else found), f"{ran} calls; {found[-1] if found else 'no summary'}"
 
 
+def _of_sweep(out: Path, one: Outcome) -> Count:
+    def tell(rows: Any) -> list[str]:
+        wrong = [f"{row['what']} {row['dtype']} {row['pixels']}: {row['error']}" for row in rows if "error" in row]
+        copy = next((f"copy {number(row['gb_per_s'])} GB/s" for row in rows if "gb_per_s" in row), "")
+        return [f"{len(rows) - 1 - len(wrong)} timed, {len(wrong)} errors; {copy}", *wrong]
+
+    count, *failures = _told(tell, out / "sweep.json")
+    return failures, count
+
+
 def _of_bench(out: Path, one: Outcome) -> Count:
     def tell(document: Any) -> list[str]:
         results, left = document["results"], document["metadata"].get("left_out", {})
@@ -139,6 +156,7 @@ COUNTS: dict[str, Callable[[Path, Outcome], Count]] = {
     "smoke": _of_smoke,
     **{name: _of_tests(name) for name in ("correctness", "streams")},
     **dict.fromkeys(("memcheck", "racecheck"), _of_sanitizer),
+    "sweep": _of_sweep,
     "bench": _of_bench,
 }
 
@@ -160,13 +178,14 @@ def _best(rows: Any) -> list[str]:
     """The sweep at its largest size: of each operation and type the pixels a thread that take least."""
     timed = [row for row in rows if "us" in row]
     height, width = max({(row["height"], row["width"]) for row in timed}, key=lambda size: size[0] * size[1])
-    lines = [f"pixels a thread that take least at {height} x {width} (us; next best):"]
+    lines = [f"pixels a thread that take least at {height} x {width}, planar or streamed (us); next best:"]
     largest = [row for row in timed if (row["height"], row["width"]) == (height, width)]
     for what in dict.fromkeys(row["what"] for row in largest):
         cells = []
         for dtype in dict.fromkeys(row["dtype"] for row in largest):
-            mine = sorted((row["us"], row["pixels"]) for row in largest if (row["what"], row["dtype"]) == (what, dtype))
-            shown = [f"{pixels} ({number(us)})" for us, pixels in mine[:2]]
+            mine = [row for row in largest if (row["what"], row["dtype"]) == (what, dtype)]
+            best = sorted(mine, key=lambda row: row["us"])[:2]
+            shown = [f"{row['pixels']}{row.get('kind', '')[:1]} ({number(row['us'])})" for row in best]
             cells += [f"{dtype} {'; '.join(shown)}"] if shown else []
         lines.append(f"    {what:24} {', '.join(cells)}")
     return lines

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
-from fastcolor.kernels.common.device_arrays import dtype_name
 from fastcolor.kernels.cupy_cuda import decode as cuda_decode
 from fastcolor.kernels.cupy_cuda import encode as cuda_encode
 from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
-from fastcolor.kernels.cupy_cuda import loss, temporal, tile
+from fastcolor.kernels.cupy_cuda import loss, temporal
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
 from fastcolor.kernels.cupy_cuda.engine import Engine
 
 from fastcolor import ColorBins
 
-from ..cases import PLANAR, STREAMED
+from ..cases import PLANAR, STREAMED, at_width
 
 RINGS = ("float32", "float16", "uint8")
 LAB_BINS = 313
@@ -123,8 +121,7 @@ OF_LOGITS: Calls = {
 
 
 def _at_width(engine: Engine, x: Any, axis: int, *, of: str, kind: str, pixels: int) -> None:
-    dtype = dtype_name(x).replace("uint16", "bfloat16")
-    with patch.dict(tile.WIDTHS[of.replace(" + ", "_")], {dtype: {kind: pixels}}):
+    with at_width(kind, pixels):
         OF_LOGITS[of](engine, x, axis)
 
 

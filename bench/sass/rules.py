@@ -154,8 +154,8 @@ def _decode(instance: Instance, arch: str, n: int, pixels: int, size: int) -> Ex
     loads[4 * pixels] += rgb  # luma
     stores[size * pixels] += 2 * (operation == "annealed_mean")
     stores[4 * pixels] += 2 * confidence
-    if streamed:  # the first group of planes and the next, in a loop; 35 KiB of 36 for 2-byte logits on sm_90
-        return Expectation((), loads, stores, in_flight=35 * NEEDED[arch] // 36)
+    if streamed:  # two groups of planes; 35 KiB of 36 for 2-byte logits; sm_80 has the stores behind a jump back
+        return Expectation((), loads, in_flight=35 * NEEDED[arch] // 36)
     # Where stores are narrow, the compiler may keep two copies of them.
     return Expectation(ex2, loads, stores, loops=size * pixels < 16, in_flight=HELD_IN_REGISTERS)
 

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from ..cases import PLANAR, STREAMED, Setting
+from ..cases import PLANAR, STREAMED, Setting, at_width
 from ..measure import device, machine
 
 BACKEND = "cupy"
@@ -28,7 +27,6 @@ Widths = dict[str, Any]
 
 def sweep(out: Path) -> None:
     """Every kind of kernel and number of pixels, for every operation that may choose them: microseconds of each."""
-    from fastcolor.kernels.cupy_cuda import tile
 
     from fastcolor.arrays import plans
 
@@ -44,7 +42,7 @@ def sweep(out: Path) -> None:
                 row = {"what": what, "height": height, "width": width, "dtype": dtype, "kind": kind, "pixels": count}
                 plans.clear()
                 try:
-                    with patch.dict(tile.WIDTHS[what], {dtype: {kind: count}}):
+                    with at_width(kind, count):
                         row["us"] = round(1e6 * _median(clock, call), 2)
                 except Exception as error:
                     row["error"] = f"{type(error).__name__}: {error}"[:300]

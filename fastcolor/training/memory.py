@@ -24,7 +24,7 @@ from ..files.sets import Photograph, fit_within, open_lazily, open_rgb
 from .crops import mean_of_blocks, random_crops, resample
 from .dataset import KeySampler, PhotoDataset, Sample
 
-LARGEST = 4  # photographs are kept at no more than this many times the crops' side: no crop is enlarged by it
+LARGEST = 4  # times the crops' side are kept of a photograph: up to 2:1 no crop is enlarged by it
 ROOM = 0.5  # the share of a GPU's free memory that the set may take
 
 

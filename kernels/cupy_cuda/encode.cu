@@ -4,6 +4,11 @@
 // of any type are staged as the table has them and leave as 16-byte words, too. The table is read through the read-only
 // cache: what neighbours look up lies close together. Weights of up to 255 bins arrive with the launch and are looked up
 // in shared memory; those of more are a table in global memory, as the labels are.
+//
+// What each rung should buy; all of it ran on the H200 at 55c22d5 (27 us for 8 MP, 87 % of a copy; 7.4 for 1 MP), but with
+// other machine code: 40 registers and 48 warps, now 32 and 64.
+// - 16-byte loads, three a lane at once; tables near the cell, in the first-level cache.
+// - Luma, weights and labels leave by 16 bytes.
 namespace fc {
 
 constexpr int THREADS = 128;

@@ -3,7 +3,7 @@
 // A lane takes one pixel of the warp's tile after the other. Only bins that can be among the k nearest of a color of the
 // pixel's cell, one of a grid of its own, are looked at. They come in ascending order, so that the lower of two equally
 // near bins comes first; a color that rounding moves across an edge finds all of its own, too. The nearest so far are kept
-// in registers.
+// in registers. Nothing of this has run on a GPU.
 namespace fc {
 
 constexpr int THREADS = 128;

@@ -4,6 +4,11 @@
 // once, in whole sectors. planar: a thread holds the 32 logits of V = 4 pixels, so that float32 moves by 16 bytes and a
 // uint8 ring by 4; then sums and ring come WIDE_GROUP bins at a time, as many as the registers allow. tiled: 32 bins,
 // channels-last, one pixel a thread. streamed: any other n, planar; the logits come twice, for their sum and for each bin.
+//
+// What each rung should buy; none has run on a GPU as it is now. At 55c22d5 an H200 took 140 us for 1 MP with a ring of
+// bytes, 80 % of a copy; at 8 MP 1024 us with 4 pixels a thread, 1139 with 2, 1255 with 1.
+// - Logits, sums and ring once each; sums and ring 8 bins at a time, all loads first.
+// - Bytes to and from floats by their bits, not by the unit that the exponentials need.
 namespace fc {
 
 enum Want { RGB = 1, CHROMA = 2, MODE = 4, PROBABILITIES = 8, LAB = 16 };  // MODE: T = 0

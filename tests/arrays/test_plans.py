@@ -13,6 +13,7 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import compare
@@ -118,7 +119,7 @@ def base(name: str, shape: tuple[int, int] = SHAPE) -> Call:
         "decode, larger": ((x, array(larger, "uint8")), (BINS,)),
         "annealed_mean": ((x,), (BINS,)),
         "confidence": ((x,), ()),
-        "merge": ((array((2, *shape), "float32"), array(larger, "uint8")), ()),
+        "merge": ((array((2, *shape), "float32") * 0.4, array(larger, "uint8")), ()),
         "encode": ((rgb,), (BINS,)),
         "encode_soft": ((rgb,), (BINS,)),
         "histogram": ((rgb,), (17,)),
@@ -341,6 +342,21 @@ def test_a_key_without_a_part_is_found(part: str, monkeypatch: pytest.MonkeyPatc
         assert_never_stale(call, changed(call, change, 0))
 
 
+def test_each_fact_of_a_cupy_array_is_in_its_key() -> None:
+    def key(**changed: Any) -> list[Any]:
+        facts = {"dtype": np.dtype("f4"), "shape": (8, 2), "strides": (8, 4), "device": 0, "address": 64} | changed
+        device, data = SimpleNamespace(id=facts.pop("device")), SimpleNamespace(ptr=facts.pop("address"))
+        found: list[Any] = []
+        assert signature._read_cupy(SimpleNamespace(**facts, device=device, data=data), found) == data.ptr
+        return found
+
+    others: list[dict[str, Any]] = [
+        {"dtype": np.dtype("i4")}, {"shape": (2, 8)}, {"strides": (4, 32)}, {"device": 1}, {"address": 68}
+    ]  # fmt: skip
+    assert key(address=80) == key()
+    assert all(key(**other) != key() for other in others)
+
+
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
@@ -480,6 +496,7 @@ def test_a_captured_graph_is_told_what_it_reads(monkeypatch: pytest.MonkeyPatch)
     assert decode.does() == expected[1]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own, of forward mode
 def test_modes_and_transforms_see_the_operator() -> None:
     seen: list[str] = []
 
@@ -500,6 +517,24 @@ def test_modes_and_transforms_see_the_operator() -> None:
         dual = torch.autograd.forward_ad.make_dual(call.arrays[0], call.arrays[0])
         with pytest.raises(ValueError, match="without a tangent"):
             fastcolor.confidence(dual, backend=stub.NAME)
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_answers_by_plan_are_those_of_the_slow_way(backend: str, kind: str, name: str) -> None:
+    """On whatever runs: the same kernels, the same bits."""
+    for _ in range(3):
+        call = base(name)
+        arrays = [make.as_kind(a.numpy(), kind, str(a.dtype).removeprefix("torch.")) for a in call.arrays]
+        function, options = getattr(fastcolor, call.name), {"backend": backend}
+        results = [of(*arrays, *call.rest, **options) for of in (function, function.__wrapped__)]
+        for ours, theirs in zip(*(of if isinstance(of, tuple) else (of,) for of in results), strict=True):
+            assert type(ours) is type(theirs)
+            np.testing.assert_array_equal(compare.as_numpy(ours), compare.as_numpy(theirs))
+    has_plans = kind != "numpy" and hasattr(registry.load(backend), "ENGINE")
+    assert len(plans.PLANS) == has_plans
 
 
 # --- films ------------------------------------------------------------------------------------------------------------

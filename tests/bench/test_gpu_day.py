@@ -126,8 +126,21 @@ def test_the_page_has_at_most_sixty_lines(tmp_path):
     assert 40 < len(lines) <= summary.LINES
     assert max(map(len, lines)) <= summary.WIDTH
     assert sum("50 failed, 3 passed; not finished" in line for line in lines) == 2
+    assert any(line.startswith("sweep ") and "174 timed, 0 errors; copy 4228 GB/s" in line for line in lines)
     assert lines[1].startswith("smoke.json: JSONDecodeError")
     assert any(line.startswith("    decode ") and "float16 2 (142); 4 (150)" in line for line in lines)
+    rows = [{**row, "kind": "streamed"} for row in json.loads((tmp_path / "sweep.json").read_text())]
+    (tmp_path / "sweep.json").write_text(json.dumps(rows))
+    assert "float16 2s (142); 4s (150)" in summary.Page(tmp_path, outcomes, 560.0).write()
+
+
+def test_a_page_that_cannot_be_made_does_not_end_the_day(tmp_path):
+    (tmp_path / "sweep.json").write_text('[{"us": null}, 3]')
+    (tmp_path / "smoke.json").write_text("[]")
+    outcomes = {"smoke": summary.Outcome("ok", 1.0, 0)}
+    assert "smoke        ok" in summary.Page(tmp_path, outcomes, 1.0).write()
+    (tmp_path / "bench.json").write_text('{"results": 3, "metadata": []}')
+    assert "ok" in summary.Page(tmp_path, outcomes, 1.0).write()
 
 
 @needs_host

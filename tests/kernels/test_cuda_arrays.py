@@ -20,7 +20,8 @@ def test_tensors_and_cupy_arrays_are_taken_as_they_are() -> None:
         "FASTCOLOR_TEST_REPORT": "",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "kernels/test_agreement.py", "toolkit/test_loss.py"], cwd=TESTS,
+        [sys.executable, "-m", "pytest", *options, "kernels/test_agreement.py", "toolkit/test_loss.py",
+         "arrays/test_plans.py"], cwd=TESTS,
         env={**os.environ, **environment}, capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
-from unittest.mock import patch
 
 import compare
 import compare_loss
@@ -25,12 +24,12 @@ from fastcolor.kernels.cupy_cuda import encode_soft as cuda_encode_soft
 from fastcolor.kernels.cupy_cuda import gradient as cuda_gradient
 from fastcolor.kernels.cupy_cuda import loss as cuda_loss
 from fastcolor.kernels.cupy_cuda import merge as cuda_merge
-from fastcolor.kernels.cupy_cuda import temporal, tile
+from fastcolor.kernels.cupy_cuda import temporal
 from fastcolor.kernels.cupy_cuda.engine import Engine
 from fastcolor.kernels.cupy_cuda.source import OPTIONS
 from fastcolor.reference.constants import DEFAULT_ALPHA, DEFAULT_LAM, DEFAULT_TEMPERATURE
 
-from bench.cases import PLANAR, STREAMED
+from bench.cases import PLANAR, STREAMED, at_width
 from fastcolor import reference
 
 from .host_module import HostModule
@@ -146,7 +145,7 @@ def widths(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         luma = placed(rng.random((1, pixels), np.float32), offset)
         rgb, chroma = target((1, pixels, 3), "uint8", offset), target((2, 1, pixels), str(x.dtype), offset)
         top, ratio = (target((1, pixels), "float32", offset) for _ in range(2))
-        with patch.dict(tile.WIDTHS, {key: {dtype: {kind: each}} for key in tile.WIDTHS}):
+        with at_width(kind, each):
             cuda_decode.decode(engine, x, luma, bins, axis=0, confidence=True, out=(rgb, top, ratio))
             cuda_decode.annealed_mean(engine, x, bins, axis=0, out=chroma)
         close: dict[str, Any] = {"axis": 0, "arithmetic": replace(compare.ON_HOST, **running)}

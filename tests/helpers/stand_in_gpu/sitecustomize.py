@@ -50,7 +50,7 @@ class AfterImport(importlib.abc.MetaPathFinder):
 
 def given(**values: Any) -> Callable[[Any], object]:
     """What sets attributes of a module."""
-    return lambda module: vars(module).update(values)  # type: ignore[func-returns-value]
+    return lambda module: vars(module).update(values)
 
 
 # --- torch ------------------------------------------------------------------------------------------------------------
