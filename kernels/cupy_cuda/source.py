@@ -17,6 +17,7 @@ OPTIONS = ("-std=c++17",)
 _FOLDER = "fastcolor.kernels.cupy_cuda"
 _COMMON = ("common.cuh", "lab.cuh", "palette.cuh", "tile.cuh", "pixels.cuh", "softmax.cuh", "stream.cuh", "running.cuh")
 _OF_RGB = ("encode", "encode_soft", "histogram")  # sources that read RGB: to_lab.cuh and its table come before them
+_BEFORE: dict[str, tuple[str, ...]] = {"gradient": ("lanes.cuh",), "loss": ("lanes.cuh", "sums.cuh")}
 FEW_BINS = 255  # up to which tables of bins are launch arguments; a label is then a byte
 
 
@@ -101,7 +102,7 @@ def linear_light() -> str:
 def source(name: str) -> str:
     """Everything that the kernels of ``<name>.cu`` need, as one text."""
     folder = files(_FOLDER)
-    before, tables = (("to_lab.cuh",), linear_light()) if name in _OF_RGB else ((), "")
-    before = {"loss": ("lanes.cuh", "sums.cuh"), "gradient": ("lanes.cuh",)}.get(name, before)
+    tables = linear_light() if name in _OF_RGB else ""
+    before = ("to_lab.cuh",) if name in _OF_RGB else _BEFORE.get(name, ())
     parts = [(folder / file).read_text(encoding="utf-8") for file in (*_COMMON, *before, f"{name}.cu")]
     return "\n".join([constants(), tables, *parts])
