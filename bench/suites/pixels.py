@@ -114,16 +114,19 @@ def fastest(rows: Sequence[dict[str, Any]]) -> Widths:
 
 
 def main(words: Sequence[str]) -> int:
-    """Write the table anew, of a sweep and a text that says where it is from. What was not timed stays as it is."""
+    """Write the table anew, of a sweep, a text that says where it is from, and operations, if not of all that it timed.
+
+    What was not timed stays as it is.
+    """
     from fastcolor.kernels.cupy_cuda import tile
 
-    path, source = words
+    path, source, *only = words
     found = fastest(json.loads(Path(path).read_text(encoding="utf-8")))
     operations = []
     for what, types in tile.WIDTHS.items():
         lines = []
         for dtype, before in types.items():
-            best = found.get(what, {}).get(dtype, {})
+            best = found.get(what, {}).get(dtype, {}) if what in (only or found) else {}
             widths = best | {kind: count for kind, count in before.items() if kind not in best}
             lines.append(f"      {json.dumps(dtype)}: {json.dumps(widths)}")
         operations.append(f"    {json.dumps(what)}: {{\n" + ",\n".join(lines) + "\n    }")

@@ -95,6 +95,7 @@ void __tsan_write_range(void *address, uint64_t bytes) {
     fc_host::record(address, (unsigned)bytes, true, __builtin_return_address(0));
 }
 void __tsan_init() {}
+void __tsan_atomic_thread_fence(int) {}
 void __tsan_func_entry(void *) {}
 void __tsan_func_exit() {}
 }
