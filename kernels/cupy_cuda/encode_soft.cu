@@ -156,7 +156,7 @@ struct Soft {
 };
 
 template <class Grid, class T, class Label, bool PLANAR, int MOST, bool LAST, class Index>
-__global__ void __launch_bounds__(THREADS, 3)
+__global__ void __launch_bounds__(THREADS, MOST <= 10 ? 6 : 3)
     encode_soft(const T *rgb, Index count, Index tiles, Grid grid, Bins bins, float falloff, int k, int mean,
                 Index between, float *luma, Label *labels, float *shares, float *weights) {
     constexpr int RUN = Tile<T>::RUN;

@@ -103,7 +103,7 @@ FC_DEVICE void count_tiles(Tile<T> &tile, Coming<PLANAR, T, Index> coming, Index
 
 // A cell's 2^shift counts lie side by side in shared memory, up to four, for as many lanes in turn.
 template <class Grid, class T, bool PLANAR, bool LOCAL, class Index>
-__global__ void __launch_bounds__(THREADS, RESIDENT)
+__global__ void __launch_bounds__(THREADS, sizeof(Index) == 8 ? 3 : RESIDENT)
     histogram(const T *rgb, Index count, Index tiles, Grid grid, u32 shift, u64 *counts) {
     __shared__ Tile<T> tile_of[WARPS];
     Tile<T> &tile = tile_of[threadIdx.x / WARP];
