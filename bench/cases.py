@@ -19,7 +19,11 @@ def at_width(kind: str, pixels: int) -> AbstractContextManager[Any]:
     """Within it every operation takes planes of 32 bins by such kernels. Plans made before know nothing of it."""
     from fastcolor.kernels.cupy_cuda import tile
 
-    return patch.dict(tile.WIDTHS, {what: {key: {kind: pixels} for key in of} for what, of in tile.WIDTHS.items()})
+    def first(widths: dict[str, int]) -> dict[str, int]:  # the first kind is taken, where an operation has several
+        return {kind: pixels, **{other: count for other, count in widths.items() if other != kind}}
+
+    every = {what: {key: first(widths) for key, widths in of.items()} for what, of in tile.WIDTHS.items()}
+    return patch.dict(tile.WIDTHS, every)
 
 
 # "tuned" keeps freed memory in the process: no page faults on big temporaries, which is half of some ratios.

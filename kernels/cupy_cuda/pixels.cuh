@@ -65,7 +65,7 @@ struct Coming {
 #pragma unroll 1
         for (int k = 0; k < 3; ++k, tile += Tile<T>::RUN) {
             const int valid = PLANAR ? span.pixels : min_of(3 * span.pixels - k * Tile<T>::RUN, Tile<T>::RUN);
-#pragma unroll 8
+#pragma unroll 4
             for (int at = threadIdx.x % WARP; at < valid; at += WARP) tile[at] = load(span.from + k * step + at);
         }
     }

@@ -9,6 +9,8 @@
 // bytes, 80 % of a copy; at 8 MP 1024 us with 4 pixels a thread, 1139 with 2, 1255 with 1.
 // - Logits, sums and ring once each; sums and ring 8 bins at a time, all loads first.
 // - Bytes to and from floats by their bits, not by the unit that the exponentials need.
+// - Quotients have a branch, at which the compiler ends a pixel before it begins the next: with reciprocal() it mixes them,
+//   and spills.
 namespace fc {
 
 enum Want { RGB = 1, CHROMA = 2, MODE = 4, PROBABILITIES = 8, LAB = 16 };  // MODE: T = 0
@@ -96,7 +98,7 @@ struct Average<false> {
     }
 
     FC_DEVICE Chroma chroma() const {
-        const float inverse = reciprocal(total);
+        const float inverse = 1.0f / total;
         return {u * inverse, v * inverse};
     }
 };
@@ -169,10 +171,10 @@ struct Share<false> {
     FC_DEVICE float of(float p) const { return p * 0x1p-10f * over; }
 };
 
-FC_DEVICE Share<true> share_in(const RunningSum &sum) { return {sum.peak, reciprocal(sum.over_peak())}; }
+FC_DEVICE Share<true> share_in(const RunningSum &sum) { return {sum.peak, 1.0f / sum.over_peak()}; }
 
 FC_DEVICE Share<false> share_in(const RunningConfidence<false> &sum) {
-    return {sum.total > 0.0f && sum.total < infinity() ? reciprocal(sum.total) : not_a_number()};
+    return {sum.total > 0.0f && sum.total < infinity() ? 1.0f / sum.total : not_a_number()};
 }
 
 // Of a row of 32.
@@ -180,7 +182,7 @@ template <bool LOGITS, class Row>
 FC_DEVICE Share<LOGITS> share_in(const Row &x) {
     if constexpr (LOGITS) {
         const float top = peak(x);
-        return {top, reciprocal(partition(x, top))};
+        return {top, 1.0f / partition(x, top)};
     } else {
         RunningConfidence<false> sum;
         sum.add(x);
@@ -320,7 +322,7 @@ __global__ void __launch_bounds__(THREADS)
     float total = 0.0f;
 #pragma unroll 8
     for (int b = 0; b < n; ++b) total += fmaxf(load(sums + b * pixels + pixel), 0.0f);
-    const float share = total > least ? reciprocal(total) : not_a_number();
+    const float share = total > least ? 1.0f / total : not_a_number();
 #pragma unroll 8
     for (int b = 0; b < n; ++b)
         store(probabilities + b * pixels + pixel, fmaxf(load(sums + b * pixels + pixel), 0.0f) * share);

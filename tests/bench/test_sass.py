@@ -64,7 +64,7 @@ def decode() -> instances.Instance:
     return next(i for i in instances.instances() if (i.operation, i.dtype, i.layout, i.n) == MAIN)
 
 
-MAIN = ("decode", "float32", "planar", instances.FAST_BINS)
+MAIN = ("decode, planar, 4 a thread", "float32", "planar", instances.FAST_BINS)
 
 
 def test_the_unchanged_source_keeps_them() -> None:
