@@ -120,7 +120,7 @@ class _Pass:
             shares = moveaxis(shares, 1, -1)
         labels, shares = (None if array is None else contiguous(array) for array in (labels, shares))
         words = kind, "fc::u8" if labels is None else label_type(labels), str(gradient is not None).lower()
-        in_memory = (run.x, target, shares if kind == DENSE else None)
+        in_memory: tuple[Any, ...] = (run.x, target, shares if kind == DENSE else None)
         if not run.last:
             in_memory += weights, losses, labels if kind == HARD else None
         self.expression, self.blocks = lanes(

@@ -67,18 +67,6 @@ FC_DEVICE void fill_rows(Logit *tile, const Logit *from, int n, int stride, int 
     __syncthreads();
 }
 
-// The inverse of fill_rows.
-template <class Logit, int N>
-FC_DEVICE void drain_rows(const Logit *tile, Logit *to, int n, int stride, int pixels) {
-    constexpr int E = 16 / sizeof(Logit);
-    const int total = pixels * n, threads = blockDim.x;
-    const int packs = ((u64)to & 15) == 0 ? total / E : 0;
-    __syncthreads();
-    for (int at = threadIdx.x; at < packs; at += threads)
-        store(to + at * E, *reinterpret_cast<const Pack<Logit, E> *>(tile + at * E / N * stride + at * E % N));
-    for (int at = packs * E + threadIdx.x; at < total; at += threads) store(to + at, tile[at / n * stride + at % n]);
-}
-
 // Rows of N logits, which lie together, in a tile of shared memory, `stride` elements apart: a pixel a thread.
 // All threads of the block come here together.
 template <class Logit, int N, class Index>
@@ -98,19 +86,6 @@ struct Tiled {
 
     // The logits of the thread's pixel.
     FC_DEVICE Row<Logit, N> row() const { return row_of<Logit, N>(tile + threadIdx.x * stride); }
-
-    // use(row, put), where put(b, value) replaces logit b, for send(), if anything is WRITTEN.
-    template <bool WRITTEN, class Use>
-    FC_DEVICE void replace(const Use &use) const {
-        Row<Logit, N> held = row();
-        use(held, [&](int b, float value) { held.part[b / held.E].at[b % held.E] = from_float<Logit>(value); });
-        if (WRITTEN)
-#pragma unroll
-            for (int k = 0; k < N / held.E; ++k)
-                reinterpret_cast<Pack<Logit, Row<Logit, N>::E> *>(tile + threadIdx.x * stride)[k] = held.part[k];
-    }
-
-    FC_DEVICE void send(Logit *to) const { drain_rows<Logit, N>(tile, to + first * n, n, stride, valid); }
 };
 
 // What the other lane of a pair gives.

@@ -499,7 +499,10 @@ def test_the_loss_compiled(dtype: torch.dtype, layout: torch.memory_format) -> N
             for loss in losses:
                 loss.backward()
             torch.testing.assert_close(*losses, rtol=1e-6, atol=0)
-            torch.testing.assert_close(*(leaf.grad for leaf in leaves), **EXACT)
+            # Compiled, the factor comes before the gradient is rounded; eagerly on a CPU another rounding follows.
+            one, other = (leaf.grad for leaf in leaves)
+            eps = torch.finfo(dtype).eps
+            torch.testing.assert_close(one, other, rtol=2 * eps, atol=2 * eps * float(other.abs().max()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)

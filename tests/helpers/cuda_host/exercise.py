@@ -378,7 +378,7 @@ def soft_losses(engine: Engine, pixels: int, offset: int) -> Iterator[Check]:
         ):
             gradient, losses = target(x.shape, str(x.dtype), offset), target(weights.shape, "float32", offset)
             batch, batch_values, batch_gradient = (np.moveaxis(a, axis, 0)[None] for a in (x, values, gradient))
-            options = {"weights": weights, "losses": losses, "gradient": batch_gradient}
+            options: dict[str, Any] = {"weights": weights, "losses": losses, "gradient": batch_gradient}
             loss = cuda_loss.weighted_cross_entropy(engine, batch, **parts, **options)
             arguments = (losses, named(batch_gradient, dtype), batch_values, every, weights)
             added = k if parts["labels"] is not None else n

@@ -71,5 +71,5 @@ FC_HOST_ACCESS T atomicCAS(T *address, T expected, T value) {
     return expected;
 }
 
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+FC_HOST_ACCESS void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+FC_HOST_ACCESS void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
