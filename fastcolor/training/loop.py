@@ -120,6 +120,11 @@ def _rehearsed(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None)
     if log and len(kept) < len(checks):
         log.say(f"validation on {len(kept)} of {len(checks)} batches: all would take {whole:.0f} s")
     clock.closing += whole * len(kept) / len(checks)
+    if clock.seconds >= clock.end:
+        raise ValueError(
+            f"minutes: expected a budget with time for steps, got {clock.budget:g} s: {clock.seconds:.1f} s are gone, "
+            f"and the end takes {clock.budget - clock.end:.1f} s; --resume --minutes M goes on with more"
+        )
     return feed._replace(checks=kept)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from ..arrays import checks
 from ..files.packs import write_pack
 from ..files.sets import find_images, fit_within, open_rgb
 
@@ -74,11 +75,9 @@ def pack_set(folder: Path, path: Path, *, megabytes: float = 45.0, progress: boo
     Raises
     ------
     ValueError
-        If there are no photographs, or they do not fit at the lowest rung.
+        If there are no photographs, they do not fit at the lowest rung, or `megabytes` is not finite and > 0.
     """
-    if not megabytes > 0:
-        raise ValueError(f"megabytes: expected more than 0, got {megabytes}")
-    limit = int(megabytes * 1e6)
+    limit = int(checks.positive("megabytes", megabytes) * 1e6)
     photographs = {part: find_images(folder / part) for part in PARTS}
     counts = {part: len(paths) for part, paths in photographs.items()}
     named = [(_name(path, folder), path) for part in PARTS for path in photographs[part]]

@@ -54,11 +54,12 @@ def train(
         Made if need be; must not hold a checkpoint unless `resume` is true.
     config : TrainConfig
     bins : ColorBins
+        Those of the checkpoint if `resume` is true, see :func:`fastcolor.training.trainer.saved_bins`.
     resume : bool
         Go on from the checkpoint in `run`: on the CPU, the same bits as a run that was never broken, unless the rate
         follows the clock.
     start : str, optional
-        Name or folder of a model whose weights the run starts from.
+        Name or folder of a model whose weights a new run starts from.
     device : str
         "cpu", "cuda", ...
     workers : int
@@ -81,6 +82,8 @@ def train(
     try:
         if config.minutes and team.world > 1:
             raise ValueError(f"minutes: expected one process, got {team.world}, whose clocks differ; use steps")
+        if resume and start is not None:
+            raise ValueError("start: expected none with resume, for a run goes on from its own weights")
         if not save_seconds > 0:
             raise ValueError(f"save_seconds: expected more than 0, got {save_seconds}")
         if team.leads:

@@ -26,7 +26,7 @@ from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.runlog import RunLog, read_log  # noqa: E402
 from fastcolor.training.schedule import rate  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
-from fastcolor.training.trainer import CHECKPOINT, TrainConfig, Trainer, saved_config  # noqa: E402
+from fastcolor.training.trainer import CHECKPOINT, TrainConfig, Trainer, saved_bins, saved_config  # noqa: E402
 
 BINS = ColorBins.default()
 TINY = TrainConfig(network=UNetConfig(down=(8, 12, 16), up=(12, 8), head=8), steps=12, batch=4, size=16, average=0.5)
@@ -104,6 +104,25 @@ def test_resume_gives_the_same_bits(photos, tmp_path):
     trainer.save(broken)
     train(photos, broken, saved_config(broken), BINS, resume=True, workers=0, pictures=0)
     assert_same_bits(tensors_of(whole), tensors_of(broken))
+
+
+def test_a_resumed_run_keeps_its_bins(photos, tmp_path, capsys):
+    """Labels of other bins mean other colors; a file of the same content elsewhere are the same bins."""
+    mine = ColorBins(BINS.table[::-1], BINS.colors, BINS.prior)
+    mine.save(tmp_path / "mine.npz")
+    BINS.save(tmp_path / "others.npz")
+    words = ["train", str(photos), "--out", str(tmp_path / "run"), *OPTIONS]
+    assert main([*words, "--steps", "1", "--bins", str(tmp_path / "mine.npz")]) == 0
+    assert saved_bins(tmp_path / "run") == mine != BINS
+    assert main([*words, "--steps", "2", "--resume"]) == 0
+    assert ColorUNet.from_pretrained(tmp_path / "run" / "model").bins == mine
+    assert main([*words, "--steps", "3", "--resume", "--bins", str(tmp_path / "mine.npz")]) == 0
+    capsys.readouterr()
+    assert main([*words, "--steps", "4", "--resume", "--bins", str(tmp_path / "others.npz")]) == 1
+    assert "bins: expected those that the run in" in capsys.readouterr().err
+    assert main([*words, "--steps", "4", "--resume", "--start", "landscapes"]) == 1
+    assert "start: expected none with resume" in capsys.readouterr().err
+    assert load_tensors(tmp_path / "run" / CHECKPOINT)[1]["step"] == 3
 
 
 def _run_until(trainer: Trainer, photos: Path, config: TrainConfig, stop: int) -> None:
