@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from ..evaluation.photos import sheet
 from .clock import Clock, Every
-from .dataset import Sample
-from .fast import few_shapes
+from .fast import few_shapes, rehearse
 from .feed import Feed
 from .runlog import RunLog
 from .stopping import asked_to_stop
@@ -38,17 +37,17 @@ class Course:
 def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None:
     """Take the steps that are left; `log` in the process that writes, None in the others."""
     config, clock = trainer.config, course.clock
-    meter = _Meter(config.batch, READ_EVERY if trainer.device.type == "cuda" else 1)
-    total = None if clock.budget else config.steps - trainer.step
+    total = math.inf if clock.budget else config.steps - trainer.step  # None would be the length of the samples
     if clock.budget:
         feed = _rehearsed(trainer, feed, course, log)
-    with asked_to_stop() as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
+    meter = _Meter(config.batch, READ_EVERY if trainer.device.type == "cuda" else 1)
+    alone = trainer.team.world == 1
+    with asked_to_stop(alone) as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
         for sample in bar:
-            meter.add(trainer.train_step(Sample(*sample), clock.place(trainer.step, config.steps)))
+            meter.add(trainer.train_step(sample, clock.place(trainer.step, config.steps)))
             clock.tick()
             bar.set_postfix_str(meter.text(), refresh=False)
-            stopped = bool(stop) and trainer.team.world == 1
-            if _after_step(trainer, feed, course, meter, log, stopped):
+            if _after_step(trainer, feed, course, meter, log, bool(stop)):
                 break
 
 
@@ -103,12 +102,16 @@ def _show(trainer: Trainer, feed: Feed, course: Course, log: RunLog) -> None:
 
 
 def _rehearsed(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> Feed:
-    """Do what is done last, with one batch in place of all: from the first step on a budget knows what it takes.
+    """Do a step and what is done last, with one batch in place of all: so the schedule begins with steps as they will
+    be, and a budget knows what its end takes.
 
     A validation that would take more than a part in :data:`DEAREST` of the budget is made of fewer batches.
     """
     clock, checks = course.clock, list(feed.checks)
+    rehearse(trainer.runner, lambda: trainer.blank_loss(trainer.runner))
     trainer.validate(checks[:1])  # what is made at the first time is not counted
+    if log:
+        _show(trainer, feed, course, log)
     with clock.measured():
         trainer.validate(checks[:1])
     whole = clock.closing * len(checks)

@@ -149,6 +149,14 @@ class Trainer:
         mass = (weights * mask).sum()
         return loss * (mass * self.team.world / self.team.total(mass).clamp_min(1e-30))
 
+    def blank_loss(self, model: nn.Module) -> Tensor:
+        """The loss of a batch of the shape of this process's batches, with nothing in it: to rehearse a step."""
+        count, size = self.config.batch // self.team.world, self.config.size
+        labels = torch.zeros(count, *[size // self.config.network.fold] * 2, dtype=torch.uint8, device=self.device)
+        luma = torch.zeros(count, 1, size, size, device=self.device)
+        sample = Sample(luma, labels, torch.ones_like(labels, dtype=torch.float32), labels == 0)
+        return self.loss(model, sample)
+
     @torch.no_grad()
     def _update_average(self) -> None:
         """``average += (1 - a) (model - average)``; a rises to its value, so that the first weights are forgotten."""
@@ -164,7 +172,7 @@ class Trainer:
     def validate(self, samples: Iterable[Sample]) -> float:
         """Mean loss of the averaged network over this process's validation batches, then over the processes."""
         with few_shapes():
-            losses = [self.loss(self.average, Sample(*sample)) for sample in samples]
+            losses = [self.loss(self.average, sample) for sample in samples]
         return float(torch.stack(losses).double().mean())
 
     def save(self, folder: Path, **more: Any) -> None:

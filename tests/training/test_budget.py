@@ -190,6 +190,41 @@ def test_a_validation_that_takes_too_long_is_thinned(
     assert rows[-1]["validation_loss"] == "1.0"
 
 
+def test_what_is_made_at_the_first_time_is_no_part_of_the_schedule(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticking: Ticking
+) -> None:
+    """Kernels of the first step and the first picture: the rate rises as if they had been there."""
+    from fastcolor.training import loop
+    from fastcolor.training.trainer import Trainer
+
+    loss, show, slow = Trainer.loss, loop._show, {"step", "show"}
+
+    def first(what: str) -> None:
+        ticking.now += 10 if what in slow else 0
+        slow.discard(what)
+
+    def slow_loss(self: Trainer, model: torch.nn.Module, sample: Any) -> torch.Tensor:
+        if model is self.runner:
+            first("step")
+        return loss(self, model, sample)
+
+    def slow_show(*arguments: Any) -> None:
+        first("show")
+        show(*arguments)
+
+    monkeypatch.setattr(Trainer, "loss", slow_loss)
+    monkeypatch.setattr(loop, "_show", slow_show)
+    config = TrainConfig(network=TINY, minutes=0.7, warmup=30, steps=100, batch=4, size=16, augment="random")
+    trainer = train(
+        pack, tmp_path / "run", replace(config, loader="device"), ColorBins.default(), pictures=1, started=0.0
+    )
+    clock = load_tensors(tmp_path / "run" / CHECKPOINT)[1]["clock"]
+    assert clock["begin"] > 20
+    assert clock["closing"] < 5
+    assert 0 < float(read_log(tmp_path / "run" / "log.csv")[0]["rate"]) < 0.3 * config.rate
+    assert all(int(value) == trainer.step for name, value in trainer.model.named_buffers() if "tracked" in name)
+
+
 def test_resumed_in_memory_it_is_the_same_run(pack: Path, tmp_path: Path) -> None:
     config = TrainConfig(network=TINY, steps=8, batch=4, size=16, augment="random", loader="device", schedule="cosine")
     train(pack, tmp_path / "whole", config, ColorBins.default(), pictures=0)
@@ -272,7 +307,7 @@ def test_wrong_calls_are_told(photos: Path, pack: Path, tmp_path: Path, capsys: 
     cut = tmp_path / "cut.zip"
     cut.write_bytes(pack.read_bytes()[:-30])
     assert "cut.zip: expected a pack of `fastcolor prepare --pack`" in error(cut)
-    assert "expected photographs under" in error(tmp_path / "nothing.zip")
+    assert "nothing.zip: no such folder or pack" in error(tmp_path / "nothing.zip")
     assert "batch: expected at most the 8 samples" in error(pack, "--batch", "9")
 
 

@@ -110,8 +110,11 @@ def test_what_does_not_fit_is_told_and_leaves_no_file(prepared: Path, tmp_path: 
             pack_set(prepared, tmp_path / "a.zip", megabytes=megabytes)
     with pytest.raises(ValueError, match=r"expected photographs under .*train"):
         pack_set(tmp_path, tmp_path / "a.zip")
+    with pytest.raises(FileNotFoundError, match="nothing: no such folder"):
+        pack_set(tmp_path / "nothing", tmp_path / "a.zip")
+    (prepared / "train" / "broken.jpg").write_bytes(b"")  # not looked at: a folder that is not there is told first
     with pytest.raises(FileNotFoundError, match="make it first"):
-        pack_set(prepared, tmp_path / "nowhere" / "a.zip")
+        pack_set(prepared, tmp_path / "nowhere" / "a.zip", megabytes=0.05)
     assert not list(tmp_path.glob("*.zip"))
 
 
@@ -209,4 +212,4 @@ def test_from_the_command_line(prepared: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(["prepare", str(prepared)]) == 1
     assert "out: expected the folder to be made, or --pack FILE" in capsys.readouterr().err
     assert main(["prepare", str(tmp_path / "nothing"), "--pack", str(tmp_path / "c.zip")]) == 1
-    assert "expected photographs under" in capsys.readouterr().err
+    assert "nothing: no such folder" in capsys.readouterr().err

@@ -179,7 +179,7 @@ def test_sigterm_saves_and_leaves(photos, tmp_path):
     while not (run / CHECKPOINT).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=60) == 143  # as of a process that it killed, for the run has not ended
     assert saved_config(run).steps == 100_000
 
 
@@ -259,7 +259,7 @@ def test_wrong_calls_are_told(photos, tmp_path, capsys):
     assert main(["train", str(photos), "--out", str(tmp_path / "no"), "--resume"]) == 1
     assert "there is no run to resume" in capsys.readouterr().err
     assert main(["train", str(tmp_path / "nothing"), "--out", str(tmp_path / "run")]) == 1
-    assert "expected photographs under" in capsys.readouterr().err
+    assert "nothing: no such folder or pack" in capsys.readouterr().err
     damaged = tmp_path / CHECKPOINT
     damaged.write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
     with pytest.raises(ValueError, match="expected a checkpoint of fastcolor train, got a damaged file"):
@@ -286,3 +286,31 @@ def test_a_resumed_log_drops_what_was_lost(tmp_path):
     RunLog(tmp_path, 20).close()
     with open(tmp_path / "log.csv", newline="") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["10", "20"]
+
+
+@pytest.mark.parametrize(
+    "torn", ["", ",", "1", "18,0.5,0.0", "18,0.5,0.001,1.0,,30.0,1.2", "18,0.5,0.001,1.0,,30.0,1.2\r"]
+)
+def test_a_row_that_a_kill_has_torn_is_dropped(tmp_path, torn):
+    """Also where what is left of it reads as a row of an earlier step."""
+    log = RunLog(tmp_path, 0)
+    for step in (10, 20):
+        log.write(step=step, train_loss=1.0)
+    with open(tmp_path / "log.csv", "a", newline="") as file:
+        file.write(torn)
+    RunLog(tmp_path, 20).write(step=30)
+    assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["10", "20", "30"]
+
+
+def test_a_stop_within_a_resume_keeps_the_log(tmp_path, monkeypatch):
+    log = RunLog(tmp_path, 0)
+    log.write(step=10, train_loss=1.0)
+    log.close()
+    before = (tmp_path / "log.csv").read_bytes()
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("power cut")))
+    with pytest.raises(OSError, match="power cut"):
+        RunLog(tmp_path, 10)
+    assert (tmp_path / "log.csv").read_bytes() == before
+    with pytest.raises(OSError, match="power cut"):
+        log.picture(10, np.zeros((8, 8, 3), np.uint8))
+    assert list((tmp_path / "samples").iterdir()) == []
