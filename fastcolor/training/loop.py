@@ -45,8 +45,9 @@ def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None
     with asked_to_stop(alone) as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
         for sample in bar:
             meter.add(trainer.train_step(sample, clock.place(trainer.step, config.steps)))
-            clock.tick()
-            bar.set_postfix_str(meter.text(), refresh=False)
+            if meter.due:
+                bar.set_postfix_str(f"loss {meter.read():.4f}, {meter.speed:.1f} images/s", refresh=False)
+                clock.tick()
             if _after_step(trainer, feed, course, meter, log, bool(stop)):
                 break
 
@@ -56,6 +57,7 @@ def _after_step(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log
     clock, step, steps = course.clock, trainer.step, trainer.config.steps
     over, saved = clock.over(step, steps), False
     if over or course.validations.due(step, clock.seconds):
+        meter.read()  # waits for the steps, which are no part of what is measured
         with clock.measured():
             _check(trainer, feed, course, meter, log)
             if log and clock.budget:
@@ -137,7 +139,6 @@ class _Meter:
     def __init__(self, batch: int, every: int) -> None:
         self.batch, self.every, self.steps, self.start = batch, every, 0, time.monotonic()
         self._mean: Tensor = torch.zeros((), dtype=torch.float64)
-        self._text = ""
 
     def add(self, loss: Tensor) -> None:
         self.steps += 1
@@ -154,10 +155,10 @@ class _Meter:
         return loss
 
     @property
+    def due(self) -> bool:
+        """Whether it is to be read after this step."""
+        return self.steps % self.every == 0
+
+    @property
     def speed(self) -> float:
         return self.steps * self.batch / max(1e-9, time.monotonic() - self.start)
-
-    def text(self) -> str:
-        if self.steps % self.every == 0:
-            self._text = f"loss {self.read():.4f}, {self.speed:.1f} images/s"
-        return self._text
