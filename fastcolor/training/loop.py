@@ -109,28 +109,28 @@ def _rehearsed(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None)
 
     A validation that would take more than a part in :data:`DEAREST` of the budget is made of fewer batches.
     """
-    clock, checks = course.clock, list(feed.checks)
+    clock, count = course.clock, math.ceil(len(feed.shown) / trainer.config.batch)
     rehearse(trainer.runner, lambda: trainer.blank_loss(trainer.runner))
-    trainer.validate(checks[:1])  # what is made at the first time is not counted
+    trainer.validate(feed.checks)  # what is made at the first time is not counted
     if log:
         _show(trainer, feed, course, log)
     with clock.measured():
-        trainer.validate(checks[:1])
-    whole = clock.closing * len(checks)
-    kept = checks[:: max(1, math.ceil(DEAREST * whole / clock.budget))]
+        trainer.validate(feed.checks)
+    whole = clock.closing * count
+    feed = feed._replace(checks=(kept := feed.hold(max(1, math.ceil(DEAREST * whole / clock.budget)))))
     with clock.measured():
         if log:
             _show(trainer, feed, course, log)
             trainer.save(log.folder, clock=clock.state)
-    if log and len(kept) < len(checks):
-        log.say(f"validation on {len(kept)} of {len(checks)} batches: all would take {whole:.0f} s")
-    clock.closing += whole * len(kept) / len(checks)
+    if log and len(kept) < count:
+        log.say(f"validation on {len(kept)} of {count} batches: all would take {whole:.0f} s")
+    clock.closing += whole * len(kept) / count
     if clock.seconds >= clock.end:
         raise ValueError(
             f"minutes: expected a budget with time for steps, got {clock.budget:g} s: {clock.seconds:.1f} s are gone, "
             f"and the end takes {clock.budget - clock.end:.1f} s; --resume --minutes M goes on with more"
         )
-    return feed._replace(checks=kept)
+    return feed
 
 
 class _Meter:

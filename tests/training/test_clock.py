@@ -115,7 +115,7 @@ def test_on_a_device_that_lags_behind_it_ends_in_time(
     clock.closing = 2.0
     monkeypatch.setattr(loop, "_rehearsed", lambda trainer, feed, *_: feed)
     monkeypatch.setattr(loop._Meter, "read", trainer.wait)
-    feed = Feed(itertools.repeat(None), [], 10, [])  # type: ignore[arg-type]
+    feed = Feed(itertools.repeat(None), [], lambda every: [], 10, [])  # type: ignore[arg-type]
     course = loop.Course(clock, Every(None, None, 0.0), validations(clock, 10, None), parts(clock, 40), 0)
     loop.go(trainer, feed, course, None)  # type: ignore[arg-type]
     assert clock.closing == pytest.approx(2.0)

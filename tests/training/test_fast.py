@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ torch = pytest.importorskip("torch")
 
 from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.network.unet import UNetConfig  # noqa: E402
-from fastcolor.training import train as module  # noqa: E402
+from fastcolor.training import fast  # noqa: E402
+from fastcolor.training.checkpoint import load_tensors  # noqa: E402
 from fastcolor.training.crops import resample  # noqa: E402
-from fastcolor.training.distributed import Team, own_device  # noqa: E402
+from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.fast import compiled, rehearse  # noqa: E402
 from fastcolor.training.stopping import asked_to_stop  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
-from fastcolor.training.trainer import TrainConfig, Trainer  # noqa: E402
+from fastcolor.training.trainer import CHECKPOINT, TrainConfig, Trainer  # noqa: E402
 
 BINS = ColorBins.default()
 SMALL = TrainConfig(
@@ -156,13 +158,30 @@ def test_a_run_in_a_thread(photos: Path, tmp_path: Path) -> None:
     assert steps == [2]
 
 
-def test_several_processes_are_not_compiled(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "join_team", lambda device: Team(0, 2))
-    with pytest.raises(ValueError, match="compile: expected one process, got 2"):
-        train(photos, tmp_path / "run", SMALL, BINS, compile=True)
+def test_compiled_or_not_the_run_goes_on(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(name: str) -> str:
+        trainer = train(pack, tmp_path / name, SMALL, BINS, pictures=0, compile=True)
+        assert trainer.step == 2
+        if name != "plain":
+            plain = load_tensors(tmp_path / "plain" / CHECKPOINT)[0]
+            assert all(
+                torch.equal(value, plain[key]) for key, value in load_tensors(tmp_path / name / CHECKPOINT)[0].items()
+            )
+        return (tmp_path / name / "train.log").read_text()
 
+    monkeypatch.setattr(torch, "compile", lambda model, dynamic: model)
+    assert "compiled by torch.compile\n" in said("plain")
 
-def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="device: expected one that torch sees, got 'cuda:1'"):
-        own_device("cuda:1")
+    def fails(model: object, dynamic: bool) -> object:
+        raise OSError("no compiler\nhere")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    assert "not compiled, it goes on without: no compiler\n" in said("fails")
+
+    def late(model: object, dynamic: bool) -> object:
+        time.sleep(30)
+        return model
+
+    monkeypatch.setattr(torch, "compile", late)
+    monkeypatch.setattr(fast.compiled, "__defaults__", (0.1,))
+    assert "not compiled, it goes on without: it took more than 0.1 s\n" in said("late")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import signal
 import subprocess
 import sys
@@ -20,10 +18,10 @@ from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.commands.main import main  # noqa: E402
 from fastcolor.files.sets import find_images  # noqa: E402
 from fastcolor.network.unet import ColorUNet, UNetConfig  # noqa: E402
-from fastcolor.training.checkpoint import load_tensors, save_tensors  # noqa: E402
+from fastcolor.training.checkpoint import load_tensors  # noqa: E402
 from fastcolor.training.dataset import PhotoDataset, Sample  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
-from fastcolor.training.runlog import RunLog, read_log  # noqa: E402
+from fastcolor.training.runlog import read_log  # noqa: E402
 from fastcolor.training.schedule import rate  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
 from fastcolor.training.trainer import CHECKPOINT, TrainConfig, Trainer, saved_bins, saved_config  # noqa: E402
@@ -131,7 +129,7 @@ def _run_until(trainer: Trainer, photos: Path, config: TrainConfig, stop: int) -
     data = PhotoDataset(find_images(photos / "train"), BINS, config.size, 1, config.augment, config.lam, config.seed)
     sampler = KeySampler(len(data), config.batch, start=0, stop=stop, seed=config.seed)
     for sample in torch.utils.data.DataLoader(data, batch_sampler=sampler, generator=torch.Generator()):
-        trainer.train_step(Sample(*sample))
+        trainer.train_step(sample)
 
 
 def cli(photos: Path, run: Path, steps: str, *more: str) -> list[str]:
@@ -251,66 +249,3 @@ def test_the_bundled_recipes_run(photos, tmp_path, recipe, parameters):
     assert (config.steps, config.augment, config.lam) == (1, "random", 0.75)
     network = ColorUNet.from_pretrained(tmp_path / "run" / "model")
     assert sum(p.numel() for p in network.parameters()) == parameters
-
-
-def test_wrong_calls_are_told(photos, tmp_path, capsys):
-    with pytest.raises(ValueError, match="schedule: expected one of two-step"):
-        rate(0, 1, schedule="step")
-    assert main(["train", str(photos), "--out", str(tmp_path / "no"), "--resume"]) == 1
-    assert "there is no run to resume" in capsys.readouterr().err
-    assert main(["train", str(tmp_path / "nothing"), "--out", str(tmp_path / "run")]) == 1
-    assert "nothing: no such folder or pack" in capsys.readouterr().err
-    damaged = tmp_path / CHECKPOINT
-    damaged.write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
-    with pytest.raises(ValueError, match="expected a checkpoint of fastcolor train, got a damaged file"):
-        load_tensors(damaged)
-
-
-def test_a_checkpoint_is_replaced_whole(tmp_path, monkeypatch):
-    path = tmp_path / CHECKPOINT
-    save_tensors(path, {"a": torch.ones(3)}, {"step": 1})
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("power cut")))
-    with pytest.raises(OSError, match="power cut"):
-        save_tensors(path, {"a": torch.zeros(3)}, {"step": 2})
-    tensors, meta = load_tensors(path)
-    assert meta == {"step": 1}
-    assert tensors["a"].tolist() == [1, 1, 1]
-    assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
-
-
-def test_a_resumed_log_drops_what_was_lost(tmp_path):
-    log = RunLog(tmp_path, 0)
-    for step in (10, 20, 30):
-        log.write(step=step, train_loss=1.0)
-    log.close()
-    RunLog(tmp_path, 20).close()
-    with open(tmp_path / "log.csv", newline="") as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["10", "20"]
-
-
-@pytest.mark.parametrize(
-    "torn", ["", ",", "1", "18,0.5,0.0", "18,0.5,0.001,1.0,,30.0,1.2", "18,0.5,0.001,1.0,,30.0,1.2\r"]
-)
-def test_a_row_that_a_kill_has_torn_is_dropped(tmp_path, torn):
-    """Also where what is left of it reads as a row of an earlier step."""
-    log = RunLog(tmp_path, 0)
-    for step in (10, 20):
-        log.write(step=step, train_loss=1.0)
-    with open(tmp_path / "log.csv", "a", newline="") as file:
-        file.write(torn)
-    RunLog(tmp_path, 20).write(step=30)
-    assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["10", "20", "30"]
-
-
-def test_a_stop_within_a_resume_keeps_the_log(tmp_path, monkeypatch):
-    log = RunLog(tmp_path, 0)
-    log.write(step=10, train_loss=1.0)
-    log.close()
-    before = (tmp_path / "log.csv").read_bytes()
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("power cut")))
-    with pytest.raises(OSError, match="power cut"):
-        RunLog(tmp_path, 10)
-    assert (tmp_path / "log.csv").read_bytes() == before
-    with pytest.raises(OSError, match="power cut"):
-        log.picture(10, np.zeros((8, 8, 3), np.uint8))
-    assert list((tmp_path / "samples").iterdir()) == []
