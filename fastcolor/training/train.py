@@ -73,6 +73,15 @@ def train(
         Validation photographs in each sample picture.
     started : float, optional
         When the budget of ``config.minutes`` began to run, by ``time.monotonic()``; now by default.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, `bins` are not those of the run, or the budget leaves no time for a step.
+    FileNotFoundError, FileExistsError
+        If there is no such `folder` or nothing to resume, or there is a run in `run` already.
+    KeyboardInterrupt, SystemExit
+        After Ctrl-C or SIGTERM (status 143), when the checkpoint is written.
     """
     place = own_device(device)
     team = join_team(place)

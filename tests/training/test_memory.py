@@ -227,6 +227,14 @@ def test_what_does_not_fit_a_gpu_stays_on_the_host(folder: Path, monkeypatch: py
     assert Memory(data.paths, BINS, 32, 1, 0.5, 0, cuda).store.device == CPU
 
 
+def test_images_of_the_host_are_sent_as_the_numbers_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By :func:`_put`, which pins what goes to a GPU: a copy of other memory holds up the thread that starts it."""
+    sent: list[torch.Tensor] = []
+    monkeypatch.setattr(module, "_put", lambda tensor, device: sent.append(tensor) or tensor)
+    memory(folder).batch(0, np.arange(4))
+    assert (4, 60, 3, 60) in [tuple(tensor.shape) for tensor in sent if tensor.dtype == torch.uint8]
+
+
 def test_a_device_that_nothing_encodes_on_is_told_before_the_set_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def choose(backend: str, device: str, *ops: str) -> None:
         raise BackendUnavailableError(f"{backend} {device} {ops}")
