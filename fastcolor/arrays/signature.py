@@ -13,7 +13,7 @@ from .kinds import is_watched
 
 ALIGNED = 16  # bytes: of an address the choice of a kernel looks at the remainder
 _PLAIN = frozenset({float, int, bool, str, type(None)})
-_NUMBERS = (int, float, np.generic)
+_NUMBERS = (int, float, np.number, np.bool_)
 
 
 class Signed(NamedTuple):
@@ -67,12 +67,17 @@ def sign(name: Any, args: tuple[Any, ...], options: dict[str, Any], backend: str
 def _library_of(first: Any, backend: str) -> tuple[tuple[type, ...], Callable[[Any, list[Any]], int | None]] | None:
     """The classes of arrays that a call on `first` takes, and what reads one of them into a key."""
     kind, torch, cupy = type(first), sys.modules.get("torch"), sys.modules.get("cupy")
-    if torch is not None and kind in (torch.Tensor, torch.nn.Parameter):
+    if torch is not None and kind in _classes(torch):
         if (backend == "auto" and not first.is_cuda) or is_watched() or torch.autograd.forward_ad._current_level >= 0:
             return None
         read = _read_tensor_to_differentiate if torch.is_grad_enabled() else _read_tensor
-        return (torch.Tensor, torch.nn.Parameter), read
-    return ((cupy.ndarray,), _read_cupy) if cupy is not None and kind is cupy.ndarray else None
+        return _classes(torch), read
+    return ((kind,), _read_cupy) if kind is getattr(cupy, "ndarray", cupy) else None
+
+
+def _classes(torch: Any) -> tuple[type, ...]:
+    """Its arrays, subclasses apart; none of a library whose import has failed half-way."""
+    return (torch.Tensor, torch.nn.Parameter) if hasattr(torch, "nn") and hasattr(torch, "Tensor") else ()
 
 
 def _read_tensor_to_differentiate(tensor: Any, key: list[Any]) -> int | None:

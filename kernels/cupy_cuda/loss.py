@@ -104,7 +104,8 @@ def loss_backward(
 
 
 def _last_factor(like: Any) -> Any:
-    return on_device(np.ones(1, np.float32), like, "the factor of the last backward")
+    """One float32 on the device of `like`, for ever: a backward writes it whenever it comes."""
+    return on_device(np.ones(1, np.float32), like, "the factor of the last backward", lasting=True)
 
 
 class _Pass:
