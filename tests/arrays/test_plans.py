@@ -619,9 +619,10 @@ def test_a_film_of_bins_that_may_change_has_no_plan(monkeypatch: pytest.MonkeyPa
 
 def test_half_of_a_library_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """One whose import failed half-way, or is under way, leaves a module without its classes."""
+    logits, luma = array((32, *SHAPE), "float16"), array(SHAPE, "uint8")
+    with pytest.raises(TypeError, match="temperature: expected a number"):
+        fastcolor.decode(logits, luma, BINS, temperature=np.void(b"a"), backend=stub.NAME)
     for name in ("torch", "cupy"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     with pytest.raises(TypeError, match="logits: expected a NumPy array"):
         fastcolor.confidence([1])
-    with pytest.raises(TypeError, match="temperature: expected a number"):
-        fastcolor.decode(array((32, *SHAPE), "float16"), array(SHAPE, "uint8"), BINS, temperature=np.void(b"a"))
