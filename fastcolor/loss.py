@@ -203,8 +203,8 @@ def _begin(*arguments: Any) -> tuple[Tensor, ...]:
     return *results, *parts
 
 
-def _end(gradient: Tensor, factor: Tensor, form: Any, call: Tensor, *parts: Tensor) -> Tensor:
-    run_gradient.end(factor, gradient, call, _of_form(form, *parts))
+def _end(gradient: Tensor, factor: Tensor, backend: str, form: Any, call: Tensor, *parts: Tensor) -> Tensor:
+    run_gradient.end(factor, gradient, call, _of_form(form, *parts), backend)
     return gradient
 
 
@@ -219,7 +219,7 @@ class _OnGpu(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> Tensor:
         loss, *kept = PLANS.call(("loss", run_gradient.BACKEND), _begin, arguments, {}, run_gradient.BACKEND)
         ctx.save_for_backward(*kept)
-        ctx.form = _form(*arguments)
+        ctx.form, ctx.backend = _form(*arguments), run_gradient.BACKEND
         return loss
 
     @staticmethod
@@ -233,8 +233,8 @@ class _OnGpu(torch.autograd.Function):
         elif _is_read_again(factor):
             gradient = _anew(factor, ctx.form, *parts)
         else:
-            arguments = gradient, factor, ctx.form, call, *parts
-            gradient = PLANS.call(("loss backward", run_gradient.BACKEND), _end, arguments, {}, run_gradient.BACKEND)
+            arguments = gradient, factor, ctx.backend, ctx.form, call, *parts
+            gradient = PLANS.call("loss backward", _end, arguments, {}, ctx.backend)
         return gradient, None, None, None, None, None
 
 
