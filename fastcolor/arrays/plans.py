@@ -8,6 +8,7 @@ that the slow way depends on.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -106,7 +107,7 @@ def _plan(signed: Signed, record: recording.Recording, result: Any) -> Plan:
     ------
     _Unknown
         If its launches take an array that is neither argument, result, scratch nor kept, as a copy is; if two arrays
-        lie at one address; or if something that is no launch may have read an argument or written the result.
+        lie at one address; or if something that is no launch may have read an argument's value or written the result.
     """
     results = result if isinstance(result, tuple) else (result,)
     given = {id(array) for array in signed.arrays}
@@ -117,7 +118,9 @@ def _plan(signed: Signed, record: recording.Recording, result: Any) -> Plan:
     launches = [_numbered(launch, numbers, kept, record.engine.hold) for launch in record.launches]
     used = {number for launch in launches for _, number in launch.pointers}
     returned = [next(k for k, array in enumerate(arrays) if array is one) for one in results]
-    read = {k for k, array in enumerate(signed.arrays) if 0 not in array.shape}  # one that is not was looked at: a flag
+    read = {
+        k for k, array in enumerate(signed.arrays) if math.prod(array.shape) == 1
+    }  # else it is a flag, by its value
     written = {k for k in returned if 0 not in arrays[k].shape}
     if len(numbers) < len(filled) or not used or not used.issuperset(read | written):
         raise _Unknown
@@ -195,7 +198,11 @@ class Plans:
     ) -> Any:
         """``function(*args, **options)``, by its plan if there is one; `name` is that of no other function."""
         signed = sign(name, args, options, backend)
-        if signed is None or recording.current() is not None:  # the launches are those of a call around this one
+        return function(*args, **options) if signed is None else self.signed(signed, function, *args, **options)
+
+    def signed(self, signed: Signed, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """The same of a call that has its signature."""
+        if recording.current() is not None:  # the launches are those of a call around this one
             return function(*args, **options)
         if (plan := self._plans.get(signed.key)) is not None:
             with suppress(KeyError):  # another thread has just dropped it
