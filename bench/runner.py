@@ -24,6 +24,7 @@ from .measure import gpu, machine
 from .publish import schema
 from .suites import inputs, startup
 from .suites.registry import of
+from .worker import LOST
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -139,7 +140,24 @@ def _metadata(quick: bool, device: str, command: Sequence[str]) -> dict[str, Any
 
 
 def _worker(suites: Sequence[str], setting: Setting, path: Path, python: str) -> int:
-    """Add the suites under one setting to the file; the exit status."""
+    """Add the suites under one setting to the file; the exit status of the first worker that failed, or 0.
+
+    A suite that costs the device ends its worker: another one goes on, with what is left of the other suites.
+    """
+    start, failed, left, remaining = time.perf_counter(), 0, list(suites), setting.budget
+    while left and (remaining > 0 or not setting.budget):
+        status = _process(left, replace(setting, budget=max(remaining, 0.0)), path, python)
+        failed = failed or status
+        states = schema.read(path)["metadata"].get("left_out", {})
+        to_come = {name: states[setting.of(name)] for name in left if setting.of(name) in states}
+        if not any(LOST in state for state in to_come.values()):
+            break
+        left = [name for name, state in to_come.items() if LOST not in state]
+        remaining = setting.budget - (time.perf_counter() - start)
+    return failed
+
+
+def _process(suites: Sequence[str], setting: Setting, path: Path, python: str) -> int:
     variables = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(setting.threads)) | MALLOC[setting.malloc]
     variables["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers that could disturb the clock
     if importlib.util.find_spec("torch") is None:

@@ -21,7 +21,7 @@ from bench.cases import Candidate, Case, Setting
 from bench.measure import clocks, device, machine, timing
 from bench.publish import readme, report, schema, tables
 from bench.suites import compare, registry, sizes
-from tests.bench.stand_ins import installed
+from tests.bench.stand_ins import MADE_UP, installed
 
 QUICK = Setting(quick=True)
 
@@ -120,6 +120,68 @@ def test_a_budget_begins_no_case_after_its_end(tmp_path, monkeypatch):
         ("encode", "case 1"),
     ]
     assert {r["candidate"] for r in document["results"]} == {"fastcolor", "numpy"}  # no main case: nothing is compiled
+
+
+class Sticky:
+    """A device that answers no more after its first error."""
+
+    gone = False
+
+    def __init__(self, names):
+        self.suites = names
+
+    def trim(self):
+        if self.gone:
+            raise RuntimeError("illegal access, again")
+
+    def cases(self, name, setting):
+        self.trim()
+        yield a_case(name, f"{name} {setting.shape}", "numpy")
+        if (name, setting.shape[0]) == self.suites:
+            case = a_case(name, "culprit", "numpy")
+            illegal = Candidate("illegal", self.access)
+            yield replace(case, candidates=(Candidate("absent", lambda: 0, needs=("no_such",)), illegal))
+
+    def access(self):
+        self.gone = True
+        raise RuntimeError("illegal access")
+
+
+def test_a_suite_that_costs_the_device_ends_its_worker_and_no_other_suite(tmp_path, monkeypatch):
+    """The next worker, on a device that answers, does what is left of the others and nothing twice."""
+    where, device_of, workers = installed(monkeypatch), Sticky(("loss", 16)), []
+    monkeypatch.setattr(where, "trim", device_of.trim)
+    monkeypatch.setattr(registry, "cases", device_of.cases)
+
+    def process(command, **options):
+        device_of.gone = False
+        workers.append(command[3 : command.index("--threads")])
+        return types.SimpleNamespace(returncode=worker.main(command[3:]))
+
+    path, setting = tmp_path / "r.json", Setting(quick=True, device="cuda")
+    monkeypatch.setattr(runner, "subprocess", types.SimpleNamespace(run=process))
+    document = a_gpu_document(setting, "merge", "loss", "encode")
+    schema.write(path, document)
+    assert runner._worker(["merge", "loss", "encode"], setting, path, sys.executable) == 1
+    assert workers == [["merge", "loss", "encode"], ["merge", "encode"]]
+    document = schema.read(path)
+    assert document["metadata"]["left_out"] == {
+        "loss": "16x16: what follows 'loss (16, 16)': DeviceLostError; 24x37: all of it"
+    }
+    every = [(r["case"], r["candidate"]) for r in document["results"]]
+    assert len(every) == len(set(every))
+    assert {case for case, _ in every} == {
+        *(f"{name} {shape}" for name in ("merge", "encode") for shape in ((40, 52), (16, 16), (24, 37))),
+        *(f"loss {shape}" for shape in ((40, 52), (16, 16))),
+        "culprit",
+    }
+    notes = [r["note"] for r in document["results"] if r["case"] == "culprit"]
+    assert notes == ["not installed: no_such", "RuntimeError: illegal access"]
+
+
+def a_gpu_document(setting, *suites):
+    metadata = runner._metadata(True, setting.device, [])
+    return {"metadata": metadata | {"gpu": MADE_UP, "left_out": dict.fromkeys(suites, "all of it")}, "results": []}
 
 
 def test_without_leaves_candidates_out():
