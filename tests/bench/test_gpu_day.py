@@ -23,6 +23,9 @@ from bench.measure import device, gpu
 from bench.suites import pixels
 
 torch = pytest.importorskip("torch")
+import gpu_cases  # noqa: E402
+import gpu_cases_lab  # noqa: E402
+
 from tests.bench.stand_ins import MADE_UP, installed  # noqa: E402
 
 needs_host = pytest.mark.skipif(not available(), reason="g++ is not installed")
@@ -154,6 +157,60 @@ def test_smoke_without_a_backend_fails(place, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "BACKENDS", ("cupy", "numba-cuda"))
     (tmp_path / "smoke.json").write_text('{"backends": {"cupy": [true, ""], "numba-cuda": [false, "no"]}}')
     assert day.backends(tmp_path) == ["cupy"]
+
+
+def made_up_cases(monkeypatch, **calls):
+    """In place of every operation; each gives what its function gives."""
+    made = []
+    for name, call in calls.items():
+        case = gpu_cases.Case(name, "encode", lambda rng: {}, lambda arrays, backend, call=call: call(), never_wrong)
+        made.append(case)
+    monkeypatch.setattr(gpu_cases_lab, "EVERY", tuple(made))
+    for name in ("HEIGHT", "WIDTH"):
+        monkeypatch.setattr(gpu_cases, name, getattr(gpu_cases, name))
+    monkeypatch.setattr(gpu_cases, "SIZES", ((2, 3), (4, 8)))
+
+
+def never_wrong(*_):
+    pass
+
+
+def test_a_case_that_costs_the_device_s_context_leaves_the_others_to_a_fresh_process(place, tmp_path, monkeypatch):
+    gone, asked = [], []
+
+    def call(name):
+        asked.append((name, gpu_cases.HEIGHT))
+        gone.extend([name] if asked[-1] == ("second", 2) else [])
+        trim()
+
+    def trim():
+        if gone:
+            raise RuntimeError("illegal access")
+
+    def afresh():
+        gone.clear()
+        return smoke.run(tmp_path)
+
+    made_up_cases(monkeypatch, **{name: lambda name=name: call(name) for name in ("first", "second", "third")})
+    monkeypatch.setattr(place, "trim", trim)
+    monkeypatch.setattr(smoke, "_go_on", afresh)
+    monkeypatch.setattr(stages, "BACKENDS", ("numba",))
+    assert smoke.run(tmp_path) == 1
+    assert asked == [(name, height) for name in ("first", "second", "third") for height in (2, 4)]
+    results = json.loads((tmp_path / "smoke.json").read_text())["results"]
+    assert [tuple(result[1:3]) for result in results if result[-1] == "ok"] == [
+        (name, [height, 3 if height == 2 else 8]) for name, height in asked if (name, height) != ("second", 2)
+    ]
+    said = summary.COUNTS["smoke"](tmp_path, summary.Outcome("status 1", status=1))
+    assert said[0] == ["numba second [2, 3]: context lost after second: RuntimeError: illegal access"]
+
+
+def test_a_fresh_process_has_the_same_command(monkeypatch):
+    started = []
+    monkeypatch.setattr(smoke.os, "execv", lambda *words: started.append(words))
+    monkeypatch.setattr(smoke.sys, "orig_argv", ["python", "-m", "bench", "gpu-day"])
+    smoke._go_on()
+    assert started == [(sys.executable, [sys.executable, "-m", "bench", "gpu-day"])]
 
 
 def test_all_that_the_rules_and_the_sweep_look_at_is_compiled_first():
