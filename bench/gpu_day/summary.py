@@ -121,7 +121,7 @@ def _of_tests(name: str) -> Callable[[Path, Outcome], Count]:
 
 def _of_sanitizer(out: Path, one: Outcome) -> Count:
     ran = sum(line.startswith("ran ") for line in one.tail)
-    found = [line.lstrip("= ") for line in one.tail if re.search(r"SUMMARY|Invalid|hazard|Error", line)]
+    found = [line.lstrip("= ") for line in one.tail if re.search(r"SUMMARY|Invalid|hazard|Error|WRONG", line)]
     return ([] if one.fine else found), f"{ran} calls; {found[-1] if found else 'no summary'}"
 
 

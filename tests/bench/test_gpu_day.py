@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
 import sys
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,6 +214,34 @@ def test_a_fresh_process_has_the_same_command(monkeypatch):
     monkeypatch.setattr(smoke.sys, "orig_argv", ["python", "-m", "bench", "gpu-day"])
     smoke._go_on()
     assert started == [(sys.executable, [sys.executable, "-m", "bench", "gpu-day"])]
+
+
+def test_a_wrong_value_keeps_no_other_operation_from_the_sanitizer(monkeypatch, capsys):
+    class Cupy(types.ModuleType):
+        asarray = staticmethod(lambda array: array)
+
+    def refused(*_):
+        raise AssertionError("planted\nat length")
+
+    monkeypatch.setitem(sys.modules, "cupy", Cupy("cupy"))
+    monkeypatch.delitem(sys.modules, "gpu_sanitized", raising=False)
+    made_up_cases(monkeypatch, first=tuple, second=tuple)
+    gpu_sanitized = importlib.import_module("gpu_sanitized")
+    monkeypatch.delitem(sys.modules, "gpu_sanitized")
+    first, second = gpu_cases_lab.EVERY
+    assert gpu_sanitized.run_every_case() == 0
+    assert "WRONG" not in capsys.readouterr().out
+    monkeypatch.setattr(gpu_cases_lab, "EVERY", (replace(first, check=refused), second))
+    assert gpu_sanitized.run_every_case() == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.startswith("ran ")] == [
+        f"ran {name} on {size}" for name in ("first", "second") for size in ("2 x 3", "4 x 8")
+    ]
+    told = summary.COUNTS["memcheck"](Path(), summary.Outcome("status 1", status=1, tail=[*said, "ERROR SUMMARY: 0"]))
+    assert told == (
+        ["WRONG first on 2 x 3: planted", "WRONG first on 4 x 8: planted", "ERROR SUMMARY: 0"],
+        "4 calls; ERROR SUMMARY: 0",
+    )
 
 
 def test_all_that_the_rules_and_the_sweep_look_at_is_compiled_first():

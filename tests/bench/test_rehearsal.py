@@ -77,7 +77,8 @@ def test_every_stage_begins_ends_in_time_and_is_told(tree, tmp_path):
     assert lines[lines.index(told["smoke"]) + 1].endswith("AssertionError: planted")
     assert " passed" in told["correctness"]
     assert " passed" in told["streams"]
-    assert "6 calls; ERROR SUMMARY: 0 errors" in told["memcheck"]
+    assert "8 calls; ERROR SUMMARY: 0 errors" in told["memcheck"]
+    assert lines[lines.index(told["memcheck"]) + 1].startswith("    WRONG merge_lab on 61 x 83: planted")
     assert "left out: --without torch.compile" in told["bench"]
     assert "commit 0123456789" in summary
     assert "take least at 8 x 16, planar or streamed" in summary
