@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +92,33 @@ def test_the_budget_is_held_and_the_last_stages_are_shortened_or_left_out(tmp_pa
     assert lines["quick"][1] == lines["beside"][1] == "ok"
     assert lines["hangs"][1:3] == ["cut", "off"]
     assert lines["none"][1:3] == ["left", "out"]
+
+
+def test_a_day_that_is_terminated_stops_its_stages(tmp_path):
+    """Which would hold the GPU until their own limits."""
+    pid = tmp_path / "pid"
+    code = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate():
+        if wait_for(lambda: pid.exists() and pid.read_text()):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=terminate)
+    thread.start()
+    with pytest.raises(SystemExit) as ended:
+        day.run([[python("hangs", code)]], tmp_path, 60.0)
+    thread.join()
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert wait_for(lambda: not Path("/proc", pid.read_text()).exists())
+
+
+def wait_for(happened, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.02)
+    return happened()
 
 
 def test_a_stage_that_says_too_much_leaves_room_in_the_log(tmp_path, monkeypatch):
