@@ -292,6 +292,29 @@ def test_a_kernel_that_does_not_compile_is_told(tmp_path, monkeypatch, capsys):
     assert "FAILED fc::merge<float>\n1 instances by 1 processes, listed in" in said
 
 
+def test_what_is_still_to_be_compiled_is_left_when_time_is_up(tmp_path, monkeypatch, capsys):
+    """And what had failed by then has been told."""
+    begun = []
+
+    def build(instance):
+        begun.append(instance)
+        time.sleep(0.02)
+        return instance, 0.02, "planted"
+
+    def interrupted(futures):
+        yield futures[0]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiling, "build", build)
+    monkeypatch.setattr(compiling, "as_completed", interrupted)
+    monkeypatch.setattr(compiling, "wanted", lambda: [("merge", f"{k:03}") for k in range(100)])
+    monkeypatch.setattr(compiling, "ProcessPoolExecutor", lambda count, context: ThreadPoolExecutor(1))
+    with pytest.raises(KeyboardInterrupt):
+        compiling.run(tmp_path)
+    assert len(begun) < 10
+    assert capsys.readouterr().out.splitlines()[-1] == "FAILED 099"
+
+
 @needs_host
 def test_sweep_times_every_number_of_pixels(place, tmp_path, monkeypatch):
     from fastcolor.kernels.cupy_cuda import engine, tile
