@@ -31,8 +31,10 @@ def run(out: Path) -> int:
                 if error:
                     failed.append(expression)
                     print(f"FAILED {expression}", flush=True)
-        except BaseException:  # the end of time: the pool's own exit would wait until all that is queued is compiled
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # time is up, and the pool's own exit would wait until all that is queued is compiled
+            pool.shutdown(
+                cancel_futures=True
+            )  # waiting for what is begun: the exit takes back what is not done by then
             raise
     print(
         f"{len(every)} instances by {processes} processes, listed in {listed:.1f} s; {len(failed)} failed", flush=True

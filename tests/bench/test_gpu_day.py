@@ -292,27 +292,35 @@ def test_a_kernel_that_does_not_compile_is_told(tmp_path, monkeypatch, capsys):
     assert "FAILED fc::merge<float>\n1 instances by 1 processes, listed in" in said
 
 
-def test_what_is_still_to_be_compiled_is_left_when_time_is_up(tmp_path, monkeypatch, capsys):
-    """And what had failed by then has been told."""
-    begun = []
+def test_what_is_still_to_be_compiled_is_left_when_time_is_up(tmp_path, monkeypatch):
+    """By processes, of which a pool forgets what it was told to cancel when it is asked twice."""
+    asked = []
 
-    def build(instance):
-        begun.append(instance)
-        time.sleep(0.02)
-        return instance, 0.02, "planted"
+    def interrupted(futures):
+        asked.extend(futures)
+        raise KeyboardInterrupt
 
+    monkeypatch.setattr(compiling, "build", time.sleep)  # which another process finds
+    monkeypatch.setattr(compiling, "as_completed", interrupted)
+    monkeypatch.setattr(compiling, "wanted", lambda: [0.1 + k / 1000 for k in range(60)])
+    monkeypatch.setattr(compiling.os, "sched_getaffinity", lambda _: {0, 1})
+    with pytest.raises(KeyboardInterrupt):
+        compiling.run(tmp_path)
+    assert sum(future.cancelled() for future in asked) > 40
+
+
+def test_what_does_not_compile_is_told_before_time_is_up(tmp_path, monkeypatch, capsys):
     def interrupted(futures):
         yield futures[0]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compiling, "build", build)
+    monkeypatch.setattr(compiling, "build", lambda instance: (instance, 0.1, "planted"))
     monkeypatch.setattr(compiling, "as_completed", interrupted)
-    monkeypatch.setattr(compiling, "wanted", lambda: [("merge", f"{k:03}") for k in range(100)])
-    monkeypatch.setattr(compiling, "ProcessPoolExecutor", lambda count, context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(compiling, "wanted", lambda: [("merge", "fc::merge<float>")])
+    monkeypatch.setattr(compiling, "ProcessPoolExecutor", lambda count, context: ThreadPoolExecutor(count))
     with pytest.raises(KeyboardInterrupt):
         compiling.run(tmp_path)
-    assert len(begun) < 10
-    assert capsys.readouterr().out.splitlines()[-1] == "FAILED 099"
+    assert capsys.readouterr().out.endswith("planted\nFAILED fc::merge<float>\n")
 
 
 @needs_host
