@@ -263,6 +263,15 @@ def test_a_file_that_is_cut_anywhere_can_be_reported(results, tmp_path, monkeypa
     assert f"decode, 1 thread, malloc default ({'all of it' if results < 4 else left}" in text
 
 
+def test_the_report_of_a_named_file_is_printed(tmp_path, monkeypatch, capsys):
+    """The pages of the repository are of all runs that it keeps."""
+    monkeypatch.setattr(report, "write", lambda files: pytest.fail("a page was written"))
+    path = tmp_path / "r.part.json"
+    start(path)
+    assert bench.__main__.main(["report", str(path)]) == 0
+    assert capsys.readouterr().out == report.report([schema.read(path)], [path])
+
+
 def test_an_older_run_stays_until_there_is_one_that_lacks_no_more(tmp_path, monkeypatch, capsys):
     place = tmp_path / "r.json"
 
