@@ -31,10 +31,10 @@ def run(out: Path) -> int:
                 if error:
                     failed.append(expression)
                     print(f"FAILED {expression}", flush=True)
-        except BaseException:  # time is up, and the pool's own exit would wait until all that is queued is compiled
-            pool.shutdown(
-                cancel_futures=True
-            )  # waiting for what is begun: the exit takes back what is not done by then
+        except BaseException:
+            # Time is up. The pool's own exit would wait until all that is queued is compiled; asked before this has
+            # been done, it would also take the order to cancel back.
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
     print(
         f"{len(every)} instances by {processes} processes, listed in {listed:.1f} s; {len(failed)} failed", flush=True
