@@ -123,11 +123,18 @@ def _report(words: Sequence[str]) -> int:
     args = parser.parse_args(words)
     from .publish import report, schema
 
-    if args.files:
-        print(report.report([schema.read(path) for path in args.files], args.files), end="")
-        return 0
     kept = sorted((machine.ROOT / "bench/results").glob("*.json"))
-    files = [path for path in kept if not path.name.endswith(".part.json")]
+    files = args.files or [path for path in kept if not path.name.endswith(".part.json")]
+    documents = []
+    for path in files:
+        try:
+            documents.append(schema.read(path))
+        except (OSError, ValueError) as error:  # absent, or cut
+            print(f"bench: error: {path}: {str(error).removeprefix(f'{path}: ')}", file=sys.stderr)
+            return 1
+    if args.files:
+        print(report.report(documents, files), end="")
+        return 0
     if not files:
         print("bench: error: no JSON file in bench/results; `python -m bench` writes one", file=sys.stderr)
         return 1

@@ -272,6 +272,21 @@ def test_the_report_of_a_named_file_is_printed(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == report.report([schema.read(path)], [path])
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [(None, "No such file"), (1, "Expecting property name"), ("[]", "document: expected an object")],
+)
+def test_a_file_that_cannot_be_read_is_named(kept, said, tmp_path, capsys):
+    path = tmp_path / "r.json"
+    if kept is not None:
+        start(path)
+        path.write_text(kept if isinstance(kept, str) else path.read_text()[:kept])
+    assert bench.__main__.main(["report", str(path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bench: error: {path}: ")
+    assert said in line
+
+
 def test_an_older_run_stays_until_there_is_one_that_lacks_no_more(tmp_path, monkeypatch, capsys):
     place = tmp_path / "r.json"
 
