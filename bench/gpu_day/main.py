@@ -62,7 +62,7 @@ def run(groups: Sequence[Sequence[Stage]], out: Path, budget: float) -> int:
             page.write()
             running = [Running(stage, limit, log, backends(out)) for stage in group]
             for one in ended(running):
-                outcomes[one.name] = summary.Outcome(one.outcome, one.seconds, one.status, one.tail)
+                outcomes[one.name] = summary.Outcome(one.outcome, one.seconds, one.status, list(one.tail))
                 print(f"=== {one.name}: {one.outcome}, {one.seconds:.0f} s of {limit:.0f}", flush=True)
                 page.write()
     print(page.write(), flush=True)

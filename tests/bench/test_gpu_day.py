@@ -130,6 +130,18 @@ def test_a_stage_that_says_too_much_leaves_room_in_the_log(tmp_path, monkeypatch
     assert 900 < (tmp_path / "log.txt").stat().st_size < 1000 + len("says| (the rest is left out)\n")
 
 
+def test_what_a_stage_said_last_does_not_grow_when_it_has_ended(tmp_path, monkeypatch):
+    """A process that it has left running may still speak while the page is made."""
+    started, told = [], []
+    real = summary.Page.__init__
+    monkeypatch.setattr(summary.Page, "__init__", lambda page, *words: told.append(words[1]) or real(page, *words))
+    make = lambda *words: started.append(processes.Running(*words)) or started[-1]  # noqa: E731
+    monkeypatch.setattr(day, "Running", make)
+    assert day.run([[python("says", "print('last')")]], tmp_path, 60.0) == 0
+    started[0].tail.append("later")
+    assert told[0]["says"].tail == ["last"]
+
+
 def test_every_stage_names_what_is_there():
     groups = stages.groups(Path("/out"), ["decode"], compiled=False)
     by_name = {stage.name: stage for group in groups for stage in group}
