@@ -50,7 +50,7 @@ def run(groups: Sequence[Sequence[Stage]], out: Path, budget: float) -> int:
     waiting = [list(group) for group in groups if group]
     outcomes = {stage.name: summary.Outcome("to come") for group in waiting for stage in group}
     page = summary.Page(out, outcomes, budget)
-    with terminated(), Log(out / "log.txt") as log:
+    with terminated(), Log(out / "log.txt", page.head) as log:
         while waiting:
             share = waiting[0][0].seconds / sum(group[0].seconds for group in waiting)
             limit = share * (end - time.monotonic())

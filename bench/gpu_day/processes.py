@@ -21,11 +21,12 @@ TAIL = 400  # lines
 
 
 class Log:
-    """A file that several stages write to at the same time, each line with its stage."""
+    """A file that several stages write to at the same time, each line with its stage; after what is there already."""
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("wb", buffering=0)
+    def __init__(self, path: Path, head: str) -> None:
+        self._file: IO[bytes] = path.open("ab", buffering=0)
         self._lock = threading.Lock()
+        self.write(entry("day", head))
 
     def __enter__(self) -> Log:
         return self

@@ -73,6 +73,9 @@ def test_a_stage_that_fails_or_hangs_does_not_stop_the_next(tmp_path, monkeypatc
     assert lines[lines.index(next(line for line in lines if line.startswith("fails "))) + 2].strip().startswith("Zero")
     assert {path.name for path in tmp_path.iterdir()} == {"log.txt", "summary.txt"}
     assert main(["gpu-day", "--out", str(tmp_path), "--only", "last"]) == 0
+    both = (tmp_path / "log.txt").read_text()
+    assert both.startswith(log)
+    assert both[len(log) :].startswith("day| gpu-day of ")
     with pytest.raises(SystemExit):
         main(["gpu-day", "--out", str(tmp_path), "--only", "last,lost"])
     assert "expected stages of absent, fails, hangs, deaf, last, got lost" in capsys.readouterr().err
@@ -124,10 +127,12 @@ def wait_for(happened, seconds=10.0):
 def test_a_stage_that_says_too_much_leaves_room_in_the_log(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "MOST_BYTES", 1000)
     assert day.run([[python("says", "for k in range(5000): print(k)")]], tmp_path, 60.0) == 0
-    lines = (tmp_path / "log.txt").read_text().splitlines()
+    head, said = (tmp_path / "log.txt").read_text().split("\n", 1)
+    assert head.startswith("day| gpu-day of ")
+    lines = said.splitlines()
     assert lines[:2] == ["says| 0", "says| 1"]
     assert lines[-1] == "says| (the rest is left out)"
-    assert 900 < (tmp_path / "log.txt").stat().st_size < 1000 + len("says| (the rest is left out)\n")
+    assert 900 < len(said) < 1000 + len("says| (the rest is left out)\n")
 
 
 def test_what_a_stage_said_last_does_not_grow_when_it_has_ended(tmp_path, monkeypatch):
@@ -179,6 +184,10 @@ def test_the_page_has_at_most_sixty_lines(tmp_path):
     assert any(line.startswith("    decode ") and "float16 2 (142); 4 (150)" in line for line in lines)
     rows = [{**row, "kind": "streamed"} for row in json.loads((tmp_path / "sweep.json").read_text())]
     (tmp_path / "sweep.json").write_text(json.dumps(rows))
+    assert "commit unknown; next best:" in "\n".join(lines)
+    rows[0]["commit"] = "0123456789abcdef"
+    (tmp_path / "sweep.json").write_text(json.dumps(rows))
+    assert "(us), commit 0123456789; next best:" in summary.Page(tmp_path, outcomes, 560.0).write()
     assert "float16 2s (142); 4s (150)" in summary.Page(tmp_path, outcomes, 560.0).write()
 
 
