@@ -164,7 +164,7 @@ def _process(suites: Sequence[str], setting: Setting, path: Path, python: str) -
         print("torch is not installed: its peers are skipped", flush=True)
     command = [python, "-m", "bench.worker", *suites, "--threads", str(setting.threads), "--malloc", setting.malloc]
     command += ["--device", setting.device, "--out", str(path.resolve()), *(["--quick"] if setting.quick else [])]
-    command += ["--without", setting.without, "--budget", str(setting.budget)]
+    command += ["--without", setting.without, "--budget", str(setting.budget), "--since", str(time.time())]
     with _place(python) as folder:
         return subprocess.run(command, cwd=folder, env=variables).returncode
 

@@ -41,8 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--without", default="")
     parser.add_argument("--budget", type=float, default=0.0)
+    parser.add_argument("--since", type=float, help="when the budget began, before all imports; default: now")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
+    if args.budget and args.since:
+        args.budget = max(args.budget - (time.time() - args.since), 1e-3)  # 0 would be no end
     setting = Setting(args.threads, args.malloc, args.quick, args.device, args.without, args.budget)
     set_threads(setting.threads)
     document = schema.read(args.out)

@@ -100,7 +100,7 @@ def _of_smoke(out: Path, one: Outcome) -> Count:
         right = len(found["results"]) - len(wrong)
         names = [name for name, (runs, _) in found["backends"].items() if runs]
         absent = [f"{name} does not run" for name in found["backends"] if name not in names]
-        count = f"{right} of {len(found['results'])} right; backends {', '.join(names)}; {'; '.join(absent)}"
+        count = f"{right} of {found['meant']} right; backends {', '.join(names)}; {'; '.join(absent)}"
         return [count, *(f"{row[0]} {row[1]} {row[2]}: {row[-1].strip().splitlines()[-1]}" for row in wrong)]
 
     count, *failures = _told(tell, out / "smoke.json")

@@ -257,6 +257,10 @@ def test_a_case_that_costs_the_device_s_context_leaves_the_others_to_a_fresh_pro
     ]
     said = summary.COUNTS["smoke"](tmp_path, summary.Outcome("status 1", status=1))
     assert said[0] == ["numba second [2, 3]: context lost after second: RuntimeError: illegal access"]
+    assert said[1].startswith("5 of 6 right; ")
+    found = json.loads((tmp_path / "smoke.json").read_text())
+    (tmp_path / "smoke.json").write_text(json.dumps({**found, "results": results[:2]}))  # of a stage that is cut off
+    assert summary.COUNTS["smoke"](tmp_path, summary.Outcome("cut off"))[1].startswith("2 of 6 right; ")
 
 
 def test_a_fresh_process_has_the_same_command(monkeypatch):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import types
 from dataclasses import replace
 
@@ -184,6 +185,16 @@ def a_gpu_document(setting, *suites):
     return {"metadata": metadata | {"gpu": MADE_UP, "left_out": dict.fromkeys(suites, "all of it")}, "results": []}
 
 
+@pytest.mark.parametrize(("words", "budget"), [([], 20.0), (["--since", "983"], 3.0), (["--since", "900"], 1e-3)])
+def test_a_worker_s_budget_begins_before_its_imports(words, budget, tmp_path, monkeypatch):
+    settings = []
+    monkeypatch.setattr(worker, "time", types.SimpleNamespace(time=lambda: 1000.0))
+    monkeypatch.setattr(worker, "run", lambda suites, setting, *_: settings.append(setting) or ([], True))
+    start(tmp_path / "r.json")
+    assert work(tmp_path / "r.json", "--budget", "20", *words) == 0
+    assert settings[0].budget == budget
+
+
 def test_without_leaves_candidates_out():
     case = a_case("encode", "main", "torch.compile", "torch.compile, hand-fused", "numpy")
     chosen = worker.selected(case, Setting(without="torch.compile"))
@@ -203,6 +214,7 @@ def test_options_reach_every_worker(tmp_path, monkeypatch):
         assert command[:3] == [sys.executable, "-m", "bench.worker"]
         assert command[command.index("--without") + 1] == "torch"
         assert 0 < float(command[command.index("--budget") + 1]) <= 50
+        assert 0 <= time.time() - float(command[command.index("--since") + 1]) < 60
         assert options["cwd"] == ROOT
         assert options["env"]["MALLOC_MMAP_MAX_"] == "0"
     assert set(schema.read(out)["metadata"]["left_out"]) == {
