@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from .cases import MALLOC, Setting
-from .measure import gpu, machine
+from .measure import gpu, machine, timing
 from .publish import schema
 from .suites import inputs, startup
 from .suites.registry import of
-from .worker import LOST
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -150,9 +149,9 @@ def _worker(suites: Sequence[str], setting: Setting, path: Path, python: str) ->
         failed = failed or status
         states = schema.read(path)["metadata"].get("left_out", {})
         to_come = {name: states[setting.of(name)] for name in left if setting.of(name) in states}
-        if not any(LOST in state for state in to_come.values()):
+        if not any(timing.LOST in state for state in to_come.values()):
             break
-        left = [name for name, state in to_come.items() if LOST not in state]
+        left = [name for name, state in to_come.items() if timing.LOST not in state]
         remaining = setting.budget - (time.perf_counter() - start)
     return failed
 

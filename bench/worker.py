@@ -28,7 +28,6 @@ from .suites import registry, sizes
 Results = list[dict[str, Any]]
 Left = dict[device.Shape | None, str]  # of a suite, size by size
 ALL = "all of it"  # what of a suite is still to come before it begins
-LOST = timing.DeviceLostError.__name__  # in what is said to be left of a suite that has cost the device
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,7 +109,7 @@ def run(
             traceback.print_exc()
             whole, lost = False, timing.lost(where)
             results += error.results if isinstance(error, timing.DeviceLostError) else []
-            left[name][shape] += f": {LOST if lost else type(error).__name__}"
+            left[name][shape] += f": {timing.LOST if lost else type(error).__name__}"
             if lost:
                 keep(results, name, _in_words(left[name]))
                 return results, whole

@@ -33,6 +33,9 @@ class DeviceLostError(RuntimeError):
         self.results = results
 
 
+LOST = DeviceLostError.__name__  # in what a file says is left of a suite that has cost the device
+
+
 def lost(where: Any) -> bool:
     """Whether the device answers no more, of which no call but the next one tells."""
     try:
