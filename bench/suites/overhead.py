@@ -52,7 +52,7 @@ def _candidates(setting: Setting, operation: Operation) -> list[Candidate]:
     if not make.where.gpu or operation.torch_only:
         on_torch = make.torch("fastcolor, torch tensors", lambda _: build("auto"), "with_grad", ours=True)
         plain = [*([] if operation.torch_only else make.ours(build, ", NumPy arrays")), on_torch]
-        if not operation.launches:
+        if make.where.gpu or not operation.launches:
             return plain
         seen = make.arrays[1:] if operation.torch_only else make.arrays  # a leaf is a copy
         check = stubbed.launched(seen, operation.launches)
