@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..arrays import checks
 from ..errors import MissingExtraError
 from ..training.schedule import SCHEDULES
 from . import options
@@ -47,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("folder", type=Path, help="folder with train/ and val/, or a pack: see `fastcolor prepare`")
     arg("--out", type=Path, required=True, help="folder of the run")
     arg("--resume", action="store_true", help="go on from the checkpoint in --out")
-    arg("--start", help="start from the weights of this model: a bundled name or a folder")
-    arg("--bins", type=Path, help="npz of `fastcolor fit`; the bundled bins by default")
-    arg("--recipe", choices=RECIPES, default="paper", help="network and defaults of the options below")
+    arg("--start", help="a new run starts from the weights of this model: a bundled name or a folder")
+    arg("--bins", type=Path, help="npz of `fastcolor fit`; the bundled bins, or those of the resumed run, by default")
+    arg("--recipe", choices=RECIPES, default="paper", help="network, and defaults of what follows, of a new run")
     arg("--steps", type=int, default=_UNSET)
     arg("--minutes", type=float, default=_UNSET, help="end after this time instead, with all that belongs to it")
     arg("--loader", choices=("workers", "device"), default=_UNSET, help="device: the set in memory, no workers")
@@ -81,12 +82,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ..network.unet import UNetConfig
         from ..training.train import train
-        from ..training.trainer import TrainConfig, saved_config
+        from ..training.trainer import TrainConfig, saved_bins, saved_config
     except ImportError as error:
         raise MissingExtraError("fastcolor train", "torch", "train") from error
     from ..bins import ColorBins
 
-    bins = ColorBins.load(args.bins) if args.bins else ColorBins.default()
+    kept = saved_bins(args.out) if args.resume else None
+    bins = ColorBins.load(args.bins) if args.bins else kept or ColorBins.default()
     if args.resume:
         config = saved_config(args.out)
     else:
@@ -113,6 +115,6 @@ def _ended(given: dict[str, Any]) -> dict[str, Any]:
     """The options, with one end of the run: steps that are given end a recipe or a run that had minutes."""
     if "steps" in given and "minutes" in given:
         raise ValueError("--steps, --minutes: expected one of the two, got both; a run ends once")
-    if "minutes" in given and not given["minutes"] > 0:
-        raise ValueError(f"--minutes: expected more than 0, got {given['minutes']:g}")
+    if "minutes" in given:
+        checks.positive("--minutes", given["minutes"])
     return {"minutes": 0.0, **given} if "steps" in given else given

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .atomic import atomic_path
+from .images import SUFFIXES
 
 FORMAT = "fastcolor pack 1"
 INDEX = "index.json"
@@ -71,15 +72,22 @@ def read_pack(path: Path, part: str) -> list[Packed]:
     """
     try:
         with zipfile.ZipFile(path) as file:
+            # A few bytes that are inflated can fill the memory; a pack has none.
+            if packed := [info.filename for info in file.infolist() if info.compress_type != zipfile.ZIP_STORED]:
+                raise ValueError(f"{packed[0]} is compressed; zip it with -0")
             index = json.loads(file.read(INDEX))
             if index.get("format") != FORMAT:
                 raise ValueError(f"{INDEX} says format {index.get('format')!r}, not {FORMAT!r}")
-            names = sorted(name for name in file.namelist() if name.startswith(f"{part}/") and not name.endswith("/"))
-            found = [Packed(path, name, file.read(name)) for name in names]
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, NotImplementedError) as error:
+            names = [name for name in file.namelist() if name.startswith(f"{part}/") and _suffix(name) in SUFFIXES]
+            found = [Packed(path, name, file.read(name)) for name in sorted(names)]
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, RuntimeError) as error:
         raise ValueError(
             f"{path}: expected a pack of `fastcolor prepare --pack`, got another, a cut or a damaged file ({error})"
         ) from error
     if not found:
         raise ValueError(f"{path}: expected photographs under {part}/, found none")
     return found
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()

@@ -39,9 +39,13 @@ def find_part(place: Path, part: str) -> Sequence[Photograph]:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such place.
     ValueError
-        If there are none, or the pack is damaged.
+        If there are no photographs, or the pack is damaged.
     """
+    if not place.exists():
+        raise FileNotFoundError(f"{place}: no such folder or pack; `fastcolor prepare` makes one")
     return read_pack(place, part) if place.is_file() else find_images(place / part)
 
 

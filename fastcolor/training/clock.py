@@ -36,7 +36,8 @@ class Clock:
         self.budget = 60.0 * minutes
         self.begin: float | None = before.get("begin")
         self.closing = before.get("closing", 0.0)
-        self._step = self._mark = 0.0
+        self._step = 0.0
+        self._mark: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -63,26 +64,32 @@ class Clock:
         now = self.seconds
         if self.begin is None:  # what was needed to get ready is no part of the schedule
             self.begin = now
+        if self._mark is None:
+            self._mark = now
         return steps * (min(1.0, (now - self.begin) / (self.end - self.begin)) if now < self.end else 1.0)
 
     def tick(self) -> None:
-        """A step was done: the longest of late is kept free, too."""
-        now = time.monotonic()
-        if self._mark:
+        """Steps were done, on the device too: the longest that it took of late from one call to the next is kept free.
+
+        Call it where the device has been waited for. Between two calls this process may be ahead of it by less than
+        the steps that are kept free.
+        """
+        if self._mark is not None:
+            now = self.seconds
             self._step = max(0.9 * self._step, now - self._mark)
-        self._mark = now
+            self._mark = now
 
     def over(self, step: int, steps: int) -> bool:
-        """Whether there is no step, or no time for a step, left."""
+        """Whether there is no step, or no time for what :meth:`tick` has seen, left."""
         return self.seconds + self._step >= self.end if self.budget else step >= steps
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Around what is done at the end and now and then before it."""
+        """Around what is done at the end and now and then before it; the device is to be waited for first."""
         before = time.monotonic()
         yield
         self.closing = time.monotonic() - before
-        self._mark = 0.0  # no step took this long
+        self._mark = None  # no step took this long
 
 
 class Every:

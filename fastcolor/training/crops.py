@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .dataset import RANDOM_AREA, RANDOM_ASPECT, RANDOM_NOISE, crop_box
+from .fast import whole_float32
 
 
 class Crops(NamedTuple):
@@ -61,8 +62,9 @@ def resample(images: Tensor, extent: Tensor, near: Tensor, far: Tensor, flip: Te
     across = _matrix(0, extent, near, far, size, width)
     across = torch.where(flip[:, None, None], across.flip(1), across)
     down = _matrix(1, extent, near, far, size, height)
-    rows = torch.bmm(images.reshape(n, height * 3, width).to(across.dtype), across.mT)
-    out = torch.bmm(down, rows.view(n, height, 3 * size))
+    with whole_float32():
+        rows = torch.bmm(images.reshape(n, height * 3, width).to(across.dtype), across.mT)
+        out = torch.bmm(down, rows.view(n, height, 3 * size))
     return out.add_(0.5).to(torch.uint8).view(n, size, 3, size)
 
 

@@ -37,6 +37,11 @@ class Team:
 def own_device(device: str) -> torch.device:
     """The device of this process: of several GPUs on a machine, each process that ``torchrun`` starts has its own.
 
+    Raises
+    ------
+    ValueError
+        If it is CUDA and torch has none.
+
     Examples
     --------
     >>> own_device("cpu")
@@ -45,6 +50,11 @@ def own_device(device: str) -> torch.device:
     chosen = torch.device(device)
     if chosen.type != "cuda":
         return chosen
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"device: expected one that torch sees, got {device!r}: this torch has no CUDA, or there is no GPU; "
+            "`fastcolor doctor` says more"
+        )
     if chosen.index is None:
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(chosen)

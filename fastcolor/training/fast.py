@@ -22,6 +22,17 @@ def set_fast_math(device: torch.device) -> None:
 
 
 @contextmanager
+def whole_float32() -> Iterator[None]:
+    """Without TF32, whose ten bits are too few where what is computed becomes a level of 0..255."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
 def few_shapes() -> Iterator[None]:
     """Without cuDNN's trials, which cost more than they bring where a shape comes now and then."""
     before = torch.backends.cudnn.benchmark
@@ -30,6 +41,21 @@ def few_shapes() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
+
+
+def rehearse(model: nn.Module, step: Callable[[], Tensor]) -> None:
+    """Make what the first step makes: kernels, plans, compiled code. `step` gives a loss of the shapes that will come.
+
+    The buffers of `model` are as before afterwards, its gradients are gone.
+    """
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    try:
+        step().backward()
+    finally:
+        model.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for name, value in model.named_buffers():
+                value.copy_(buffers[name])
 
 
 def compiled(
@@ -51,19 +77,16 @@ def compiled(
     seconds : float
         What is given up after this time; without limit in a thread, or where there are no alarms.
     """
-    buffers = {name: value.clone() for name, value in model.named_buffers()}
     try:
-        with _at_most(seconds):
+        # The backward graph is compiled at the first backward. On CUDA that is another thread's, and an alarm would
+        # wait for its end: here it is this one's.
+        with _at_most(seconds), torch.autograd.set_multithreading_enabled(False):
             runner: nn.Module = torch.compile(model, dynamic=False)  # type: ignore[assignment]
-            step(runner).backward()
+            rehearse(model, lambda: step(runner))
         said = "compiled by torch.compile"
     except (Exception, _TooLong) as error:
         runner, said = model, f"not compiled, it goes on without: {str(error).strip().partition(chr(10))[0]}"
         torch._dynamo.reset()
-    model.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        for name, value in model.named_buffers():
-            value.copy_(buffers[name])
     say(said)
     return runner
 

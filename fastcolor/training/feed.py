@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,9 @@ class Feed(NamedTuple):
     """The samples of a run, a batch at a time."""
 
     samples: Iterable[Sample]
-    checks: list[Sample] | DataLoader[Sample]  # of validation, gone through again and again
+    # Of validation, gone through again and again. With a budget the first alone: what it takes says how many more.
+    checks: list[Sample] | DataLoader[Sample]
+    hold: Callable[[int], list[Sample]]  # every so many batches of all, in memory
     epoch: int  # batches
     shown: Sequence[Photograph]  # the validation photographs
 
@@ -38,6 +41,7 @@ def open_feed(trainer: Trainer, place: Path, workers: int, say: Callable[[str], 
     part = {"start": trainer.step, "stop": stop, "seed": config.seed, "rank": team.rank, "world": team.world}
     # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
     loading: dict[str, Any] = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _alone}
+    loading["pin_memory"] = trainer.device.type == "cuda"  # copies do not hold up the thread that starts them
     samples: Iterable[Sample]
     if config.loader == "device":
         memory = Memory(training, *common, config.lam, config.seed, trainer.device)
@@ -49,12 +53,13 @@ def open_feed(trainer: Trainer, place: Path, workers: int, say: Callable[[str], 
         length = len(photos)
         samples = DataLoader(photos, batch_sampler=KeySampler(length, config.batch, **part), **loading)
     checked = max(1, config.batch // team.world)
+    hold = partial(held, validation, checked, trainer.device)
     checks: list[Sample] | DataLoader[Sample]
     if in_memory:
-        checks = held(validation, checked, trainer.device)
+        checks = hold(sys.maxsize if config.minutes else 1)
     else:
         checks = DataLoader(validation, batch_size=checked, **loading)
-    return Feed(samples, checks, length // config.batch, shown)
+    return Feed(samples, checks, hold, length // config.batch, shown)
 
 
 def _alone(worker: int) -> None:

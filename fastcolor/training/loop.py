@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from ..evaluation.photos import sheet
 from .clock import Clock, Every
-from .dataset import Sample
-from .fast import few_shapes
+from .fast import few_shapes, rehearse
 from .feed import Feed
 from .runlog import RunLog
 from .stopping import asked_to_stop
@@ -38,17 +37,18 @@ class Course:
 def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None:
     """Take the steps that are left; `log` in the process that writes, None in the others."""
     config, clock = trainer.config, course.clock
-    meter = _Meter(config.batch, READ_EVERY if trainer.device.type == "cuda" else 1)
-    total = None if clock.budget else config.steps - trainer.step
+    total = math.inf if clock.budget else config.steps - trainer.step  # None would be the length of the samples
     if clock.budget:
         feed = _rehearsed(trainer, feed, course, log)
-    with asked_to_stop() as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
+    meter = _Meter(config.batch, READ_EVERY if trainer.device.type == "cuda" else 1)
+    alone = trainer.team.world == 1
+    with asked_to_stop(alone) as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
         for sample in bar:
-            meter.add(trainer.train_step(Sample(*sample), clock.place(trainer.step, config.steps)))
-            clock.tick()
-            bar.set_postfix_str(meter.text(), refresh=False)
-            stopped = bool(stop) and trainer.team.world == 1
-            if _after_step(trainer, feed, course, meter, log, stopped):
+            meter.add(trainer.train_step(sample, clock.place(trainer.step, config.steps)))
+            if meter.due:
+                bar.set_postfix_str(f"loss {meter.read():.4f}, {meter.speed:.1f} images/s", refresh=False)
+                clock.tick()
+            if _after_step(trainer, feed, course, meter, log, bool(stop)):
                 break
 
 
@@ -57,6 +57,7 @@ def _after_step(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log
     clock, step, steps = course.clock, trainer.step, trainer.config.steps
     over, saved = clock.over(step, steps), False
     if over or course.validations.due(step, clock.seconds):
+        meter.read()  # waits for the steps, which are no part of what is measured
         with clock.measured():
             _check(trainer, feed, course, meter, log)
             if log and clock.budget:
@@ -103,24 +104,33 @@ def _show(trainer: Trainer, feed: Feed, course: Course, log: RunLog) -> None:
 
 
 def _rehearsed(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> Feed:
-    """Do what is done last, with one batch in place of all: from the first step on a budget knows what it takes.
+    """Do a step and what is done last, with one batch in place of all: so the schedule begins with steps as they will
+    be, and a budget knows what its end takes.
 
     A validation that would take more than a part in :data:`DEAREST` of the budget is made of fewer batches.
     """
-    clock, checks = course.clock, list(feed.checks)
-    trainer.validate(checks[:1])  # what is made at the first time is not counted
+    clock, count = course.clock, math.ceil(len(feed.shown) / trainer.config.batch)
+    rehearse(trainer.runner, lambda: trainer.blank_loss(trainer.runner))
+    trainer.validate(feed.checks)  # what is made at the first time is not counted
+    if log:
+        _show(trainer, feed, course, log)
     with clock.measured():
-        trainer.validate(checks[:1])
-    whole = clock.closing * len(checks)
-    kept = checks[:: max(1, math.ceil(DEAREST * whole / clock.budget))]
+        trainer.validate(feed.checks)
+    whole = clock.closing * count
+    feed = feed._replace(checks=(kept := feed.hold(max(1, math.ceil(DEAREST * whole / clock.budget)))))
     with clock.measured():
         if log:
             _show(trainer, feed, course, log)
             trainer.save(log.folder, clock=clock.state)
-    if log and len(kept) < len(checks):
-        log.say(f"validation on {len(kept)} of {len(checks)} batches: all would take {whole:.0f} s")
-    clock.closing += whole * len(kept) / len(checks)
-    return feed._replace(checks=kept)
+    if log and len(kept) < count:
+        log.say(f"validation on {len(kept)} of {count} batches: all would take {whole:.0f} s")
+    clock.closing += whole * len(kept) / count
+    if clock.seconds >= clock.end:
+        raise ValueError(
+            f"minutes: expected a budget with time for steps, got {clock.budget:g} s: {clock.seconds:.1f} s are gone, "
+            f"and the end takes {clock.budget - clock.end:.1f} s; --resume --minutes M goes on with more"
+        )
+    return feed
 
 
 class _Meter:
@@ -129,7 +139,6 @@ class _Meter:
     def __init__(self, batch: int, every: int) -> None:
         self.batch, self.every, self.steps, self.start = batch, every, 0, time.monotonic()
         self._mean: Tensor = torch.zeros((), dtype=torch.float64)
-        self._text = ""
 
     def add(self, loss: Tensor) -> None:
         self.steps += 1
@@ -146,10 +155,10 @@ class _Meter:
         return loss
 
     @property
+    def due(self) -> bool:
+        """Whether it is to be read after this step."""
+        return self.steps % self.every == 0
+
+    @property
     def speed(self) -> float:
         return self.steps * self.batch / max(1e-9, time.monotonic() - self.start)
-
-    def text(self) -> str:
-        if self.steps % self.every == 0:
-            self._text = f"loss {self.read():.4f}, {self.speed:.1f} images/s"
-        return self._text

@@ -7,9 +7,8 @@ Several processes take their parts of the same crops; the grain of the noise is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from ..arrays.dispatch import choose
 from ..bins import ColorBins
 from ..encoding import encode
 from ..files.sets import Photograph, fit_within, open_lazily, open_rgb
@@ -25,7 +25,7 @@ from .crops import mean_of_blocks, random_crops, resample
 from .dataset import KeySampler, PhotoDataset, Sample
 
 LARGEST = 4  # times the crops' side are kept of a photograph: up to 2:1 no crop is enlarged by it
-ROOM = 0.5  # the share of a GPU's free memory that the set may take
+ROOM = 0.5  # the share of a GPU's free memory that the set may take, and of what is left then its validation
 
 
 class Memory:
@@ -44,6 +44,8 @@ class Memory:
     ------
     ValueError
         If `size` is no multiple of `fold`.
+    BackendUnavailableError
+        If nothing encodes on `device`.
     ImageError
         If a photograph cannot be read; names it.
     """
@@ -60,10 +62,10 @@ class Memory:
     ) -> None:
         if size % fold:
             raise ValueError(f"size: expected a multiple of fold = {fold}, got {size}")
+        choose("auto", str(device), "encode")  # told now, not after the set was decoded
         self.bins, self.size, self.fold, self.lam, self.seed, self.device = bins, size, fold, lam, seed, device
         store, self.extent = decode_all(paths, LARGEST * size)
-        fits = device.type != "cuda" or store.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
-        self.store = store.to(device) if fits else store
+        self.store = store.to(device) if _fits(store.nbytes, device) else store
 
     def __len__(self) -> int:
         return len(self.extent)
@@ -80,9 +82,10 @@ class Memory:
         crops = random_crops(self.extent[index], rng).part(rank, world)
         index = index[rank::world]
         numbers = np.concatenate([self.extent[index], crops.near, crops.far], 1, dtype=np.float32)
-        extent, near, far = _put(numbers, self.device).split(2, 1)
-        flip, sigma = _put(np.stack([crops.flip, crops.sigma]).astype(np.float32), self.device)
-        images = self.store[_put(index, self.store.device)].to(self.device, non_blocking=True)
+        extent, near, far = _put(torch.from_numpy(numbers), self.device).split(2, 1)
+        flip, sigma = _put(torch.tensor(np.stack([crops.flip, crops.sigma]), dtype=torch.float32), self.device)
+        chosen = _put(torch.from_numpy(np.ascontiguousarray(index)), self.store.device)
+        images = _put(self.store[chosen], self.device)
         rgb = resample(images, extent, near, far, flip > 0, self.size)
         luma, _, _ = encode(rgb, self.bins, lam=self.lam, channel_axis=2)
         _, labels, weights = encode(mean_of_blocks(rgb, self.fold), self.bins, lam=self.lam, channel_axis=2)
@@ -116,20 +119,25 @@ def decode_all(paths: Sequence[Photograph], limit: int) -> tuple[Tensor, NDArray
     return torch.from_numpy(store), extent
 
 
-def held(validation: PhotoDataset, batch: int, device: torch.device) -> list[Sample]:
-    """The samples of a set with ``augment="none"``, in batches, made once and kept on the device."""
+def held(validation: PhotoDataset, batch: int, device: torch.device, every: int = 1) -> list[Sample]:
+    """Every so many batches of a set with ``augment="none"``, made once and kept, on the device where they fit."""
 
     def image(path: Photograph) -> Image.Image:
         return fit_within(open_rgb(path), validation.size)
 
+    starts = range(0, len(validation.paths), batch * every)
+    chosen = [path for start in starts for path in validation.paths[start : start + batch]]
     with ThreadPoolExecutor() as pool:
-        samples = [validation.sample(reduced, 0.0) for reduced in pool.map(image, validation.paths)]
-    return [on(device, default_collate(samples[k : k + batch])) for k in range(0, len(samples), batch)]
+        samples = [validation.sample(reduced, 0.0) for reduced in pool.map(image, chosen)]
+    batches: list[Sample] = [default_collate(samples[k : k + batch]) for k in range(0, len(samples), batch)]
+    if not _fits(sum(part.nbytes for sample in batches for part in sample), device):
+        return batches
+    return [Sample(*(part.to(device) for part in sample)) for sample in batches]
 
 
-def on(device: torch.device, parts: Iterable[Tensor]) -> Sample:
-    """A sample whose parts lie on `device`."""
-    return Sample(*(part.to(device, non_blocking=True) for part in parts))
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes leave a GPU the room that the network needs."""
+    return device.type != "cuda" or size < ROOM * torch.cuda.mem_get_info(device)[0]
 
 
 def _longer_side(path: Photograph) -> int:
@@ -141,7 +149,8 @@ def _longer_side(path: Photograph) -> int:
         return 1
 
 
-def _put(values: NDArray[Any], device: torch.device) -> Tensor:
-    """Numbers that the device needs, sent from pinned memory, so that this thread does not wait for it."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+def _put(tensor: Tensor, device: torch.device) -> Tensor:
+    """What the device needs, sent from pinned memory if it is not there, so that this thread does not wait for it."""
+    if tensor.device.type == "cpu" and device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

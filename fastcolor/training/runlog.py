@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from ..files.atomic import atomic_path
+
 FIELDS = ("step", "epoch", "rate", "train_loss", "validation_loss", "images_per_second", "seconds")
 
 
@@ -30,7 +32,7 @@ class RunLog:
         self.folder = folder
         self.path = folder / "log.csv"
         kept = [row for row in read_log(self.path) if int(row["step"]) <= step] if step else []
-        with open(self.path, "w", newline="") as file:
+        with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS)
             writer.writeheader()
             writer.writerows(kept)
@@ -56,7 +58,8 @@ class RunLog:
         """Keep (H, W, 3) as `samples/step-<step>.jpg`."""
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
-        Image.fromarray(rgb).save(folder / f"step-{step:07d}.jpg", quality=90, subsampling=0)
+        with atomic_path(folder / f"step-{step:07d}.jpg") as temporary:
+            Image.fromarray(rgb).save(temporary, quality=90, subsampling=0)
         if self.board is not None:
             self.board.add_image("samples", rgb, step, dataformats="HWC")
 
@@ -67,11 +70,11 @@ class RunLog:
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """The rows of a `log.csv`; none if there is no such file."""
+    """The whole rows of a `log.csv`; none if there is no such file."""
     if not path.exists():
         return []
     with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+        return list(csv.DictReader(line for line in file if line.endswith("\n")))  # a kill may have torn the last
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

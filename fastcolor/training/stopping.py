@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[list[int]]:
+def asked_to_stop(alone: bool) -> Iterator[list[int]]:
     """A list that SIGTERM and Ctrl-C fill; the second Ctrl-C interrupts at once.
 
-    What is under ``with`` ends by itself when it has seen the list. After Ctrl-C it then ends by KeyboardInterrupt, as
-    it would have without this.
+    What is under ``with`` ends by itself when it has seen the list. It then ends as it would have without this: after
+    Ctrl-C by KeyboardInterrupt, after SIGTERM with the exit status of a process that it killed. Signals do what they
+    always do if the process is not `alone`, for the others would wait for it, and in a thread, which gets none.
     """
     asked: list[int] = []
+    if not alone or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
 
     def ask(number: int, frame: object) -> None:
         asked.append(number)
@@ -28,3 +33,5 @@ def asked_to_stop() -> Iterator[list[int]]:
             signal.signal(number, handler)
     if signal.SIGINT in asked:
         raise KeyboardInterrupt
+    if asked:
+        raise SystemExit(128 + signal.SIGTERM)

@@ -11,12 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..bins import ColorBins
 from ..network.unet import ColorUNet
 from .clock import ROWS, Clock, Every, parts, validations
-from .dataset import Sample
 from .distributed import join_team, leave_team, own_device
 from .fast import compiled, set_fast_math
 from .feed import open_feed
@@ -54,17 +51,18 @@ def train(
         Made if need be; must not hold a checkpoint unless `resume` is true.
     config : TrainConfig
     bins : ColorBins
+        Those of the checkpoint if `resume` is true, see :func:`fastcolor.training.trainer.saved_bins`.
     resume : bool
         Go on from the checkpoint in `run`: on the CPU, the same bits as a run that was never broken, unless the rate
         follows the clock.
     start : str, optional
-        Name or folder of a model whose weights the run starts from.
+        Name or folder of a model whose weights a new run starts from.
     device : str
         "cpu", "cuda", ...
     workers : int
         Processes that load and augment for ``loader="workers"``; their number does not change the samples.
     compile : bool
-        Try torch.compile, and go on without if it fails or takes too long.
+        Try torch.compile, and go on without if it fails or takes too long. One process only.
     save_every : int, optional
         Steps between checkpoints: 500 by default, or those of the clock alone in a run with a budget.
     save_seconds : float
@@ -81,6 +79,12 @@ def train(
     try:
         if config.minutes and team.world > 1:
             raise ValueError(f"minutes: expected one process, got {team.world}, whose clocks differ; use steps")
+        if compile and team.world > 1:
+            raise ValueError(
+                f"compile: expected one process, got {team.world}: if it failed in one, the others would wait"
+            )
+        if resume and start is not None:
+            raise ValueError("start: expected none with resume, for a run goes on from its own weights")
         if not save_seconds > 0:
             raise ValueError(f"save_seconds: expected more than 0, got {save_seconds}")
         if team.leads:
@@ -99,7 +103,7 @@ def train(
         say: Callable[[str], object] = log.say if log else str
         feed = open_feed(trainer, folder, workers, say)
         if compile:
-            trainer.runner = compiled(trainer.runner, lambda model: trainer.loss(model, _blank(trainer)), say)
+            trainer.runner = compiled(trainer.runner, trainer.blank_loss, say)
         saves = Every(save_every or (None if config.minutes else SAVE_EVERY), save_seconds, clock.seconds)
         checks = validations(clock, feed.epoch, validate_every)
         go(trainer, feed, Course(clock, saves, checks, parts(clock, ROWS), pictures), log)
@@ -109,12 +113,3 @@ def train(
         return trainer
     finally:
         leave_team()
-
-
-def _blank(trainer: Trainer) -> Sample:
-    """A batch of the shape of this process's batches, with nothing in it."""
-    config, device = trainer.config, trainer.device
-    count, side = config.batch // trainer.team.world, config.size // config.network.fold
-    luma = torch.zeros(count, 1, config.size, config.size, device=device)
-    labels = torch.zeros(count, side, side, dtype=torch.uint8, device=device)
-    return Sample(luma, labels, torch.ones(labels.shape, device=device), torch.ones_like(labels, dtype=torch.bool))

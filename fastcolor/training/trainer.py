@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..arrays import checks
+from ..arrays.bins_key import from_key, key_of
 from ..bins import ColorBins
 from ..loss import weighted_cross_entropy
 from ..network.unet import ColorUNet, UNetConfig
 from . import checkpoint
-from .dataset import Sample
+from .dataset import VARIANTS, Sample
 from .distributed import Team, with_joint_norm
 from .fast import few_shapes
-from .schedule import rate
+from .schedule import SCHEDULES, rate
 
 CHECKPOINT = "checkpoint.safetensors"
 LOADERS = ("workers", "device")
@@ -57,6 +59,11 @@ class TrainConfig:
     bfloat16 : bool
         Convolutions in bfloat16 (autocast).
     seed : int
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is out of range.
     """
 
     network: UNetConfig = field(default_factory=UNetConfig)
@@ -78,10 +85,16 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.minutes >= 0:
-            raise ValueError(f"minutes: expected a budget above 0, or 0 for none, got {self.minutes}")
-        if self.loader not in LOADERS:
-            raise ValueError(f"loader: expected one of {', '.join(LOADERS)}, got {self.loader!r}")
+        for name, options in (("loader", LOADERS), ("augment", tuple(VARIANTS)), ("schedule", SCHEDULES)):
+            checks.choice(name, getattr(self, name), options)
+        for name in ("steps", "batch", "size"):
+            checks.integer(name, getattr(self, name), 1)
+        for name in ("warmup", "decay", "seed"):
+            checks.integer(name, getattr(self, name), 0)
+        for name in ("minutes", "rate", "weight_decay", "clip"):
+            checks.real(name, getattr(self, name), 0.0)
+        for name in ("lam", "average"):
+            checks.real(name, getattr(self, name), 0.0, 1.0)
         if self.loader == "device" and self.augment != "random":
             raise ValueError(f"loader: 'device' makes the samples of augment='random', got augment={self.augment!r}")
 
@@ -136,6 +149,14 @@ class Trainer:
         mass = (weights * mask).sum()
         return loss * (mass * self.team.world / self.team.total(mass).clamp_min(1e-30))
 
+    def blank_loss(self, model: nn.Module) -> Tensor:
+        """The loss of a batch of the shape of this process's batches, with nothing in it: to rehearse a step."""
+        count, size = self.config.batch // self.team.world, self.config.size
+        labels = torch.zeros(count, *[size // self.config.network.fold] * 2, dtype=torch.uint8, device=self.device)
+        luma = torch.zeros(count, 1, size, size, device=self.device)
+        sample = Sample(luma, labels, torch.ones_like(labels, dtype=torch.float32), labels == 0)
+        return self.loss(model, sample)
+
     @torch.no_grad()
     def _update_average(self) -> None:
         """``average += (1 - a) (model - average)``; a rises to its value, so that the first weights are forgotten."""
@@ -151,18 +172,20 @@ class Trainer:
     def validate(self, samples: Iterable[Sample]) -> float:
         """Mean loss of the averaged network over this process's validation batches, then over the processes."""
         with few_shapes():
-            losses = [self.loss(self.average, Sample(*sample)) for sample in samples]
+            losses = [self.loss(self.average, sample) for sample in samples]
         return float(torch.stack(losses).double().mean())
 
     def save(self, folder: Path, **more: Any) -> None:
         """Write the checkpoint, whole or not at all; `more` goes into its JSON."""
-        meta = {"step": self.step, "config": asdict(self.config), **more}
+        meta = {"step": self.step, "config": asdict(self.config), "bins": key_of(self.bins), **more}
         tensors = checkpoint.pack(self.model, self.average, self.optimizer)
         checkpoint.save_tensors(folder / CHECKPOINT, tensors, meta)
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """Go on from the checkpoint of :meth:`save`; returns its JSON."""
+        """Go on from the checkpoint of :meth:`save`; returns its JSON. ValueError if its labels had other bins."""
         tensors, meta = checkpoint.load_tensors(folder / CHECKPOINT)
+        if _bins_in(meta) not in (None, self.bins):
+            raise ValueError(f"bins: expected those that the run in {folder} began with, got others; leave --bins out")
         checkpoint.unpack(tensors, self.model, self.average, self.optimizer)
         self.step = int(meta["step"])
         return meta
@@ -170,7 +193,23 @@ class Trainer:
 
 def saved_config(run: Path) -> TrainConfig:
     """The configuration in the checkpoint of a run."""
+    values = _meta(run)["config"]
+    return TrainConfig(**{**values, "network": UNetConfig(**values["network"])})
+
+
+def saved_bins(run: Path) -> ColorBins | None:
+    """The bins of the labels of a run; None of one from before they were kept."""
+    return _bins_in(_meta(run))
+
+
+def _meta(run: Path) -> dict[str, Any]:
     if not (run / CHECKPOINT).exists():
         raise FileNotFoundError(f"{run / CHECKPOINT}: no such file; there is no run to resume")
-    values = checkpoint.load_tensors(run / CHECKPOINT)[1]["config"]
-    return TrainConfig(**{**values, "network": UNetConfig(**values["network"])})
+    return checkpoint.load_tensors(run / CHECKPOINT)[1]
+
+
+def _bins_in(meta: dict[str, Any]) -> ColorBins | None:
+    if "bins" not in meta:
+        return None
+    kept = from_key(meta["bins"])  # made anew, for another build of zlib would have written another text
+    return ColorBins(kept.table, kept.colors, kept.prior, space=kept.space)

@@ -33,3 +33,13 @@ def photos(tmp_path_factory) -> Path:
             noisy = np.clip(rgb + rng.normal(0, 6, rgb.shape), 0, 255).astype(np.uint8)
             Image.fromarray(noisy).save(folder / part / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="module")
+def pack(photos: Path) -> Path:
+    """The photographs as one file."""
+    from fastcolor.training.pack import pack_set
+
+    path = photos / "pack.zip"
+    pack_set(photos, path)
+    return path

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-from fastcolor.training import clock as module
-from fastcolor.training.clock import MARGIN, Clock, Every, validations
-from fastcolor.training.schedule import rate
+from fastcolor.training import clock as module  # noqa: E402
+from fastcolor.training import loop  # noqa: E402
+from fastcolor.training.clock import MARGIN, Clock, Every, parts, validations  # noqa: E402
+from fastcolor.training.distributed import Team  # noqa: E402
+from fastcolor.training.feed import Feed  # noqa: E402
+from fastcolor.training.schedule import rate  # noqa: E402
+from fastcolor.training.trainer import TrainConfig  # noqa: E402
 
 
 class Time:
@@ -64,8 +70,8 @@ def test_what_is_done_last_keeps_its_time(time: Time) -> None:
         time.now += 5
     assert clock.closing == 5
     time.now += 60 - 15 - 5 * MARGIN - 2
-    for _ in range(2):
-        clock.tick()
+    clock.place(0, 1)
+    clock.tick()
     assert not clock.over(0, 1)
     time.now += 1.5  # the last step took so long: another does not fit
     clock.tick()
@@ -73,6 +79,47 @@ def test_what_is_done_last_keeps_its_time(time: Time) -> None:
     with clock.measured():
         time.now += 5
     assert clock.seconds <= 60
+
+
+class Ahead:
+    """A trainer whose steps take a tenth of a second of this process, and then a quarter of one on the device."""
+
+    config = TrainConfig(minutes=1.0)
+    device, team = torch.device("cuda"), Team()
+    step, ready = 0, 0.0
+
+    def __init__(self, time: Time) -> None:
+        self.time = time
+
+    def wait(self, *_: object) -> float:
+        self.time.now = max(self.time.now, self.ready)
+        return 1.0
+
+    def train_step(self, sample: object, place: float) -> torch.Tensor:
+        self.step += 1
+        self.time.now += 0.1
+        self.ready = max(self.ready, self.time.now) + 0.25
+        return torch.ones(())
+
+    def validate(self, samples: object) -> float:
+        self.wait()
+        self.time.now += 2.0
+        return 1.0
+
+
+@pytest.mark.parametrize("minutes", [1 + k / 19 for k in range(10)])
+def test_on_a_device_that_lags_behind_it_ends_in_time(
+    time: Time, monkeypatch: pytest.MonkeyPatch, minutes: float
+) -> None:
+    clock, trainer = Clock(minutes), Ahead(time)
+    clock.closing = 2.0
+    monkeypatch.setattr(loop, "_rehearsed", lambda trainer, feed, *_: feed)
+    monkeypatch.setattr(loop._Meter, "read", trainer.wait)
+    feed = Feed(itertools.repeat(None), [], lambda every: [], 10, [])  # type: ignore[arg-type]
+    course = loop.Course(clock, Every(None, None, 0.0), validations(clock, 10, None), parts(clock, 40), 0)
+    loop.go(trainer, feed, course, None)  # type: ignore[arg-type]
+    assert clock.closing == pytest.approx(2.0)
+    assert clock.budget - 0.25 * 2 * loop.READ_EVERY < clock.seconds <= clock.budget
 
 
 def test_a_resumed_clock_has_what_was_left(time: Time) -> None:

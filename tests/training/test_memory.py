@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +17,16 @@ torch = pytest.importorskip("torch")
 
 import fastcolor  # noqa: E402
 from fastcolor.bins import ColorBins  # noqa: E402
-from fastcolor.errors import ImageError  # noqa: E402
+from fastcolor.errors import BackendUnavailableError, ImageError  # noqa: E402
 from fastcolor.files.packs import Packed  # noqa: E402
 from fastcolor.files.sets import find_images  # noqa: E402
+from fastcolor.training import feed  # noqa: E402
+from fastcolor.training import memory as module  # noqa: E402
 from fastcolor.training.crops import Crops, mean_of_blocks, random_crops, resample  # noqa: E402
 from fastcolor.training.dataset import KeySampler, PhotoDataset, random_resized_crop  # noqa: E402
+from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.memory import Memory, decode_all, held  # noqa: E402
+from fastcolor.training.trainer import TrainConfig  # noqa: E402
 
 BINS = ColorBins.default()
 CPU = torch.device("cpu")
@@ -129,8 +136,6 @@ def _ks(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.parametrize("fold", [1, 2])
 def test_a_batch_is_what_encode_says_of_its_crops(folder: Path, fold: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastcolor.training import memory as module
-
     seen: list[torch.Tensor] = []
 
     def kept(*arguments: object) -> torch.Tensor:
@@ -200,6 +205,47 @@ def test_held_samples_are_those_of_the_data_set(folder: Path) -> None:
     for k in range(4):
         batch = batches[k // 3]
         assert all(torch.equal(mine[k % 3], theirs) for mine, theirs in zip(batch, data[k], strict=True))
+
+
+def test_of_every_so_many_held_batches_no_other_is_looked_at(folder: Path) -> None:
+    data = PhotoDataset(find_images(folder), BINS, size=32, augment="none", lam=0.5)
+    whole = held(data, 1, CPU)
+    (folder / "1.png").write_bytes(b"")
+    for every, chosen in ((2, [0, 2]), (sys.maxsize, [0])):
+        batches = held(data, 1, CPU, every)
+        assert len(batches) == len(chosen)
+        for mine, number in zip(batches, chosen, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(mine, whole[number], strict=True))
+
+
+def test_what_does_not_fit_a_gpu_stays_on_the_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = PhotoDataset(find_images(folder), BINS, size=32, augment="none", lam=0.5)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4096, 8192))
+    monkeypatch.setattr(module, "choose", lambda *_: None)
+    cuda = torch.device("cuda")
+    assert {part.device for sample in held(data, 2, cuda) for part in sample} == {CPU}
+    assert Memory(data.paths, BINS, 32, 1, 0.5, 0, cuda).store.device == CPU
+
+
+def test_a_device_that_nothing_encodes_on_is_told_before_the_set_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(backend: str, device: str, *ops: str) -> None:
+        raise BackendUnavailableError(f"{backend} {device} {ops}")
+
+    monkeypatch.setattr(module, "choose", choose)
+    with pytest.raises(BackendUnavailableError, match=r"auto cuda .*encode"):
+        Memory([Path("nothing.png")], BINS, 8, 1, 0.5, 0, torch.device("cuda"))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_workers_give_a_gpu_pinned_samples(folder: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[bool] = []
+    monkeypatch.setattr(feed, "DataLoader", lambda data, **options: pinned.append(options["pin_memory"]))
+    for part in ("train", "val"):
+        shutil.copytree(folder, folder / part, ignore=shutil.ignore_patterns("train", "val"))
+    config = TrainConfig(steps=1, batch=2, size=16)
+    trainer = SimpleNamespace(config=config, bins=BINS, device=torch.device(device), team=Team(), step=0)
+    feed.open_feed(trainer, folder, 0, print)  # type: ignore[arg-type]
+    assert pinned == [device == "cuda"] * 2
 
 
 def test_wrong_input_is_named(folder: Path) -> None:

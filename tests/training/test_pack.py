@@ -105,12 +105,16 @@ def test_other_formats_become_jpeg_under_names_of_their_own(prepared: Path, tmp_
 def test_what_does_not_fit_is_told_and_leaves_no_file(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"12 photographs do not fit into 0\.003 MB even at 96 pixels"):
         pack_set(prepared, tmp_path / "a.zip", megabytes=0.003)
-    with pytest.raises(ValueError, match="megabytes: expected more than 0"):
-        pack_set(prepared, tmp_path / "a.zip", megabytes=0)
+    for megabytes in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="megabytes: expected a finite number"):
+            pack_set(prepared, tmp_path / "a.zip", megabytes=megabytes)
     with pytest.raises(ValueError, match=r"expected photographs under .*train"):
         pack_set(tmp_path, tmp_path / "a.zip")
+    with pytest.raises(FileNotFoundError, match="nothing: no such folder"):
+        pack_set(tmp_path / "nothing", tmp_path / "a.zip")
+    (prepared / "train" / "broken.jpg").write_bytes(b"")  # not looked at: a folder that is not there is told first
     with pytest.raises(FileNotFoundError, match="make it first"):
-        pack_set(prepared, tmp_path / "nowhere" / "a.zip")
+        pack_set(prepared, tmp_path / "nowhere" / "a.zip", megabytes=0.05)
     assert not list(tmp_path.glob("*.zip"))
 
 
@@ -126,6 +130,46 @@ def test_a_pack_that_is_cut_or_damaged_is_known(prepared: Path, tmp_path: Path) 
     path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
     with pytest.raises(ValueError, match=r"damaged file .*train/4\.jpg"):
         read_pack(path, "train")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compressed_pack_is_refused_before_it_is_inflated(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("index.json", '{"format": "fastcolor pack 1"}')
+        file.writestr("train/0.jpg", bytes(10**6), method)
+    for damage in (0, 1, 255):
+        data = bytearray(path.read_bytes())
+        start = data.index(b"train/0.jpg") + len("train/0.jpg")
+        data[start : start + 40] = bytes(byte ^ damage for byte in data[start : start + 40])
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"expected a pack .*train/0\.jpg is compressed"):
+            read_pack(path, "train")
+
+
+def test_an_encrypted_pack_is_refused(prepared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    pack_set(prepared, path)
+    data = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # headers before the members and in the directory
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(mark, at + 1)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"expected a pack .*encrypted"):
+        read_pack(path, "train")
+
+
+def test_what_systems_leave_in_folders_is_no_photograph(prepared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    pack_set(prepared, path)
+    with zipfile.ZipFile(path, "a") as file:
+        for name in ("train/.DS_Store", "train/Thumbs.db", "train/deep/", "train/notes.txt"):
+            file.writestr(name, b"")
+        file.writestr("train/deep/9.JPEG", b"x")
+    names = [photograph.name for photograph in read_pack(path, "train")]
+    assert names == [f"train/{number}.jpg" for number in range(9)] + ["train/deep/9.JPEG"]
 
 
 def test_another_file_and_an_empty_part_are_known(tmp_path: Path) -> None:
@@ -168,4 +212,4 @@ def test_from_the_command_line(prepared: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(["prepare", str(prepared)]) == 1
     assert "out: expected the folder to be made, or --pack FILE" in capsys.readouterr().err
     assert main(["prepare", str(tmp_path / "nothing"), "--pack", str(tmp_path / "c.zip")]) == 1
-    assert "expected photographs under" in capsys.readouterr().err
+    assert "nothing: no such folder" in capsys.readouterr().err
