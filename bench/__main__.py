@@ -1,4 +1,4 @@
-"""Command line: ``python -m bench [suite ...]`` measures, ``python -m bench report [file ...]`` writes the report."""
+"""Command line: ``python -m bench [suite ...]`` measures, ``python -m bench report`` writes the report."""
 
 from __future__ import annotations
 
@@ -118,12 +118,23 @@ def _mallocs(text: str) -> list[str]:
 
 def _report(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench report", description="Report, chart and README table.")
-    parser.add_argument("files", nargs="*", type=Path, help="default: every finished run in bench/results")
+    of_files = "whose report is printed, and nothing written; default: every finished run in bench/results"
+    parser.add_argument("files", nargs="*", type=Path, help=of_files)
     args = parser.parse_args(words)
-    from .publish import report
+    from .publish import report, schema
 
     kept = sorted((machine.ROOT / "bench/results").glob("*.json"))
     files = args.files or [path for path in kept if not path.name.endswith(".part.json")]
+    documents = []
+    for path in files:
+        try:
+            documents.append(schema.read(path))
+        except (OSError, ValueError) as error:  # absent, or cut
+            print(f"bench: error: {path}: {str(error).removeprefix(f'{path}: ')}", file=sys.stderr)
+            return 1
+    if args.files:
+        print(report.report(documents, files), end="")
+        return 0
     if not files:
         print("bench: error: no JSON file in bench/results; `python -m bench` writes one", file=sys.stderr)
         return 1

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .cases import MALLOC, Setting
-from .measure import gpu, machine
+from .measure import gpu, machine, timing
 from .publish import schema
 from .suites import inputs, startup
 from .suites.registry import of
@@ -139,14 +139,31 @@ def _metadata(quick: bool, device: str, command: Sequence[str]) -> dict[str, Any
 
 
 def _worker(suites: Sequence[str], setting: Setting, path: Path, python: str) -> int:
-    """Add the suites under one setting to the file; the exit status."""
+    """Add the suites under one setting to the file; the exit status of the first worker that failed, or 0.
+
+    A suite that costs the device ends its worker: another one goes on, with what is left of the other suites.
+    """
+    start, failed, left, remaining = time.perf_counter(), 0, list(suites), setting.budget
+    while left and (remaining > 0 or not setting.budget):
+        status = _process(left, replace(setting, budget=max(remaining, 0.0)), path, python)
+        failed = failed or status
+        states = schema.read(path)["metadata"].get("left_out", {})
+        to_come = {name: states[setting.of(name)] for name in left if setting.of(name) in states}
+        if not any(timing.LOST in state for state in to_come.values()):
+            break
+        left = [name for name, state in to_come.items() if timing.LOST not in state]
+        remaining = setting.budget - (time.perf_counter() - start)
+    return failed
+
+
+def _process(suites: Sequence[str], setting: Setting, path: Path, python: str) -> int:
     variables = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(setting.threads)) | MALLOC[setting.malloc]
     variables["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers that could disturb the clock
     if importlib.util.find_spec("torch") is None:
         print("torch is not installed: its peers are skipped", flush=True)
     command = [python, "-m", "bench.worker", *suites, "--threads", str(setting.threads), "--malloc", setting.malloc]
     command += ["--device", setting.device, "--out", str(path.resolve()), *(["--quick"] if setting.quick else [])]
-    command += ["--without", setting.without, "--budget", str(setting.budget)]
+    command += ["--without", setting.without, "--budget", str(setting.budget), "--since", str(time.time())]
     with _place(python) as folder:
         return subprocess.run(command, cwd=folder, env=variables).returncode
 

@@ -11,10 +11,11 @@ import importlib.util
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import fastcolor
@@ -25,6 +26,8 @@ from .publish import schema
 from .suites import registry, sizes
 
 Results = list[dict[str, Any]]
+Left = dict[device.Shape | None, str]  # of a suite, size by size
+ALL = "all of it"  # what of a suite is still to come before it begins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,13 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--without", default="")
     parser.add_argument("--budget", type=float, default=0.0)
+    parser.add_argument("--since", type=float, help="when the budget began, before all imports; default: now")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
+    if args.budget and args.since:
+        args.budget = max(args.budget - (time.time() - args.since), 1e-3)  # 0 would be no end
     setting = Setting(args.threads, args.malloc, args.quick, args.device, args.without, args.budget)
     set_threads(setting.threads)
     document = schema.read(args.out)
     document["metadata"]["versions"] = machine.versions()  # of the environment that is measured
-    before = list(document["results"])
+    before, left_out = list(document["results"]), dict(document["metadata"].get("left_out", {}))
 
     def keep(results: Results, suite: str, state: str) -> None:
         """Add to the file, and say there what of `suite` is still to come; nothing where `state` is empty."""
@@ -54,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             del to_come[label]
         schema.write(args.out, document)
 
-    return int(not run(args.suites, setting, keep)[1])
+    return int(not run(args.suites, setting, keep, left_out)[1])
 
 
 def set_threads(threads: int) -> None:
@@ -66,22 +72,28 @@ def set_threads(threads: int) -> None:
 
 
 def run(
-    names: Sequence[str], setting: Setting, keep: Callable[[Results, str, str], None] = lambda *_: None
+    names: Sequence[str],
+    setting: Setting,
+    keep: Callable[[Results, str, str], None] = lambda *_: None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Results, bool]:
     """Results of all cases of all named suites, and whether every suite came to its end, in time or not.
 
-    ``keep(results, suite, state)`` is called with all of them after each case, and at the end of a suite.
+    ``keep(results, suite, state)`` is called with all of them after each case, and at the end of a suite. A suite that
+    costs the device is the last. `left_out` is what an earlier worker has left of each of them; what it began stays.
     """
     where, start = device.place(setting.device), time.perf_counter()
     floor, passes = where.floor(setting), sizes.passes(setting)
     results: Results = []
-    left = {name: dict.fromkeys(passes, "all of it") for name in names}
+    left = {name: _left(passes, left_out.get(setting.of(name), ALL)) for name in names}
     whole = True
 
     def late() -> bool:
         return bool(setting.budget) and time.perf_counter() - start > setting.budget
 
     for shape, name in product(passes, names):
+        if left[name].get(shape) != ALL:
+            continue
         if late():  # before its first case is made, which takes seconds for large images
             return results, whole
         try:
@@ -95,15 +107,31 @@ def run(
             del left[name][shape]
         except Exception as error:  # one suite that fails, for want of memory for instance, does not end the others
             traceback.print_exc()
-            left[name][shape] += f": {type(error).__name__}"
-            whole = False
+            whole, lost = False, timing.lost(where)
+            results += error.results if isinstance(error, timing.DeviceLostError) else []
+            left[name][shape] += f": {timing.LOST if lost else type(error).__name__}"
+            if lost:
+                keep(results, name, _in_words(left[name]))
+                return results, whole
         keep(results, name, _in_words(left[name]))
     return results, whole
 
 
-def _in_words(left: dict[device.Shape | None, str]) -> str:
+def _in_words(left: Left) -> str:
     """What of a suite is still to come, size by size."""
-    return "; ".join(state if shape is None else f"{shape[0]}x{shape[1]}: {state}" for shape, state in left.items())
+    return "; ".join(f"{_size(shape)}{state}" for shape, state in left.items())
+
+
+def _left(passes: Sequence[device.Shape | None], words: str) -> Left:
+    """The inverse of `_in_words`, but that of a size that was begun it does not tell after which case."""
+    if words == ALL:
+        return dict.fromkeys(passes, ALL)
+    told = [shape for shape in passes if _size(shape) in words]
+    return {shape: ALL if f"{_size(shape)}{ALL}" in words else "part of it" for shape in told}
+
+
+def _size(shape: device.Shape | None) -> str:
+    return "" if shape is None else f"{shape[0]}x{shape[1]}: "
 
 
 def _measured(case: Case, setting: Setting, floor: Any) -> Results:

@@ -12,6 +12,7 @@ from .arrays.dispatch import choose
 from .arrays.kinds import Seen, is_traced
 from .arrays.plans import PLANS
 from .arrays.run_gradient import Loss
+from .arrays.signature import sign, sign_after
 from .arrays.torch_func import once
 from .errors import BackendUnavailableError
 from .kernels.common import recording
@@ -203,8 +204,8 @@ def _begin(*arguments: Any) -> tuple[Tensor, ...]:
     return *results, *parts
 
 
-def _end(gradient: Tensor, factor: Tensor, form: Any, call: Tensor, *parts: Tensor) -> Tensor:
-    run_gradient.end(factor, gradient, call, _of_form(form, *parts))
+def _end(gradient: Tensor, factor: Tensor, backend: str, form: Any, call: Tensor, *parts: Tensor) -> Tensor:
+    run_gradient.end(factor, gradient, call, _of_form(form, *parts), backend)
     return gradient
 
 
@@ -217,14 +218,17 @@ class _OnGpu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
-        loss, *kept = PLANS.call(("loss", run_gradient.BACKEND), _begin, arguments, {}, run_gradient.BACKEND)
+        backend = run_gradient.BACKEND
+        signed = sign(("loss", backend), arguments, {}, backend)
+        loss, *kept = PLANS.signed(signed, _begin, *arguments) if signed else _begin(*arguments)
         ctx.save_for_backward(*kept)
-        ctx.form = _form(*arguments)
+        ctx.form, ctx.backend, ctx.key = _form(*arguments), backend, signed and signed.key
+        ctx.addresses = [one.data_ptr() for one in kept]
         return loss
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, call, *parts = ctx.saved_tensors
+        gradient, call, *parts = kept = list(ctx.saved_tensors)
         if torch.is_grad_enabled():
             gradient = once("weighted_cross_entropy", _anew, factor, ctx.form, *parts)
         elif _is_batched(factor):
@@ -233,8 +237,9 @@ class _OnGpu(torch.autograd.Function):
         elif _is_read_again(factor):
             gradient = _anew(factor, ctx.form, *parts)
         else:
-            arguments = gradient, factor, ctx.form, call, *parts
-            gradient = PLANS.call(("loss backward", run_gradient.BACKEND), _end, arguments, {}, run_gradient.BACKEND)
+            arguments = gradient, factor, ctx.backend, ctx.form, call, *parts
+            signed = ctx.key and sign_after(ctx.key, kept, ctx.addresses, factor)
+            gradient = PLANS.signed(signed, _end, *arguments) if signed else _end(*arguments)
         return gradient, None, None, None, None, None
 
 

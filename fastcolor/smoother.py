@@ -97,6 +97,13 @@ class TemporalSmoother:
         self._like: Seen | None = None  # of a frame: an empty array of its kind on its device, with its shape
         known(backend)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy: the plans are those of this one's state, where it lies."""
+        return {name: value for name, value in vars(self).items() if name != "_plans"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _plans=Plans(_FILM))
+
     def reset(self) -> None:
         """Forget all past frames, for instance at a scene cut. The next frame may have another shape."""
         self._kernel = self._like = None
@@ -124,12 +131,12 @@ class TemporalSmoother:
         ValueError
             If the shape, kind or device differs from the frames before: call :meth:`reset` first.
         """
-        return self._plans.call("step", self._step, (logits, luma, out), {}, self.backend)
+        return self._plans.call("step", self._step, (logits, luma, out, self.bins), {}, self.backend)
 
     @_now
-    def _step(self, logits: Any, luma: Any, out: Any) -> Any:
-        x, y = self._check(logits, luma=luma)
-        checks.luma(y, space_of(self.bins))
+    def _step(self, logits: Any, luma: Any, out: Any, bins: ColorBins) -> Any:
+        x, y = self._check(logits, bins, luma=luma)
+        checks.luma(y, space_of(bins))
         checks.shape("luma", y, x.shape[1:], "it must be the shape of logits without the bins")
         rgb = checks.result(out, x, (*y.shape, 3), "uint8")
         self._advance(lambda kernel: kernel.step(native(x), native_as(y, "uint8", "float32"), out=native(rgb)), x)
@@ -153,17 +160,17 @@ class TemporalSmoother:
         array, shape (2, H, W), float32
             ``annealed_mean(log p̂)``; NaN where this frame's logits are invalid.
         """
-        return self._plans.call("chroma", self._chroma, (logits, out), {}, self.backend)
+        return self._plans.call("chroma", self._chroma, (logits, out, self.bins), {}, self.backend)
 
     @_now
-    def _chroma(self, logits: Any, out: Any) -> Any:
-        (x,) = self._check(logits)
+    def _chroma(self, logits: Any, out: Any, bins: ColorBins) -> Any:
+        (x,) = self._check(logits, bins)
         chroma = checks.result(out, x, (2, *x.shape[1:]), "float32")
         self._advance(lambda kernel: kernel.chroma(native(x), out=native(chroma)), x)
         return chroma.array
 
-    def _check(self, logits: Any, **others: Any) -> list[Seen]:
-        x, _ = checks.logits(logits, -3, self.bins)
+    def _check(self, logits: Any, bins: ColorBins, **others: Any) -> list[Seen]:
+        x, _ = checks.logits(logits, -3, bins)
         checks.ndim("logits", x, 3, 3)
         seen = {"logits": x} | {name: checks.beside(name, value, "logits", x) for name, value in others.items()}
         checks.no_gradient("TemporalSmoother", **seen)

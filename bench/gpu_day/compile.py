@@ -19,17 +19,23 @@ Wanted = tuple[str, str]  # source, name expression
 
 
 def run(out: Path) -> int:
-    """Exit status: 0, or 1 if an instance does not compile; which one is told at the end."""
+    """Exit status: 0, or 1 if an instance does not compile; which one is told at once."""
     start, every = time.perf_counter(), sorted(set(wanted()), reverse=True)  # the dearest, temporal, first
     listed, failed = time.perf_counter() - start, []
     processes = min(len(os.sched_getaffinity(0)), len(every))
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(build, instance) for instance in every]):
-            (source, expression), seconds, error = future.result()
-            print(f"{seconds:6.2f} s {source}: {expression} {error}", flush=True)
-            failed += [expression] if error else []
-    for expression in failed[:5]:
-        print(f"FAILED {expression}")
+        try:
+            for future in as_completed([pool.submit(build, instance) for instance in every]):
+                (source, expression), seconds, error = future.result()
+                print(f"{seconds:6.2f} s {source}: {expression} {error}", flush=True)
+                if error:
+                    failed.append(expression)
+                    print(f"FAILED {expression}", flush=True)
+        except BaseException:
+            # Time is up. The pool's own exit would wait until all that is queued is compiled; asked before this has
+            # been done, it would also take the order to cancel back.
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     print(
         f"{len(every)} instances by {processes} processes, listed in {listed:.1f} s; {len(failed)} failed", flush=True
     )

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..measure.machine import ROOT
@@ -47,7 +50,7 @@ def run(groups: Sequence[Sequence[Stage]], out: Path, budget: float) -> int:
     waiting = [list(group) for group in groups if group]
     outcomes = {stage.name: summary.Outcome("to come") for group in waiting for stage in group}
     page = summary.Page(out, outcomes, budget)
-    with Log(out / "log.txt") as log:
+    with terminated(), Log(out / "log.txt", page.head) as log:
         while waiting:
             share = waiting[0][0].seconds / sum(group[0].seconds for group in waiting)
             limit = share * (end - time.monotonic())
@@ -55,15 +58,25 @@ def run(groups: Sequence[Sequence[Stage]], out: Path, budget: float) -> int:
             if limit < LEAST:
                 outcomes.update((stage.name, summary.Outcome("left out", note="time was up")) for stage in group)
                 continue
-            running = [Running(stage, limit, log, backends(out)) for stage in group]
-            outcomes.update((one.name, summary.Outcome("running")) for one in running)
+            outcomes.update((stage.name, summary.Outcome("running")) for stage in group)
             page.write()
+            running = [Running(stage, limit, log, backends(out)) for stage in group]
             for one in ended(running):
-                outcomes[one.name] = summary.Outcome(one.outcome, one.seconds, one.status, one.tail)
+                outcomes[one.name] = summary.Outcome(one.outcome, one.seconds, one.status, list(one.tail))
                 print(f"=== {one.name}: {one.outcome}, {one.seconds:.0f} s of {limit:.0f}", flush=True)
                 page.write()
     print(page.write(), flush=True)
     return sum(not outcome.fine for outcome in outcomes.values())
+
+
+@contextmanager
+def terminated() -> Iterator[None]:
+    """Within it SIGTERM ends this process by an exception, so that what it has started is stopped as well."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def ended(running: Sequence[Running]) -> Iterator[Running]:

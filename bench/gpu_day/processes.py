@@ -16,16 +16,17 @@ from .stages import Stage
 
 GRACE = 10  # seconds between the two signals
 OUTCOMES = {0: "ok", 124: "cut off", 127: "not there", 137: "killed", -9: "killed"}  # of coreutils' timeout
-MOST_BYTES = 1_500_000  # of each stage in the log
+MOST_BYTES = 1_500_000  # of each stage in the log, as they stand there
 TAIL = 400  # lines
 
 
 class Log:
-    """A file that several stages write to at the same time, each line with its stage."""
+    """A file that several stages write to at the same time, each line with its stage; after what is there already."""
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("wb", buffering=0)
+    def __init__(self, path: Path, head: str) -> None:
+        self._file: IO[bytes] = path.open("ab", buffering=0)
         self._lock = threading.Lock()
+        self.write(entry("day", head))
 
     def __enter__(self) -> Log:
         return self
@@ -34,10 +35,15 @@ class Log:
         with self._lock:
             self._file.close()
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, entry: bytes) -> None:
         with self._lock:
             if not self._file.closed:  # what a stage left running says after the end is nobody's concern
-                self._file.write(f"{name}| {text}\n".encode(errors="replace"))
+                self._file.write(entry)
+
+
+def entry(name: str, text: str) -> bytes:
+    """A line of the log."""
+    return f"{name}| {text}\n".encode(errors="replace")
 
 
 class Running:
@@ -64,8 +70,9 @@ class Running:
             text = line.decode(errors="replace").rstrip()
             self.tail.append(text)
             if left > 0:
-                self._log.write(self.name, text if len(line) < left else "(the rest is left out)")
-            left -= len(line)
+                said = entry(self.name, text)
+                left -= len(said)
+                self._log.write(said if left > 0 else entry(self.name, "(the rest is left out)"))
 
     def stop(self) -> None:
         self._process.terminate()

@@ -37,7 +37,7 @@ class Page:
     def __init__(self, out: Path, outcomes: dict[str, Outcome], budget: float) -> None:
         self._out, self._outcomes = out, outcomes
         head, dirty = commit()
-        self._head = f"gpu-day of {now()}, commit {head[:10]}{' with changes' * dirty}, budget {budget:.0f} s"
+        self.head = f"gpu-day of {now()}, commit {head[:10]}{' with changes' * dirty}, budget {budget:.0f} s"
 
     def write(self) -> str:
         """The page, which is on disk by then. The day goes on if it cannot be made."""
@@ -45,7 +45,7 @@ class Page:
             text = self._text()
         except Exception as error:
             lines = [f"{name} {one.word} {one.seconds:.0f} s" for name, one in self._outcomes.items()]
-            text = "\n".join([self._head, *lines, f"no more can be told: {type(error).__name__}: {error}\n"])
+            text = "\n".join([self.head, *lines, f"no more can be told: {type(error).__name__}: {error}\n"])
         write_text(self._out / "summary.txt", text)
         return text
 
@@ -54,7 +54,7 @@ class Page:
         counts = {name: COUNTS[name](self._out, one) if name in COUNTS else ([], "") for name, one in each}
         figures = [*_told(_best, self._out / "sweep.json"), *_told(_main_cases, newest(self._out))]
         place = LINES - 3 - len(figures) - len(self._outcomes)
-        lines = [self._head, _told(_machine, self._out / "smoke.json")[0]]
+        lines = [self.head, _told(_machine, self._out / "smoke.json")[0]]
         for name, one in each:
             failures, count = counts[name]
             if not one.fine and not failures:
@@ -100,7 +100,7 @@ def _of_smoke(out: Path, one: Outcome) -> Count:
         right = len(found["results"]) - len(wrong)
         names = [name for name, (runs, _) in found["backends"].items() if runs]
         absent = [f"{name} does not run" for name in found["backends"] if name not in names]
-        count = f"{right} of {len(found['results'])} right; backends {', '.join(names)}; {'; '.join(absent)}"
+        count = f"{right} of {found['meant']} right; backends {', '.join(names)}; {'; '.join(absent)}"
         return [count, *(f"{row[0]} {row[1]} {row[2]}: {row[-1].strip().splitlines()[-1]}" for row in wrong)]
 
     count, *failures = _told(tell, out / "smoke.json")
@@ -121,7 +121,7 @@ def _of_tests(name: str) -> Callable[[Path, Outcome], Count]:
 
 def _of_sanitizer(out: Path, one: Outcome) -> Count:
     ran = sum(line.startswith("ran ") for line in one.tail)
-    found = [line.lstrip("= ") for line in one.tail if re.search(r"SUMMARY|Invalid|hazard|Error", line)]
+    found = [line.lstrip("= ") for line in one.tail if re.search(r"SUMMARY|Invalid|hazard|Error|WRONG", line)]
     return ([] if one.fine else found), f"{ran} calls; {found[-1] if found else 'no summary'}"
 
 
@@ -178,7 +178,8 @@ def _best(rows: Any) -> list[str]:
     """The sweep at its largest size: of each operation and type the pixels a thread that take least."""
     timed = [row for row in rows if "us" in row]
     height, width = max({(row["height"], row["width"]) for row in timed}, key=lambda size: size[0] * size[1])
-    lines = [f"pixels a thread that take least at {height} x {width}, planar or streamed (us); next best:"]
+    of = rows[0].get("commit", "unknown")[:10]  # an earlier day's, if this one has no sweep
+    lines = [f"pixels a thread that take least at {height} x {width}, planar or streamed (us), commit {of}; next best:"]
     largest = [row for row in timed if (row["height"], row["width"]) == (height, width)]
     for what in dict.fromkeys(row["what"] for row in largest):
         cells = []
@@ -194,7 +195,7 @@ def _best(rows: Any) -> list[str]:
 def _main_cases(document: Any) -> list[str]:
     """Of each suite's main case: microseconds, share of copy, how it stands to its best peer, and the host's time."""
     results = document["results"]
-    lines = ["main cases: us, share of copy, x best peer, host us"]
+    lines = [f"main cases: us, share of copy, x best peer, host us, commit {document['metadata']['commit'][:10]}"]
     for suite in SUITES:
         rows = goals.select(results, suite)
         mine, peer = goals.ours(rows), goals.best_peer(rows)

@@ -22,6 +22,29 @@ from . import device
 from .clocks import Clock, WallClock
 
 
+class DeviceLostError(RuntimeError):
+    """Every later call of this process fails as well, as after an access outside of memory.
+
+    `results` are those of the case that were known by then.
+    """
+
+    def __init__(self, results: list[dict[str, Any]]) -> None:
+        super().__init__("the device answers this process no more")
+        self.results = results
+
+
+LOST = DeviceLostError.__name__  # in what a file says is left of a suite that has cost the device
+
+
+def lost(where: Any) -> bool:
+    """Whether the device answers no more, of which no call but the next one tells."""
+    try:
+        where.trim()
+    except Exception:
+        return True
+    return False
+
+
 @dataclass
 class Runner:
     """A function in the round robin, and what its calls took."""
@@ -126,13 +149,21 @@ def quantiles(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def measure(case: Case, setting: Setting, floor: Any) -> list[dict[str, Any]]:
-    """Check and time every candidate of a case; one result, as the schema of the JSON has it, for each."""
+    """Check and time every candidate of a case; one result, as the schema of the JSON has it, for each.
+
+    Raises
+    ------
+    DeviceLostError
+        After a candidate that has cost the device.
+    """
     where = device.place(setting.device)
     results, runners = [], []
     for candidate in case.candidates:
         result, runner = _prepare(case, candidate, setting)
         results.append(result)
         runners.append(runner)
+        if result["status"] == "error" and lost(where):
+            raise DeviceLostError([r for r, ready in zip(results, runners, strict=True) if ready is None])
     ready = [runner for runner in runners if runner is not None]
     moves = {} if case.host else floor.runs(case.traffic.read)
     speeds = {key: (Runner(key, run, most, clock=where.clock()), run()) for key, (run, most) in moves.items()}

@@ -95,14 +95,14 @@ def _sections(document: Document, before: Sequence[Document]) -> Iterator[str]:
         yield "### Where a peer is faster\n\n" + lost
     yield from tables.cases(results, device)
     yield from tables.host(results)
-    yield from _overhead(document, [d for d in before if _where(d) == _where(document)])
+    yield from _overhead(document, [d for d in before if _comparable(d) == _comparable(document)])
     yield from tables.startup(results)
 
 
-def _where(document: Document) -> tuple[str, str]:
-    """The device that was measured: figures of another one say nothing beside it."""
-    m = document["metadata"]
-    return m["device"], m["gpu"]["name"] if m["device"] == "cuda" else m["machine"]["cpu"]
+def _comparable(document: Document) -> tuple[str, str, set[str]]:
+    """Device and suites: figures of another device, or of an hour spent otherwise, say nothing beside it."""
+    m, suites = document["metadata"], {r["suite"] for r in document["results"]}
+    return m["device"], m["gpu"]["name"] if m["device"] == "cuda" else m["machine"]["cpu"], suites
 
 
 def _overhead(document: Document, before: Sequence[Document]) -> Iterator[str]:

@@ -189,8 +189,7 @@ def _gradient(instance: Instance, arch: str, n: int, pixels: int, size: int) -> 
     width = size * pixels
     if instance.layout == "last":
         return _staged((n,), n * width // 16, n * width // 16, arch)
-    needed = HELD_IN_REGISTERS if width > 2 else 32 << 10  # by one half a GPU found them no slower
-    return Expectation((n,), {width: n + 2}, {width: n}, in_flight=needed)
+    return Expectation((n,), {width: n + 2}, {width: n}, in_flight=HELD_IN_REGISTERS)
 
 
 def _of_image(instance: Instance, arch: str) -> Expectation:

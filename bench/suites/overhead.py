@@ -34,6 +34,7 @@ class Operation(NamedTuple):
     check: Check
     build: Callable[[str], Callable[..., Any]]
     torch_only: bool = False
+    launches: int = 1
 
 
 def overhead(setting: Setting) -> Iterator[Case]:
@@ -50,11 +51,13 @@ def _candidates(setting: Setting, operation: Operation) -> list[Candidate]:
     build, make = operation.build, Peers(setting, *operation.arrays)
     if not make.where.gpu or operation.torch_only:
         on_torch = make.torch("fastcolor, torch tensors", lambda _: build("auto"), "with_grad", ours=True)
-        if operation.torch_only:
-            return [on_torch]
-        check = stubbed.launched(make.arrays)
+        plain = [*([] if operation.torch_only else make.ours(build, ", NumPy arrays")), on_torch]
+        if make.where.gpu or not operation.launches:
+            return plain
+        seen = make.arrays[1:] if operation.torch_only else make.arrays  # a leaf is a copy
+        check = stubbed.launched(seen, operation.launches)
         stub = make.torch(STUBBED, lambda _: stubbed.with_backend(build), "with_grad", ours=True, check=check)
-        return [*make.ours(build, ", NumPy arrays"), on_torch, stub]
+        return [*plain, stub]
     return [*make.ours(build, ", torch tensors"), *make.ours_on_cupy(build)]
 
 
@@ -112,6 +115,12 @@ def _losses() -> dict[str, Operation]:
     labels, weights = (a[None] for a in targets(SIDE, SIDE))
     arrays = inputs.logits(SIDE, SIDE)[None], labels, weights
     value = compare.close(reference.weighted_cross_entropy(*arrays), relative=1e-4)
-    forward = Operation(arrays, value, lambda _: fastcolor.weighted_cross_entropy, torch_only=True)
-    both = loss_check(*arrays), lambda _: backward(fastcolor.weighted_cross_entropy)
-    return {"weighted_cross_entropy": forward, "weighted_cross_entropy, backward": Operation(arrays, *both, True)}
+
+    def by(function: Callable[..., Any]) -> Callable[[str], Callable[..., Any]]:
+        return lambda backend: function if backend == "auto" else stubbed.loss_on(backend, function)
+
+    loss, checked = fastcolor.weighted_cross_entropy, loss_check(*arrays)
+    return {
+        "weighted_cross_entropy": Operation(arrays, value, by(loss), torch_only=True, launches=0),
+        "weighted_cross_entropy, backward": Operation(arrays, checked, by(backward(loss)), torch_only=True, launches=3),
+    }

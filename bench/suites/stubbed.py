@@ -59,14 +59,30 @@ def with_backend(build: Callable[[str], Any]) -> Any:
     return build(NAME)
 
 
-def launched(arrays: tuple[np.ndarray, ...]) -> Check:
-    """That the latest launch got the addresses of all arguments and results, and came after one of the same kernel."""
+def launched(arrays: tuple[np.ndarray, ...], launches: int = 1) -> Check:
+    """That the latest launches got the addresses of all arguments and results, and came after as many of the same."""
 
     def check(answer: Any) -> Verdict:
         results = answer if isinstance(answer, tuple) else (answer,)
         wanted = {array.ctypes.data for array in (*arrays, *results)}
-        (before, last) = list(LAUNCHES)[-2:]
-        missing = len(wanted - last.addresses()) / len(wanted)
-        return Verdict(not missing and before.name == last.name, missing, missing, "addresses of the launch")
+        *before, last = list(LAUNCHES)[-2 * launches :]
+        found = last.addresses().union(*(one.addresses() for one in before[launches:]))
+        missing = len(wanted - found) / len(wanted)
+        names = [one.name for one in (*before, last)]
+        return Verdict(not missing and names == 2 * names[launches:], missing, missing, "addresses of the launches")
 
     return check
+
+
+def loss_on(backend: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, which has a loss in it, where the loss chooses that backend."""
+    from fastcolor.arrays import run_gradient
+
+    def call(*arrays: Any) -> Any:
+        run_gradient.BACKEND = backend
+        try:
+            return function(*arrays)
+        finally:
+            run_gradient.BACKEND = "auto"
+
+    return call

@@ -8,6 +8,7 @@ that the slow way depends on.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -52,8 +53,8 @@ class Plan(NamedTuple):
     single : bool
         Whether the call gives an array, not a tuple of them.
     launches : list
-    kept : list of array
-        Read by the launches at fixed addresses.
+    kept : list
+        Who owns what the launches read at fixed addresses.
     afterwards : list of callable
     """
 
@@ -69,13 +70,16 @@ class Plan(NamedTuple):
     def run(self, arrays: list[Any], addresses: list[int]) -> tuple[Any] | None:
         """The result, alone in a tuple; None where the slow way must be taken.
 
-        That is where another device is current, and where a CUDA graph that is being captured would read a kept table:
-        it has to be told so.
+        That is where another device is current, and where a CUDA graph that is being captured would count frames.
         """
         like = arrays[0]
         stream = self.engine.stream(like)
-        if stream is None or (self.kept and device_arrays.is_capturing(like)):
+        if stream is None:
             return None
+        if self.kept and device_arrays.is_capturing(like):
+            if self.afterwards:
+                return None
+            cuda_tables.captured(self.kept)
         for make in self.make:
             array = make()
             arrays.append(array)
@@ -103,7 +107,7 @@ def _plan(signed: Signed, record: recording.Recording, result: Any) -> Plan:
     ------
     _Unknown
         If its launches take an array that is neither argument, result, scratch nor kept, as a copy is; if two arrays
-        lie at one address; or if something that is no launch may have written the result.
+        lie at one address; or if something that is no launch may have read an argument's value or written the result.
     """
     results = result if isinstance(result, tuple) else (result,)
     given = {id(array) for array in signed.arrays}
@@ -114,13 +118,17 @@ def _plan(signed: Signed, record: recording.Recording, result: Any) -> Plan:
     launches = [_numbered(launch, numbers, kept, record.engine.hold) for launch in record.launches]
     used = {number for launch in launches for _, number in launch.pointers}
     returned = [next(k for k, array in enumerate(arrays) if array is one) for one in results]
-    if len(numbers) < len(filled) or not used.issuperset(k for k in returned if 0 not in arrays[k].shape) or not used:
+    read = {
+        k for k, array in enumerate(signed.arrays) if math.prod(array.shape) == 1
+    }  # else it is a flag, by its value
+    written = {k for k in returned if 0 not in arrays[k].shape}
+    if len(numbers) < len(filled) or not used or not used.issuperset(read | written):
         raise _Unknown
     zeroed = set(map(device_arrays.address, record.zeroed))
     make = [_maker(array, device_arrays.address(array) in zeroed) for array in new]
     locate = type(arrays[0]).data_ptr if all(map(device_arrays.is_torch, arrays)) else device_arrays.address
     single = results is not result
-    return Plan(record.engine, locate, make, returned, single, launches, record.kept, record.afterwards)
+    return Plan(record.engine, locate, make, returned, single, launches, record.owners, record.afterwards)
 
 
 def _numbered(launch: recording.Launch, numbers: dict[int, int], kept: set[int], hold: Callable[[Any], Any]) -> _Launch:
@@ -190,13 +198,17 @@ class Plans:
     ) -> Any:
         """``function(*args, **options)``, by its plan if there is one; `name` is that of no other function."""
         signed = sign(name, args, options, backend)
-        if signed is None or recording.current() is not None:  # the launches are those of a call around this one
+        return function(*args, **options) if signed is None else self.signed(signed, function, *args, **options)
+
+    def signed(self, signed: Signed, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """The same of a call that has its signature."""
+        if recording.current() is not None:  # the launches are those of a call around this one
             return function(*args, **options)
         if (plan := self._plans.get(signed.key)) is not None:
             with suppress(KeyError):  # another thread has just dropped it
                 self._plans.move_to_end(signed.key)
-            if (done := plan.run(*signed[1:])) is not None:
-                return done[0]
+            done = plan.run(*signed[1:])
+            return function(*args, **options) if done is None else done[0]
         with recording.opened() as record:
             result = function(*args, **options)
             if record.launches and not device_arrays.is_capturing(args[0]):
@@ -207,9 +219,8 @@ class Plans:
     def _keep(self, key: tuple[Any, ...], new: Plan) -> None:
         with self._lock:
             self._plans[key] = new
-            dropped = self._plans.popitem(last=False)[1] if len(self._plans) > self._limit else None
-        for table in dropped.kept if dropped else ():
-            cuda_tables.synchronize(table)  # whatever reads it is done before its memory is used again
+            dropped = self._plans.popitem(last=False) if len(self._plans) > self._limit else None
+        del dropped  # outside of the lock: the last owner of a table waits for who reads it
 
 
 PLANS = Plans(LIMIT)

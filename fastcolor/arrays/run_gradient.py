@@ -86,16 +86,16 @@ def begin(given: Loss) -> tuple[Tensor, Tensor, Tensor]:
     return _tensor(loss), gradient, _tensor(call)
 
 
-def end(factor: Tensor, gradient: Tensor, call: Tensor, given: Loss) -> None:
-    """Give the gradient that :func:`begin` left the factor of the loss from above."""
+def end(factor: Tensor, gradient: Tensor, call: Tensor, given: Loss, backend: str) -> None:
+    """Give the gradient that :func:`begin` left, by this backend, the factor of the loss from above."""
     if gradient.numel():
         (logits, labels, weights), options = _arrays(given._replace(logits=_laid_out(given.logits)))
         arrays = _native(call), _native(factor.view(1)), logits, labels, weights
-        _kernels(gradient).loss_backward(*arrays, shares=options["shares"], gradient=_native(gradient))
+        _kernels(gradient, backend).loss_backward(*arrays, shares=options["shares"], gradient=_native(gradient))
 
 
-def _kernels(logits: Tensor) -> Any:
-    return choose(BACKEND, str(logits.device), "weighted_cross_entropy")
+def _kernels(logits: Tensor, backend: str | None = None) -> Any:
+    return choose(backend or BACKEND, str(logits.device), "weighted_cross_entropy")
 
 
 def _arrays(given: Loss) -> tuple[list[Any], dict[str, Any]]:

@@ -13,7 +13,7 @@ from .kinds import is_watched
 
 ALIGNED = 16  # bytes: of an address the choice of a kernel looks at the remainder
 _PLAIN = frozenset({float, int, bool, str, type(None)})
-_NUMBERS = (int, float, np.generic)
+_NUMBERS = (int, float, np.number, np.bool_)
 
 
 class Signed(NamedTuple):
@@ -64,15 +64,35 @@ def sign(name: Any, args: tuple[Any, ...], options: dict[str, Any], backend: str
     return Signed(tuple(key), arrays, addresses)
 
 
+def sign_after(before: tuple[Any, ...], kept: list[Any], addresses: list[int], new: Any) -> Signed | None:
+    """What a call depends on that comes after one with the key `before`, with what this one `kept`, and a `new` tensor.
+
+    None if one of them is not where it was: what they are is then not known from before.
+    """
+    if is_watched() or [array.data_ptr() for array in kept] != addresses:
+        return None
+    key: list[Any] = [before]
+    address = _read_tensor(new, key)
+    return None if address is None else Signed(tuple(key), [*kept, new], [*addresses, address])
+
+
 def _library_of(first: Any, backend: str) -> tuple[tuple[type, ...], Callable[[Any, list[Any]], int | None]] | None:
     """The classes of arrays that a call on `first` takes, and what reads one of them into a key."""
     kind, torch, cupy = type(first), sys.modules.get("torch"), sys.modules.get("cupy")
-    if torch is not None and kind in (torch.Tensor, torch.nn.Parameter):
+    if torch is not None and kind in (classes := _classes(torch)):
         if (backend == "auto" and not first.is_cuda) or is_watched() or torch.autograd.forward_ad._current_level >= 0:
             return None
         read = _read_tensor_to_differentiate if torch.is_grad_enabled() else _read_tensor
-        return (torch.Tensor, torch.nn.Parameter), read
-    return ((cupy.ndarray,), _read_cupy) if cupy is not None and kind is cupy.ndarray else None
+        return classes, read
+    return ((kind,), _read_cupy) if kind is getattr(cupy, "ndarray", cupy) else None
+
+
+def _classes(torch: Any) -> tuple[type, ...]:
+    """Its arrays, subclasses apart; none of a library whose import has failed half-way."""
+    try:
+        return torch.Tensor, torch.nn.Parameter
+    except AttributeError:
+        return ()
 
 
 def _read_tensor_to_differentiate(tensor: Any, key: list[Any]) -> int | None:

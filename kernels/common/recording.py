@@ -39,6 +39,8 @@ class Recording:
         Those that were zero before the launches.
     kept : list of array
         Those that outlive the call: tables of bins, the state of a film.
+    owners : list
+        Who holds the memory of those.
     afterwards : list of callable
         What the host does after the launches: it counts frames.
     """
@@ -49,6 +51,7 @@ class Recording:
         self.scratch: list[Any] = []
         self.zeroed: list[Any] = []
         self.kept: list[Any] = []
+        self.owners: list[Any] = []
         self.afterwards: list[Callable[[], None]] = []
 
 
@@ -75,10 +78,11 @@ def opened() -> Iterator[Recording]:
         _thread.recording = None
 
 
-def keep(array: Any) -> Any:
-    """`array`, which outlives the call."""
+def keep(array: Any, owner: Any = None) -> Any:
+    """`array`, which outlives the call as long as its `owner` does, by default itself."""
     if (recording := current()) is not None:
         recording.kept.append(array)
+        recording.owners.append(array if owner is None else owner)
     return array
 
 

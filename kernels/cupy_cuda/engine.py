@@ -50,6 +50,10 @@ class Engine:
         self._raw_module, self.context, self.stream, self.hold = raw_module, context, stream, hold
         self._functions: dict[tuple[int, str, str], Any] = {}
 
+    def __deepcopy__(self, _: Any) -> Engine:
+        """Itself: what it has compiled serves a copy of a film as well."""
+        return self
+
     def function(self, like: Any, name: str, expression: str) -> Any:
         """The compiled instance `expression` of ``<name>.cu`` for the device of `like`, which must be current.
 
@@ -101,8 +105,6 @@ class Engine:
             record.engine = self
             of_device = getattr(function, "kernel", function)  # CuPy looks for it at each call
             record.launches.append(recording.Launch(of_device, blocks, threads, args, values, shared))
-
-    scratch = staticmethod(recording.scratch)
 
 
 def is_value(argument: Any) -> bool:

@@ -133,9 +133,9 @@ struct Rows {
     }
 };
 
-// Blocks a multiprocessor, as a hint: left to itself the compiler may spill a few bytes to fit in one more.
+// Blocks a multiprocessor, as a hint, where the compiler would spill a few bytes to fit in one more; 0 is none.
 template <class Lanes>
-constexpr int BLOCKS = Lanes::LANES == 1 && Lanes::H < 32 ? 5 : 1;
+constexpr int BLOCKS = sizeof(typename Lanes::Logit) == 2 && Lanes::H < 32 && Lanes::H * Lanes::PIXELS <= 48 ? 5 : 0;
 
 // What lane j of LANES has.
 template <int LANES, class T>

@@ -28,6 +28,8 @@ __global__ void __launch_bounds__(SUMMERS)
     add_all(sum, over, count, blockIdx.x * SUMMERS + threadIdx.x, gridDim.x * SUMMERS);
     sum = total_of_block<SUMMERS>(sum);
     if (threadIdx.x == 0) call->divisor[blockIdx.x] = sum;
+    if (blockIdx.x == 0)  // what blocks there are none of have summed
+        for (u32 k = gridDim.x + threadIdx.x; k < PARTS; k += SUMMERS) call->divisor[k] = Exact();
     if (first) call->next = factor, call->factor = factor ? *factor : 1.0f, call->finished = 0;
 }
 

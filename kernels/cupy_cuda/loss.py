@@ -19,6 +19,7 @@ from .tile import THREADS, Pass
 
 HARD, SOFT, DENSE = 0, 1, 2  # as in loss.cu
 PARTS, SUMMERS = 128, 512  # as in sums.cuh and loss.cu
+EACH = 16  # numbers of a thread, at least: all that it has under way
 CALL = 2 * PARTS + 4  # words of fc::Call, without what its blocks leave there
 
 
@@ -104,7 +105,8 @@ def loss_backward(
 
 
 def _last_factor(like: Any) -> Any:
-    return on_device(np.ones(1, np.float32), like, "the factor of the last backward")
+    """One float32 on the device of `like`, for ever: a backward writes it whenever it comes."""
+    return on_device(np.ones(1, np.float32), like, "the factor of the last backward", lasting=True)
 
 
 class _Pass:
@@ -145,9 +147,10 @@ class _Pass:
         engine, x = self.run.engine, self.run.x
         call = empty(x, (CALL + self.blocks,), "float32")
         over = None if over is None else contiguous(over)
-        count = np.uint64(0 if over is None else math.prod(over.shape))
-        args = over, count, np.float32(number), factor, call
-        engine.launch(x, "loss", "fc::loss_begin", PARTS, SUMMERS, args)
+        count = 0 if over is None else math.prod(over.shape)
+        blocks = min(max(-(-count // (SUMMERS * EACH)), 1), PARTS)
+        args = over, np.uint64(count), np.float32(number), factor, call
+        engine.launch(x, "loss", "fc::loss_begin", blocks, SUMMERS, args)
         return call
 
     def launch(self, call: Any, factor: Any, loss: Any) -> None:

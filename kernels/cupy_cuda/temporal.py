@@ -33,7 +33,10 @@ class TemporalSmoother(Smoother):
 
     def __init__(self, engine: Engine, bins: Any, **options: Any) -> None:
         super().__init__(bins, **options)
-        self.engine = engine
+        self.engine, self._steps = engine, dict[tuple[int, int], Any]()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_steps": {}}  # what the engine holds is not to be copied
 
     def _advance(self, logits: Any, luma: Any, rgb: Any, chroma: Any) -> None:
         with self.engine.context(logits):
@@ -41,7 +44,6 @@ class TemporalSmoother(Smoother):
                 n, pixels = len(logits), math.prod(logits.shape[1:])
                 self._sums = zeros(logits, (n, pixels), "float32")
                 self._past = zeros(logits, (self.window + 1, n, pixels), self.ring)
-                self._steps: dict[tuple[int, int], Any] = {}
             # Rows of other than 32 bins are copied to planes first, as the state lies.
             logits = logits if len(logits) == FAST_BINS else contiguous(logits)
             run = Pass(self.engine, "temporal", logits, 0, ("planar", "tiled"))

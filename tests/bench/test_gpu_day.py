@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +29,9 @@ from bench.measure import device, gpu
 from bench.suites import pixels
 
 torch = pytest.importorskip("torch")
+import gpu_cases  # noqa: E402
+import gpu_cases_lab  # noqa: E402
+
 from tests.bench.stand_ins import MADE_UP, installed  # noqa: E402
 
 needs_host = pytest.mark.skipif(not available(), reason="g++ is not installed")
@@ -64,6 +73,9 @@ def test_a_stage_that_fails_or_hangs_does_not_stop_the_next(tmp_path, monkeypatc
     assert lines[lines.index(next(line for line in lines if line.startswith("fails "))) + 2].strip().startswith("Zero")
     assert {path.name for path in tmp_path.iterdir()} == {"log.txt", "summary.txt"}
     assert main(["gpu-day", "--out", str(tmp_path), "--only", "last"]) == 0
+    both = (tmp_path / "log.txt").read_text()
+    assert both.startswith(log)
+    assert both[len(log) :].startswith("day| gpu-day of ")
     with pytest.raises(SystemExit):
         main(["gpu-day", "--out", str(tmp_path), "--only", "last,lost"])
     assert "expected stages of absent, fails, hangs, deaf, last, got lost" in capsys.readouterr().err
@@ -85,13 +97,54 @@ def test_the_budget_is_held_and_the_last_stages_are_shortened_or_left_out(tmp_pa
     assert lines["none"][1:3] == ["left", "out"]
 
 
+def test_a_day_that_is_terminated_stops_its_stages(tmp_path):
+    """Which would hold the GPU until their own limits."""
+    pid = tmp_path / "pid"
+    code = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate():
+        if wait_for(lambda: pid.exists() and pid.read_text()):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=terminate)
+    thread.start()
+    with pytest.raises(SystemExit) as ended:
+        day.run([[python("hangs", code)]], tmp_path, 60.0)
+    thread.join()
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert wait_for(lambda: not Path("/proc", pid.read_text()).exists())
+
+
+def wait_for(happened, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.02)
+    return happened()
+
+
 def test_a_stage_that_says_too_much_leaves_room_in_the_log(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "MOST_BYTES", 1000)
     assert day.run([[python("says", "for k in range(5000): print(k)")]], tmp_path, 60.0) == 0
-    lines = (tmp_path / "log.txt").read_text().splitlines()
+    head, said = (tmp_path / "log.txt").read_text().split("\n", 1)
+    assert head.startswith("day| gpu-day of ")
+    lines = said.splitlines()
     assert lines[:2] == ["says| 0", "says| 1"]
     assert lines[-1] == "says| (the rest is left out)"
-    assert len(lines) < 400
+    assert 900 < len(said) < 1000 + len("says| (the rest is left out)\n")
+
+
+def test_what_a_stage_said_last_does_not_grow_when_it_has_ended(tmp_path, monkeypatch):
+    """A process that it has left running may still speak while the page is made."""
+    started, told = [], []
+    real = summary.Page.__init__
+    monkeypatch.setattr(summary.Page, "__init__", lambda page, *words: told.append(words[1]) or real(page, *words))
+    make = lambda *words: started.append(processes.Running(*words)) or started[-1]  # noqa: E731
+    monkeypatch.setattr(day, "Running", make)
+    assert day.run([[python("says", "print('last')")]], tmp_path, 60.0) == 0
+    started[0].tail.append("later")
+    assert told[0]["says"].tail == ["last"]
 
 
 def test_every_stage_names_what_is_there():
@@ -131,6 +184,10 @@ def test_the_page_has_at_most_sixty_lines(tmp_path):
     assert any(line.startswith("    decode ") and "float16 2 (142); 4 (150)" in line for line in lines)
     rows = [{**row, "kind": "streamed"} for row in json.loads((tmp_path / "sweep.json").read_text())]
     (tmp_path / "sweep.json").write_text(json.dumps(rows))
+    assert "commit unknown; next best:" in "\n".join(lines)
+    rows[0]["commit"] = "0123456789abcdef"
+    (tmp_path / "sweep.json").write_text(json.dumps(rows))
+    assert "(us), commit 0123456789; next best:" in summary.Page(tmp_path, outcomes, 560.0).write()
     assert "float16 2s (142); 4s (150)" in summary.Page(tmp_path, outcomes, 560.0).write()
 
 
@@ -156,6 +213,92 @@ def test_smoke_without_a_backend_fails(place, tmp_path, monkeypatch):
     assert day.backends(tmp_path) == ["cupy"]
 
 
+def made_up_cases(monkeypatch, **calls):
+    """In place of every operation; each gives what its function gives."""
+    made = []
+    for name, call in calls.items():
+        case = gpu_cases.Case(name, "encode", lambda rng: {}, lambda arrays, backend, call=call: call(), never_wrong)
+        made.append(case)
+    monkeypatch.setattr(gpu_cases_lab, "EVERY", tuple(made))
+    for name in ("HEIGHT", "WIDTH"):
+        monkeypatch.setattr(gpu_cases, name, getattr(gpu_cases, name))
+    monkeypatch.setattr(gpu_cases, "SIZES", ((2, 3), (4, 8)))
+
+
+def never_wrong(*_):
+    pass
+
+
+def test_a_case_that_costs_the_device_s_context_leaves_the_others_to_a_fresh_process(place, tmp_path, monkeypatch):
+    gone, asked = [], []
+
+    def call(name):
+        asked.append((name, gpu_cases.HEIGHT))
+        gone.extend([name] if asked[-1] == ("second", 2) else [])
+        trim()
+
+    def trim():
+        if gone:
+            raise RuntimeError("illegal access")
+
+    def afresh():
+        gone.clear()
+        return smoke.run(tmp_path)
+
+    made_up_cases(monkeypatch, **{name: lambda name=name: call(name) for name in ("first", "second", "third")})
+    monkeypatch.setattr(place, "trim", trim)
+    monkeypatch.setattr(smoke, "_go_on", afresh)
+    monkeypatch.setattr(stages, "BACKENDS", ("numba",))
+    assert smoke.run(tmp_path) == 1
+    assert asked == [(name, height) for name in ("first", "second", "third") for height in (2, 4)]
+    results = json.loads((tmp_path / "smoke.json").read_text())["results"]
+    assert [tuple(result[1:3]) for result in results if result[-1] == "ok"] == [
+        (name, [height, 3 if height == 2 else 8]) for name, height in asked if (name, height) != ("second", 2)
+    ]
+    said = summary.COUNTS["smoke"](tmp_path, summary.Outcome("status 1", status=1))
+    assert said[0] == ["numba second [2, 3]: context lost after second: RuntimeError: illegal access"]
+    assert said[1].startswith("5 of 6 right; ")
+    found = json.loads((tmp_path / "smoke.json").read_text())
+    (tmp_path / "smoke.json").write_text(json.dumps({**found, "results": results[:2]}))  # of a stage that is cut off
+    assert summary.COUNTS["smoke"](tmp_path, summary.Outcome("cut off"))[1].startswith("2 of 6 right; ")
+
+
+def test_a_fresh_process_has_the_same_command(monkeypatch):
+    started = []
+    monkeypatch.setattr(smoke.os, "execv", lambda *words: started.append(words))
+    monkeypatch.setattr(smoke.sys, "orig_argv", ["python", "-m", "bench", "gpu-day"])
+    smoke._go_on()
+    assert started == [(sys.executable, [sys.executable, "-m", "bench", "gpu-day"])]
+
+
+def test_a_wrong_value_keeps_no_other_operation_from_the_sanitizer(monkeypatch, capsys):
+    class Cupy(types.ModuleType):
+        asarray = staticmethod(lambda array: array)
+
+    def refused(*_):
+        raise AssertionError("planted\nat length")
+
+    monkeypatch.setitem(sys.modules, "cupy", Cupy("cupy"))
+    monkeypatch.delitem(sys.modules, "gpu_sanitized", raising=False)
+    made_up_cases(monkeypatch, first=tuple, second=tuple)
+    gpu_sanitized = importlib.import_module("gpu_sanitized")
+    monkeypatch.delitem(sys.modules, "gpu_sanitized")
+    first, second = gpu_cases_lab.EVERY
+    assert gpu_sanitized.run_every_case() == 0
+    assert "WRONG" not in capsys.readouterr().out
+    monkeypatch.setattr(gpu_cases_lab, "EVERY", (replace(first, check=refused), second))
+    assert gpu_sanitized.run_every_case() == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.startswith("ran ")] == [
+        f"ran {name} on {size}" for name in ("first", "second") for size in ("2 x 3", "4 x 8")
+    ]
+    told = summary.COUNTS["memcheck"](Path(), summary.Outcome("status 1", status=1, tail=[*said, "ERROR SUMMARY: 0"]))
+    assert told == (
+        ["WRONG first on 2 x 3: planted", "WRONG first on 4 x 8: planted", "ERROR SUMMARY: 0"],
+        "4 calls; ERROR SUMMARY: 0",
+    )
+
+
 def test_all_that_the_rules_and_the_sweep_look_at_is_compiled_first():
     from bench.sass.instances import instances
 
@@ -172,6 +315,37 @@ def test_a_kernel_that_does_not_compile_is_told(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "KeyError" in said
     assert "FAILED fc::merge<float>\n1 instances by 1 processes, listed in" in said
+
+
+def test_what_is_still_to_be_compiled_is_left_when_time_is_up(tmp_path, monkeypatch):
+    """By processes, of which a pool forgets what it was told to cancel when it is asked twice."""
+    asked = []
+
+    def interrupted(futures):
+        asked.extend(futures)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiling, "build", time.sleep)  # which another process finds
+    monkeypatch.setattr(compiling, "as_completed", interrupted)
+    monkeypatch.setattr(compiling, "wanted", lambda: [0.1 + k / 1000 for k in range(60)])
+    monkeypatch.setattr(compiling.os, "sched_getaffinity", lambda _: {0, 1})
+    with pytest.raises(KeyboardInterrupt):
+        compiling.run(tmp_path)
+    assert sum(future.cancelled() for future in asked) > 40
+
+
+def test_what_does_not_compile_is_told_before_time_is_up(tmp_path, monkeypatch, capsys):
+    def interrupted(futures):
+        yield futures[0]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiling, "build", lambda instance: (instance, 0.1, "planted"))
+    monkeypatch.setattr(compiling, "as_completed", interrupted)
+    monkeypatch.setattr(compiling, "wanted", lambda: [("merge", "fc::merge<float>")])
+    monkeypatch.setattr(compiling, "ProcessPoolExecutor", lambda count, context: ThreadPoolExecutor(count))
+    with pytest.raises(KeyboardInterrupt):
+        compiling.run(tmp_path)
+    assert capsys.readouterr().out.endswith("planted\nFAILED fc::merge<float>\n")
 
 
 @needs_host

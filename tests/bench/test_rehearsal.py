@@ -77,16 +77,17 @@ def test_every_stage_begins_ends_in_time_and_is_told(tree, tmp_path):
     assert lines[lines.index(told["smoke"]) + 1].endswith("AssertionError: planted")
     assert " passed" in told["correctness"]
     assert " passed" in told["streams"]
-    assert "6 calls; ERROR SUMMARY: 0 errors" in told["memcheck"]
+    assert "8 calls; ERROR SUMMARY: 0 errors" in told["memcheck"]
+    assert lines[lines.index(told["memcheck"]) + 1].startswith("    WRONG merge_lab on 61 x 83: planted")
     assert "left out: --without torch.compile" in told["bench"]
     assert "commit 0123456789" in summary
-    assert "take least at 8 x 16, planar or streamed" in summary
+    assert "take least at 8 x 16, planar or streamed (us), commit 0123456789; next best:" in summary
     assert "merge              2x256x256 on 40x52" in summary
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"summary.txt", "log.txt", *(f"{name}.json" for name in sorted(STAGES) if name in WRITERS)}
     assert len(files) <= 8
     assert all(name in summary for name in files)
-    assert {line.partition("|")[0] for line in (tmp_path / "log.txt").read_text().splitlines()} == set(STAGES)
+    assert {line.partition("|")[0] for line in (tmp_path / "log.txt").read_text().splitlines()} == {"day", *STAGES}
     assert json.loads((tmp_path / "smoke.json").read_text())["gpu"][0]["name"] == "Stand-In GPU"
     assert json.loads((tmp_path / "correctness.json").read_text())["finished"]
     metadata = schema.read(tmp_path / "bench.json")["metadata"]

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import types
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from bench.cases import Candidate, Case, Setting
 from bench.measure import clocks, device, machine, timing
 from bench.publish import readme, report, schema, tables
 from bench.suites import compare, registry, sizes
-from tests.bench.stand_ins import installed
+from tests.bench.stand_ins import MADE_UP, installed
 
 QUICK = Setting(quick=True)
 
@@ -122,6 +123,78 @@ def test_a_budget_begins_no_case_after_its_end(tmp_path, monkeypatch):
     assert {r["candidate"] for r in document["results"]} == {"fastcolor", "numpy"}  # no main case: nothing is compiled
 
 
+class Sticky:
+    """A device that answers no more after its first error."""
+
+    gone = False
+
+    def __init__(self, names):
+        self.suites = names
+
+    def trim(self):
+        if self.gone:
+            raise RuntimeError("illegal access, again")
+
+    def cases(self, name, setting):
+        self.trim()
+        yield a_case(name, f"{name} {setting.shape}", "numpy")
+        if (name, setting.shape[0]) == self.suites:
+            case = a_case(name, "culprit", "numpy")
+            illegal = Candidate("illegal", self.access)
+            yield replace(case, candidates=(Candidate("absent", lambda: 0, needs=("no_such",)), illegal))
+
+    def access(self):
+        self.gone = True
+        raise RuntimeError("illegal access")
+
+
+def test_a_suite_that_costs_the_device_ends_its_worker_and_no_other_suite(tmp_path, monkeypatch):
+    """The next worker, on a device that answers, does what is left of the others and nothing twice."""
+    where, device_of, workers = installed(monkeypatch), Sticky(("loss", 16)), []
+    monkeypatch.setattr(where, "trim", device_of.trim)
+    monkeypatch.setattr(registry, "cases", device_of.cases)
+
+    def process(command, **options):
+        device_of.gone = False
+        workers.append(command[3 : command.index("--threads")])
+        return types.SimpleNamespace(returncode=worker.main(command[3:]))
+
+    path, setting = tmp_path / "r.json", Setting(quick=True, device="cuda")
+    monkeypatch.setattr(runner, "subprocess", types.SimpleNamespace(run=process))
+    document = a_gpu_document(setting, "merge", "loss", "encode")
+    schema.write(path, document)
+    assert runner._worker(["merge", "loss", "encode"], setting, path, sys.executable) == 1
+    assert workers == [["merge", "loss", "encode"], ["merge", "encode"]]
+    document = schema.read(path)
+    assert document["metadata"]["left_out"] == {
+        "loss": "16x16: what follows 'loss (16, 16)': DeviceLostError; 24x37: all of it"
+    }
+    every = [(r["case"], r["candidate"]) for r in document["results"]]
+    assert len(every) == len(set(every))
+    assert {case for case, _ in every} == {
+        *(f"{name} {shape}" for name in ("merge", "encode") for shape in ((40, 52), (16, 16), (24, 37))),
+        *(f"loss {shape}" for shape in ((40, 52), (16, 16))),
+        "culprit",
+    }
+    notes = [r["note"] for r in document["results"] if r["case"] == "culprit"]
+    assert notes == ["not installed: no_such", "RuntimeError: illegal access"]
+
+
+def a_gpu_document(setting, *suites):
+    metadata = runner._metadata(True, setting.device, [])
+    return {"metadata": metadata | {"gpu": MADE_UP, "left_out": dict.fromkeys(suites, "all of it")}, "results": []}
+
+
+@pytest.mark.parametrize(("words", "budget"), [([], 20.0), (["--since", "983"], 3.0), (["--since", "900"], 1e-3)])
+def test_a_worker_s_budget_begins_before_its_imports(words, budget, tmp_path, monkeypatch):
+    settings = []
+    monkeypatch.setattr(worker, "time", types.SimpleNamespace(time=lambda: 1000.0))
+    monkeypatch.setattr(worker, "run", lambda suites, setting, *_: settings.append(setting) or ([], True))
+    start(tmp_path / "r.json")
+    assert work(tmp_path / "r.json", "--budget", "20", *words) == 0
+    assert settings[0].budget == budget
+
+
 def test_without_leaves_candidates_out():
     case = a_case("encode", "main", "torch.compile", "torch.compile, hand-fused", "numpy")
     chosen = worker.selected(case, Setting(without="torch.compile"))
@@ -141,6 +214,7 @@ def test_options_reach_every_worker(tmp_path, monkeypatch):
         assert command[:3] == [sys.executable, "-m", "bench.worker"]
         assert command[command.index("--without") + 1] == "torch"
         assert 0 < float(command[command.index("--budget") + 1]) <= 50
+        assert 0 <= time.time() - float(command[command.index("--since") + 1]) < 60
         assert options["cwd"] == ROOT
         assert options["env"]["MALLOC_MMAP_MAX_"] == "0"
     assert set(schema.read(out)["metadata"]["left_out"]) == {
@@ -199,6 +273,30 @@ def test_a_file_that_is_cut_anywhere_can_be_reported(results, tmp_path, monkeypa
     encode = ["all of it", "what follows 'case 0'", "", ""][min(results, 3)]
     assert (f"encode, 1 thread, malloc default ({encode})" in text) == bool(encode)
     assert f"decode, 1 thread, malloc default ({'all of it' if results < 4 else left}" in text
+
+
+def test_the_report_of_a_named_file_is_printed(tmp_path, monkeypatch, capsys):
+    """The pages of the repository are of all runs that it keeps."""
+    monkeypatch.setattr(report, "write", lambda files: pytest.fail("a page was written"))
+    path = tmp_path / "r.part.json"
+    start(path)
+    assert bench.__main__.main(["report", str(path)]) == 0
+    assert capsys.readouterr().out == report.report([schema.read(path)], [path])
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [(None, "No such file"), (1, "Expecting property name"), ("[]", "document: expected an object")],
+)
+def test_a_file_that_cannot_be_read_is_named(kept, said, tmp_path, capsys):
+    path = tmp_path / "r.json"
+    if kept is not None:
+        start(path)
+        path.write_text(kept if isinstance(kept, str) else path.read_text()[:kept])
+    assert bench.__main__.main(["report", str(path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bench: error: {path}: ")
+    assert said in line
 
 
 def test_an_older_run_stays_until_there_is_one_that_lacks_no_more(tmp_path, monkeypatch, capsys):
@@ -335,7 +433,7 @@ def test_overhead_covers_every_operation_for_both_kinds_of_array(measured):
         "merge": every,
         "TemporalSmoother.step": every,
         "weighted_cross_entropy": one,
-        "weighted_cross_entropy, backward": one,
+        "weighted_cross_entropy, backward": every[1:],
     }
     assert all(r["host"] and r["mp_per_s"] is None for r in measured)
     assert worker.line(measured[0]).endswith("us of the host")
@@ -373,7 +471,8 @@ def test_overhead_before_and_after_stand_side_by_side(measured, tmp_path):
     text = report.report([schema.read(path) for path in files], files)
     assert "| candidate | operation | us | p20..p80 us | before, us | faster | |" in text
     assert "| fastcolor, NumPy arrays | decode | 20.0 | 20.0..20.0 | 50.0 | 2.5 x |  |" in text
-    assert "| fastcolor, torch tensors | weighted_cross_entropy, backward | 20.0 | 20.0..20.0 | - | - |  |" in text
+    lacking = "fastcolor, CUDA host code, launch stubbed | weighted_cross_entropy, backward"
+    assert f"| {lacking} | 20.0 | 20.0..20.0 | - | - |  |" in text
     assert "Before: commit oldoldoldo" in text
     assert "## overhead-before" not in text
     before["metadata"]["machine"] |= {"cpu": "another"}  # whose microseconds say nothing beside these

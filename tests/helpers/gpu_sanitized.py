@@ -22,15 +22,22 @@ FAULTS = {
 BACKEND = "cupy"
 
 
-def run_every_case() -> None:
+def run_every_case() -> int:
+    """Exit status: 0, or 1 if an answer was wrong, which keeps no other operation from the tool."""
+    wrong = 0
     rng, arithmetic = np.random.default_rng(0), compare.arithmetic_of(BACKEND)
     for case, size in itertools.product(gpu_cases_lab.EVERY, gpu_cases.SIZES):
         gpu_cases.HEIGHT, gpu_cases.WIDTH = height, width = size
         inputs = case.inputs(rng)
         put = (lambda array: torch.from_numpy(array).cuda()) if case.torch_only else cupy.asarray
         results = case.call({name: put(array) for name, array in inputs.items()}, BACKEND)
-        case.check(inputs, results, arithmetic)
+        try:
+            case.check(inputs, results, arithmetic)
+        except AssertionError as error:
+            wrong += 1
+            print(f"WRONG {case.name} on {height} x {width}: {str(error).strip()[:500]}", flush=True)
         print(f"ran {case.name} on {height} x {width}", flush=True)
+    return int(wrong > 0)
 
 
 def run_fault(tool: str) -> None:
@@ -45,4 +52,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         run_fault(sys.argv[1])
     else:
-        run_every_case()
+        sys.exit(run_every_case())

@@ -253,7 +253,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return table.copy()
 
     monkeypatch.setattr(cuda_tables, "_recent", {})
-    monkeypatch.setattr(cuda_tables, "_captured", {})
+    monkeypatch.setattr(cuda_tables, "_lasting", {})
     monkeypatch.setattr(cuda_tables, "from_numpy", copy)
     return copies
 
@@ -310,6 +310,8 @@ def test_a_table_first_used_within_a_capture_is_an_error(tables: list[int], monk
         with pytest.raises(RuntimeError, match=r"call .* once before the capture"):
             cuda_tables.on_device(table_of(2), like)
         assert cuda_tables.on_device(table_of(1), like) is held
+    written = cuda_tables.on_device(table_of(0), like, "written", lasting=True)
     for label in range(2, cuda_tables.LIMIT + 10):
         cuda_tables.on_device(table_of(label), like)
     assert cuda_tables.on_device(table_of(1), like) is held
+    assert cuda_tables.on_device(table_of(0), like, "written", lasting=True) is written
