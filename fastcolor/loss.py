@@ -12,7 +12,7 @@ from .arrays.dispatch import choose
 from .arrays.kinds import Seen, is_traced
 from .arrays.plans import PLANS
 from .arrays.run_gradient import Loss
-from .arrays.signature import sign, sign_after
+from .arrays.signature import places, sign, sign_after
 from .arrays.torch_func import once
 from .errors import BackendUnavailableError
 from .kernels.common import recording
@@ -221,15 +221,19 @@ class _OnGpu(torch.autograd.Function):
         backend = run_gradient.BACKEND
         signed = sign(("loss", backend), arguments, {}, backend)
         loss, *kept = PLANS.signed(signed, _begin, *arguments) if signed else _begin(*arguments)
-        ctx.save_for_backward(*kept)
         ctx.form, ctx.backend, ctx.key = _form(*arguments), backend, signed and signed.key
-        ctx.addresses = [one.data_ptr() for one in kept]
+        if any(one.is_inference() for one in kept):  # which autograd does not save: copies, that may lie otherwise
+            kept, ctx.key = [one.clone() if one.is_inference() else one for one in kept], None
+        ctx.save_for_backward(*kept)
+        ctx.places = places(kept)
         return loss
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         gradient, call, *parts = kept = list(ctx.saved_tensors)
-        if torch.is_grad_enabled():
+        if torch.compiler.is_compiling():  # compiled autograd
+            gradient = torch.ops.fastcolor.cross_entropy_backward(factor, *_of_form(ctx.form, *parts))
+        elif torch.is_grad_enabled():
             gradient = once("weighted_cross_entropy", _anew, factor, ctx.form, *parts)
         elif _is_batched(factor):
             one = torch.ones((), device=gradient.device)
@@ -238,7 +242,7 @@ class _OnGpu(torch.autograd.Function):
             gradient = _anew(factor, ctx.form, *parts)
         else:
             arguments = gradient, factor, ctx.backend, ctx.form, call, *parts
-            signed = ctx.key and sign_after(ctx.key, kept, ctx.addresses, factor)
+            signed = ctx.key and sign_after(ctx.key, kept, ctx.places, factor)
             gradient = PLANS.signed(signed, _end, *arguments) if signed else _end(*arguments)
         return gradient, None, None, None, None, None
 

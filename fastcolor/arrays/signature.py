@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,16 +64,24 @@ def sign(name: Any, args: tuple[Any, ...], options: dict[str, Any], backend: str
     return Signed(tuple(key), arrays, addresses)
 
 
-def sign_after(before: tuple[Any, ...], kept: list[Any], addresses: list[int], new: Any) -> Signed | None:
+Place = tuple[int, tuple[int, ...], Any]
+
+
+def places(kept: Sequence[Any]) -> list[Place]:
+    """Where tensors are, and how they lie there."""
+    return [(tensor.data_ptr(), tensor.stride(), tensor.dtype) for tensor in kept]
+
+
+def sign_after(before: tuple[Any, ...], kept: list[Any], then: list[Place], new: Any) -> Signed | None:
     """What a call depends on that comes after one with the key `before`, with what this one `kept`, and a `new` tensor.
 
-    None if one of them is not where it was: what they are is then not known from before.
+    None if one of them is not as it was `then`, as a hook may have it: what they are is not known from before.
     """
-    if is_watched() or [array.data_ptr() for array in kept] != addresses:
+    if is_watched() or places(kept) != then:
         return None
     key: list[Any] = [before]
     address = _read_tensor(new, key)
-    return None if address is None else Signed(tuple(key), [*kept, new], [*addresses, address])
+    return None if address is None else Signed(tuple(key), [*kept, new], [*(place[0] for place in then), address])
 
 
 def _library_of(first: Any, backend: str) -> tuple[tuple[type, ...], Callable[[Any, list[Any]], int | None]] | None:

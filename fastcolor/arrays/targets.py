@@ -63,7 +63,8 @@ def _by_bin(target: Target, weights: Tensor) -> Tensor:
     logits, labels, shares = target
     if labels is None:
         assert shares is not None
-        return torch.tensordot(shares, weights, dims=([1], [0]))
+        with torch.autocast(shares.device.type, enabled=False):  # which would round both to half precision
+            return torch.tensordot(shares, weights, dims=([1], [0]))
     of_labels = weights[labels.long().clamp(0, logits.shape[1] - 1)]  # what is out of range is found later
     return of_labels if shares is None else (shares * of_labels).sum(dim=1)
 

@@ -49,6 +49,7 @@ struct Step {
     FC_DEVICE float more() const { return factor ? *factor : call ? call->factor : 1.0f; }
     FC_DEVICE void finish(float mine) const {
         if (loss) call->add_up<THREADS>(mine, loss);
+        else if (factor) call->note(*factor);
     }
 };
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..common.cuda_tables import on_device
 from ..common.device_arrays import contiguous, empty, moveaxis
 from ..common.layout import planes
-from .engine import Engine, label_type
+from .engine import Engine, index_type, label_type
 from .lanes import lanes
 from .tile import THREADS, Pass
 
@@ -121,6 +121,8 @@ class _Pass:
         if kind == DENSE and run.last:  # as the logits lie
             shares = moveaxis(shares, 1, -1)
         labels, shares = (None if array is None else contiguous(array) for array in (labels, shares))
+        k = math.prod(shares.shape) // run.pixels if kind == SOFT else 1
+        run.index = index_type(run.pixels * max(run.n, k, 3))
         words = kind, "fc::u8" if labels is None else label_type(labels), str(gradient is not None).lower()
         in_memory: tuple[Any, ...] = (run.x, target, shares if kind == DENSE else None)
         if not run.last:
@@ -129,14 +131,13 @@ class _Pass:
             run, lambda layout: f"fc::loss_pass<{layout}, {', '.join(map(str, words))}>", in_memory
         )
         between = math.prod(logits.shape[2:])
-        k = np.int32(math.prod(shares.shape) // run.pixels if kind == SOFT else 1)
         self.args = (
             run.x,
             np.int32(run.n),
             *run.sizes(between, run.pixels),
             labels,
             shares,
-            k,
+            np.int32(k),
             weights,
             target,
             losses,
@@ -145,7 +146,7 @@ class _Pass:
     def begin(self, over: Any, number: float, factor: Any) -> Any:
         """What the loss is divided by, and the factor of its gradient, in memory of the call's own."""
         engine, x = self.run.engine, self.run.x
-        call = empty(x, (CALL + self.blocks,), "float32")
+        call = empty(x, (CALL + self.blocks,), "int32")  # words that no hook on what autograd saves takes for numbers
         over = None if over is None else contiguous(over)
         count = 0 if over is None else math.prod(over.shape)
         blocks = min(max(-(-count // (SUMMERS * EACH)), 1), PARTS)

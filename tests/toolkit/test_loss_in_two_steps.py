@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from cuda_host import backend, build  # noqa: E402
 from fastcolor.kernels.cupy_cuda import loss as cuda_loss  # noqa: E402
 
-from fastcolor.arrays import plans  # noqa: E402
+from fastcolor.arrays import plans, run_gradient  # noqa: E402
 from fastcolor.loss import weighted_cross_entropy  # noqa: E402
 
 N = 40
@@ -169,3 +169,68 @@ def test_nothing_to_look_at() -> None:
         loss.backward()
         assert loss == 0
         assert x.grad.shape == shape
+
+
+def test_a_hook_may_lay_out_anew_what_autograd_saves() -> None:
+    """In the very same memory, even: a plan of rows is none of planes."""
+    given = problem(layout="channels_last")
+
+    def planar(saved: torch.Tensor) -> torch.Tensor:
+        if saved.dim() == 4 and not saved.is_contiguous():
+            return torch.as_strided(saved.detach(), saved.shape, saved.contiguous().stride()).copy_(saved.clone())
+        return saved
+
+    for hooked in (False, True, False):
+        fresh = given | {"logits": given["logits"].detach().clone(memory_format=torch.preserve_format).requires_grad_()}
+        same = torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, planar if hooked else lambda saved: saved)
+        with same:
+            loss = weighted_cross_entropy(**fresh)
+            (gradient,) = torch.autograd.grad(3.0 * loss, fresh["logits"])
+        assert gradient.shape == fresh["logits"].shape
+        if not hooked:
+            assert_true(loss, gradient, 3.0, **given)
+
+
+def test_a_hook_that_compresses_numbers_leaves_the_call_alone() -> None:
+    given = problem()
+    less = torch.autograd.graph.saved_tensors_hooks(
+        lambda saved: saved.bfloat16() if saved.is_floating_point() else saved,
+        lambda packed: packed.float() if packed.is_floating_point() else packed,
+    )
+    with less:
+        loss = weighted_cross_entropy(**given)
+    (gradient,) = torch.autograd.grad(5.0 * loss, given["logits"])
+    _, slope = truth(5.0, **given)
+    torch.testing.assert_close(gradient, slope, rtol=0.1, atol=0.02 * float(slope.abs().max()))
+
+
+def test_a_backward_that_is_replayed_gives_each_factor() -> None:
+    """As a CUDA graph of the backward alone would: what the gradient has is known from the last time."""
+    given = problem()
+    logits, labels, weights = (given[name].detach() for name in ("logits", "labels", "weights"))
+    of = run_gradient.Loss(logits, labels, None, weights, weights, 0)
+    _, gradient, call = run_gradient.begin(of)
+    for factor in (1.0, 2.0, 1.0, 1.0, 0.5):
+        run_gradient.end(torch.tensor(factor), gradient, call, of, run_gradient.BACKEND)
+        torch.testing.assert_close(gradient, truth(factor, **given)[1], rtol=1e-5, atol=1e-7)
+
+
+def test_targets_made_in_inference_mode_are_taken() -> None:
+    for inference in (True, False, True):
+        given = problem()
+        with torch.inference_mode(inference):
+            given |= {name: given[name].clone() for name in ("labels", "weights")}
+        loss = weighted_cross_entropy(**given)
+        loss.backward()
+        assert_true(loss, given["logits"].grad, **{name: value.clone() for name, value in given.items()})
+
+
+def test_autocast_rounds_no_weights() -> None:
+    given = problem()
+    shares = torch.softmax(torch.randn(given["logits"].shape), 1)
+    by_bin = 1e3 * torch.rand(N) + 1e3
+    expected = weighted_cross_entropy(given["logits"].detach(), shares, by_bin, reduction="sum")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = weighted_cross_entropy(given["logits"].detach(), shares, by_bin, reduction="sum")
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
