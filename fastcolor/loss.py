@@ -231,9 +231,7 @@ class _OnGpu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         gradient, call, *parts = kept = list(ctx.saved_tensors)
-        if torch.compiler.is_compiling():  # compiled autograd
-            gradient = torch.ops.fastcolor.cross_entropy_backward(factor, *_of_form(ctx.form, *parts))
-        elif torch.is_grad_enabled():
+        if torch.is_grad_enabled():
             gradient = once("weighted_cross_entropy", _anew, factor, ctx.form, *parts)
         elif _is_batched(factor):
             one = torch.ones((), device=gradient.device)
