@@ -118,9 +118,8 @@ def _plan(signed: Signed, record: recording.Recording, result: Any) -> Plan:
     launches = [_numbered(launch, numbers, kept, record.engine.hold) for launch in record.launches]
     used = {number for launch in launches for _, number in launch.pointers}
     returned = [next(k for k, array in enumerate(arrays) if array is one) for one in results]
-    read = {
-        k for k, array in enumerate(signed.arrays) if math.prod(array.shape) == 1
-    }  # else it is a flag, by its value
+    # One number that no launch reads may have been a flag: its value is in no key.
+    read = {k for k, array in enumerate(signed.arrays) if math.prod(array.shape) == 1}
     written = {k for k in returned if 0 not in arrays[k].shape}
     if len(numbers) < len(filled) or not used or not used.issuperset(read | written):
         raise _Unknown
@@ -191,7 +190,8 @@ class Plans:
 
     def clear(self) -> None:
         with self._lock:
-            self._plans.clear()
+            dropped, self._plans = self._plans, OrderedDict()
+        del dropped  # outside of the lock: the last owner of a table waits for who reads it
 
     def call(
         self, name: Any, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any], backend: str
@@ -220,7 +220,7 @@ class Plans:
         with self._lock:
             self._plans[key] = new
             dropped = self._plans.popitem(last=False) if len(self._plans) > self._limit else None
-        del dropped  # outside of the lock: the last owner of a table waits for who reads it
+        del dropped  # as in clear()
 
 
 PLANS = Plans(LIMIT)
