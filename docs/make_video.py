@@ -20,12 +20,13 @@ import numpy as np
 from PIL import Image
 
 import fastcolor
-from fastcolor import ColorBins, TemporalSmoother, reference
+from fastcolor import ColorBins, TemporalSmoother, annealed_mean, reference
 from fastcolor.commands import main as cli
 from fastcolor.evaluation.films import VARIANTS, evaluate_file, table
 from fastcolor.files.images import gray_of, luma_of
 from fastcolor.film.sample_clip import RATE, sample_frames, write_sample
 from fastcolor.film.scenes import CutDetector
+from fastcolor.film.steady import SteadySmoother
 from fastcolor.film.video import DEFAULT_BATCH, colorize_video
 from fastcolor.network.inference import predict
 from fastcolor.photo.colorizer import Colorizer
@@ -66,7 +67,7 @@ def measure(model: str | None) -> str:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "sample.mp4"
         write_sample(clip)
-        variants = {**VARIANTS, "along the motion": {"motion": True}}
+        variants = {**VARIANTS, "motion": {"smooth": "motion"}}
         report, _ = evaluate_file(clip, variants, model=model)
         smoothing, cutting, network = costs(model)
         speed, work = relative_speed(model, Path(folder))
@@ -92,11 +93,14 @@ def costs(model: str | None) -> tuple[float, float, float]:
     bins = colorizer.network.bins
     small = np.stack([colorizer.reduce(frame) for frame in frames])
     logits = [x for group in np.split(small, 3) for x in predict(colorizer.network, group)]
-    smoother, detector = TemporalSmoother(bins, temperature=colorizer.temperature, ring="float16"), CutDetector()
-    chroma = smoother.chroma(logits[0]).numpy()
+    smoother, detector = SteadySmoother(), CutDetector()
+    chroma = annealed_mean(logits[0], bins).numpy()
     network, smoothing, cutting, rest = cpu_time(
         lambda: [predict(colorizer.network, group) for group in np.split(small, 3)],
-        lambda: [smoother.chroma(x) for x in logits],
+        lambda: [
+            smoother.step(annealed_mean(x, bins, temperature=colorizer.temperature).numpy(), luma)
+            for x, luma in zip(logits, small, strict=True)
+        ],
         lambda: [detector.step(luma) for luma in small],
         lambda: [(colorizer.reduce(frame), fastcolor.merge(chroma, frame)) for frame in frames],
     )

@@ -1,4 +1,4 @@
-"""``fastcolor evaluate-video FILM``: flicker, PSNR and CIEDE2000 of colorized films against a color film."""
+"""``fastcolor evaluate-video FILM``: flicker, PSNR and CIEDE2000 of colorized films against the true colors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from ..evaluation.clips import KINDS
 from ..evaluation.films import VARIANTS, evaluate_file, plot, table
+from ..evaluation.made_films import DEFAULT_CLIPS, clips_table, evaluate_clips
 from ..files.atomic import atomic_path, write_json
+from ..files.sets import find_images
+from ..film.video import SMOOTHINGS
 from . import options
 
 
@@ -16,8 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg = parser.add_argument
     arg("film", nargs="?", help="color film: video file, GIF, WebP, folder or 'glob' of images")
     arg("--sample", action="store_true", help="measure on the sample clip instead")
+    arg("--photographs", type=Path, metavar="DIR", help="measure on clips made of the color photographs in this folder")
+    arg("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of these clips (all)")
+    arg("--clips", type=int, default=DEFAULT_CLIPS, help="of each kind (%(default)s)")
+    arg("--smooth", nargs="+", choices=SMOOTHINGS, default=list(VARIANTS), help="what is compared (none paper steady)")
     arg("--result", type=Path, nargs="+", default=[], help="films to measure instead of the network's")
-    arg("--motion", action="store_true", help="measure smoothing along the motion, too")
     options.add(parser, "--model", "--temperature", "--size", "--alpha", "--window")
     arg("--json", type=Path, help="write means and curves here")
     arg("--plot", type=Path, help="draw the curves over time here")
@@ -25,14 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, write JSON and plot."""
-    variants = {} if args.result else dict(VARIANTS)
-    if args.motion and not args.result:
-        variants["along the motion"] = {"motion": True}
+    variants = {} if args.result else {kind: {"smooth": kind} for kind in args.smooth}
     chosen = options.chosen(args, "model", "temperature", "size", "alpha", "window")
-    with ExitStack() as stack:
-        film = options.film_or_sample("film", args.film, args.sample, stack)
-        report, problems = evaluate_file(film, variants, args.result, progress=sys.stderr.isatty(), **chosen)
-    print(table(report))
+    progress = sys.stderr.isatty()
+    problems: list[str] = []
+    if args.photographs:
+        if args.film or args.sample or args.result or args.plot:
+            raise ValueError("--photographs: expected no film, --sample, --result or --plot beside it, got one")
+        report = evaluate_clips(
+            find_images(args.photographs), args.kinds, variants, clips=args.clips, progress=progress, **chosen
+        )
+        print(clips_table(report))
+    else:
+        with ExitStack() as stack:
+            film = options.film_or_sample("film", args.film, args.sample, stack)
+            report, problems = evaluate_file(film, variants, args.result, progress=progress, **chosen)
+        print(table(report))
     if args.json:
         write_json(args.json, report)
     if args.plot:

@@ -19,7 +19,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--size": {"type": int, "help": "side of the square that the network sees, in pixels (default: the model's)"},
     "--device": {"help": "cpu, cuda, cuda:1 (default: CUDA if there is any)"},
     "--alpha": {"type": float, "default": DEFAULT_ALPHA, "help": "decay of the past a frame (%(default)s)"},
-    "--window": {"type": int, "default": DEFAULT_WINDOW, "help": "past frames that count (%(default)s)"},
+    "--window": {"type": int, "default": DEFAULT_WINDOW, "help": "past frames that count, of paper (%(default)s)"},
     "--force": {"action": "store_true", "help": "overwrite existing files"},
 }
 

@@ -18,7 +18,7 @@ from ..files.images import gray_of, in_color, luma_of
 from ..film.film import Film, FilmFrame
 from ..film.io import open_film
 from ..film.scenes import DEFAULT_THRESHOLD
-from ..film.video import DEFAULT_BATCH, colorize_video
+from ..film.video import DEFAULT_BATCH, SMOOTHINGS, colorize_video
 from ..film.write import SUFFIXES, check_film_target, film_writer
 from ..photo.pipeline import closing_stream
 from ..photo.targets import check_new
@@ -31,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--sample", action="store_true", help="colorize the sample clip instead, made of photographs")
     out = f"{' '.join(SUFFIXES)} (.mkv is lossless) or a folder for PNG files"
     arg("-o", "--out", type=Path, required=True, help=out)
+    how = "along the motion (%(default)s), along OpenCV's optical flow, probabilities in place, every frame by itself"
+    arg("--smooth", choices=SMOOTHINGS, default=SMOOTHINGS[0], help=how)
     options.add(parser, "--alpha", "--window")
-    arg("--no-smooth", action="store_true", help="color every frame by itself")
-    arg("--motion", action="store_true", help="carry the past along the motion of the picture")
     cuts = "0..1, where a change is a scene cut and the past forgotten (%(default)s)"
     arg("--cuts", type=float, default=DEFAULT_THRESHOLD, help=cuts)
     arg("--no-cuts", action="store_true", help="never forget the past")
-    arg("--ring", choices=RINGS, default="float16", help="storage of the past (%(default)s)")
+    arg("--ring", choices=RINGS, default="float16", help="storage of the past of paper (%(default)s)")
     options.add(parser, "--model", "--temperature", "--size", "--device")
     arg("--batch", type=int, default=DEFAULT_BATCH, help="frames in one pass of the network (%(default)s)")
     arg("--start", type=_seconds, default=Fraction(0), help="seconds or [h:]m:s to begin at")
@@ -65,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
 def _write(args: argparse.Namespace, film: Film) -> tuple[int, str]:
     """Colorize and write frame by frame; the number of frames and their size."""
     waiting: deque[FilmFrame] = deque()  # read, and not yet colorized: times, and the gray side of --compare
-    same = ("model", "alpha", "window", "temperature", "size", "ring", "motion", "device", "batch")
+    same = ("model", "alpha", "window", "temperature", "size", "ring", "smooth", "device", "batch")
     cuts = None if args.no_cuts else args.cuts
     chosen = options.chosen(args, *same)
-    colored = colorize_video(_pixels(film, waiting), smooth=not args.no_smooth, cuts=cuts, **chosen)
+    colored = colorize_video(_pixels(film, waiting), cuts=cuts, **chosen)
     # disable=None: no bar where nobody watches
     bar = tqdm(total=film.count, unit="frame", disable=None)
     rgb = None

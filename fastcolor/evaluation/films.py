@@ -28,7 +28,7 @@ _BOX = Image.Resampling.BOX
 MEASURES = ("flicker", "psnr", "ciede2000")
 
 # What is compared unless the caller says otherwise: options of colorize_video.
-VARIANTS: dict[str, dict[str, Any]] = {"frame by frame": {"smooth": False}, "smoothed": {}}
+VARIANTS: dict[str, dict[str, Any]] = {kind: {"smooth": kind} for kind in ("none", "paper", "steady")}
 
 
 def evaluate_video(

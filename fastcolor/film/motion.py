@@ -1,28 +1,22 @@
-"""Motion between frames: dense optical flow, arrays carried along it, and temporal smoothing that follows it.
+"""Motion between frames: dense optical flow, and arrays carried along it.
 
 Needs OpenCV, of the extra `video`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import checks
 from ..errors import MissingExtraError
 from ..files.images import gray_of
-from ..ops import annealed_mean
-from ..reference.bins import ColorBins
-from ..reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 
 Float = NDArray[np.float32]
 
 _SHORTEST = 16  # DIS needs images of a few patches
 _CHANNELS = 4  # that OpenCV carries at once: with more, pixels at the border are garbage
-_TRUST = 0.06  # difference of luma along the motion at which the past counts e^-1/2
 
 
 def backward_flow(before: Float, now: Float) -> Float:
@@ -50,7 +44,7 @@ def backward_flow(before: Float, now: Float) -> Float:
     """
     if min(now.shape) < _SHORTEST:
         return np.zeros((*now.shape, 2), np.float32)
-    search = _cv2().DISOpticalFlow_create(1)  # the preset "fast"
+    search = load_cv2().DISOpticalFlow_create(1)  # the preset "fast"
     return search.calc(gray_of(now), gray_of(before), None)
 
 
@@ -62,7 +56,7 @@ def carry(array: Float, flow: Float) -> Float:
     >>> carry(np.array([[1, 2, 3]], np.float32), np.full((1, 3, 2), [-1, 0], np.float32)).tolist()
     [[1.0, 1.0, 2.0]]
     """
-    cv2 = _cv2()
+    cv2 = load_cv2()
     height, width = flow.shape[:2]
     x = flow[..., 0] + np.arange(width, dtype=np.float32)
     y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
@@ -75,64 +69,8 @@ def carry(array: Float, flow: Float) -> Float:
     return result.reshape(array.shape)
 
 
-def resize_flow(flow: Float, shape: tuple[int, int]) -> Float:
-    """The same motion on a grid of another size (h, w): vectors are scaled with it."""
-    height, width = flow.shape[:2]
-    if (height, width) == shape:
-        return flow
-    cv2 = _cv2()
-    resized = cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_AREA)
-    return resized * np.array([shape[1] / width, shape[0] / height], np.float32)
-
-
-class MotionSmoother:
-    """``s_t = p_t + e^-α v_t carry(s_{t-1})``, chroma = annealed mean of ``log s_t``: smoothing that follows motion.
-
-    The window is infinite, since only the sum is carried: with α = 0.2, frames more than 20 back have 1.5 % of the
-    weight. ``v_t = exp(-(Y_t - carry(Y_{t-1}))^2 / (2 σ^2))`` with σ = 0.06 forgets what has been covered or uncovered.
-
-    Parameters
-    ----------
-    bins : ColorBins
-    alpha : float
-    temperature : float
-    """
-
-    def __init__(
-        self, bins: ColorBins, *, alpha: float = DEFAULT_ALPHA, temperature: float = DEFAULT_TEMPERATURE
-    ) -> None:
-        checks.color_bins(bins)
-        self.bins = bins
-        self.alpha = checks.real("alpha", alpha, 0.0)
-        self.temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all past frames."""
-        self._sum: Float | None = None  # (h, w, n): OpenCV wants channels last
-        self._luma: Float | None = None
-
-    def chroma(self, logits: NDArray[Any], luma: Float) -> Float:
-        """Add a frame, logits (n, h, w) and luma (H, W) in [0, 1] of any size: smoothed chroma (2, h, w)."""
-        x = np.ascontiguousarray(np.moveaxis(logits, 0, -1), np.float32)
-        total = np.exp(x - x.max(axis=-1, keepdims=True))
-        total /= total.sum(axis=-1, keepdims=True)
-        if self._sum is not None and self._luma is not None:
-            flow = backward_flow(self._luma, luma)
-            change = luma - carry(self._luma, flow)
-            trust = np.exp(change**2 * np.float32(-0.5 / _TRUST**2))
-            cv2 = _cv2()
-            trust = cv2.resize(trust, total.shape[1::-1], interpolation=cv2.INTER_AREA)
-            past = carry(self._sum, resize_flow(flow, total.shape[:2]))
-            past *= (np.float32(math.exp(-self.alpha)) * trust)[..., None]
-            total += past
-        self._sum, self._luma = total, luma
-        with np.errstate(divide="ignore"):
-            chroma = annealed_mean(np.log(total), self.bins, temperature=self.temperature, axis=-1)
-        return np.moveaxis(chroma, -1, 0)
-
-
-def _cv2() -> Any:
+def load_cv2() -> Any:
+    """OpenCV, or an error that names the extra."""
     try:
         import cv2
     except ModuleNotFoundError:

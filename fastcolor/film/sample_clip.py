@@ -65,9 +65,7 @@ def sample_frames(
             image = photo.convert("RGB")
         for step in range(count):
             x, y, share = np.array(first) + (np.array(last) - np.array(first)) * step / (count - 1)
-            frame = np.asarray(_crop(image, x, y, share, width, height), np.float32)
-            frame = frame + rng.normal(0.0, 255 * grain, frame.shape[:2]).astype(np.float32)[..., None]
-            yield np.clip(frame + 0.5, 0, 255).astype(np.uint8)
+            yield with_grain(np.asarray(crop(image, x, y, share, width, height), np.float32), grain, rng)
 
 
 def write_sample(
@@ -114,7 +112,7 @@ def write_sample(
             container.mux(tone.encode())
 
 
-def _crop(image: Image.Image, x: float, y: float, share: float, width: int, height: int) -> Image.Image:
+def crop(image: Image.Image, x: float, y: float, share: float, width: int, height: int) -> Image.Image:
     """A box around (x, y) of the shape of the frame, `share` of the photograph wide, held inside it."""
     wide = share * image.width
     high = min(wide * height / width, image.height)
@@ -122,6 +120,12 @@ def _crop(image: Image.Image, x: float, y: float, share: float, width: int, heig
     top = min(max(y * image.height - high / 2, 0.0), image.height - high)
     box = (left, top, left + wide, top + high)
     return image.resize((width, height), Image.Resampling.LANCZOS, box=box)
+
+
+def with_grain(frame: NDArray[np.float32], grain: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A frame (H, W, 3) in 0..255 whose luma has noise of standard deviation `grain`, rounded to uint8."""
+    noise = rng.normal(0.0, 255 * grain, frame.shape[:2]).astype(np.float32)
+    return np.clip(frame + noise[..., None] + 0.5, 0, 255).astype(np.uint8)
 
 
 def _tone(av: object, samples: int) -> Iterator[object]:

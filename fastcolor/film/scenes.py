@@ -6,6 +6,8 @@ changes every pixel and keeps the histogram. Their geometric mean is high for cu
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -37,45 +39,73 @@ def _running_mean(side: int) -> NDArray[np.float64]:
 _MEANS = _running_mean(_FINE), _running_mean(_COARSE)
 
 
+class _Seen(NamedTuple):
+    """What is kept of a frame."""
+
+    histogram: NDArray[np.floating]
+    spectrum: NDArray[np.complex128] | None
+
+
 class CutDetector:
     """``score = sqrt(histogram distance * structure distance)``, a cut where it reaches the threshold.
 
     Histogram distance is half the sum of absolute differences of smoothed luma histograms, in [0, 1]. Structure
     distance is 1 minus the highest correlation of two band-passed thumbnails over all shifts, so that a pan is none.
 
-    After a cut there is none for two frames.
+    After a cut there is none for two frames. If within these the picture is more like the one before the cut than like
+    its predecessor, the cut was a flash (one or two frames of light, or of another scene), and `returned` is True.
 
     Parameters
     ----------
     threshold : float
         In [0, 1]; smaller finds more cuts.
 
+    Attributes
+    ----------
+    score : float
+        Of the last frame.
+    returned : bool
+        Whether with the last frame the scene before the last cut goes on.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> dark, bright = rng.uniform(0.0, 0.4, (64, 64)), rng.uniform(0.6, 1.0, (64, 64))
     >>> detector = CutDetector()
-    >>> [detector.step(frame.astype(np.float32)) for frame in (dark, dark, bright, bright)]
+    >>> [detector.step(frame.astype(np.float32)) for frame in (dark, dark, bright, dark)]
     [False, False, True, False]
+    >>> detector.returned
+    True
     """
 
     def __init__(self, threshold: float = DEFAULT_THRESHOLD) -> None:
         self.threshold = checks.real("threshold", threshold, 0.0, 1.0)
-        self.score = 0.0
+        self.score, self.returned = 0.0, False
         self._age = _SHORTEST  # frames since the last cut; the first scene may be shorter
-        self._before: tuple[NDArray[np.floating], NDArray[np.complex128] | None] | None = None
+        self._before: _Seen | None = None
+        self._left: _Seen | None = None  # the last frame before a cut, while the scene may return
 
     def step(self, luma: NDArray[np.float32]) -> bool:
         """Whether a scene starts with this frame, luma (H, W) in [0, 1]; never with the first. `score` is kept."""
-        histogram, spectrum = _histogram(luma), _spectrum(luma)
-        before, self._before = self._before, (histogram, spectrum)
+        now = _Seen(_histogram(luma), _spectrum(luma))
+        before, self._before, self.returned = self._before, now, False
         if before is None:
             return False
-        levels = 0.5 * float(np.abs(histogram - before[0]).sum())
-        self.score = float(np.sqrt(levels * _structure_distance(before[1], spectrum)))
+        self.score = _score(before, now)
         cut = self.score >= self.threshold and self._age >= _SHORTEST
         self._age = 1 if cut else self._age + 1
+        if cut:
+            self._left = before
+        elif self._left is not None:
+            self.returned = _score(self._left, now) < min(self.threshold, self.score)
+            if self.returned or self._age >= _SHORTEST:
+                self._left = None
         return cut
+
+
+def _score(before: _Seen, now: _Seen) -> float:
+    levels = 0.5 * float(np.abs(now.histogram - before.histogram).sum())
+    return float(np.sqrt(levels * _structure_distance(before.spectrum, now.spectrum)))
 
 
 def _histogram(luma: NDArray[np.float32]) -> NDArray[np.floating]:

@@ -1,4 +1,4 @@
-"""Films to color: probabilities smoothed over time before decoding, in overlapping stages with bounded memory.
+"""Films to color, steady over time, in overlapping stages with bounded memory.
 
 A frame's way: luma and its small copy (a thread) -> logits, in batches (a thread) -> scene cut? smoothing, chroma,
 merge with the full luma (a thread) -> the caller. Nothing grows with the length of the film.
@@ -7,7 +7,7 @@ merge with the full luma (a thread) -> the caller. Nothing grows with the length
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     import torch
 
     from ..network.unet import ColorUNet
+    from .steady import SteadySmoother
 
 Rgb = NDArray[np.uint8]
 
+SMOOTHINGS = ("steady", "motion", "paper", "none")
 DEFAULT_BATCH = 8  # frames in one pass of the network
 _AHEAD = 4  # finished frames that wait for the caller
 
@@ -37,18 +39,17 @@ def colorize_video(
     frames: str | os.PathLike[str] | Iterable[Any],
     *,
     model: str | os.PathLike[str] | ColorUNet | None = None,
-    smooth: bool = True,
+    smooth: bool | str = True,
     alpha: float = DEFAULT_ALPHA,
     window: int = DEFAULT_WINDOW,
     temperature: float | None = None,
     size: int | None = None,
     ring: str = "float16",
     cuts: float | None = DEFAULT_THRESHOLD,
-    motion: bool = False,
     device: str | torch.device | None = None,
     batch: int = DEFAULT_BATCH,
 ) -> Iterator[Rgb]:
-    """``rgb_t = merge(annealed_mean(log p̂_t, T), Y_t)`` with ``p̂_t = sum_{i=0..window} p_{t-i} e^{-α i}`` since a cut.
+    """``rgb_t = merge(c_t, Y_t)``, c the chroma of each frame averaged with its past along the motion, since a cut.
 
     Frames come back one for one and in order, as they are ready; some are read ahead, by threads that end when the
     generator is exhausted, closed or dropped. Errors of `frames` are raised after the frames before them.
@@ -60,19 +61,20 @@ def colorize_video(
         used. All frames have one size.
     model, temperature, size, device
         As in :func:`colorize`.
-    smooth : bool
-        False decodes every frame by itself.
+    smooth : bool or {"steady", "motion", "paper", "none"}
+        ``steady`` (True) averages decoded chroma along the motion, of what still belongs to the picture, see
+        :class:`~fastcolor.film.steady.SteadySmoother`; ``motion`` does so along OpenCV's optical flow; ``paper``
+        decodes ``sum_{i=0..window} p_{t-i} e^{-α i}`` at each pixel, see :class:`TemporalSmoother`; ``none`` (False)
+        decodes every frame by itself.
     alpha : float
-        Decay a frame, >= 0.
+        Decay of the past a frame, >= 0.
     window : int
-        Number of past frames that count, >= 0.
+        Number of past frames that count, >= 0, of ``paper``; the others have no window.
     ring : {"float32", "float16", "uint8"}
-        Storage of past probabilities, see :class:`TemporalSmoother`; float16 costs at most one level of RGB.
+        Storage of past probabilities of ``paper``; float16 costs at most one level of RGB.
     cuts : float, optional
         Threshold in [0, 1] at which a change is a scene cut and the past is forgotten, see
-        :class:`~fastcolor.film.scenes.CutDetector`; None never forgets.
-    motion : bool
-        Carry the past along the optical flow, see :class:`~fastcolor.film.motion.MotionSmoother`, which has no window.
+        :class:`~fastcolor.film.scenes.CutDetector`; None never forgets. What a flash interrupts goes on.
     batch : int
         Frames in one pass of the network, >= 1: more are faster and need more memory.
 
@@ -84,7 +86,7 @@ def colorize_video(
     Raises
     ------
     MissingExtraError
-        torch is not installed; for `motion` OpenCV; for video files PyAV.
+        torch is not installed; for ``motion`` OpenCV; for video files PyAV.
     ImageError, VideoError, OSError
         A frame or the film cannot be read.
     WeightsError
@@ -106,15 +108,14 @@ def colorize_video(
     batch = checks.integer("batch", batch, 1)
     colorizer = Colorizer.load(model, temperature=temperature, size=size, device=device)
     detector = None if cuts is None else CutDetector(checks.real("cuts", cuts, 0.0, 1.0))
-    options: dict[str, Any] = {"alpha": alpha, "window": window, "ring": ring, "motion": motion}
-    steady = _Steady(colorizer, detector, **options) if smooth else None
+    smoothed = _Smoothed(colorizer, detector, _starter(colorizer, smooth, alpha, window, ring))
     if isinstance(frames, (str, os.PathLike)):
         from .io import open_film
 
         frames = (frame.pixels for frame in open_film(frames))
     elif not isinstance(frames, Iterable):
         raise TypeError(f"frames: expected a path or an iterable of frames, got {type(frames).__name__}")
-    return _run(frames, colorizer, steady, batch)
+    return _run(frames, colorizer, smoothed, batch)
 
 
 class _Frame(NamedTuple):
@@ -123,12 +124,14 @@ class _Frame(NamedTuple):
 
 
 _Predicted: TypeAlias = "tuple[_Frame, torch.Tensor]"
+# Chroma of the next frame of a scene, given its own chroma (2, h, w), logits (n, h, w) and luma (H, W).
+_Scene: TypeAlias = "Callable[[NDArray[np.float32], torch.Tensor, NDArray[np.float32]], NDArray[np.float32]]"
 
 
-def _run(frames: Iterable[Any], colorizer: Colorizer, steady: _Steady | None, batch: int) -> Iterator[Rgb]:
+def _run(frames: Iterable[Any], colorizer: Colorizer, smoothed: _Smoothed, batch: int) -> Iterator[Rgb]:
     read = prefetch(_read(frames, colorizer), batch)
     predicted = prefetch(_predict(read, colorizer, batch), batch)
-    yield from prefetch(_finish(predicted, colorizer, steady), _AHEAD)
+    yield from prefetch(_finish(predicted, smoothed), _AHEAD)
 
 
 def _read(frames: Iterable[Any], colorizer: Colorizer) -> Iterator[_Frame]:
@@ -172,40 +175,57 @@ def _groups(frames: Iterator[_Frame], size: int) -> Iterator[list[_Frame]]:
         yield group
 
 
-def _finish(predicted: Iterator[_Predicted], colorizer: Colorizer, steady: _Steady | None) -> Iterator[Rgb]:
+def _finish(predicted: Iterator[_Predicted], smoothed: _Smoothed) -> Iterator[Rgb]:
     with closing_stream(predicted) as items:
         for frame, logits in items:
-            if steady is None:
-                chroma = annealed_mean(logits, colorizer.bins, temperature=colorizer.temperature).numpy()
-            else:
-                chroma = steady.chroma(logits, frame.small)
-            yield merge(chroma, frame.luma)
+            yield merge(smoothed.chroma(logits, frame.small), frame.luma)
 
 
-class _Steady:
+def _starter(colorizer: Colorizer, smooth: bool | str, alpha: float, window: int, ring: str) -> Callable[[], _Scene]:
+    """What makes the scenes of a film; all options are checked, whether they are used or not."""
+    kind = SMOOTHINGS[0 if smooth else -1] if isinstance(smooth, (bool, np.bool_)) else smooth
+    checks.choice("smooth", kind, SMOOTHINGS)
+    paper: dict[str, Any] = {"alpha": alpha, "window": window, "ring": ring, "temperature": colorizer.temperature}
+    TemporalSmoother(colorizer.bins, **paper)
+    if kind == "none":
+        return lambda: lambda chroma, logits, luma: chroma
+    if kind == "paper":
+        return lambda: _paper(TemporalSmoother(colorizer.bins, **paper))
+    from .steady import SteadySmoother
+
+    flow = None
+    if kind == "motion":
+        from .motion import backward_flow, load_cv2
+
+        load_cv2()
+        flow = backward_flow
+    return lambda: _steady(SteadySmoother(alpha=alpha, flow=flow))
+
+
+def _steady(smoother: SteadySmoother) -> _Scene:
+    return lambda chroma, logits, luma: smoother.step(chroma, luma)
+
+
+def _paper(smoother: TemporalSmoother) -> _Scene:
+    return lambda chroma, logits, luma: smoother.chroma(logits.numpy())
+
+
+class _Smoothed:
     """Chroma of a frame from its logits and those before it in the scene."""
 
-    def __init__(
-        self, colorizer: Colorizer, detector: CutDetector | None, *, alpha: float, window: int, ring: str, motion: bool
-    ) -> None:
-        self._bins, self._temperature = colorizer.bins, colorizer.temperature
-        self._detector, self._first = detector, True
-        common: dict[str, Any] = {"alpha": alpha, "temperature": self._temperature}
-        self._plain = TemporalSmoother(self._bins, window=window, ring=ring, **common)  # checks the options in any case
-        self._motion = None
-        if motion:
-            from .motion import MotionSmoother
-
-            self._motion = MotionSmoother(self._bins, **common)
+    def __init__(self, colorizer: Colorizer, detector: CutDetector | None, start: Callable[[], _Scene]) -> None:
+        self._colorizer, self._detector, self._start = colorizer, detector, start
+        self._scene, self._left = start(), start()
+        self._first = True
 
     def chroma(self, logits: torch.Tensor, luma: NDArray[np.float32]) -> NDArray[np.float32]:
         """(2, h, w); the first frame of a scene has exactly the chroma that it has by itself."""
-        if self._detector is not None and self._detector.step(luma):
-            (self._motion or self._plain).reset()
-            self._first = True
-        array = logits.numpy()
-        smoothed = self._motion.chroma(array, luma) if self._motion else self._plain.chroma(array)
-        if self._first:
-            self._first = False
-            return annealed_mean(logits, self._bins, temperature=self._temperature).numpy()
-        return smoothed
+        if self._detector is not None:
+            if self._detector.step(luma):
+                self._left, self._scene, self._first = self._scene, self._start(), True
+            elif self._detector.returned:
+                self._scene = self._left
+        own = annealed_mean(logits, self._colorizer.bins, temperature=self._colorizer.temperature).numpy()
+        smoothed = self._scene(own, logits, luma)
+        first, self._first = self._first, False
+        return own if first else smoothed

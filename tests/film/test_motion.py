@@ -1,4 +1,4 @@
-"""Optical flow, carrying along it, and smoothing that follows it."""
+"""Optical flow, carrying along it, and the flicker that is measured along it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from PIL import Image
 
 pytest.importorskip("cv2")
 
-from fastcolor import ColorBins, TemporalSmoother, annealed_mean, reference
 from fastcolor.evaluation.flicker import FlickerMeter
-from fastcolor.film.motion import MotionSmoother, backward_flow, carry, resize_flow
+from fastcolor.film.motion import backward_flow, carry
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -35,39 +34,6 @@ def test_carry_keeps_constants_and_takes_many_channels():
 
 def test_flow_of_tiny_images_is_zero():
     assert not backward_flow(np.zeros((3, 5), np.float32), np.ones((3, 5), np.float32)).any()
-
-
-def test_resize_flow_scales_vectors():
-    flow = np.full((10, 20, 2), 4.0, np.float32)
-    np.testing.assert_allclose(resize_flow(flow, (5, 5)), np.broadcast_to([1.0, 2.0], (5, 5, 2)))
-
-
-def test_on_a_still_picture_it_is_the_plain_sum():
-    bins, luma = ColorBins.default(), texture(32, 48)
-    moving, still = MotionSmoother(bins, temperature=0.5), reference.TemporalSmoother(bins, window=100, temperature=0.5)
-    for logits in np.random.default_rng(0).normal(0, 3, (10, bins.n, 16, 24)).astype(np.float32):
-        chroma, expected = moving.chroma(logits, luma), still.chroma(logits)
-    np.testing.assert_allclose(chroma, expected, atol=2e-3)
-    moving.reset()
-    np.testing.assert_allclose(moving.chroma(logits, luma), annealed_mean(logits, bins, temperature=0.5), atol=1e-6)
-
-
-def test_color_moves_with_the_object():
-    """A red half of the picture that moves: plain smoothing drags the color behind, this does not."""
-    bins = ColorBins.default()
-    red, blue = int(np.argmax(bins.colors[:, 1])), int(np.argmax(bins.colors[:, 0]))
-    base, dragged, followed = texture(64, 128), [], []
-    plain, moving = TemporalSmoother(bins), MotionSmoother(bins)
-    for step in range(8):
-        luma = np.roll(base, 3 * step, axis=1)
-        is_red = np.roll(np.arange(128) < 64, 3 * step)
-        logits = np.full((bins.n, 64, 128), -10, np.float32)
-        logits[red][:, is_red] = 0
-        logits[blue][:, ~is_red] = 0
-        truth = annealed_mean(logits, bins)
-        dragged.append(np.abs(plain.chroma(logits) - truth)[:, 8:-8, 24:-24].mean())
-        followed.append(np.abs(moving.chroma(logits, luma) - truth)[:, 8:-8, 24:-24].mean())
-    assert np.mean(followed[1:]) < 0.5 * np.mean(dragged[1:])
 
 
 def test_flicker_of_a_moving_picture_is_small_and_that_of_changing_color_is_what_changes():

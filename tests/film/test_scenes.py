@@ -77,6 +77,24 @@ def test_what_is_no_cut():
         assert not any(detector.step(luma) for luma in film)
 
 
+@pytest.mark.parametrize("length", [1, 2])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flash_returns_and_a_cut_does_not(length, seed):
+    """White frames may be a cut; the scene after them is the one before, unless it is another."""
+    rng, parts = np.random.default_rng(seed), bundled_parts()
+    one, other = (np.asarray(parts[k].resize((96, 72)), np.float32) / 255 for k in rng.choice(len(parts), 2, False))
+    white = np.ones_like(one)
+    for after, returned in ((one, 1), (other, 0)):
+        film = [one] * 4 + [white] * length + [after] * 4
+        detector, returns = CutDetector(), []
+        for luma in film:
+            cut = detector.step((luma + rng.normal(0, 0.02, luma.shape)).clip(0, 1).astype(np.float32))
+            returns += [detector.returned]
+            assert not (cut and detector.returned)
+        assert returns.count(True) == returned
+        assert returns[4 + length] == bool(returned)
+
+
 def test_threshold():
     dark, bright = np.zeros((32, 32), np.float32), np.tile(np.linspace(0.5, 1, 32, dtype=np.float32), (32, 1))
     assert [CutDetector(1.0).step(x) for x in (dark, dark)] == [False, False]

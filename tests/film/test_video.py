@@ -25,6 +25,7 @@ torch = pytest.importorskip("torch")
 
 from fastcolor import ColorBins, VideoError  # noqa: E402
 from fastcolor.commands import main as cli  # noqa: E402
+from fastcolor.evaluation.clips import KINDS, make_clip  # noqa: E402
 from fastcolor.film.io import open_film  # noqa: E402
 from fastcolor.film.sample_clip import RATE, sample_frames, write_sample  # noqa: E402
 from fastcolor.film.write import film_writer  # noqa: E402
@@ -436,16 +437,53 @@ def test_evaluate_video(clip, model, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert cli.main(words) == 0
     lines = capsys.readouterr().out
-    for name in ("truth", "gray", "frame by frame", "smoothed"):
+    for name in ("truth", "gray", "none", "paper", "steady"):
         assert name in lines
     import json as json_
 
     report = json_.loads(json.read_text())
     assert report["frames"] == FRAMES
-    assert len(report["curves"]["smoothed"]["psnr"]) == FRAMES
-    assert report["curves"]["smoothed"]["flicker"].count(None) == 3  # the first frame of each shot
+    assert len(report["curves"]["steady"]["psnr"]) == FRAMES
+    assert report["curves"]["steady"]["flicker"].count(None) == 3  # the first frame of each shot
     assert report["results"]["gray"]["flicker"] < 0.1
     assert Image.open(plot).size[0] > 500
+
+
+def test_evaluate_video_of_photographs(model, tmp_path, capsys):
+    """Clips of every kind are made of them; each has a row for each smoothing."""
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        blocks = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(blocks).resize((96, 72), Image.Resampling.BICUBIC).save(tmp_path / f"{number}.png")
+    words = ["evaluate-video", "--photographs", str(tmp_path), "--model", model, "--clips", "1"]
+    assert cli.main([*words, "--kinds", "still", "dissolve", "--json", str(tmp_path / "report.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.split()[0] in KINDS] == ["still", "dissolve"]
+    assert sum(" steady " in line for line in lines) == 2
+    import json as json_
+
+    kinds = json_.loads((tmp_path / "report.json").read_text())["kinds"]
+    assert kinds["still"]["none"]["after"] is None
+    assert kinds["dissolve"]["steady"]["after"] > 0
+    assert kinds["still"]["none"]["flicker"] > kinds["still"]["steady"]["flicker"] > kinds["still"]["gray"]["flicker"]
+    assert cli.main([*words, "--sample"]) == 1
+    assert "--photographs: expected no film" in capsys.readouterr().err
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "2.png").unlink()
+    assert cli.main(words) == 1
+    assert "photographs: expected at least 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_made_clips_are_repeated_by_their_seed_and_are_what_they_are_called(kind):
+    photographs = [Image.new("RGB", (64, 48), color) for color in ("red", "blue")]
+    one, same, other = (make_clip(photographs, kind, size=(48, 32), seed=seed) for seed in (0, 0, 1))
+    assert all((a == b).all() for a, b in zip(one.frames, same.frames, strict=True))
+    assert any((a != b).any() for a, b in zip(one.frames, other.frames, strict=True))
+    assert bool(one.after) == (kind in ("cut", "flash", "dissolve", "mixed"))
+    colors = np.stack([frame.mean(axis=(0, 1)) for frame in one.frames])
+    red = colors[:, 0] > colors[:, 2]
+    assert (red.any() and not red.all()) == (kind in ("cut", "dissolve", "mixed"))
 
 
 def test_evaluate_video_of_other_films(clip, tmp_path, capsys):

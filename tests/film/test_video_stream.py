@@ -44,12 +44,13 @@ def test_without_smoothing_each_frame_is_colorize(network, clip):
         assert np.abs(frame.astype(int) - colorize(source, model=network)).max() <= 2
 
 
-def test_smoothing_is_that_of_the_reference(network, clip):
+def test_the_paper_s_smoothing_is_that_of_the_reference(network, clip):
     from fastcolor.network.inference import network_input, predict
 
     gray = [fastcolor.files.images.gray_of(fastcolor.files.images.luma_of(frame)) for frame in clip[:12]]
     smoother = reference.TemporalSmoother(network.bins, alpha=0.3, window=4, temperature=0.5)
-    frames = colorize_video(gray, model=network, alpha=0.3, window=4, temperature=0.5, cuts=None, batch=12)
+    options = {"alpha": 0.3, "window": 4, "temperature": 0.5, "cuts": None, "batch": 12}
+    frames = colorize_video(gray, model=network, smooth="paper", **options)
     logits = predict(network, np.stack([network_input(luma, 64, network.config.multiple) for luma in gray])).numpy()
     for luma, x, frame in zip(gray, logits, frames, strict=True):
         expected = reference.merge(smoother.chroma(x), luma)
@@ -58,21 +59,27 @@ def test_smoothing_is_that_of_the_reference(network, clip):
 
 def test_first_frame_of_a_scene_is_the_unsmoothed_one(network, clip):
     plain = list(colorize_video(clip, model=network, smooth=False))
-    for motion in (False, True):
-        if motion:
+    for kind in ("paper", True, "motion"):
+        if kind == "motion":
             pytest.importorskip("cv2")
-        smoothed = list(colorize_video(clip, model=network, motion=motion))
-        bleeding = list(colorize_video(clip, model=network, motion=motion, cuts=None))
+        smoothed = list(colorize_video(clip, model=network, smooth=kind))
+        bleeding = list(colorize_video(clip, model=network, smooth=kind, cuts=None))
         for first in (0, 12):
             np.testing.assert_array_equal(smoothed[first], plain[first])
         assert (smoothed[11] != plain[11]).any()
-        assert motion or (bleeding[12] != plain[12]).any()
+        assert kind != "paper" or (bleeding[12] != plain[12]).any()
+
+
+def test_names_of_smoothing(network, clip):
+    for name, other in (("none", False), ("steady", True)):
+        for a, b in zip(*(colorize_video(clip[:4], model=network, smooth=kind) for kind in (name, other)), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "float16", "float32"])
 def test_rings_agree(network, clip, kind):
-    exact = list(colorize_video(clip, model=network, ring="float32"))
-    for a, b in zip(exact, colorize_video(clip, model=network, ring=kind), strict=True):
+    exact = list(colorize_video(clip, model=network, smooth="paper", ring="float32"))
+    for a, b in zip(exact, colorize_video(clip, model=network, smooth="paper", ring=kind), strict=True):
         assert np.abs(a.astype(int) - b).max() <= {"uint8": 3, "float16": 1, "float32": 0}[kind]
 
 
@@ -156,6 +163,7 @@ def test_changing_size_is_an_error(network):
         ({"temperature": -0.1}, "temperature"),
         ({"cuts": 2.0}, "cuts"),
         ({"ring": "int4"}, "ring"),
+        ({"smooth": "plain"}, "smooth: expected one of"),
         ({"batch": 0}, "batch"),
         ({"size": 1}, "size"),
     ],
@@ -192,10 +200,10 @@ def test_window_and_recursion_agree_over_2000_frames():
     assert max(worst) <= bound
 
 
-@pytest.mark.parametrize("motion", [False, True])
-def test_smoothing_makes_a_noisy_network_steadier(network, motion):
+@pytest.mark.parametrize("kind", ["paper", "steady", "motion"])
+def test_smoothing_makes_a_noisy_network_steadier(network, kind):
     """On a still picture with grain the chroma must change less from frame to frame."""
-    if motion:
+    if kind == "motion":
         pytest.importorskip("cv2")
     nervous = copy.deepcopy(network)
     noise = torch.Generator().manual_seed(0)
@@ -210,7 +218,7 @@ def test_smoothing_makes_a_noisy_network_steadier(network, motion):
         return np.abs(np.diff(chroma, axis=0)).mean()
 
     plain = change(colorize_video(film, model=nervous, smooth=False))
-    assert change(colorize_video(film, model=nervous, motion=motion)) < 0.5 * plain
+    assert change(colorize_video(film, model=nervous, smooth=kind)) < 0.5 * plain
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 4), (5, 5), (33, 31)])
