@@ -19,14 +19,6 @@ from fastcolor.network.unet import ColorUNet, UNetConfig, pad_reflected  # noqa:
 TINY = {"down": (4, 6, 8), "up": (6, 4), "head": 4}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def tiny(**options) -> ColorUNet:
     torch.manual_seed(1)
     return ColorUNet(UNetConfig(**{**TINY, **options}), ColorBins.default()).eval()
