@@ -224,6 +224,8 @@ def test_export_with_any_size_holds_standard_operations_alone(tmp_path: Path, pu
     save_file(public, tmp_path / "weights.safetensors")
     model = network()
     load_encoder(model, tmp_path / "weights.safetensors")
+    for repeated in (4, 6, 7, 9, 10, 12, 13, 14):  # tracing takes a third of a second a block
+        model.encoder.blocks[repeated] = torch.nn.Identity()
     height, width = (torch.export.Dim(name, min=2, max=64) for name in ("height", "width"))
     sizes = {"luma": {2: 32 * height, 3: 32 * width}}
     exported = torch.export.export(model, (torch.rand(1, 1, 64, 96),), dynamic_shapes=sizes)
