@@ -1,4 +1,4 @@
-"""``fastcolor demo``: the bundled photographs as one picture: gray input, colorized, original, confidence."""
+"""``fastcolor demo``: a person, an animal, a landscape: gray input, colorized, original, confidence, in one picture."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..plots.figures import confidence_map, contact_sheet, enlarged
 from . import options
 
 WIDTH = 480  # of a column
+PHOTOGRAPHS = ("hopper.jpg", "chelsea.jpg", "aitzgorri.jpg")  # of the bundled ones
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable_format(args.out)
     colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size)
     with as_file(files("fastcolor.data") / "samples") as folder:
-        rows = [_row(read_photo(path), colorizer) for path in sorted(folder.glob("*.jpg"))]
+        rows = [_row(read_photo(folder / name), colorizer) for name in PHOTOGRAPHS]
     write_photo(args.out, contact_sheet(rows, width=WIDTH))
     print(f"wrote {args.out}: gray input, colorized, original, confidence of {len(rows)} photographs")
     return 0
