@@ -45,6 +45,11 @@ class UNetConfig:
         T of the annealed mean unless the user chooses another.
     size : int
         Side in pixels of the square that photographs become for the network unless the user chooses another.
+    doubt, gain : float
+        How far doubt pulls to gray, and the gain of the chroma, unless the user chooses a temperature: see
+        :class:`fastcolor.photo.decoding.Decoding`. 0 and 1 are the plain annealed mean.
+    mirror : bool
+        Whether photographs are seen a second time as in a mirror, unless the user chooses.
 
     Raises
     ------
@@ -59,6 +64,9 @@ class UNetConfig:
     fold: int = 1
     temperature: float = 0.38
     size: int = 256
+    doubt: float = 0.0
+    gain: float = 1.0
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         for name in ("down", "up"):  # JSON has lists
@@ -71,6 +79,9 @@ class UNetConfig:
             raise ValueError(f"fold: expected 1, 2 or 4, got {self.fold}")
         if not self.temperature >= 0 or self.size < 1:
             raise ValueError(f"temperature, size: expected T >= 0 and a size >= 1, got {self.temperature}, {self.size}")
+        if not (self.doubt >= 0 and self.gain > 0 and isinstance(self.mirror, bool)):
+            given = f"{self.doubt}, {self.gain}, {self.mirror}"
+            raise ValueError(f"doubt, gain, mirror: expected a number >= 0, one > 0, true or false, got {given}")
 
     @property
     def multiple(self) -> int:
