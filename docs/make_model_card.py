@@ -1,8 +1,9 @@
 """Make the pictures and tables of docs/MODEL_CARD.md: python docs/make_model_card.py [--measure FOLDER ...].
 
-The sheets show photographs of docs/pictures and of the package, and `fastcolor demo` makes demo.jpg. `--measure` takes
+The sheets show photographs of docs/pictures and of the package; demo.jpg is that of `fastcolor demo`. `--measure` takes
 the folders of the validation sets, whose photographs may not be shown, and runs `fastcolor evaluate` on them with every
-bundled network; what it says is kept in docs/evaluation.json, and the tables are made of that.
+bundled network; what it says is kept in docs/evaluation.json, and the tables are made of that. With OMP_NUM_THREADS=1
+it takes minutes; many threads on busy cores can take an hour.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from fastcolor.commands import demo  # noqa: E402
 from fastcolor.commands.main import main as fastcolor  # noqa: E402
 from fastcolor.evaluation.report import change, vividness  # noqa: E402
 from fastcolor.files.atomic import write_json  # noqa: E402
@@ -36,7 +38,8 @@ SHEETS = {
     "sheet-people.jpg": ("hopper", "collins", "tourist", "stairs", "sebah", "hine"),
     "sheet-more.jpg": ("chelsea", "friends", "wine", "coffee", "fig", "pagoda", "hibiscus"),
 }
-WIDTH, QUALITY = 200, 80  # of a column of a sheet; of its JPEG
+WIDTH, DEMO_WIDTH = 200, 300  # of a column
+QUALITY = 77  # of the JPEG
 
 
 def main() -> None:
@@ -50,7 +53,7 @@ def main() -> None:
     PAGE.write_text(with_block(text, tables), encoding="utf-8")
     for name, photographs in SHEETS.items():
         write_photo(DOCS / name, sheet([photograph(stem) for stem in photographs]), quality=QUALITY)
-    fastcolor(["demo", "-o", str(DOCS / "demo.jpg")])
+    write_photo(DOCS / "demo.jpg", demo.sheet(Colorizer.load(), width=DEMO_WIDTH), quality=QUALITY)
 
 
 def networks() -> list[str]:
