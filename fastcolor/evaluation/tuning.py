@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..bins import ColorBins
 from ..encoding import encode
 from ..files.sets import Photograph
 from ..network.unet import ColorUNet
@@ -81,7 +82,7 @@ def fit_decoding(
     rows = [_points(one, colorizer, temperature) for one in tqdm(photographs, unit="photo", disable=not progress)]
     points = _Points(*map(np.stack, zip(*rows, strict=True)))
     kinds = [OTHER if content is None else content.of(photograph) for photograph in photographs]
-    judge = _Judge(points, [name for name, group in sets.items() for _ in group], kinds)
+    judge = _Judge(points, colorizer.bins, [name for name, group in sets.items() for _ in group], kinds)
     wanted = [Decoding(temperature, doubt, gain) for doubt in DOUBTS for gain in GAINS]
     return choose([judge(decoding) for decoding in tqdm(wanted, unit="decoding", disable=not progress)], give)
 
@@ -118,15 +119,15 @@ def _points(photograph: Photograph, colorizer: Colorizer, temperature: float) ->
 class _Judge:
     """What a decoding comes to on the points of photographs, each of a set and of a class."""
 
-    def __init__(self, points: _Points, sets: Sequence[str], kinds: Sequence[str]) -> None:
-        self._points = points
+    def __init__(self, points: _Points, bins: ColorBins, sets: Sequence[str], kinds: Sequence[str]) -> None:
+        self._points, self._bins = points, bins
         self._sets, self._kinds = ([np.array(of) == name for name in sorted({*of})] for of in (sets, kinds))
         self._lab = rgb_to_lab(points.rgb)
         self._gray = self._scores(np.zeros_like(points.mean))[:, 0]
         self._vivid = np.array([colorfulness(rgb) for rgb in points.rgb])
 
     def __call__(self, decoding: Decoding) -> Candidate:
-        found = self._scores(self._points.mean * decoding.factor(self._points.mean, self._points.square))
+        found = self._scores(decoding.of_moments(self._points.mean, self._points.square, self._bins))
         known = np.stack([self._gray, self._vivid], axis=1)
 
         def relative(members: NDArray[np.bool_]) -> NDArray[np.floating]:

@@ -63,7 +63,7 @@ def predict(model: ColorUNet, luma: NDArray[np.float32], *, mirror: bool = False
     logits = _logits(model, batch)
     if mirror:
         logits = (logits + _logits(model, batch.flip(-1)).flip(-1)) / 2
-    logits = _planar(logits)
+    logits = logits.contiguous(memory_format=torch.contiguous_format)
     return logits if luma.ndim == 3 else logits[0]
 
 
@@ -71,9 +71,3 @@ def _logits(model: ColorUNet, batch: Tensor) -> Tensor:
     with torch.autocast(batch.device.type, torch.bfloat16):
         logits: Tensor = model(batch.contiguous(memory_format=torch.channels_last))
     return logits.float()
-
-
-def _planar(logits: Tensor) -> Tensor:
-    """Channels-last logits in planar memory: torch turns matrices, of pixels and bins, faster than whole batches."""
-    pixels = logits.permute(0, 2, 3, 1).flatten(1, 2)
-    return torch.stack([image.t().contiguous() for image in pixels]).view(logits.shape)

@@ -23,7 +23,8 @@ class Decoding:
     of any color at all. Where |m| = doubt s, chroma is half of gain m; it nears gain m where the spread goes to 0,
     and gray where the colors cancel: the form of Wiener's filter for a signal m in noise of doubt s. The mean is the
     best guess by squared error; by perceived difference a doubtful color is worse than gray, and a sure one may be as
-    vivid as it is, which the gain gives back. ``Decoding(T)`` is the plain annealed mean.
+    vivid as it is, which the gain gives back, up to the range of the bins' colors. ``Decoding(T)`` is the plain
+    annealed mean.
 
     Parameters
     ----------
@@ -66,17 +67,19 @@ class Decoding:
 
     def chroma(self, logits: Any, bins: ColorBins) -> NDArray[np.float32]:
         """Chroma (2, h, w) or (N, 2, h, w) of planar logits on the CPU; NaN where the annealed mean is."""
-        if self.doubt:
-            mean, square = moments(logits, bins, self.temperature)
-            return mean * self.factor(mean, square)
-        mean = np.asarray(annealed_mean(logits, bins, temperature=self.temperature))
-        return mean if self.gain == 1 else mean * np.float32(self.gain)
+        if self.doubt == 0 and self.gain == 1:
+            return np.asarray(annealed_mean(logits, bins, temperature=self.temperature))
+        return self.of_moments(*moments(logits, bins, self.temperature), bins)
 
-    def factor(self, mean: NDArray[np.float32], square: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What multiplies the mean (..., 2, h, w): (..., 1, h, w), from it and from the spread's :func:`moments`."""
+    def of_moments(
+        self, mean: NDArray[np.float32], square: NDArray[np.float32], bins: ColorBins
+    ) -> NDArray[np.float32]:
+        """Chroma of the :func:`moments` of logits at this T, on each axis within the range of the bins' colors."""
         power = (mean**2).sum(axis=-3, keepdims=True)
         spread = np.maximum(square - power, 0)
-        return np.float32(self.gain) * (power / np.maximum(power + self.doubt**2 * spread, _TINY)).astype(np.float32)
+        share = power / np.maximum(power + self.doubt**2 * spread, _TINY)
+        low, high = (end(bins.colors, axis=0).reshape(2, 1, 1) for end in (np.min, np.max))
+        return np.clip(np.float32(self.gain) * mean * share.astype(np.float32), low, high)
 
 
 _TINY = np.finfo(np.float32).tiny
