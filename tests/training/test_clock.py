@@ -11,10 +11,10 @@ torch = pytest.importorskip("torch")
 from fastcolor.training import clock as module  # noqa: E402
 from fastcolor.training import loop  # noqa: E402
 from fastcolor.training.clock import MARGIN, Clock, Every, parts, validations  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.feed import Feed  # noqa: E402
 from fastcolor.training.schedule import rate  # noqa: E402
-from fastcolor.training.trainer import TrainConfig  # noqa: E402
 
 
 class Time:

@@ -15,8 +15,9 @@ from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.commands.main import main  # noqa: E402
 from fastcolor.errors import ImageError  # noqa: E402
 from fastcolor.files.sets import find_images  # noqa: E402
-from fastcolor.training.dataset import VARIANTS, KeySampler, PhotoDataset  # noqa: E402
+from fastcolor.training.dataset import VARIANTS, PhotoDataset  # noqa: E402
 from fastcolor.training.prepare import prepare  # noqa: E402
+from fastcolor.training.sampler import KeySampler  # noqa: E402
 
 BINS = ColorBins.default()
 

@@ -19,6 +19,7 @@ from fastcolor.training.checkpoint import load_tensors  # noqa: E402
 from fastcolor.training.crops import resample  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.fast import compiled, rehearse  # noqa: E402
+from fastcolor.training.mixture import PhotoSet  # noqa: E402
 from fastcolor.training.stopping import asked_to_stop  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
 from fastcolor.training.trainer import CHECKPOINT, TrainConfig, Trainer  # noqa: E402
@@ -160,7 +161,7 @@ def test_a_run_in_a_thread(photos: Path, tmp_path: Path) -> None:
 
 def test_compiled_or_not_the_run_goes_on(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def said(name: str) -> str:
-        trainer = train(pack, tmp_path / name, SMALL, BINS, pictures=0, compile=True)
+        trainer = train([PhotoSet(pack)], tmp_path / name, SMALL, BINS, pictures=0, compile=True)
         assert trainer.step == 2
         if name != "plain":
             plain = load_tensors(tmp_path / "plain" / CHECKPOINT)[0]

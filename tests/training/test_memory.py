@@ -22,11 +22,13 @@ from fastcolor.files.packs import Packed  # noqa: E402
 from fastcolor.files.sets import find_images  # noqa: E402
 from fastcolor.training import feed  # noqa: E402
 from fastcolor.training import memory as module  # noqa: E402
-from fastcolor.training.crops import Crops, mean_of_blocks, random_crops, resample  # noqa: E402
-from fastcolor.training.dataset import KeySampler, PhotoDataset, random_resized_crop  # noqa: E402
+from fastcolor.training.boxes import Crops, random_crops  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
+from fastcolor.training.crops import mean_of_blocks, resample  # noqa: E402
+from fastcolor.training.dataset import PhotoDataset, random_resized_crop  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.memory import Memory, decode_all, held  # noqa: E402
-from fastcolor.training.trainer import TrainConfig  # noqa: E402
+from fastcolor.training.sampler import KeySampler  # noqa: E402
 
 BINS = ColorBins.default()
 CPU = torch.device("cpu")
