@@ -151,9 +151,9 @@ def _configured(args: argparse.Namespace, told: Described, top: dict[str, Any]) 
     if args.resume:
         config = saved_config(args.out)
     else:
-        checks.choice("recipe", top.setdefault("recipe", "paper"), tuple(RECIPES))
-        recipe = RECIPES[top["recipe"]]
         try:
+            checks.choice("recipe", top.setdefault("recipe", "paper"), tuple(RECIPES))
+            recipe = RECIPES[top["recipe"]]
             network = UNetConfig(**{**recipe.network, **told.network, "bins": bins.n})
             config = TrainConfig(**{**recipe.training, **told.training, "network": network})
         except (TypeError, ValueError) as error:

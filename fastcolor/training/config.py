@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..arrays import checks
-from ..network.unet import UNetConfig
+from ..network.config import UNetConfig
 from ..reference.constants import MAX_NEIGHBORS
 from .dataset import IN_BATCHES, RANDOM_AREA, VARIANTS
 from .schedule import SCHEDULES

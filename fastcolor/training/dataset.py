@@ -163,7 +163,7 @@ class PhotoDataset(Dataset[AnySample]):
         if not self.degrade or rng is None:
             return luma
         source = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        colors = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255
+        colors = torch.tensor(rgb).permute(2, 0, 1)[None] / 255
         return degrade(torch.from_numpy(luma)[None, None], colors, self.degrade, rng, source)[0, 0].numpy()
 
 

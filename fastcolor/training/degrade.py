@@ -28,6 +28,7 @@ JPEG_TABLE = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
+JPEG_SHIFT = 128 / 255  # what the transform is of the difference to
 
 
 def mixture(y: Tensor, rgb: Tensor, source: torch.Generator, share: Tensor, *uniform: Tensor) -> Tensor:
@@ -83,9 +84,9 @@ def jpeg(y: Tensor, rgb: Tensor, source: torch.Generator, coarseness: Tensor) ->
     y = F.pad(y.clamp(0, 1), (0, -width % 8, 0, -height % 8), mode="replicate")
     cosines, table = (constant.to(y.device) for constant in _jpeg_constants())
     step = (table * coarseness[..., None, None]).clamp_min(1) / 255
-    blocks = (y - 0.5).unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4)
+    blocks = (y - JPEG_SHIFT).unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4)
     rounded = torch.round(cosines @ blocks @ cosines.T / step) * step
-    coded = (cosines.T @ rounded @ cosines).transpose(3, 4).flatten(4, 5).flatten(2, 3) + 0.5
+    coded = (cosines.T @ rounded @ cosines).transpose(3, 4).flatten(4, 5).flatten(2, 3) + JPEG_SHIFT
     return coded[..., :height, :width]
 
 

@@ -1,8 +1,8 @@
 """Several prepared sets as one: how often each set, each source in it and each photograph comes.
 
 ``share = set's share * count(source) ** -balance / sum over the set``. The source of a photograph is in its name,
-`<source>_<hash>.jpg`: a source of ten thousand photographs does not drown one of a hundred, whose photographs do not come
-a hundred times as often either. The weight of a set that has none is the number of its photographs.
+`<source>_<hash>.jpg`: a source of ten thousand photographs does not drown one of a hundred, whose photographs do not
+come a hundred times as often either. The weight of a set that has none is the number of its photographs.
 """
 
 from __future__ import annotations

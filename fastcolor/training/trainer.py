@@ -15,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 from ..arrays.bins_key import from_key, key_of
 from ..bins import ColorBins
 from ..loss import weighted_cross_entropy
+from ..network.config import UNetConfig
 from ..network.encoder_weights import load_encoder
-from ..network.unet import ColorUNet, UNetConfig
+from ..network.unet import ColorUNet
 from . import checkpoint
 from .config import TrainConfig
 from .dataset import AnySample, Sample, SoftSample

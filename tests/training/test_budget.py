@@ -194,14 +194,8 @@ def test_what_is_made_at_the_first_time_is_no_part_of_the_schedule(
     monkeypatch.setattr(Trainer, "loss", slow_loss)
     monkeypatch.setattr(loop, "_show", slow_show)
     config = TrainConfig(network=TINY, minutes=0.7, warmup=30, steps=100, batch=4, size=16, augment="random")
-    trainer = train(
-        [PhotoSet(pack)],
-        tmp_path / "run",
-        replace(config, loader="device"),
-        ColorBins.default(),
-        pictures=1,
-        started=0.0,
-    )
+    config = replace(config, loader="device")
+    trainer = train([PhotoSet(pack)], tmp_path / "run", config, ColorBins.default(), pictures=1, started=0.0)
     clock = load_tensors(tmp_path / "run" / CHECKPOINT)[1]["clock"]
     assert clock["begin"] > 20
     assert clock["closing"] < 5
