@@ -88,7 +88,7 @@ def test_jpeg_is_that_of_pillow(luma: torch.Tensor, picture: torch.Tensor, quali
     expected = np.asarray(Image.open(held), np.float32)
     mine = jpeg(whole / 255, picture, source(), column(50 / quality))[0, 0].numpy() * 255
     close = np.abs(mine - expected)
-    assert np.percentile(close, 98) < 0.6  # in a block a coefficient may lie at the edge of two multiples
+    assert np.percentile(close, 95) < 0.6  # in a block a coefficient may lie at the edge of two multiples
     assert np.abs(expected - whole[0, 0].numpy()).mean() > 4 * close.mean()
 
 
