@@ -8,7 +8,6 @@ come a hundred times as often either. The weight of a set that has none is the n
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.sets import Photograph, find_part
-
-_SOURCE = re.compile(r"(.+)_[0-9a-f]{8,}(\.\w+)?")  # a pack may keep the suffix of the file that it was made of
+from ..files.sets import Photograph, find_part, source_of, unlike_names
 
 
 class PhotoSet(NamedTuple):
@@ -82,29 +79,8 @@ def open_sets(sets: Sequence[PhotoSet]) -> list[OpenSet]:
     weights = np.array(
         [len(train) if one.weight is None else one.weight for one, (train, _) in zip(sets, parts, strict=True)]
     )
-    rows = zip(_names(places), (weights / weights.sum()).tolist(), parts, strict=True)
+    rows = zip(unlike_names(places), (weights / weights.sum()).tolist(), parts, strict=True)
     return [OpenSet(name, weight, *both) for name, weight, both in rows]
-
-
-def _names(places: Sequence[Path]) -> list[str]:
-    """The last part of each path, and more of it where that is another's too."""
-    names = [place.stem for place in places]
-    return [
-        name if names.count(name) == 1 else f"{place.parent.name}-{name}"
-        for name, place in zip(names, places, strict=True)
-    ]
-
-
-def source_of(photograph: Photograph) -> str:
-    """The source in the name of a photograph, or "".
-
-    Examples
-    --------
-    >>> source_of(Path("train/sun-b_0123abcd.webp")), source_of(Path("train/IMG_2041.jpg"))
-    ('sun-b', '')
-    """
-    found = _SOURCE.fullmatch(photograph.stem)
-    return found[1] if found else ""
 
 
 def shares(sets: Sequence[OpenSet], balance: float) -> NDArray[Any] | None:

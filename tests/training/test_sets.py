@@ -13,9 +13,10 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from fastcolor.commands.main import main  # noqa: E402
+from fastcolor.files.sets import source_of  # noqa: E402
 from fastcolor.network.unet import ColorUNet  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors  # noqa: E402
-from fastcolor.training.mixture import PhotoSet, open_sets, parse_set, shares, source_of  # noqa: E402
+from fastcolor.training.mixture import PhotoSet, open_sets, parse_set, shares  # noqa: E402
 from fastcolor.training.models import Best  # noqa: E402
 from fastcolor.training.runlog import read_log  # noqa: E402
 from fastcolor.training.sampler import KeySampler  # noqa: E402
