@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from .film.video import colorize_video
     from .kernels.numba_cpu.threads import get_num_threads, set_num_threads
     from .loss import weighted_cross_entropy
-    from .network.unet import ColorUNet, UNetConfig
+    from .network.config import UNetConfig
+    from .network.unet import ColorUNet
     from .photo.colorizer import colorize
 
 __version__ = "0.1.0"
@@ -37,7 +38,7 @@ __version__ = "0.1.0"
 # Names whose modules import something heavy: loaded on first use.
 _LAZY = {
     "ColorUNet": "fastcolor.network.unet",
-    "UNetConfig": "fastcolor.network.unet",
+    "UNetConfig": "fastcolor.network.config",
     "colorize": "fastcolor.photo.colorizer",
     "colorize_video": "fastcolor.film.video",
     "get_num_threads": "fastcolor.kernels.numba_cpu.threads",

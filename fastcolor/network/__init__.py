@@ -1,1 +1,1 @@
-"""The ColorUNet: its layers, its weights on disk, and its way from luma to logits."""
+"""The ColorUNet: its shape, its layers, its weights on disk, and its way from luma to logits."""

@@ -6,10 +6,15 @@ What reads and writes the three is :class:`~fastcolor.network.unet.ColorUNet`; t
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS, CONFIG, BINS = "weights.safetensors", "config.json", "bins.npz"
 
@@ -39,3 +44,17 @@ def model_folder(name_or_path: str | os.PathLike[str]) -> Path:
             f"got {os.fspath(name_or_path)!r}"
         )
     return folder
+
+
+def misfit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """How tensors of a file differ from those wanted, by name and shape, in a few words; "" if they do not."""
+    said = []
+    for what, names in (("missing", wanted.keys() - found.keys()), ("left over", found.keys() - wanted.keys())):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            said.append(f"{min(names)}{more} {what}")
+    for name in sorted(wanted.keys() & found.keys()):
+        shapes = [tuple(tensors[name].shape) for tensors in (wanted, found)]
+        if not said and shapes[0] != shapes[1]:
+            said.append(f"{name}: expected shape {shapes[0]}, got {shapes[1]}")
+    return ", ".join(said)

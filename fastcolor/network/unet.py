@@ -1,115 +1,32 @@
-"""ColorUNet: the network of the paper's Figure 2, from a luma image to n logits per pixel.
+"""ColorUNet: from a luma image to n logits per pixel, with a choice of encoder.
 
-The default :class:`UNetConfig` is the paper's network, 142,016 parameters at 32 bins. Deeper and wider ones are the
-same class with longer tuples. With ``fold=2`` the network sees 2x2 luma pixels as four channels and gives logits of
-half the side: a quarter of the work a pixel, at little cost in quality, since chroma is upsampled to the full luma
-anyway.
+The default :class:`~fastcolor.network.config.UNetConfig` is the network of the paper's Figure 2, 142,016 parameters at
+32 bins. Deeper and wider ones are the same class with longer tuples. With ``fold=2`` the network sees 2x2 luma pixels
+as four channels and gives logits of half the side: a quarter of the work a pixel, at little cost in quality, since
+chroma is upsampled to the full luma anyway. With ``encoder="efficientnet-lite0"`` the way down is one that can have
+learned from ImageNet what is in a picture; its logits have half the side, too.
 
 Source: Billaut, de Rochemonteix, Thibault, "ColorUNet" (arXiv 1811.03120), Figure 2.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ..arrays import checks
 from ..bins import ColorBins
 from ..errors import WeightsError
 from ..files.atomic import atomic_path, write_json
-from .pretrained import BINS, CONFIG, WEIGHTS, model_folder
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """Shape of a :class:`ColorUNet`, and how its logits are best used; the defaults are the paper's.
-
-    Parameters
-    ----------
-    bins : int
-        n, the number of logits per pixel.
-    down : tuple of int
-        Output channels of the down cells, first cell first. Each halves the side of the image.
-    up : tuple of int
-        Output channels of the up cells, deepest first: one fewer than `down`.
-    head : int
-        Channels between the last upsampling and the logits.
-    fold : int
-        1, 2 or 4. Blocks of fold x fold luma pixels enter as fold^2 channels; logits have 1/fold of the luma's side.
-    temperature : float
-        T of the annealed mean unless the user chooses another.
-    size : int
-        Side in pixels of the square that photographs become for the network unless the user chooses another.
-
-    Raises
-    ------
-    ValueError
-        If the tuples do not fit together, or a number is out of range.
-    """
-
-    bins: int = 32
-    down: tuple[int, ...] = (16, 32, 64)
-    up: tuple[int, ...] = (32, 32)
-    head: int = 16
-    fold: int = 1
-    temperature: float = 0.38
-    size: int = 256
-
-    def __post_init__(self) -> None:
-        for name in ("down", "up"):  # JSON has lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if len(self.down) < 2 or len(self.up) != len(self.down) - 1:
-            raise ValueError(f"up: expected one width fewer than down has (at least 2), got {self.down} and {self.up}")
-        if not all(isinstance(width, int) and width > 0 for width in (self.bins, *self.down, *self.up, self.head)):
-            raise ValueError(f"down, up, head, bins: expected positive integers, got {self}")
-        if self.fold not in (1, 2, 4):
-            raise ValueError(f"fold: expected 1, 2 or 4, got {self.fold}")
-        if not self.temperature >= 0 or self.size < 1:
-            raise ValueError(f"temperature, size: expected T >= 0 and a size >= 1, got {self.temperature}, {self.size}")
-
-    @property
-    def multiple(self) -> int:
-        """The input is padded inside to a multiple of this many pixels."""
-        return int(self.fold * 2 ** len(self.down))
-
-    @classmethod
-    def _load(cls, path: Path) -> UNetConfig:
-        """Read a JSON file that :meth:`ColorUNet.save_pretrained` wrote; WeightsError that names it if it is wrong."""
-        try:
-            values = json.loads(path.read_text())
-            if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
-                raise ValueError(f"unknown keys {', '.join(unknown)}")
-            return cls(**values)
-        except FileNotFoundError:
-            raise WeightsError(f"{path}: no such file; is this the folder of a model?") from None
-        except (OSError, ValueError, TypeError) as error:
-            raise WeightsError(f"{path}: expected the configuration of a ColorUNet, got {error}") from error
-
-
-def conv(inputs: int, outputs: int) -> list[nn.Module]:
-    """3x3 convolution with padding 1, then ReLU."""
-    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
-
-
-def upsample(inputs: int, outputs: int) -> list[nn.Module]:
-    """3x3 transposed convolution of stride 2 that doubles the side exactly, then ReLU."""
-    return [nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1), nn.ReLU(inplace=True)]
-
-
-def down_cell(inputs: int, outputs: int) -> nn.Sequential:
-    """Two convolutions, 2x2 max pooling, batch normalisation: (N, inputs, H, W) -> (N, outputs, H/2, W/2)."""
-    return nn.Sequential(*conv(inputs, outputs), *conv(outputs, outputs), nn.MaxPool2d(2), nn.BatchNorm2d(outputs))
-
-
-def up_cell(inputs: int, middle: int, outputs: int) -> nn.Sequential:
-    """Transposed and two plain convolutions, batch normalisation: (N, inputs, H, W) -> (N, outputs, 2H, 2W)."""
-    layers = [*upsample(inputs, middle), *conv(middle, outputs), *conv(outputs, outputs)]
-    return nn.Sequential(*layers, nn.BatchNorm2d(outputs))
+from .config import PLAIN, UNetConfig, load_config
+from .decoder import Bottom, sum_cells
+from .efficientnet import DEEPEST, SKIPS, EfficientNetLite0
+from .plain import DownCells, head, up_cells
+from .pretrained import BINS, CONFIG, WEIGHTS, misfit, model_folder
 
 
 def pad_reflected(x: Tensor, multiple: int) -> Tensor:
@@ -125,7 +42,10 @@ def pad_reflected(x: Tensor, multiple: int) -> Tensor:
 
 
 class ColorUNet(nn.Module):
-    """``logits = head(up(... concat(up(down(...)), skip)))``: luma in [0, 1] to n logits per pixel.
+    """``logits = head(up(... up(deepest, skip) ..., skip))``: luma in [0, 1] to n logits per pixel.
+
+    Its modules are `down`, or `encoder` and `bottom`, as ``config.encoder`` says, then `up` and `head`, whose last
+    convolution gives the logits.
 
     Parameters
     ----------
@@ -141,7 +61,7 @@ class ColorUNet(nn.Module):
 
     References
     ----------
-    ColorUNet (arXiv:1811.03120), Figure 2.
+    ColorUNet (arXiv:1811.03120), Figure 2; EfficientNet (arXiv:1905.11946), table 1.
 
     Examples
     --------
@@ -150,6 +70,8 @@ class ColorUNet(nn.Module):
     142016
     >>> network(torch.zeros(1, 1, 50, 70)).shape
     torch.Size([1, 32, 50, 70])
+    >>> ColorUNet(UNetConfig(encoder="efficientnet-lite0")).eval()(torch.zeros(1, 1, 50, 70)).shape
+    torch.Size([1, 32, 25, 35])
     """
 
     def __init__(self, config: UNetConfig | None = None, bins: ColorBins | None = None) -> None:
@@ -160,30 +82,55 @@ class ColorUNet(nn.Module):
         if bins is not None and bins.space != "yuv":
             raise ValueError(f"bins: expected bins of YUV, whose luma is the network's input, got bins of {bins.space}")
         self.bins = bins
-        down = config.down
-        self.down = nn.ModuleList(down_cell(a, b) for a, b in zip((config.fold**2, *down[:-1]), down, strict=True))
-        self.up = nn.ModuleList()
-        channels = down[-1]
-        for skip, outputs in zip(reversed(down[:-1]), config.up, strict=True):
-            self.up.append(up_cell(channels, skip, outputs))
-            channels = outputs + skip
-        last = nn.Conv2d(config.head, config.bins, 1)
-        self.head = nn.Sequential(*upsample(channels, config.head), *conv(config.head, config.head), last)
+        if config.encoder == PLAIN:
+            self.down = DownCells(config.fold, config.down)
+            self.up, channels = up_cells(config.down, config.up)
+            self.head = head(channels, config.head, config.bins)
+        else:
+            self.encoder = EfficientNetLite0()
+            self.bottom = Bottom(DEEPEST, config.bottom)
+            self.up = sum_cells(config.bottom, SKIPS.values(), config.up)
+            self.head = nn.Sequential(nn.Conv2d(config.up[-1], config.bins, 1))
+
+    def regularize(self, *, drop_path: float = 0.0, dropout: float = 0.0) -> None:
+        """What training does so that a network with EfficientNet-Lite0 does not learn its photographs by heart.
+
+        It is no part of the configuration: a network is made, loaded and copied without, and evaluation has none.
+
+        Parameters
+        ----------
+        drop_path : float
+            Stochastic depth: the probability in [0, 1) with which a sample skips the encoder's last block. Those before
+            it have less, in proportion to their depth.
+        dropout : float
+            The probability in [0, 1) with which a channel of the deepest map is zero for a sample.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If one is out of range, or not 0 with the plain encoder, which has neither.
+        """
+        for name, value in (("drop_path", drop_path), ("dropout", dropout)):
+            checks.real(name, value, 0.0, 0.999)
+            if value and self.config.encoder == PLAIN:
+                raise ValueError(f"{name}: expected 0 with encoder={PLAIN!r}, which has no such layers, got {value}")
+        if self.config.encoder != PLAIN:
+            self.encoder.set_drop(drop_path)
+            self.bottom.dropout.p = dropout
 
     def forward(self, luma: Tensor) -> Tensor:
         """Logits (N, n, ceil(H / fold), ceil(W / fold)) of luma (N, 1, H, W) in [0, 1]; any H and W."""
         if luma.ndim != 4 or luma.shape[1] != 1:
             raise ValueError(f"luma: expected shape (N, 1, H, W), got {tuple(luma.shape)}; luma[None, None] adds axes")
-        fold = self.config.fold
-        height, width = (-(-side // fold) for side in luma.shape[-2:])
-        x = F.pixel_unshuffle(pad_reflected(luma, self.config.multiple) - 0.5, fold)
-        skips = []
-        for cell in self.down:
-            x = cell(x)
-            skips.append(x)
-        skips.pop()  # the deepest goes on by itself
+        height, width = (-(-side // self.config.fold) for side in luma.shape[-2:])
+        luma = pad_reflected(luma, self.config.multiple)
+        if self.config.encoder == PLAIN:
+            x, skips = self.down(luma)
+        else:
+            x, skips = self.encoder(luma)
+            x = self.bottom(x)
         for cell in self.up:
-            x = torch.cat([cell(x), skips.pop()], dim=1)
+            x = cell(x, skips.pop())
         return self.head(x)[..., :height, :width]
 
     @classmethod
@@ -193,7 +140,8 @@ class ColorUNet(nn.Module):
         Raises
         ------
         WeightsError
-            Unknown name, missing or damaged file, or weights that do not fit the configuration: names the file.
+            Unknown name, missing or damaged file, or weights that do not fit the configuration, those of another
+            encoder say: names the file.
 
         Examples
         --------
@@ -204,21 +152,21 @@ class ColorUNet(nn.Module):
         from safetensors.torch import load_file
 
         folder = model_folder(name_or_path)
-        config = UNetConfig._load(folder / CONFIG)
+        config = load_config(folder / CONFIG)
         try:
             model = cls(config, ColorBins.load(folder / BINS))
         except (ValueError, OSError) as error:
             raise WeightsError(f"{folder / BINS}: {error}") from error
         path = folder / WEIGHTS
         try:
-            model.load_state_dict(load_file(path))
+            tensors = load_file(path)
         except FileNotFoundError:
             raise WeightsError(f"{path}: no such file") from None
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{path}: expected a safetensors file, got a damaged one ({error})") from error
-        except RuntimeError as error:  # torch lists every tensor that is missing, left over or of another shape
-            first = str(error).splitlines()[1:2]
-            raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {' '.join(first).strip()}") from error
+        if wrong := misfit(tensors, model.state_dict()):
+            raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {wrong}")
+        model.load_state_dict(tensors)
         # Channels-last weights make the bfloat16 convolutions two to three times faster on the CPU.
         return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

