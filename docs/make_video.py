@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 import fastcolor
-from fastcolor import ColorBins, TemporalSmoother, annealed_mean, reference
+from fastcolor import ColorBins, TemporalSmoother, reference
 from fastcolor.commands import main as cli
 from fastcolor.evaluation.films import VARIANTS, evaluate_file, table
 from fastcolor.files.images import gray_of, luma_of
@@ -90,17 +90,13 @@ def costs(model: str | None) -> tuple[float, float, float]:
     """Shares of smoothing (with decoding) and of cut detection at a network size of 256; the network's time a frame."""
     frames = [gray_of(luma_of(rgb)) for rgb in sample_frames(SIDE, SIDE, seconds=1, shots=(0,))]
     colorizer = Colorizer.load(model, size=SIDE)
-    bins = colorizer.network.bins
     small = np.stack([colorizer.reduce(frame) for frame in frames])
     logits = [x for group in np.split(small, 3) for x in predict(colorizer.network, group)]
     smoother, detector = SteadySmoother(), CutDetector()
-    chroma = annealed_mean(logits[0], bins).numpy()
+    chroma = colorizer.chroma(logits[0])
     network, smoothing, cutting, rest = cpu_time(
         lambda: [predict(colorizer.network, group) for group in np.split(small, 3)],
-        lambda: [
-            smoother.step(annealed_mean(x, bins, temperature=colorizer.temperature).numpy(), luma)
-            for x, luma in zip(logits, small, strict=True)
-        ],
+        lambda: [smoother.step(colorizer.chroma(x), luma) for x, luma in zip(logits, small, strict=True)],
         lambda: [detector.step(luma) for luma in small],
         lambda: [(colorizer.reduce(frame), fastcolor.merge(chroma, frame)) for frame in frames],
     )

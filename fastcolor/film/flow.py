@@ -91,7 +91,7 @@ def _running_mean(array: Float, radius: int, axis: int) -> Float:
     count = array.shape[axis]
     shape = [1] * array.ndim
     shape[axis] = count
-    sums: Float = np.cumsum(np.insert(array, 0, 0, axis=axis), axis=axis)
+    sums = np.cumsum(np.insert(array, 0, 0, axis=axis), axis=axis)
     places = np.arange(count)
     low, high = (places - radius).clip(0), (places + radius + 1).clip(max=count)
     share = (1 / (high - low)).astype(np.float32).reshape(shape)
@@ -101,7 +101,8 @@ def _running_mean(array: Float, radius: int, axis: int) -> Float:
 def halved(image: Float) -> Float:
     """(h, w) at half the size, rounded up: means of 2 x 2 pixels, edges repeated."""
     even = np.pad(image, [(0, side % 2) for side in image.shape], mode="edge")
-    return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+    sums: Float = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    return sums * np.float32(0.25)
 
 
 def doubled(array: Float, shape: tuple[int, ...]) -> Float:

@@ -19,10 +19,10 @@ from .flow import Float, carry_along, doubled, halved, lucas_kanade, mean_around
 
 Flow = Callable[[Float, Float], Float]
 
-_TRUST = 0.05  # difference of the mean luma of 3 x 3 pixels at which the past counts e^-1/2
+_TRUST = 0.06  # difference of the mean luma of 3 x 3 pixels at which the past counts e^-1/2
 _REGION = 6  # radius in pixels of the neighborhood that is distrusted together
-_REGION_TRUST = 0.08  # root mean square difference in it at which the past counts e^-1/2
-_AGREE = 0.1  # difference of chroma at which that of luma counts twice
+_REGION_TRUST = 0.09  # root mean square difference in it at which the past counts e^-1/2
+_AGREE = 0.15  # difference of chroma at which that of luma counts twice
 _EXPOSURE = 0.08  # sudden change of the picture's mean and contrast at which a frame counts e^-1/2
 _LEAST = 0.02  # what a frame in a flash counts
 _FOLLOWED = 0.5  # frames that count less say nothing about motion
@@ -35,7 +35,7 @@ class SteadySmoother:
     """``c_t = S_t / W_t``, ``S_t = r_t x_t + e^-α v_t carry(S_{t-1})``, ``W_t = r_t + e^-α v_t carry(W_{t-1})``.
 
     x is the chroma of each frame by itself, and `carry` follows the optical flow from the mean luma of the past to the
-    frame's. ``v_t = exp(-((d / 0.05)² + (D / 0.08)²) (1 + (δ / 0.1)²) / 2)``, d and D the difference of the two along
+    frame's. ``v_t = exp(-((d / 0.06)² + (D / 0.09)²) (1 + (δ / 0.15)⁴) / 2)``, d and D the difference of the two along
     the motion around each pixel and in its region, δ that of chroma: the past is forgotten where something was covered
     or uncovered, and as a dissolve goes on. ``r_t = max(0.02, exp(-(e / 0.08)² / 2))``, e the sudden change of the
     picture's mean and contrast, after which d is taken: a flash has no say. The first frame has exactly its own chroma.
@@ -103,7 +103,8 @@ def _trust(past: Float, chroma: Float, luma: Float, weight: float) -> Float:
     gain = np.float32((contrast + _CONTRAST) / (old_contrast + _CONTRAST))
     difference = mean_around(luma - np.float32(mean) - (before - np.float32(old_mean)) * gain, 1) ** 2
     region = mean_around(difference, _REGION)
-    doubt = 1 + mean_around((chroma[0] - u) ** 2 + (chroma[1] - v) ** 2, 1) * np.float32(weight / _AGREE**2)
+    change = mean_around((chroma[0] - u) ** 2 + (chroma[1] - v) ** 2, 1)
+    doubt = 1 + np.float32(weight / _AGREE**4) * change**2
     difference = difference * np.float32(1 / _TRUST**2) + region * np.float32(1 / _REGION_TRUST**2)
     return np.exp(np.float32(-0.5) * doubt * difference)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..arrays import checks
 from ..files.images import as_photo
-from ..ops import annealed_mean, merge
+from ..ops import merge
 from ..photo.colorizer import Colorizer
 from ..photo.pipeline import closing_stream, prefetch
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
@@ -150,12 +150,9 @@ def _read(frames: Iterable[Any], colorizer: Colorizer) -> Iterator[_Frame]:
 
 def _predict(frames: Iterator[_Frame], colorizer: Colorizer, batch: int) -> Iterator[_Predicted]:
     """Each frame with its logits (n, h, w) on the CPU."""
-    from ..network.inference import predict
-
     with closing_stream(frames) as items:
         for group in _groups(items, batch):
-            logits = predict(colorizer.network, np.stack([frame.small for frame in group])).cpu()
-            yield from zip(group, logits, strict=True)
+            yield from zip(group, colorizer.logits(np.stack([frame.small for frame in group])), strict=True)
 
 
 def _groups(frames: Iterator[_Frame], size: int) -> Iterator[list[_Frame]]:
@@ -186,11 +183,11 @@ def _starter(colorizer: Colorizer, smooth: bool | str, alpha: float, window: int
     kind = SMOOTHINGS[0 if smooth else -1] if isinstance(smooth, (bool, np.bool_)) else smooth
     checks.choice("smooth", kind, SMOOTHINGS)
     paper: dict[str, Any] = {"alpha": alpha, "window": window, "ring": ring, "temperature": colorizer.temperature}
-    TemporalSmoother(colorizer.bins, **paper)
+    TemporalSmoother(colorizer.bins, **paper)  # checks them
     if kind == "none":
         return lambda: lambda chroma, logits, luma: chroma
     if kind == "paper":
-        return lambda: _paper(TemporalSmoother(colorizer.bins, **paper))
+        return lambda: _paper(colorizer, TemporalSmoother(colorizer.bins, **paper))
     from .steady import SteadySmoother
 
     flow = None
@@ -206,8 +203,13 @@ def _steady(smoother: SteadySmoother) -> _Scene:
     return lambda chroma, logits, luma: smoother.step(chroma, luma)
 
 
-def _paper(smoother: TemporalSmoother) -> _Scene:
-    return lambda chroma, logits, luma: smoother.chroma(logits.numpy())
+def _paper(colorizer: Colorizer, smoother: TemporalSmoother) -> _Scene:
+    def scene(chroma: NDArray[np.float32], logits: torch.Tensor, luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        smoother.chroma(logits.numpy())
+        with np.errstate(divide="ignore"):
+            return colorizer.chroma(np.log(smoother.probabilities))
+
+    return scene
 
 
 class _Smoothed:
@@ -225,7 +227,7 @@ class _Smoothed:
                 self._left, self._scene, self._first = self._scene, self._start(), True
             elif self._detector.returned:
                 self._scene = self._left
-        own = annealed_mean(logits, self._colorizer.bins, temperature=self._colorizer.temperature).numpy()
+        own = self._colorizer.chroma(logits)
         smoothed = self._scene(own, logits, luma)
         first, self._first = self._first, False
         return own if first else smoothed

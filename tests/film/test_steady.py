@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fastcolor import ColorBins, TemporalSmoother  # noqa: E402
+from fastcolor import ColorBins, TemporalSmoother, annealed_mean  # noqa: E402
 from fastcolor.film import steady as module  # noqa: E402
 from fastcolor.film.flow import carry_along, doubled, halved, lucas_kanade, mean_around  # noqa: E402
 from fastcolor.film.motion import backward_flow  # noqa: E402
@@ -119,6 +119,10 @@ def smoothed(film, kind: str = "steady") -> list[np.ndarray]:
     class Stub:
         temperature = 0.4
 
+        @staticmethod
+        def chroma(logits):
+            return np.asarray(annealed_mean(logits, bins, temperature=0.4))
+
     Stub.bins = bins
     chain = _Smoothed(Stub(), CutDetector(), _starter(Stub(), kind, 0.2, 20, "float32"))
     return [chain.chroma(torch.from_numpy(one_hot(chroma)[0]), luma) for chroma, luma, *_ in film]
@@ -214,7 +218,7 @@ def test_opencv_s_flow_does_as_well():
     pytest.importorskip("cv2")
     film = moving_square()
     now = [chroma for chroma, *_ in film]
-    assert trail(film, run(film, SteadySmoother(flow=backward_flow)), now) <= 2 * LEVEL
+    assert trail(film, run(film, SteadySmoother(flow=backward_flow)), now) <= 3 * LEVEL
 
 
 def test_nothing_but_numpy_is_needed():
