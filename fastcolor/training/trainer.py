@@ -81,7 +81,7 @@ class Trainer:
             ) from error
         self.average.load_state_dict(weights.state_dict())
 
-    def start_encoder_from(self, path: Path) -> None:
+    def start_encoder_from(self, path: str) -> None:
         """Take public weights for the encoder; see :func:`fastcolor.network.encoder_weights.load_encoder`."""
         load_encoder(self.average, path)
         self.model.load_state_dict(self.average.state_dict())
