@@ -16,6 +16,7 @@ COMMANDS = {
     "fit": "fit color bins on a folder of photographs",
     "prepare": "make a training set of a folder of photographs",
     "train": "train a ColorUNet",
+    "average": "average the weights of networks that were trained from the same start",
     "evaluate": "measure a network on color photographs",
     "evaluate-video": "measure flicker and quality on a color film",
     "doctor": "show versions, backends and what is missing",

@@ -72,6 +72,7 @@ def _add_optimizer(group: Any) -> None:
     arg("--lam", type=float, default=_UNSET, help="λ of the class rebalancing; 1 is none")
     arg("--soft", type=int, default=_UNSET, metavar="BINS", help="bins that share a pixel's target; 0: the nearest")
     arg("--sigma", type=float, default=_UNSET, help="σ of the soft targets, in units of chroma")
+    arg("--distance", type=float, default=_UNSET, help="weight of the mean color's distance from the label's; 0: none")
     arg("--rate", type=float, default=_UNSET, help="peak learning rate")
     arg("--encoder-rate", type=float, default=_UNSET, metavar="SHARE", help="the encoder's, relative to --rate")
     arg("--freeze", type=int, default=_UNSET, metavar="BLOCKS", help="the encoder's stem and first BLOCKS stay")

@@ -46,6 +46,9 @@ class TrainConfig:
         Bins that share the target of a pixel, see :func:`fastcolor.encode_soft`; 0 is the nearest alone.
     sigma : float
         σ of the soft targets, in the units of the chroma.
+    distance : float
+        Weight of the distance between the mean color and the label's beside the cross entropy, see
+        :func:`fastcolor.training.distance.mean_distance`; 0 is none.
     rate, schedule, warmup, decay
         Peak learning rate and :func:`fastcolor.training.schedule.rate`.
     encoder_rate : float
@@ -84,6 +87,7 @@ class TrainConfig:
     lam: float = 0.2
     soft: int = 0
     sigma: float = SOFT_SIGMA
+    distance: float = 0.0
     rate: float = 1e-3
     schedule: str = "two-step"
     warmup: int = 0
@@ -106,7 +110,7 @@ class TrainConfig:
         for name in ("warmup", "decay", "seed", "freeze"):
             checks.integer(name, getattr(self, name), 0)
         checks.integer("soft", self.soft, 0, min(self.network.bins, MAX_NEIGHBORS))
-        for name in ("minutes", "rate", "weight_decay", "clip", "encoder_rate"):
+        for name in ("minutes", "rate", "weight_decay", "clip", "encoder_rate", "distance"):
             checks.real(name, getattr(self, name), 0.0)
         for name in ("area", "sigma"):
             checks.positive(name, getattr(self, name))

@@ -21,8 +21,9 @@ from ..network.unet import ColorUNet
 from . import checkpoint
 from .config import TrainConfig
 from .dataset import AnySample, Sample, SoftSample
+from .distance import mean_distance
 from .distributed import Team, with_joint_norm
-from .fast import few_shapes
+from .fast import few_shapes, spare_depthwise
 from .groups import SHARE, freeze, parameter_groups
 from .schedule import rate
 
@@ -40,6 +41,8 @@ class Trainer:
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         if config.drop_path or config.dropout:
             model.regularize(drop_path=config.drop_path, dropout=config.dropout)
+        if config.bfloat16 and device.type == "cpu":
+            spare_depthwise(model)
         self.model: ColorUNet = with_joint_norm(model) if team.world > 1 else model
         freeze(self.model, config.freeze)
         self.runner: nn.Module = DistributedDataParallel(self.model) if team.world > 1 else self.model
@@ -92,6 +95,9 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             logits = model(luma.contiguous(memory_format=torch.channels_last))
         loss = weighted_cross_entropy(logits, labels, weights, mask, shares=soft[0] if soft else None)
+        if self.config.distance:
+            nearest = labels[:, 0] if soft else labels  # encode_soft gives the nearest first
+            loss = loss + self.config.distance * mean_distance(logits, nearest, mask, self.bins)
         if self.team.world == 1:
             return loss
         mass = (weights * mask).sum()
