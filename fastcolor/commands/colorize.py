@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("inputs", nargs="+", metavar="INPUT", help="photograph, folder (subfolders included), 'glob'")
     out = "a file (.jpg .png .tif .webp) for one photograph, else a folder, made if missing: results keep names"
     arg("-o", "--out", required=True, help=out)
-    options.add(parser, "--model", "--temperature", "--size", "--device")
+    options.add(parser, "--model", "--temperature", "--size", "--mirror", "--device")
     compare = f"one picture of gray, colorized and, if it had color, original, for the first {SHEET_ROWS} photographs"
     arg("--compare", type=Path, metavar="FILE", help=compare)
     sure = "how sure the network is where; a folder for several photographs"
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     jobs = plan(args.inputs, args.out)
     work = _Work(args, _confidence_targets(jobs, args.out, args.confidence))
     work.check_outputs(jobs)
-    colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size, device=args.device)
+    chosen = options.chosen(args, "temperature", "size", "mirror", "device")
+    colorizer = Colorizer.load(args.model, **chosen)
     # disable=None: no bar where nobody watches
     watched = tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 else True)
     with pixel_limit(args.max_pixels):

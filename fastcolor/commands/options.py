@@ -15,8 +15,16 @@ from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
 
 _SHARED: dict[str, dict[str, Any]] = {
     "--model": {"help": f"bundled name or folder of a model (default: {DEFAULT_MODEL})"},
-    "--temperature": {"type": float, "help": "of the annealed mean, small is vivid (default: the model's)"},
+    "--temperature": {
+        "type": float,
+        "help": "of a plain annealed mean, small is vivid (default: the model's decoding)",
+    },
     "--size": {"type": int, "help": "side of the square that the network sees, in pixels (default: the model's)"},
+    "--mirror": {
+        "action": argparse.BooleanOptionalAction,
+        "default": None,
+        "help": "see photographs in a mirror, too: better, in twice the time (default: as the model says)",
+    },
     "--device": {"help": "cpu, cuda, cuda:1 (default: CUDA if there is any)"},
     "--alpha": {"type": float, "default": DEFAULT_ALPHA, "help": "decay of the past a frame (%(default)s)"},
     "--window": {"type": int, "default": DEFAULT_WINDOW, "help": "past frames that count (%(default)s)"},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,90 +17,150 @@ from ..bins import ColorBins
 from ..encoding import encode
 from ..files.sets import Photograph, open_rgb
 from ..loss import weighted_cross_entropy
-from ..network.inference import predict
 from ..network.unet import ColorUNet
-from ..ops import annealed_mean, merge
+from ..ops import confidence, merge
 from ..photo.colorizer import Colorizer
+from ..photo.decoding import Decoding
 from ..plots.figures import contact_sheet
+from .calibration import Reliability
+from .content import CLASSES, OTHER, Content
 from .metrics import Rgb, colorfulness, delta_e2000, psnr, rgb_to_lab
 
 Scores = dict[str, float]
+Sets = Mapping[str, Sequence[Photograph]]
+
+TOGETHER = "together"  # what the report names all sets
 
 _NO_CHROMA = np.zeros((2, 1, 1), np.float32)
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What one photograph has come to."""
+
+    content: str
+    label: Scores
+    rows: list[Scores]  # of gray, of the truth, and of every decoding
+
+
 def evaluate(
     model: ColorUNet,
-    paths: Sequence[Path],
+    sets: Sets,
     *,
-    temperatures: Iterable[float] = (),
+    decodings: Iterable[Decoding] = (),
     size: int | None = None,
+    mirror: bool | None = None,
     lam: float = 0.5,
+    content: Content | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Mean PSNR, CIEDE2000 and colorfulness at each temperature, beside those of the gray images and of the truth.
+    """Mean PSNR, CIEDE2000 and colorfulness by each decoding, beside those of the gray images and of the truth.
 
     Parameters
     ----------
     model : ColorUNet
         With its bins.
-    paths : sequence of paths
-        Color photographs.
-    temperatures : iterable of float
+    sets : mapping of str to sequence of paths
+        Color photographs, by the name of their set.
+    decodings : iterable of Decoding
         The model's own by default.
     size : int, optional
         Side of the square that photographs become for the network; the model's own by default.
+    mirror : bool, optional
+        See photographs in a mirror, too; the model's own choice by default.
     lam : float
         λ of the weighted cross entropy.
+    content : Content, optional
+        Classes that are measured apart as well.
     progress : bool
         Draw a bar.
 
     Returns
     -------
     dict
-        ``images``, ``size``, ``top1`` (share of logits whose largest is the label's), ``weighted_cross_entropy``, and
-        ``results``: rows of ``name``, ``temperature``, ``psnr``, ``ciede2000``, ``colorfulness`` for gray, truth, and
-        each temperature. All are means over the photographs.
+        ``size``, ``mirror``, ``lam`` and ``sets``, a list of one entry a set and, if there are several, one of
+        all, "together". An entry has ``name``, ``images``, ``top1`` (share of logits whose largest is the label's),
+        ``weighted_cross_entropy``, ``calibration`` (:meth:`Reliability.report`), ``results``: rows of ``name``,
+        ``psnr``, ``ciede2000``, ``colorfulness`` for gray, truth, and each decoding, whose numbers stand with them;
+        and, with `content`, ``content``: ``name``, ``images``, ``results`` of each class that it has. All are means
+        over the photographs.
+
+    Raises
+    ------
+    ImageError, OSError
+        A photograph cannot be read; names it.
+    ValueError
+        No photographs; wrong options.
     """
-    colorizer = Colorizer.load(model, size=size)
-    temperatures = list(temperatures) or [colorizer.temperature]
-    rows: dict[str, list[Scores]] = {name: [] for name in ("gray", "truth", *map(str, temperatures))}
-    labelled = []
-    for path in tqdm(paths, unit="photo", disable=not progress):
-        rgb, luma, logits = _seen(path, colorizer)
-        labelled.append(label_scores(logits, rgb, colorizer.bins, lam))
-        lab = rgb_to_lab(rgb)
-        rows["gray"].append(_compare(merge(_NO_CHROMA, luma), rgb, lab))
-        rows["truth"].append({"colorfulness": colorfulness(rgb)})
-        for temperature in temperatures:
-            result = colored(logits, luma, colorizer.bins, temperature)
-            rows[str(temperature)].append(_compare(result, rgb, lab))
-    results = [{"name": name if name in ("gray", "truth") else "network", **_mean(row)} for name, row in rows.items()]
-    for row, temperature in zip(results[2:], temperatures, strict=True):
-        row["temperature"] = temperature
-    return {"images": len(paths), "size": colorizer.size, "lam": lam, **_mean(labelled), "results": results}
+    if not sets or not all(map(len, sets.values())):
+        raise ValueError(f"sets: expected photographs in every set, got { ({k: len(v) for k, v in sets.items()}) }")
+    colorizer = Colorizer.load(model, size=size, mirror=mirror)
+    chosen = list(decodings) or [colorizer.decoding]
+    measured: dict[str, list[_Measured]] = {}
+    meters = {name: Reliability() for name in sets}
+    bar = tqdm(total=sum(map(len, sets.values())), unit="photo", disable=not progress)
+    with bar:
+        for name, photographs in sets.items():
+            for photograph in photographs:
+                one = _measure(photograph, colorizer, chosen, lam, content, meters[name])
+                measured.setdefault(name, []).append(one)
+                bar.update()
+    if len(sets) > 1:
+        measured[TOGETHER] = [one for group in measured.values() for one in group]
+        meters[TOGETHER] = sum_of(meters.values())
+    entries = [
+        _entry(name, group, chosen, meters[name], by_content=content is not None) for name, group in measured.items()
+    ]
+    return {"size": colorizer.size, "mirror": colorizer.mirror, "lam": lam, "sets": entries}
 
 
-def _seen(path: Photograph, colorizer: Colorizer) -> tuple[Rgb, NDArray[np.float32], Tensor]:
+def sum_of(meters: Iterable[Reliability]) -> Reliability:
+    """A meter of the pixels of all."""
+    total = Reliability()
+    for meter in meters:
+        total += meter
+    return total
+
+
+def seen(photograph: Photograph, colorizer: Colorizer) -> tuple[Rgb, NDArray[np.float32], Tensor]:
     """The colors of a photograph, its luma, and the network's logits of that."""
-    rgb = np.asarray(open_rgb(path))
+    rgb = np.asarray(open_rgb(photograph))
     luma, _, _ = encode(rgb, colorizer.bins)
-    return rgb, luma, predict(colorizer.network, colorizer.reduce(luma)).cpu()
+    return rgb, luma, colorizer.logits(colorizer.reduce(luma))
 
 
-def colored(logits: Tensor, luma: NDArray[np.float32], bins: ColorBins, temperature: float) -> Rgb:
-    """``merge(annealed_mean(logits), luma)``."""
-    return merge(annealed_mean(logits, bins, temperature=temperature).numpy(), luma)
-
-
-def label_scores(logits: Tensor, rgb: Rgb, bins: ColorBins, lam: float) -> Scores:
-    """Top-1 accuracy and weighted cross entropy against the labels of the photograph at the logits' size."""
+def reduced(rgb: Rgb, logits: Tensor) -> Rgb:
+    """The photograph at the size of its logits: each pixel the mean of those that the logits stand for."""
     height, width = logits.shape[-2:]
-    small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
-    _, labels, weights = encode(small, bins, lam=lam)
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
+
+
+def label_scores(logits: Tensor, rgb: Rgb, bins: ColorBins, lam: float, meter: Reliability | None = None) -> Scores:
+    """Top-1 accuracy and weighted cross entropy against the labels of the photograph at the logits' size."""
+    _, labels, weights = encode(reduced(rgb, logits), bins, lam=lam)
     expected, pixel = (torch.from_numpy(part)[None] for part in (labels, weights))
     loss = weighted_cross_entropy(logits[None], expected, pixel)
-    return {"top1": float((logits.argmax(0).numpy() == labels).mean()), "weighted_cross_entropy": loss.item()}
+    hit = logits.argmax(0).numpy() == labels
+    if meter is not None:
+        meter.add(confidence(logits)[0].numpy(), hit)
+    return {"top1": float(hit.mean()), "weighted_cross_entropy": loss.item()}
+
+
+def _measure(
+    photograph: Photograph,
+    colorizer: Colorizer,
+    decodings: Sequence[Decoding],
+    lam: float,
+    content: Content | None,
+    meter: Reliability,
+) -> _Measured:
+    rgb, luma, logits = seen(photograph, colorizer)
+    lab = rgb_to_lab(rgb)
+    rows = [_compare(merge(_NO_CHROMA, luma), rgb, lab), {"colorfulness": colorfulness(rgb)}]
+    for decoding in decodings:
+        rows.append(_compare(merge(decoding.chroma(logits, colorizer.bins), luma), rgb, lab))
+    kind = OTHER if content is None else content.of(photograph)
+    return _Measured(kind, label_scores(logits, rgb, colorizer.bins, lam, meter), rows)
 
 
 def _compare(result: Rgb, truth: Rgb, truth_lab: NDArray[Any]) -> Scores:
@@ -111,37 +171,38 @@ def _compare(result: Rgb, truth: Rgb, truth_lab: NDArray[Any]) -> Scores:
     }
 
 
+def _entry(
+    name: str, group: Sequence[_Measured], decodings: Sequence[Decoding], meter: Reliability, *, by_content: bool
+) -> dict[str, Any]:
+    entry = {"name": name, "images": len(group), **_mean([one.label for one in group])}
+    entry |= {"calibration": meter.report(), "results": _results(group, decodings)}
+    if by_content:
+        entry["content"] = list(_classes(group, decodings))
+    return entry
+
+
+def _classes(group: Sequence[_Measured], decodings: Sequence[Decoding]) -> Iterator[dict[str, Any]]:
+    for kind in (*CLASSES, OTHER):
+        if members := [one for one in group if one.content == kind]:
+            yield {"name": kind, "images": len(members), "results": _results(members, decodings)}
+
+
+def _results(group: Sequence[_Measured], decodings: Sequence[Decoding]) -> list[dict[str, Any]]:
+    gray, truth, *rest = (_mean([one.rows[i] for one in group]) for i in range(2 + len(decodings)))
+    network = ({"name": "network", **asdict(how), **row} for how, row in zip(decodings, rest, strict=True))
+    return [{"name": "gray", **gray}, {"name": "truth", **truth}, *network]
+
+
 def _mean(rows: Sequence[Scores]) -> Scores:
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def table(report: dict[str, Any]) -> str:
-    """The results as lines of text: differences to gray, and colorfulness relative to the truth's."""
-    gray, truth = report["results"][:2]
-    lines = [
-        f"{report['images']} photographs at size {report['size']}: top-1 {100 * report['top1']:.1f} %, "
-        f"weighted cross entropy {report['weighted_cross_entropy']:.4f} (lambda {report['lam']:g})",
-        f"{'':12}{'PSNR dB':>18}{'CIEDE2000':>20}{'colorfulness':>20}",
-        f"{'gray':12}{gray['psnr']:>9.2f}{'':9}{gray['ciede2000']:>11.2f}{'':9}{gray['colorfulness']:>11.1f}",
-    ]
-    for row in report["results"][2:]:
-        change = 100 * (row["ciede2000"] / gray["ciede2000"] - 1)
-        vivid = 100 * (row["colorfulness"] / truth["colorfulness"] - 1)
-        lines.append(
-            f"T = {row['temperature']:<8g}{row['psnr']:>9.2f} ({row['psnr'] - gray['psnr']:+5.2f})"
-            f"{row['ciede2000']:>12.2f} ({change:+5.1f}%){row['colorfulness']:>11.1f} ({vivid:+5.1f}%)"
-        )
-    lines.append(f"{'truth':12}{'':9}{'':9}{'':11}{'':9}{truth['colorfulness']:>11.1f}")
-    return "\n".join(lines)
-
-
 def sheet(model: ColorUNet, paths: Sequence[Photograph], *, temperature: float | None = None, width: int = 192) -> Rgb:
-    """A row a photograph: what the network sees, what it makes of it at `temperature`, and the truth."""
+    """A row a photograph: what the network sees, what it makes of it (at `temperature`, if given), and the truth."""
     colorizer = Colorizer.load(model, temperature=temperature)
-    chosen = colorizer.temperature
     rows = []
     for path in paths:
-        rgb, luma, logits = _seen(path, colorizer)
-        shown = colored(logits, luma, colorizer.bins, chosen)
-        rows.append([("input", merge(_NO_CHROMA, luma)), (f"T = {chosen:g}", shown), (path.stem, rgb)])
+        rgb, luma, logits = seen(path, colorizer)
+        shown = merge(colorizer.chroma(logits), luma)
+        rows.append([("input", merge(_NO_CHROMA, luma)), (str(colorizer.decoding), shown), (path.stem, rgb)])
     return contact_sheet(rows, width=width)

@@ -49,6 +49,11 @@ class UNetConfig:
         T of the annealed mean unless the user chooses another.
     size : int
         Side in pixels of the square that photographs become for the network unless the user chooses another.
+    doubt, gain : float
+        How far doubt pulls to gray, and the gain of the chroma, unless the user chooses a temperature: see
+        :class:`fastcolor.photo.decoding.Decoding`. 0 and 1 are the plain annealed mean.
+    mirror : bool
+        Whether photographs are seen a second time as in a mirror, unless the user chooses.
 
     Raises
     ------
@@ -70,6 +75,9 @@ class UNetConfig:
     fold: int = OWN
     temperature: float = 0.38
     size: int = 256
+    doubt: float = 0.0
+    gain: float = 1.0
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         checks.choice("encoder", self.encoder, tuple(SHAPES))
@@ -80,6 +88,10 @@ class UNetConfig:
         (self._check_plain if self.encoder == PLAIN else self._check_lite0)()
         checks.real("temperature", self.temperature, 0.0)
         checks.integer("size", self.size, 1)
+        checks.real("doubt", self.doubt, 0.0)
+        checks.positive("gain", self.gain)
+        if not isinstance(self.mirror, bool):
+            raise TypeError(f"mirror: expected true or false, got {self.mirror!r}")
 
     def _check_plain(self) -> None:
         if len(self.down) < 2 or len(self.up) != len(self.down) - 1:

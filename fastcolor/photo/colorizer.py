@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..arrays import checks
 from ..errors import MissingExtraError
 from ..files.images import as_photo
-from ..ops import annealed_mean, confidence, merge
+from ..ops import confidence, merge
+from .decoding import Decoding
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +32,10 @@ def colorize(
     model: str | os.PathLike[str] | ColorUNet | None = None,
     temperature: float | None = None,
     size: int | None = None,
+    mirror: bool | None = None,
     device: str | torch.device | None = None,
 ) -> NDArray[np.uint8]:
-    """``rgb = merge(annealed_mean(network(reduce(Y)), T), Y)``: a photograph of any size, in color.
+    """``rgb = merge(decode(network(reduce(Y))), Y)``: a photograph of any size, in color.
 
     Parameters
     ----------
@@ -44,10 +46,15 @@ def colorize(
         A bundled name, a folder of :meth:`ColorUNet.save_pretrained`, or a network in eval mode; the default is
         "landscapes-wide". Networks that are named are loaded once a process and device.
     temperature : float, optional
-        T >= 0 of the annealed mean: small is vivid, 1 is the mean. By default the model's.
+        Decode by the plain annealed mean at this T >= 0: small is vivid, 1 is the mean. By default the model's own
+        decoding, which may hold back color where the network is in doubt:
+        :class:`fastcolor.photo.decoding.Decoding`.
     size : int, optional
         Side in pixels of the square that the photograph becomes for the network; by default the model's. The result
         has the photograph's own shape and resolution at any size: chroma is upsampled, luma is kept.
+    mirror : bool, optional
+        Let the network see the photograph a second time as in a mirror, and take the mean of both logits: somewhat
+        better, in twice the time. By default the model's.
     device : str or torch.device, optional
         By default CUDA where there is some, else the CPU. A ColorUNet runs where it is.
 
@@ -78,7 +85,7 @@ def colorize(
     (30, 40, 3)
     """
     photo = as_photo(image)
-    colorizer = Colorizer.load(model, temperature=temperature, size=size, device=device)
+    colorizer = Colorizer.load(model, temperature=temperature, size=size, mirror=mirror, device=device)
     (prediction,) = colorizer.predict(colorizer.reduce(photo.luma)[None])
     return merge(prediction.chroma, photo.luma)
 
@@ -92,11 +99,12 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Colorizer:
-    """A network, a temperature and a size, checked: what :func:`colorize` makes of its options."""
+    """A network and how it is used, checked: what :func:`colorize` makes of its options."""
 
     network: ColorUNet
-    temperature: float
+    decoding: Decoding
     size: int
+    mirror: bool = False
 
     @classmethod
     def load(
@@ -105,16 +113,28 @@ class Colorizer:
         *,
         temperature: float | None = None,
         size: int | None = None,
+        mirror: bool | None = None,
         device: str | torch.device | None = None,
     ) -> Colorizer:
         """Parameters and errors as in :func:`colorize`."""
-        if temperature is not None:
-            temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+        decoding = None if temperature is None else Decoding(temperature)
         if size is not None:
             size = checks.integer("size", size, *SIZES)
+        if mirror not in (None, True, False):
+            raise TypeError(f"mirror: expected True, False or None, got {mirror!r}")
         network = _network(model, device)
         own = network.config
-        return cls(network, own.temperature if temperature is None else temperature, own.size if size is None else size)
+        return cls(
+            network,
+            Decoding(own.temperature, own.doubt, own.gain) if decoding is None else decoding,
+            own.size if size is None else size,
+            own.mirror if mirror is None else mirror,
+        )
+
+    @property
+    def temperature(self) -> float:
+        """T of the decoding."""
+        return self.decoding.temperature
 
     @property
     def bins(self) -> ColorBins:
@@ -128,12 +148,20 @@ class Colorizer:
 
         return network_input(luma, self.size, self.network.config.multiple)
 
-    def predict(self, batch: NDArray[np.float32], *, with_confidence: bool = False) -> list[Prediction]:
-        """A :class:`Prediction` for each image of (N, h, w) luma, all in one pass of the network."""
+    def logits(self, batch: NDArray[np.float32]) -> torch.Tensor:
+        """Logits of (N, h, w) or (h, w) luma, on the CPU; with `mirror` the mean with those of the mirror image."""
         from ..network.inference import predict
 
-        logits = predict(self.network, batch).cpu()
-        chroma = annealed_mean(logits, self.bins, temperature=self.temperature).numpy()
+        return predict(self.network, batch, mirror=self.mirror).cpu()
+
+    def chroma(self, logits: Any) -> NDArray[np.float32]:
+        """(2, h, w) or (N, 2, h, w) of logits, which may be the logarithms of any mean of probabilities."""
+        return self.decoding.chroma(logits, self.bins)
+
+    def predict(self, batch: NDArray[np.float32], *, with_confidence: bool = False) -> list[Prediction]:
+        """A :class:`Prediction` for each image of (N, h, w) luma, all in one pass of the network."""
+        logits = self.logits(batch)
+        chroma = self.chroma(logits)
         tops = confidence(logits)[0].numpy() if with_confidence else [None] * len(chroma)
         return [Prediction(c, top) for c, top in zip(chroma, tops, strict=True)]
 

@@ -99,36 +99,67 @@ def case(tmp_path):
 def test_gray_and_truth_are_what_they_are(case):
     from fastcolor.evaluation.photos import evaluate
     from fastcolor.files.sets import find_images
+    from fastcolor.photo.decoding import Decoding
 
     folder, _, model = case
-    report = evaluate(model, find_images(folder), temperatures=[0.4, 1.0])
-    gray, truth, *rows = report["results"]
+    report = evaluate(model, {"val": find_images(folder)}, decodings=[Decoding(0.4), Decoding(1.0, 1.0, 1.4)])
+    (entry,) = report["sets"]
+    gray, truth, *rows = entry["results"]
     originals = [np.asarray(Image.open(path)) for path in find_images(folder)]
     assert gray["colorfulness"] == 0
     assert truth["colorfulness"] == pytest.approx(np.mean([colorfulness(rgb) for rgb in originals]))
     grays = [np.repeat(np.asarray(Image.fromarray(rgb).convert("L"))[..., None], 3, axis=-1) for rgb in originals]
     assert gray["psnr"] == pytest.approx(np.mean([psnr(a, b) for a, b in zip(grays, originals, strict=True)]), abs=0.05)
-    assert [row["temperature"] for row in rows] == [0.4, 1.0]
-    assert report["images"] == 3
-    assert 0 <= report["top1"] <= 1
-    assert report["weighted_cross_entropy"] > 2
+    assert [(row["temperature"], row["doubt"], row["gain"]) for row in rows] == [(0.4, 0, 1), (1.0, 1.0, 1.4)]
+    assert (entry["name"], entry["images"]) == ("val", 3)
+    assert 0 <= entry["top1"] <= 1
+    assert entry["weighted_cross_entropy"] > 2
+    assert sum(row["share"] for row in entry["calibration"]["groups"]) == pytest.approx(1)
+    assert "content" not in entry
+
+
+def test_several_sets_are_measured_alone_and_together_and_by_content(case):
+    from fastcolor.evaluation.content import Content
+    from fastcolor.evaluation.photos import evaluate
+    from fastcolor.files.sets import find_images
+
+    folder, _, model = case
+    paths = find_images(folder)
+    content = Content({"0": "food"}, (("[12]", "people"),))
+    report = evaluate(model, {"a": paths[:1], "b": paths[1:]}, content=content)
+    alone, other, together = report["sets"]
+    assert [(one["name"], one["images"]) for one in report["sets"]] == [("a", 1), ("b", 2), ("together", 3)]
+    for measure in ("psnr", "ciede2000", "colorfulness"):
+        first, second, mean = (entry["results"][2][measure] for entry in (alone, other, together))
+        assert mean == pytest.approx((first + 2 * second) / 3), "a mean over photographs, not over sets"
+    assert together["top1"] == pytest.approx((alone["top1"] + 2 * other["top1"]) / 3)
+    classes = {kind["name"]: kind for kind in together["content"]}
+    assert list(classes) == ["people", "food"], "in the order of the classes, those that are there"
+    assert classes["food"]["results"] == alone["results"]
+    assert classes["people"]["results"] == other["results"]
+    with pytest.raises(ValueError, match=r"sets: expected photographs in every set, got .*'b': 0"):
+        evaluate(model, {"a": paths, "b": []})
 
 
 def test_a_network_that_is_right_scores_so(case):
     """Logits made of the labels: top-1 is 1, and what is left is the bins' own error."""
     torch = pytest.importorskip("torch")
-    from fastcolor import encode
-    from fastcolor.evaluation.photos import colored, label_scores
+    from fastcolor import encode, merge
+    from fastcolor.evaluation.calibration import Reliability
+    from fastcolor.evaluation.photos import label_scores
+    from fastcolor.photo.decoding import Decoding
 
     folder, _, model = case
     rgb = np.asarray(Image.open(folder / "1.png"))
     luma, labels, _ = encode(rgb, model.bins)
     logits = 30 * torch.nn.functional.one_hot(torch.from_numpy(labels).long(), 32).permute(2, 0, 1).float()
-    scores = label_scores(logits, rgb, model.bins, 0.5)
+    meter = Reliability()
+    scores = label_scores(logits, rgb, model.bins, 0.5, meter)
     assert scores["top1"] == 1
     assert scores["weighted_cross_entropy"] < 1e-6
+    assert meter.report()["groups"] == [{"share": 1.0, "confidence": pytest.approx(1), "accuracy": 1.0}]
     gray = np.repeat(np.round(255 * luma).astype(np.uint8)[..., None], 3, axis=-1)
-    assert psnr(colored(logits, luma, model.bins, 0.5), rgb) > psnr(gray, rgb) + 4
+    assert psnr(merge(Decoding(0.5).chroma(logits, model.bins), luma), rgb) > psnr(gray, rgb) + 4
 
 
 def test_from_the_command_line(case, tmp_path, capsys):
@@ -140,9 +171,54 @@ def test_from_the_command_line(case, tmp_path, capsys):
     assert main(["evaluate", str(folder), "--model", str(model), *options]) == 0
     text = capsys.readouterr().out
     assert "3 photographs at size 32" in text
-    assert [line.split()[0] for line in text.splitlines()[2:]] == ["gray", "T", "T", "truth"]
-    report = json.loads(out.read_text())
-    assert [row["name"] for row in report["results"]] == ["gray", "truth", "network", "network"]
+    assert [line.split()[0] for line in text.splitlines()[2:6]] == ["gray", "T", "T", "truth"]
+    (entry,) = json.loads(out.read_text())["sets"]
+    assert [row["name"] for row in entry["results"]] == ["gray", "truth", "network", "network"]
     assert Image.open(picture).size[0] > 500
-    assert main(["evaluate", str(tmp_path / "nowhere"), "--model", str(model)]) == 1
-    assert "expected photographs under" in capsys.readouterr().err
+
+
+def test_a_decoding_is_learned_and_goes_into_the_configuration(case, tmp_path, capsys):
+    from fastcolor.commands.main import main
+    from fastcolor.photo.colorizer import Colorizer
+    from fastcolor.photo.decoding import Decoding
+
+    folder, model, _ = case
+    fitted, content = tmp_path / "decoding.json", tmp_path / "content.toml"
+    content.write_text('plants = ["[01]"]\n')
+    arguments = ["evaluate", str(folder), "--model", str(model), "--content", str(content)]
+    assert main([*arguments, "--fit-decoding", str(fitted)]) == 0
+    text = capsys.readouterr().out
+    numbers = json.loads(fitted.read_text())
+    assert f"by content, {Decoding(**numbers)}:" in text
+    assert [line.split(",")[0] for line in text.splitlines() if line.startswith(("plants", "other"))] == [
+        "plants",
+        "other",
+    ]
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | numbers))
+    assert Colorizer.load(model).decoding == Decoding(**numbers)
+    first = fitted.read_bytes()
+    assert main([*arguments, "--fit-decoding", str(fitted)]) == 0
+    assert fitted.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "expected photographs under"),
+        (["photos", "photos"], "DIR: expected different folders"),
+        (["photos", "empty"], "expected photographs under"),
+        (["photos", "--content", "none.toml"], "none.toml"),
+        (["photos", "--json", "nowhere/report.json"], "does not exist"),
+        (["photos", "--fit-decoding", "nowhere/d.json"], "does not exist"),
+    ],
+)
+def test_refused_before_anything_is_measured(case, tmp_path, capsys, monkeypatch, arguments, message):
+    from fastcolor.commands.main import main
+
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", *arguments, "--model", "model"]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert not captured.out

@@ -1,0 +1,29 @@
+"""Reading TOML, which Python does by itself from 3.11 on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The tables of a TOML file, in its order.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        It is not TOML; names the file, the line and the column.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of the grammar, or of the encoding
+        raise ValueError(f"{path}: expected TOML, got {error}") from error
