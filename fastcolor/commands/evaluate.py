@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--rows", type=int, default=12, help="photographs on the contact sheet, evenly spaced")
     fit = "learn doubt and gain on these photographs, measure with them, and write them here, for config.json"
     arg("--fit-decoding", type=Path, metavar="JSON", help=fit)
-    arg("--give", type=float, default=0.01, help="part of gray's CIEDE2000 that more color may cost in the fit")
+    arg("--give", type=float, default=0.02, help="part of gray's CIEDE2000 that more color may cost (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
