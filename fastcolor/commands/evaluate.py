@@ -80,6 +80,9 @@ def _check(args: argparse.Namespace) -> None:
     """What fails before anything is measured."""
     if len(set(args.folders)) < len(args.folders):
         raise ValueError(f"DIR: expected different folders, got {', '.join(map(str, args.folders))}")
+    for name in ("every", "rows"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name}: expected at least 1, got {getattr(args, name)}")
     for path in filter(None, (args.json, args.sheet, args.fit_decoding)):
         check_folder_of(path)
 
