@@ -1,4 +1,4 @@
-# make demo       colorize the bundled photographs and write demo.png
+# make demo       colorize three bundled photographs and write demo.png
 # make test       all tests, on all cores (WORKERS=1: on one); with g++ those of the CUDA kernels on the CPU too
 #                 (FASTCOLOR_REQUIRE_TOOLS=1: fails without)
 # make test-gpu   the same tests with the kernels on a GPU, and those that need one; installs fastcolor and nothing else

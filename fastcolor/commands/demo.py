@@ -1,4 +1,4 @@
-"""``fastcolor demo``: the bundled photographs as one picture: gray input, colorized, original, confidence."""
+"""``fastcolor demo``: a person, an animal, a landscape: gray input, colorized, original, confidence, in one picture."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import argparse
 from importlib.resources import as_file, files
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..files.images import Photo, check_writable_format, gray_of, read_photo, write_photo
 from ..ops import merge
 from ..photo.colorizer import Colorizer
-from ..plots.figures import confidence_map, contact_sheet, enlarged
+from ..plots.figures import Picture, confidence_map, contact_sheet, enlarged
 from . import options
 
 WIDTH = 480  # of a column
+PHOTOGRAPHS = ("hopper.jpg", "chelsea.jpg", "aitzgorri.jpg")  # of the bundled ones
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,14 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_writable_format(args.out)
     colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size)
-    with as_file(files("fastcolor.data") / "samples") as folder:
-        rows = [_row(read_photo(path), colorizer) for path in sorted(folder.glob("*.jpg"))]
-    write_photo(args.out, contact_sheet(rows, width=WIDTH))
-    print(f"wrote {args.out}: gray input, colorized, original, confidence of {len(rows)} photographs")
+    write_photo(args.out, sheet(colorizer))
+    print(f"wrote {args.out}: gray input, colorized, original, confidence of {len(PHOTOGRAPHS)} photographs")
     return 0
 
 
-def _row(photo: Photo, colorizer: Colorizer) -> list[tuple[str, NDArray[np.uint8]]]:
+def sheet(colorizer: Colorizer, *, width: int = WIDTH) -> Picture:
+    """The picture, its columns `width` pixels wide."""
+    with as_file(files("fastcolor.data") / "samples") as folder:
+        rows = [_row(read_photo(folder / name), colorizer) for name in PHOTOGRAPHS]
+    return contact_sheet(rows, width=width)
+
+
+def _row(photo: Photo, colorizer: Colorizer) -> list[tuple[str, Picture]]:
     (prediction,) = colorizer.predict(colorizer.reduce(photo.luma)[None], with_confidence=True)
     assert photo.rgb is not None  # the samples are in color
     assert prediction.top is not None

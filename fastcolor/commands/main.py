@@ -11,11 +11,12 @@ from importlib import import_module
 # "-" in a command is "_" in the module's name.
 COMMANDS = {
     "colorize": "colorize grayscale photographs",
-    "demo": "colorize the bundled photographs into one picture",
+    "demo": "colorize a person, an animal and a landscape into one picture",
     "video": "colorize a grayscale film",
     "fit": "fit color bins on a folder of photographs",
     "prepare": "make a training set of a folder of photographs",
     "train": "train a ColorUNet",
+    "average": "average the weights of networks that were trained from the same start",
     "evaluate": "measure a network on color photographs",
     "evaluate-video": "measure flicker and quality on a color film",
     "doctor": "show versions, backends and what is missing",

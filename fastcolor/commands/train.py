@@ -1,4 +1,4 @@
-"""``fastcolor train SET --out RUN``: train a ColorUNet on a folder or a pack that ``fastcolor prepare`` wrote."""
+"""``fastcolor train SET[=WEIGHT] ... --out RUN``: train a ColorUNet on sets that ``fastcolor prepare`` wrote."""
 
 from __future__ import annotations
 
@@ -6,67 +6,89 @@ import argparse
 import time
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..arrays import checks
 from ..errors import MissingExtraError
+from ..training.recipes import RECIPES
 from ..training.schedule import SCHEDULES
 from . import options
 
-# Where a run starts from; options change it. "paper" is TrainConfig's own values, "landscapes" and "landscapes-wide"
-# made the bundled networks. "gpu-7min" is the default network's shape for seven minutes of a large GPU. It has not run
-# on a card: batch, rate and steps (the scale of warm-up and decay, not their number) are guesses from another network
-# of that size, which saw 1.7 million crops of 128 to 160 pixels in batches of 384 within 5.4 minutes of an H200.
-_LANDSCAPES: dict[str, Any] = {
-    "batch": 32,
-    "size": 128,
-    "augment": "random",
-    "lam": 0.75,
-    "schedule": "hold-decay",
-    "warmup": 300,
-    "weight_decay": 0.02,
-    "clip": 1.0,
-    "bfloat16": True,
-}
-_WIDE = {"down": (32, 64, 128, 192, 256), "up": (192, 128, 64, 48), "head": 32, "fold": 2, "size": 128}
-RECIPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # name -> (network, training)
-    "paper": ({}, {}),
-    "landscapes": ({"size": 128}, {**_LANDSCAPES, "steps": 4_400, "decay": 1_600, "rate": 3e-3}),
-    "landscapes-wide": (_WIDE, {**_LANDSCAPES, "steps": 10_400, "decay": 2_700, "rate": 2e-3}),
-    "gpu-7min": (
-        _WIDE,
-        {**_LANDSCAPES, "minutes": 7.0, "loader": "device", "batch": 384, "steps": 5_000, "warmup": 200, "decay": 3_000}
-        | {"rate": 3e-3, "weight_decay": 0.05},
-    ),
-}
+if TYPE_CHECKING:
+    from ..bins import ColorBins
+    from ..training.config import TrainConfig
+    from ..training.runfile import Described
+
 _UNSET = argparse.SUPPRESS  # an option that is not given keeps the recipe's value, or that of the resumed run
+_LOOP = ("resume", "device", "workers", "compile", "save_every", "save_seconds", "pictures")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of a run; those of :class:`fastcolor.training.trainer.TrainConfig` have its names."""
+    """Options of a run; those of :class:`fastcolor.training.config.TrainConfig` have its names."""
+    parser.description = (
+        "Train a ColorUNet. Options that are not given have the value of the recipe, of --config, or of the run that "
+        "--resume goes on with; RUN/run.toml says what they were."
+    )
     arg = parser.add_argument
-    arg("folder", type=Path, help="folder with train/ and val/, or a pack: see `fastcolor prepare`")
-    arg("--out", type=Path, required=True, help="folder of the run")
-    arg("--resume", action="store_true", help="go on from the checkpoint in --out")
-    arg("--start", help="a new run starts from the weights of this model: a bundled name or a folder")
+    arg("sets", nargs="*", metavar="SET[=WEIGHT]", help=_SETS)
+    arg("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    arg("--config", type=Path, metavar="FILE", help="repeat the run that this run.toml describes")
+    arg("--resume", action="store_true", help="go on from the checkpoint in RUN")
+    arg("--recipe", choices=RECIPES, help="network and options of a new run (default: paper)")
     arg("--bins", type=Path, help="npz of `fastcolor fit`; the bundled bins, or those of the resumed run, by default")
-    arg("--recipe", choices=RECIPES, default="paper", help="network, and defaults of what follows, of a new run")
+    arg("--start", metavar="MODEL", help="a new run starts from this model: a bundled name or a folder")
+    arg("--encoder-weights", metavar="FILE", help="its encoder starts from these public weights; see docs/training.md")
+    _add_samples(parser.add_argument_group("photographs"))
+    _add_optimizer(parser.add_argument_group("optimization"))
+    _add_machine(parser.add_argument_group("machine and files"))
+
+
+_SETS = (
+    "folders with train/ and val/, or packs, see `fastcolor prepare`; a weight is the share of the samples, the number "
+    "of photographs by default"
+)
+
+
+def _add_samples(group: Any) -> None:
+    arg = group.add_argument
+    arg("--size", type=int, default=_UNSET, help="side of the training canvas in pixels")
+    arg("--augment", choices=("paper", "random", "mixed", "squeezed", "none"), default=_UNSET, help=_AUGMENT)
+    arg("--area", type=float, default=_UNSET, help="least area of a random crop")
+    arg("--degrade", type=float, default=_UNSET, help="share of the faults of old photographs in the luma, 0 to 1")
+    arg("--balance", type=float, default=_UNSET, help=_BALANCE)
+    arg("--loader", choices=("workers", "device"), default=_UNSET, help="device: the set in memory, no workers")
+    arg("--seed", type=int, default=_UNSET)
+
+
+_AUGMENT = "seven variants, random crops, crops that may squeeze the photograph's shape, the whole of it so, or nothing"
+_BALANCE = "photographs of <source>_<hash>.jpg come as count(source)^-BALANCE; 0: all alike, 1: all sources alike"
+
+
+def _add_optimizer(group: Any) -> None:
+    arg = group.add_argument
     arg("--steps", type=int, default=_UNSET)
     arg("--minutes", type=float, default=_UNSET, help="end after this time instead, with all that belongs to it")
-    arg("--loader", choices=("workers", "device"), default=_UNSET, help="device: the set in memory, no workers")
     arg("--batch", type=int, default=_UNSET, help="samples a step, over all processes")
-    arg("--size", type=int, default=_UNSET, help="side of the training canvas in pixels")
-    arg("--augment", choices=("paper", "random", "none"), default=_UNSET)
     arg("--lam", type=float, default=_UNSET, help="λ of the class rebalancing; 1 is none")
+    arg("--soft", type=int, default=_UNSET, metavar="BINS", help="bins that share a pixel's target; 0: the nearest")
+    arg("--sigma", type=float, default=_UNSET, help="σ of the soft targets, in units of chroma")
+    arg("--distance", type=float, default=_UNSET, help="weight of the mean color's distance from the label's; 0: none")
     arg("--rate", type=float, default=_UNSET, help="peak learning rate")
+    arg("--encoder-rate", type=float, default=_UNSET, metavar="SHARE", help="the encoder's, relative to --rate")
+    arg("--freeze", type=int, default=_UNSET, metavar="BLOCKS", help="the encoder's stem and first BLOCKS stay")
     arg("--schedule", choices=SCHEDULES, default=_UNSET)
     arg("--warmup", type=int, default=_UNSET, help="steps of linear rise")
     arg("--decay", type=int, default=_UNSET, help="steps of linear fall at the end, for hold-decay")
     arg("--weight-decay", type=float, default=_UNSET)
+    arg("--drop-path", type=float, default=_UNSET, help="stochastic depth of the encoder's deepest block")
+    arg("--dropout", type=float, default=_UNSET, help="of the channels of the deepest map")
     arg("--clip", type=float, default=_UNSET, help="greatest norm of the gradient")
     arg("--average", type=float, default=_UNSET, help="decay of the averaged weights")
     arg("--bfloat16", action=argparse.BooleanOptionalAction, default=_UNSET)
-    arg("--seed", type=int, default=_UNSET)
+
+
+def _add_machine(group: Any) -> None:
+    arg = group.add_argument
     arg("--device", default="cpu")
     arg("--workers", type=int, default=1, help="processes that load photographs")
     arg("--compile", action="store_true", help="try torch.compile for a minute")
@@ -80,35 +102,65 @@ def run(args: argparse.Namespace) -> int:
     """Train, or go on with a run."""
     started = time.monotonic()  # before torch is imported, which takes its part of a budget
     try:
-        from ..network.unet import UNetConfig
+        from ..training.mixture import parse_set
+        from ..training.runfile import TOP, describe
         from ..training.train import train
-        from ..training.trainer import TrainConfig, saved_bins, saved_config
     except ImportError as error:
         raise MissingExtraError("fastcolor train", "torch", "train") from error
+
+    told = _described(args)
+    top = {**told.top, **{name: value for name in TOP if (value := getattr(args, name))}}
+    if args.sets:
+        sets = [parse_set(text) for text in args.sets]
+        top["sets"] = [str(one._replace(place=one.place.absolute())) for one in sets]
+    for name in ("bins", "start", "encoder_weights"):  # of another folder, too; a bundled name stays what it is
+        if (given := getattr(args, name)) and Path(given).exists():
+            top[name] = str(Path(given).absolute())
+    config, bins = _configured(args, told, top)
+    chosen = options.chosen(args, *_LOOP) | {"validate_every": top.get("validate_every")}
+    for name in ("start", "encoder_weights"):  # a run that goes on has its weights
+        chosen[name] = getattr(args, name) if args.resume else top.get(name)
+    sets = [parse_set(text) for text in top.get("sets", [])]
+    train(sets, args.out, config, bins, started=started, description=describe(config, **top), **chosen)
+    return 0
+
+
+def _described(args: argparse.Namespace) -> Described:
+    """What a description says of the run: that of --config, or that of the run to go on with."""
+    from ..training.runfile import RUN_FILE, Described, read_description
+
+    if args.config and (args.resume or args.recipe):
+        other = "--resume" if args.resume else "--recipe"
+        raise ValueError(f"--config, {other}: expected one of the two, got both; each says what the options are")
+    if args.config:
+        return read_description(args.config)
+    if args.resume and (args.out / RUN_FILE).exists():
+        return read_description(args.out / RUN_FILE)
+    return Described({}, {}, {})
+
+
+def _configured(args: argparse.Namespace, told: Described, top: dict[str, Any]) -> tuple[TrainConfig, ColorBins]:
+    """The options of the run and its bins: those that are given over what is told, that over the recipe's."""
     from ..bins import ColorBins
+    from ..network.config import UNetConfig
+    from ..training.config import TrainConfig
+    from ..training.trainer import saved_bins, saved_config
 
     kept = saved_bins(args.out) if args.resume else None
-    bins = ColorBins.load(args.bins) if args.bins else kept or ColorBins.default()
+    path = args.bins if args.resume else top.get("bins")
+    bins = ColorBins.load(path) if path else kept or ColorBins.default()
     if args.resume:
         config = saved_config(args.out)
     else:
-        network, training = RECIPES[args.recipe]
-        config = TrainConfig(network=UNetConfig(bins=bins.n, **network), **training)
+        try:
+            checks.choice("recipe", top.setdefault("recipe", "paper"), tuple(RECIPES))
+            recipe = RECIPES[top["recipe"]]
+            network = UNetConfig(**{**recipe.network, **told.network, "bins": bins.n})
+            config = TrainConfig(**{**recipe.training, **told.training, "network": network})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{args.config}: {error}") from error
     given = options.chosen(args, *(field.name for field in fields(TrainConfig) if hasattr(args, field.name)))
-    config = replace(config, **_ended(given))
-    same = (
-        "resume",
-        "start",
-        "device",
-        "workers",
-        "compile",
-        "save_every",
-        "save_seconds",
-        "validate_every",
-        "pictures",
-    )
-    train(args.folder, args.out, config, bins, started=started, **options.chosen(args, *same))
-    return 0
+    return replace(config, **_ended(given)), bins
 
 
 def _ended(given: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,17 @@ def check_folder_of(path: Path) -> None:
 
 
 @contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """OSErrors of the system that name no file, as those of a full disk, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+@contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, renamed to it on success and removed on failure.
 
@@ -39,9 +50,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     check_folder_of(target)
     temporary = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
     try:  # from here on, so that Ctrl-C at any moment finds what it has to remove
-        open(temporary, "xb").close()
-        yield temporary
-        os.replace(temporary, target)
+        with naming(target):
+            open(temporary, "xb").close()
+            yield temporary
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 

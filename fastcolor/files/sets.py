@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from .images import SUFFIXES
 from .packs import Packed, read_pack
 
 Photograph = Path | Packed
+
+_SOURCE = re.compile(r"(.+)_[0-9a-f]{8,}(\.\w+)?")  # a pack may keep the suffix of the file that it was made of
 
 
 def is_image(path: Path) -> bool:
@@ -47,6 +50,27 @@ def find_part(place: Path, part: str) -> Sequence[Photograph]:
     if not place.exists():
         raise FileNotFoundError(f"{place}: no such folder or pack; `fastcolor prepare` makes one")
     return read_pack(place, part) if place.is_file() else find_images(place / part)
+
+
+def source_of(photograph: Photograph) -> str:
+    """The source in the name of a photograph, or "".
+
+    Examples
+    --------
+    >>> source_of(Path("train/sun-b_0123abcd.webp")), source_of(Path("train/IMG_2041.jpg"))
+    ('sun-b', '')
+    """
+    found = _SOURCE.fullmatch(photograph.stem)
+    return found[1] if found else ""
+
+
+def unlike_names(places: Sequence[Path]) -> list[str]:
+    """The last part of each resolved path, and more of it where that is another's too."""
+    names = [place.stem for place in places]
+    return [
+        name if names.count(name) == 1 else f"{place.parent.name}-{name}"
+        for name, place in zip(names, places, strict=True)
+    ]
 
 
 def open_lazily(path: str | Photograph) -> Image.Image:

@@ -97,8 +97,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; {LITE0!r} is the one of the extra train") from None
     except Exception as error:  # what a damaged pickle raises is not limited to a few kinds
-        said = str(error).partition("\n")[0]
-        raise WeightsError(f"{path}: expected a safetensors file or a .pth of tensors, got neither ({said})") from error
+        kind = type(error).__name__  # and not its text: torch advises to run what is in the file
+        raise WeightsError(f"{path}: expected a safetensors file or a .pth of tensors, got neither ({kind})") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise WeightsError(f"{path}: expected tensors by name, got {type(tensors).__name__} of other things")
     return tensors

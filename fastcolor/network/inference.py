@@ -63,7 +63,7 @@ def predict(model: ColorUNet, luma: NDArray[np.float32], *, mirror: bool = False
     logits = _logits(model, batch)
     if mirror:
         logits = (logits + _logits(model, batch.flip(-1)).flip(-1)) / 2
-    logits = logits.contiguous(memory_format=torch.contiguous_format)
+    logits = _planar(logits)
     return logits if luma.ndim == 3 else logits[0]
 
 
@@ -71,3 +71,11 @@ def _logits(model: ColorUNet, batch: Tensor) -> Tensor:
     with torch.autocast(batch.device.type, torch.bfloat16):
         logits: Tensor = model(batch.contiguous(memory_format=torch.channels_last))
     return logits.float()
+
+
+def _planar(logits: Tensor) -> Tensor:
+    """Channels-last logits in planar memory: torch turns matrices, of pixels and bins, faster than whole batches."""
+    planar = torch.empty_like(logits, memory_format=torch.contiguous_format)
+    for image, pixels in zip(planar, logits.permute(0, 2, 3, 1).flatten(1, 2), strict=True):
+        image.flatten(1).copy_(pixels.t())
+    return planar

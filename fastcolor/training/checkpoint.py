@@ -48,7 +48,8 @@ def pack(model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer)
     """Everything that a run needs to go on: weights, averaged weights, moments and the random state."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
-    for number, moments in optimizer.state_dict()["state"].items():
+    for number, parameter in enumerate(model.parameters()):  # whichever group of the optimizer it is in
+        moments = optimizer.state.get(parameter, {})
         tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
     return tensors | {"random": torch.get_rng_state()}
 
@@ -57,14 +58,16 @@ def unpack(tensors: dict[str, Tensor], model: nn.Module, average: nn.Module, opt
     """Put back what :func:`pack` collected."""
     model.load_state_dict(_under("model.", tensors))
     average.load_state_dict(_under("average.", tensors))
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    moments: dict[int, dict[str, Tensor]] = {}
+    parameters = list(model.parameters())
+    moments: dict[Tensor, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
         number, _, key = name.partition(".")
         # The fused optimizer walks memory: moments must have the strides of their parameter (channels-last here).
         like = parameters[int(number)]
-        moments.setdefault(int(number), {})[key] = torch.empty_like(like).copy_(value) if value.ndim else value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        moments.setdefault(like, {})[key] = torch.empty_like(like).copy_(value) if value.ndim else value
+    state, places = optimizer.state_dict(), (p for group in optimizer.param_groups for p in group["params"])
+    state["state"] = {place: moments[p] for place, p in enumerate(places) if p in moments}
+    optimizer.load_state_dict(state)
     torch.set_rng_state(tensors["random"])
 
 

@@ -7,37 +7,10 @@ batch of crops of different places, sizes and shapes is two batched matrix produ
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from .dataset import RANDOM_AREA, RANDOM_ASPECT, RANDOM_NOISE, crop_box
 from .fast import whole_float32
-
-
-class Crops(NamedTuple):
-    """Where the N crops of a batch lie, and what is done to them besides."""
-
-    near: NDArray[np.float64]  # (N, 2), x and y in pixels
-    far: NDArray[np.float64]  # (N, 2)
-    flip: NDArray[np.bool_]  # (N,)
-    sigma: NDArray[np.float64]  # (N,), standard deviation of the luminance noise
-
-    def part(self, rank: int, world: int) -> Crops:
-        """Every `world`-th, from `rank` on."""
-        one = slice(rank, None, world)
-        return Crops(self.near[one], self.far[one], self.flip[one], self.sigma[one])
-
-
-def random_crops(extent: NDArray[Any], rng: np.random.Generator) -> Crops:
-    """Crops of images of `extent` (N, 2), width and height, distributed as those of ``augment="random"``."""
-    n = len(extent)
-    aspect, area = RANDOM_ASPECT ** rng.uniform(-1, 1, n), rng.uniform(*RANDOM_AREA, n)
-    near, far = crop_box(extent.astype(float), aspect, area, rng.uniform(0, 1, (n, 2)))
-    return Crops(near, far, rng.random(n) < 0.5, rng.uniform(0, RANDOM_NOISE, n))
 
 
 def resample(images: Tensor, extent: Tensor, near: Tensor, far: Tensor, flip: Tensor, size: int) -> Tensor:

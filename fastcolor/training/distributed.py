@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -77,6 +78,9 @@ def leave_team() -> None:
         dist.destroy_process_group()
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
 class _JointSum(torch.autograd.Function):
     """The sum over all processes; its gradient is the sum of theirs."""
 
@@ -121,7 +125,7 @@ class JointBatchNorm2d(nn.BatchNorm2d):
         self.num_batches_tracked += 1
 
 
-def with_joint_norm(module: nn.Module) -> nn.Module:
+def with_joint_norm(module: M) -> M:
     """Replace every BatchNorm2d inside `module` by one over the joint batch; parameters and names stay."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):

@@ -6,60 +6,77 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ..files.sets import Photograph, find_part
+from ..files.sets import Photograph
 from ..kernels.numba_cpu.threads import set_num_threads
-from .dataset import KeySampler, PhotoDataset, Sample
+from .dataset import CHECKED_AS, VARIANTS, AnySample, PhotoDataset
 from .memory import Memory, held
+from .mixture import OpenSet, shares
+from .sampler import KeySampler
 from .trainer import Trainer
+
+
+class Check(NamedTuple):
+    """The validation of one set, which is gone through again and again."""
+
+    name: str
+    weight: float  # with those of all sets the sum is 1
+    samples: list[AnySample] | DataLoader[AnySample]  # batches
+    hold: Callable[[int], list[AnySample]]  # every so many batches of all, in memory
+    photographs: int
 
 
 class Feed(NamedTuple):
     """The samples of a run, a batch at a time."""
 
-    samples: Iterable[Sample]
-    # Of validation, gone through again and again. With a budget the first alone: what it takes says how many more.
-    checks: list[Sample] | DataLoader[Sample]
-    hold: Callable[[int], list[Sample]]  # every so many batches of all, in memory
+    samples: Iterable[AnySample]
+    checks: list[Check]  # a set each. With a budget the first batch alone: what it takes says how many more.
     epoch: int  # batches
-    shown: Sequence[Photograph]  # the validation photographs
+    shown: Sequence[Photograph]  # validation photographs, of all sets in turn
 
 
-def open_feed(trainer: Trainer, place: Path, workers: int, say: Callable[[str], object]) -> Feed:
-    """What `trainer` is fed with from its step on, from the prepared set at `place`, a folder or a pack."""
+def open_feed(trainer: Trainer, sets: Sequence[OpenSet], workers: int, say: Callable[[str], object]) -> Feed:
+    """What `trainer` is fed with from its step on, from prepared sets."""
     config, team = trainer.config, trainer.team
-    common = (trainer.bins, config.size, config.network.fold)
-    training, shown = find_part(place, "train"), find_part(place, "val")
-    in_memory = config.loader == "device" or config.minutes > 0
-    validation = PhotoDataset(shown, *common, "none", config.lam, config.seed, keep=not in_memory)
+    photographs = [photograph for one in sets for photograph in one.train]
+    options: dict[str, Any] = {"area": config.area, "degrade": config.degrade, "soft": config.soft}
+    data = partial(PhotoDataset, bins=trainer.bins, size=config.size, fold=config.network.fold, lam=config.lam)
+    options |= {"sigma": config.sigma, "keep": config.loader == "workers"}
+    photos = data(photographs, augment=config.augment, seed=config.seed, **options)
+    found = shares(sets, config.balance)
+    if found is not None:
+        found = np.repeat(found, len(VARIANTS[config.augment]))
     stop = sys.maxsize if config.minutes else config.steps
     part = {"start": trainer.step, "stop": stop, "seed": config.seed, "rank": team.rank, "world": team.world}
+    sampler = KeySampler(len(photos), config.batch, shares=found, **part)
     # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
     loading: dict[str, Any] = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _alone}
     loading["pin_memory"] = trainer.device.type == "cuda"  # copies do not hold up the thread that starts them
-    samples: Iterable[Sample]
+    samples: Iterable[AnySample]
     if config.loader == "device":
-        memory = Memory(training, *common, config.lam, config.seed, trainer.device)
+        memory = Memory(photos, trainer.device)
         say(f"{memory}; batches are made on {trainer.device}")
-        length = len(memory)
-        samples = memory.samples(KeySampler(length, config.batch, **part))
+        samples = memory.samples(sampler)
     else:
-        photos = PhotoDataset(training, *common, config.augment, config.lam, config.seed, keep=True)
-        length = len(photos)
-        samples = DataLoader(photos, batch_sampler=KeySampler(length, config.batch, **part), **loading)
-    checked = max(1, config.batch // team.world)
-    hold = partial(held, validation, checked, trainer.device)
-    checks: list[Sample] | DataLoader[Sample]
-    if in_memory:
-        checks = hold(sys.maxsize if config.minutes else 1)
-    else:
-        checks = DataLoader(validation, batch_size=checked, **loading)
-    return Feed(samples, checks, hold, length // config.batch, shown)
+        samples = DataLoader(photos, batch_sampler=sampler, **loading)
+    in_memory = config.loader == "device" or config.minutes > 0
+    batch = max(1, config.batch // team.world)
+    checks: list[Check] = []
+    for one in sets:
+        validation = data(one.val, augment=CHECKED_AS.get(config.augment, "none"), keep=not in_memory)
+        hold = partial(held, validation, batch, trainer.device)
+        every = sys.maxsize if config.minutes else 1
+        kept = hold(every) if in_memory else DataLoader(validation, batch_size=batch, **loading)
+        checks.append(Check(one.name, one.weight, kept, hold, len(one.val)))
+    turns = zip_longest(*(one.val for one in sets))
+    shown = [photograph for turn in turns for photograph in turn if photograph is not None]
+    return Feed(samples, checks, len(photos) // config.batch, shown)
 
 
 def _alone(worker: int) -> None:

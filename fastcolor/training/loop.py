@@ -13,12 +13,12 @@ from tqdm import tqdm
 from ..evaluation.photos import sheet
 from .clock import Clock, Every
 from .fast import few_shapes, rehearse
-from .feed import Feed
+from .feed import Check, Feed
+from .models import LAST, Best, save_model
 from .runlog import RunLog
 from .stopping import asked_to_stop
 from .trainer import Trainer
 
-MODEL = "model"
 DEAREST = 20  # a validation takes at most one part in so many of a budget
 READ_EVERY = 16  # steps on a GPU between two looks at the loss: to look is to wait for the device
 
@@ -32,6 +32,7 @@ class Course:
     validations: Every
     rows: Every  # of the log, between those of validations
     pictures: int  # photographs in each sample picture
+    best: Best
 
 
 def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None:
@@ -76,11 +77,19 @@ def _after_step(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log
 
 
 def _check(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log: RunLog | None) -> None:
-    """Validate; a row of the log, the averaged network and a picture of what it does."""
-    value = trainer.validate(feed.checks)
+    """Validate; a row of the log, the averaged network and a picture of what it does, and the best of them."""
+    losses = _validate(trainer, feed.checks)
+    value = sum(check.weight * losses[check.name] for check in feed.checks)
     if log:
-        log.write(**_row(trainer, feed, course, meter), validation_loss=round(value, 5))
+        log.write(**_row(trainer, feed, course, meter), validation_loss=round(value, 5), **log.by_set(losses))
         _show(trainer, feed, course, log)
+        if course.best.take(trainer.average, trainer.step, value, losses):
+            log.say(f"step {trainer.step}: {course.best}")
+
+
+def _validate(trainer: Trainer, checks: list[Check]) -> dict[str, float]:
+    """The loss of each set."""
+    return {check.name: trainer.validate(check.samples) for check in checks}
 
 
 def _row(trainer: Trainer, feed: Feed, course: Course, meter: _Meter) -> dict[str, float]:
@@ -97,7 +106,7 @@ def _row(trainer: Trainer, feed: Feed, course: Course, meter: _Meter) -> dict[st
 
 def _show(trainer: Trainer, feed: Feed, course: Course, log: RunLog) -> None:
     """The averaged network as a model, and a picture of what it does."""
-    trainer.average.save_pretrained(log.folder / MODEL)
+    save_model(trainer.average, log.folder, LAST)
     if shown := feed.shown[: course.pictures]:
         with few_shapes():
             log.picture(trainer.step, sheet(trainer.average, shown))
@@ -109,22 +118,25 @@ def _rehearsed(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None)
 
     A validation that would take more than a part in :data:`DEAREST` of the budget is made of fewer batches.
     """
-    clock, count = course.clock, math.ceil(len(feed.shown) / trainer.config.batch)
+    clock, batch = course.clock, trainer.config.batch
+    count = sum(math.ceil(check.photographs / batch) for check in feed.checks)
     rehearse(trainer.runner, lambda: trainer.blank_loss(trainer.runner))
-    trainer.validate(feed.checks)  # what is made at the first time is not counted
+    _validate(trainer, feed.checks)  # what is made at the first time is not counted
     if log:
         _show(trainer, feed, course, log)
     with clock.measured():
-        trainer.validate(feed.checks)
-    whole = clock.closing * count
-    feed = feed._replace(checks=(kept := feed.hold(max(1, math.ceil(DEAREST * whole / clock.budget)))))
+        _validate(trainer, feed.checks)
+    whole = clock.closing * count / len(feed.checks)
+    every = max(1, math.ceil(DEAREST * whole / clock.budget))
+    feed = feed._replace(checks=[check._replace(samples=check.hold(every)) for check in feed.checks])
+    kept = sum(sum(1 for _ in check.samples) for check in feed.checks)
     with clock.measured():
         if log:
             _show(trainer, feed, course, log)
             trainer.save(log.folder, clock=clock.state)
-    if log and len(kept) < count:
-        log.say(f"validation on {len(kept)} of {count} batches: all would take {whole:.0f} s")
-    clock.closing += whole * len(kept) / count
+    if log and kept < count:
+        log.say(f"validation on {kept} of {count} batches: all would take {whole:.0f} s")
+    clock.closing += whole * kept / count
     if clock.seconds >= clock.end:
         raise ValueError(
             f"minutes: expected a budget with time for steps, got {clock.budget:g} s: {clock.seconds:.1f} s are gone, "

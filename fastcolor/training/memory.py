@@ -18,11 +18,13 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ..arrays.dispatch import choose
-from ..bins import ColorBins
-from ..encoding import encode
+from ..encoding import encode, encode_soft
 from ..files.sets import Photograph, fit_within, open_lazily, open_rgb
-from .crops import mean_of_blocks, random_crops, resample
-from .dataset import KeySampler, PhotoDataset, Sample
+from .boxes import random_crops
+from .crops import mean_of_blocks, resample
+from .dataset import AnySample, PhotoDataset, Sample, SoftSample
+from .degrade import degrade
+from .sampler import KeySampler
 
 LARGEST = 4  # times the crops' side are kept of a photograph: up to 2:1 no crop is enlarged by it
 ROOM = 0.5  # the share of a GPU's free memory that the set may take, and of what is left then its validation
@@ -33,38 +35,23 @@ class Memory:
 
     Parameters
     ----------
-    paths : sequence of paths, or photographs of a pack
-    bins : ColorBins
-    size, fold, lam, seed
-        As of :class:`fastcolor.training.dataset.PhotoDataset`, whose samples with ``augment="random"`` these are.
+    data : PhotoDataset
+        With ``augment="random"`` or ``"mixed"``, whose samples these are.
     device : torch.device
         Where batches are made.
 
     Raises
     ------
-    ValueError
-        If `size` is no multiple of `fold`.
     BackendUnavailableError
         If nothing encodes on `device`.
     ImageError
         If a photograph cannot be read; names it.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Photograph],
-        bins: ColorBins,
-        size: int,
-        fold: int,
-        lam: float,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        if size % fold:
-            raise ValueError(f"size: expected a multiple of fold = {fold}, got {size}")
-        choose("auto", str(device), "encode")  # told now, not after the set was decoded
-        self.bins, self.size, self.fold, self.lam, self.seed, self.device = bins, size, fold, lam, seed, device
-        store, self.extent = decode_all(paths, LARGEST * size)
+    def __init__(self, data: PhotoDataset, device: torch.device) -> None:
+        choose("auto", str(device), "encode_soft" if data.soft else "encode")  # told now, not after decoding
+        self.data, self.device = data, device
+        store, self.extent = decode_all(data.paths, LARGEST * data.size)
         self.store = store.to(device) if _fits(store.nbytes, device) else store
 
     def __len__(self) -> int:
@@ -75,27 +62,39 @@ class Memory:
         side = self.store.shape[1]
         return f"{len(self)} photographs of at most {side} pixels, {self.store.nbytes / 1e9:.2f} GB {where}"
 
-    def batch(self, step: int, keys: NDArray[np.int64], rank: int = 0, world: int = 1) -> Sample:
+    def batch(self, step: int, keys: NDArray[np.int64], rank: int = 0, world: int = 1) -> AnySample:
         """The part of `rank` in the batch of a step; `keys` modulo the number of photographs say which they are."""
-        rng = np.random.default_rng([self.seed, step])
+        rng = np.random.default_rng([self.data.seed, step])
         index = keys % len(self)
-        crops = random_crops(self.extent[index], rng).part(rank, world)
-        index = index[rank::world]
+        crops = random_crops(self.extent[index], rng, self.data.area, mixed=self.data.augment == "mixed")
+        crops, index = crops.part(rank, world), index[rank::world]
         numbers = np.concatenate([self.extent[index], crops.near, crops.far], 1, dtype=np.float32)
         extent, near, far = _put(torch.from_numpy(numbers), self.device).split(2, 1)
         flip, sigma = _put(torch.tensor(np.stack([crops.flip, crops.sigma]), dtype=torch.float32), self.device)
         chosen = _put(torch.from_numpy(np.ascontiguousarray(index)), self.store.device)
         images = _put(self.store[chosen], self.device)
-        rgb = resample(images, extent, near, far, flip > 0, self.size)
-        luma, _, _ = encode(rgb, self.bins, lam=self.lam, channel_axis=2)
-        _, labels, weights = encode(mean_of_blocks(rgb, self.fold), self.bins, lam=self.lam, channel_axis=2)
-        seed = int(np.random.SeedSequence([self.seed, step, rank]).generate_state(1, np.uint64)[0])
-        source = torch.Generator(self.device).manual_seed(seed)
+        rgb = resample(images, extent, near, far, flip > 0, self.data.size)
+        own = np.random.SeedSequence([self.data.seed, step, rank])
+        source = torch.Generator(self.device).manual_seed(int(own.generate_state(1, np.uint64)[0]))
+        luma, _, _ = encode(rgb, self.data.bins, lam=self.data.lam, channel_axis=2)
         noise = torch.randn(luma.shape, generator=source, device=self.device).mul_(sigma[:, None, None])
-        mask = torch.ones_like(labels, dtype=torch.bool)
-        return Sample((luma + noise).clamp_(0, 1)[:, None], labels, weights, mask)
+        luma = luma[:, None]
+        if self.data.degrade:
+            luma = degrade(luma, rgb.transpose(1, 2) / 255, self.data.degrade, np.random.default_rng(own), source)
+        return self._labelled(rgb, (luma + noise[:, None]).clamp_(0, 1))
 
-    def samples(self, sampler: KeySampler) -> Iterator[Sample]:
+    def _labelled(self, rgb: Tensor, luma: Tensor) -> AnySample:
+        """The luma of a batch of crops with their targets."""
+        data, small = self.data, mean_of_blocks(rgb, self.data.fold)
+        if data.soft:
+            _, labels, shares, weights = encode_soft(
+                small, data.bins, neighbors=data.soft, sigma=data.sigma, lam=data.lam, channel_axis=2
+            )
+            return SoftSample(luma, labels, weights, torch.ones_like(weights, dtype=torch.bool), shares)
+        _, labels, weights = encode(small, data.bins, lam=data.lam, channel_axis=2)
+        return Sample(luma, labels, weights, torch.ones_like(labels, dtype=torch.bool))
+
+    def samples(self, sampler: KeySampler) -> Iterator[AnySample]:
         """The batches of all steps of `sampler`."""
         for step, keys in enumerate(sampler.batches(), sampler.start):
             yield self.batch(step, keys, sampler.rank, sampler.world)
@@ -119,17 +118,17 @@ def decode_all(paths: Sequence[Photograph], limit: int) -> tuple[Tensor, NDArray
     return torch.from_numpy(store), extent
 
 
-def held(validation: PhotoDataset, batch: int, device: torch.device, every: int = 1) -> list[Sample]:
-    """Every so many batches of a set with ``augment="none"``, made once and kept, on the device where they fit."""
+def held(validation: PhotoDataset, batch: int, device: torch.device, every: int = 1) -> list[AnySample]:
+    """Every so many batches of a set whose one variant has no chance, made once and kept, on the device if they fit."""
 
     def image(path: Photograph) -> Image.Image:
-        return fit_within(open_rgb(path), validation.size)
+        return validation.variant(open_rgb(path), 0, np.random.default_rng(0))[0]
 
     starts = range(0, len(validation.paths), batch * every)
     chosen = [path for start in starts for path in validation.paths[start : start + batch]]
     with ThreadPoolExecutor() as pool:
-        samples = [validation.sample(reduced, 0.0) for reduced in pool.map(image, chosen)]
-    batches: list[Sample] = [default_collate(samples[k : k + batch]) for k in range(0, len(samples), batch)]
+        samples = [validation.sample(reduced) for reduced in pool.map(image, chosen)]
+    batches: list[AnySample] = [default_collate(samples[k : k + batch]) for k in range(0, len(samples), batch)]
     if not _fits(sum(part.nbytes for sample in batches for part in sample), device):
         return batches
     return [Sample(*(part.to(device) for part in sample)) for sample in batches]

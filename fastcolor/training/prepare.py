@@ -1,9 +1,9 @@
-"""Making a training set of a folder of photographs: reduced, split, gray and unreadable files told apart."""
+"""Making a training set of folders of photographs: reduced, split, gray and unreadable files told apart."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..errors import ImageError
 from ..files.atomic import atomic_path, write_json
-from ..files.sets import find_images, fit_within, open_rgb
+from ..files.sets import find_images, fit_within, open_rgb, source_of, unlike_names
 
 GRAY_SPREAD = 4.0  # a photograph whose mean of max(R, G, B) - min(R, G, B) is below this is called gray
 QUALITY = 92
@@ -36,17 +36,26 @@ class Report:
 
 
 def prepare(
-    folder: Path, out: Path, *, size: int = 256, validation: float = 0.1, seed: int = 0, progress: bool = False
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    size: int = 256,
+    validation: float = 0.1,
+    seed: int = 0,
+    progress: bool = False,
 ) -> Report:
     """Fit each photograph into size x size by Lanczos and write it to `out`/train or `out`/val.
 
     The aspect ratio is kept and nothing is enlarged; the EXIF orientation is applied. Files are JPEG without chroma
     subsampling (subsampled chroma would be wrong labels at every edge), named `<name>-<hash of the content>.jpg`, so
-    that exact duplicates become one. `out`/report.json says what became of each file.
+    that exact duplicates become one. Of several folders they are named `<source>_<hash>.jpg`, the source being that in
+    the name of the file, if it is so named, or else the folder: training balances sources
+    (:mod:`fastcolor.training.mixture`). `out`/report.json says what became of each file.
 
     Parameters
     ----------
-    folder, out : Path
+    folders : sequence of Path
+    out : Path
     size : int
     validation : float
         Share of the photographs that goes to `val`, in (0, 1); at least one each when there are two.
@@ -58,20 +67,25 @@ def prepare(
     Raises
     ------
     ValueError
-        If an option is out of range, `out` lies inside `folder`, or no photograph is left.
+        If an option is out of range, a folder has no photographs or lies inside another, `out` lies inside one, or no
+        photograph is left.
     """
     if not 0 < validation < 1:
         raise ValueError(f"validation: expected a share in (0, 1), got {validation}")
     if size < 16:
         raise ValueError(f"size: expected at least 16 pixels, got {size}")
-    if out.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"out: expected a folder outside of {folder}, got {out}; it would be read as input next time")
+    _check_apart(folders, out)
     report = Report()
     kept: dict[str, Path] = {}
-    for path, name in _named(find_images(folder), report, progress):
-        kept.setdefault(name, path)
+    several = len(folders) > 1
+    found = [find_images(folder) for folder in folders]  # an empty one is told before the first is read
+    for paths, title in zip(found, unlike_names([folder.resolve() for folder in folders]), strict=True):
+        for path, digest in _usable(paths, report, progress):
+            name = f"{source_of(path) or title}_{digest[:12]}" if several else f"{path.stem}-{digest[:8]}"
+            kept.setdefault(f"{name}.jpg", path)
     if not kept:
-        raise ValueError(f"folder: expected color photographs under {folder}, but none is left; {report}")
+        places = ", ".join(map(str, folders))
+        raise ValueError(f"folder: expected color photographs under {places}, but none is left; {report}")
     names = sorted(kept)
     order = np.random.default_rng(seed).permutation(len(names))
     held = set(order[: max(1, round(validation * len(names)))]) if len(names) > 1 else set()
@@ -90,8 +104,20 @@ def prepare(
     return report
 
 
-def _named(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[Path, str]]:
-    """Each usable photograph with its new name; the others go into the report."""
+def _check_apart(folders: Sequence[Path], out: Path) -> None:
+    """No folder inside another, `out` in none."""
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if out.resolve().is_relative_to(place):
+            raise ValueError(
+                f"out: expected a folder outside of {folder}, got {out}; it would be read as input next time"
+            )
+        if sum(other.is_relative_to(place) for other in places) > 1:
+            raise ValueError(f"folder: expected folders outside of each other, got {folder} and one inside of it")
+
+
+def _usable(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[Path, str]]:
+    """Each usable photograph with the hash of its content; the others go into the report."""
     with ThreadPoolExecutor() as pool:
         looked = pool.map(_look, paths)
         for path, found in zip(
@@ -102,8 +128,7 @@ def _named(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[
             elif found < GRAY_SPREAD:
                 report.gray.append(str(path))
             else:
-                digest = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()[:8]
-                yield path, f"{path.stem}-{digest}.jpg"
+                yield path, hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _look(path: Path) -> float | ImageError:

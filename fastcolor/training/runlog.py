@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from ..files.atomic import atomic_path
+from ..files.atomic import atomic_path, naming
 
 FIELDS = ("step", "epoch", "rate", "train_loss", "validation_loss", "images_per_second", "seconds")
 
@@ -26,32 +27,41 @@ class RunLog:
         The run's folder.
     step : int
         Where the run stands: rows after it, of a run that was killed and is resumed, are dropped.
+    sets : sequence of str
+        Names of the sets that are validated; of several, each has a column of its own.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, sets: Sequence[str] = ()) -> None:
         self.folder = folder
         self.path = folder / "log.csv"
+        self.fields = (*FIELDS, *self.by_set(dict.fromkeys(sets, 0.0)))
         kept = [row for row in read_log(self.path) if int(row["step"]) <= step] if step else []
         with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
+            writer = csv.DictWriter(file, self.fields, extrasaction="ignore")  # a set may have been left out
             writer.writeheader()
             writer.writerows(kept)
         self.board = _tensorboard(folder, step)
 
     def write(self, **row: float) -> None:
         """One row; fields that are missing stay empty."""
-        with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, FIELDS).writerow(row)
+        with naming(self.path), open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, self.fields).writerow(row)
         if self.board is not None:
-            for name in FIELDS[2:-1]:
+            for name in set(self.fields) - {"step", "epoch", "seconds"}:
                 if name in row:
                     self.board.add_scalar(name, row[name], int(row["step"]))
             self.board.flush()
 
+    @staticmethod
+    def by_set(losses: dict[str, float]) -> dict[str, float]:
+        """The columns of the validation losses of several sets."""
+        several = len(losses) > 1
+        return {f"validation_loss/{name}": round(loss, 5) for name, loss in losses.items() if several}
+
     def say(self, text: str) -> None:
         """A line on the screen and in `train.log`."""
         tqdm.write(text, file=sys.stderr)
-        with open(self.folder / "train.log", "a") as file:
+        with naming(self.folder / "train.log"), open(self.folder / "train.log", "a") as file:
             file.write(text + "\n")
 
     def picture(self, step: int, rgb: NDArray[np.uint8]) -> None:

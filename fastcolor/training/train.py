@@ -1,37 +1,46 @@
 """Training a ColorUNet on photographs: masked, class-rebalanced cross entropy, Adam, averaged weights.
 
 ``fastcolor train SET --out RUN`` in one process, ``torchrun --nproc-per-node 4 -m fastcolor train SET --out RUN`` in
-several. A run folder holds `checkpoint.safetensors` (everything to go on from), `log.csv`, TensorBoard events,
-`samples/` and `model/`, the averaged network that `ColorUNet.from_pretrained` takes.
+several. A run folder holds `run.toml` (what decides the run), `checkpoint.safetensors` (everything to go on from),
+`log.csv`, TensorBoard events, `samples/`, and the averaged network as `ColorUNet.from_pretrained` takes it: `model/` is
+that of the last validation, `best/` that of the best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..bins import ColorBins
+from ..files.atomic import atomic_path
 from ..network.unet import ColorUNet
 from .clock import ROWS, Clock, Every, parts, validations
+from .config import TrainConfig
+from .dataset import CHECKED_AS
 from .distributed import join_team, leave_team, own_device
 from .fast import compiled, set_fast_math
 from .feed import open_feed
 from .loop import Course, go
+from .mixture import OpenSet, PhotoSet, open_sets
+from .models import Best
+from .runfile import RUN_FILE
 from .runlog import RunLog
-from .trainer import CHECKPOINT, TrainConfig, Trainer
+from .trainer import CHECKPOINT, Trainer
 
 SAVE_EVERY = 500  # steps, of a run without a budget
 
 
 def train(
-    folder: Path,
+    sets: Sequence[PhotoSet],
     run: Path,
     config: TrainConfig,
     bins: ColorBins,
     *,
     resume: bool = False,
     start: str | None = None,
+    encoder_weights: Path | None = None,
+    description: str | None = None,
     device: str = "cpu",
     workers: int = 1,
     compile: bool = False,
@@ -41,12 +50,13 @@ def train(
     pictures: int = 6,
     started: float | None = None,
 ) -> Trainer:
-    """Train on the part `train` of a prepared set, validate on its part `val`, write into `run`.
+    """Train on the part `train` of prepared sets, validate on their part `val`, write into `run`.
 
     Parameters
     ----------
-    folder : Path
-        A folder or a pack, as `fastcolor prepare` writes them.
+    sets : sequence of PhotoSet
+        Folders or packs, as `fastcolor prepare` writes them, and their weights: how often their photographs come, and
+        how much their validation counts in the mean that says which network is the best.
     run : Path
         Made if need be; must not hold a checkpoint unless `resume` is true.
     config : TrainConfig
@@ -57,6 +67,10 @@ def train(
         follows the clock.
     start : str, optional
         Name or folder of a model whose weights a new run starts from.
+    encoder_weights : Path, optional
+        File of public weights that the encoder of a new run starts from.
+    description : str, optional
+        Text for `run.toml`, see :func:`fastcolor.training.runfile.describe`.
     device : str
         "cpu", "cuda", ...
     workers : int
@@ -77,9 +91,12 @@ def train(
     Raises
     ------
     ValueError
-        If an option is out of range, `bins` are not those of the run, or the budget leaves no time for a step.
+        If an option is out of range, a set has no photographs or comes twice, the network or `bins` are not those of
+        the run, or the budget leaves no time for a step.
     FileNotFoundError, FileExistsError
-        If there is no such `folder` or nothing to resume, or there is a run in `run` already.
+        If a set is not there or nothing to resume, or there is a run in `run` already.
+    OSError
+        If something cannot be written, on a full disk say; names the file. The last checkpoint is kept.
     KeyboardInterrupt, SystemExit
         After Ctrl-C or SIGTERM (status 143), when the checkpoint is written.
     """
@@ -92,14 +109,16 @@ def train(
             raise ValueError(
                 f"compile: expected one process, got {team.world}: if it failed in one, the others would wait"
             )
-        if resume and start is not None:
-            raise ValueError("start: expected none with resume, for a run goes on from its own weights")
+        if resume and (start, encoder_weights) != (None, None):
+            name = "start" if start is not None else "encoder_weights"
+            raise ValueError(f"{name}: expected none with resume, for a run goes on from its own weights")
+        if start is not None and encoder_weights is not None:
+            raise ValueError("encoder_weights: expected none with start, whose encoder has weights")
         if not save_seconds > 0:
             raise ValueError(f"save_seconds: expected more than 0, got {save_seconds}")
-        if team.leads:
-            run.mkdir(parents=True, exist_ok=True)
         if not resume and (run / CHECKPOINT).exists():
             raise FileExistsError(f"{run / CHECKPOINT}: there is a run already; --resume goes on with it")
+        opened = open_sets(sets)
         set_fast_math(place)
         trainer = Trainer(config, bins, place, team)
         before: dict[str, Any] = {}
@@ -107,18 +126,34 @@ def train(
             before = trainer.load(run).get("clock", {})
         elif start is not None:
             trainer.start_from(ColorUNet.from_pretrained(start))
+        elif encoder_weights is not None:
+            trainer.start_encoder_from(encoder_weights)
         clock = Clock(config.minutes, started, before)
-        log = RunLog(run, trainer.step) if team.leads else None
+        log = None
+        if team.leads:
+            run.mkdir(parents=True, exist_ok=True)
+            if description is not None:
+                with atomic_path(run / RUN_FILE) as temporary:
+                    temporary.write_text(description, encoding="utf-8")
+            log = RunLog(run, trainer.step, [one.name for one in opened])
         say: Callable[[str], object] = log.say if log else str
-        feed = open_feed(trainer, folder, workers, say)
+        feed = open_feed(trainer, opened, workers, say)
         if compile:
             trainer.runner = compiled(trainer.runner, trainer.blank_loss, say)
         saves = Every(save_every or (None if config.minutes else SAVE_EVERY), save_seconds, clock.seconds)
         checks = validations(clock, feed.epoch, validate_every)
-        go(trainer, feed, Course(clock, saves, checks, parts(clock, ROWS), pictures), log)
+        best = Best(run, _measure(config, opened), anew=not resume)
+        go(trainer, feed, Course(clock, saves, checks, parts(clock, ROWS), pictures, best), log)
         if log:
             say(f"step {trainer.step} after {clock}")
             log.close()
         return trainer
     finally:
         leave_team()
+
+
+def _measure(config: TrainConfig, sets: Sequence[OpenSet]) -> dict[str, Any]:
+    """What the loss of a validation depends on beside the network."""
+    shown = CHECKED_AS.get(config.augment, "none")
+    weights = {one.name: [one.weight, len(one.val)] for one in sets}
+    return {"sets": weights, "size": config.size, "shown": shown, "lam": config.lam}

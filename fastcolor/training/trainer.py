@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,91 +12,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..arrays import checks
 from ..arrays.bins_key import from_key, key_of
 from ..bins import ColorBins
 from ..loss import weighted_cross_entropy
-from ..network.unet import ColorUNet, UNetConfig
+from ..network.config import UNetConfig
+from ..network.encoder_weights import load_encoder
+from ..network.unet import ColorUNet
 from . import checkpoint
-from .dataset import VARIANTS, Sample
+from .config import TrainConfig
+from .dataset import AnySample, Sample, SoftSample
+from .distance import mean_distance
 from .distributed import Team, with_joint_norm
-from .fast import few_shapes
-from .schedule import SCHEDULES, rate
+from .fast import few_shapes, spare_depthwise
+from .groups import SHARE, freeze, parameter_groups
+from .schedule import rate
 
 CHECKPOINT = "checkpoint.safetensors"
-LOADERS = ("workers", "device")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides what a run computes; the defaults are near to the paper's.
-
-    Parameters
-    ----------
-    network : UNetConfig
-    steps, batch : int
-        Steps of the run; samples a step, of all processes together.
-    minutes : float
-        The run ends after this time instead, start, last validation and writing included, and its schedule is stretched
-        from `steps` to the time; 0 is no budget.
-    loader : {"workers", "device"}
-        Samples from photographs one by one in worker processes, or from the set in memory in batches on the device
-        (:class:`fastcolor.training.memory.Memory`), which is for ``augment="random"``.
-    size : int
-        Side of the square canvas.
-    augment : {"paper", "random", "none"}
-        See :class:`fastcolor.training.dataset.PhotoDataset`.
-    lam : float
-        λ of the class rebalancing: 0 by inverse frequency, 1 not at all.
-    rate, schedule, warmup, decay
-        Peak learning rate and :func:`fastcolor.training.schedule.rate`.
-    weight_decay : float
-        Decoupled (AdamW); 0 is Adam.
-    clip : float
-        Greatest norm of the gradient, longer ones are shortened; 0 leaves them.
-    average : float
-        Decay a step of the averaged weights, the ones that are validated and kept.
-    bfloat16 : bool
-        Convolutions in bfloat16 (autocast).
-    seed : int
-
-    Raises
-    ------
-    ValueError, TypeError
-        If a value is out of range.
-    """
-
-    network: UNetConfig = field(default_factory=UNetConfig)
-    steps: int = 20_000
-    batch: int = 64
-    minutes: float = 0.0
-    loader: str = "workers"
-    size: int = 256
-    augment: str = "paper"
-    lam: float = 0.2
-    rate: float = 1e-3
-    schedule: str = "two-step"
-    warmup: int = 0
-    decay: int = 0
-    weight_decay: float = 0.0
-    clip: float = 0.0
-    average: float = 0.999
-    bfloat16: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, options in (("loader", LOADERS), ("augment", tuple(VARIANTS)), ("schedule", SCHEDULES)):
-            checks.choice(name, getattr(self, name), options)
-        for name in ("steps", "batch", "size"):
-            checks.integer(name, getattr(self, name), 1)
-        for name in ("warmup", "decay", "seed"):
-            checks.integer(name, getattr(self, name), 0)
-        for name in ("minutes", "rate", "weight_decay", "clip"):
-            checks.real(name, getattr(self, name), 0.0)
-        for name in ("lam", "average"):
-            checks.real(name, getattr(self, name), 0.0, 1.0)
-        if self.loader == "device" and self.augment != "random":
-            raise ValueError(f"loader: 'device' makes the samples of augment='random', got augment={self.augment!r}")
+KEPT = ("freeze",)  # options that a resumed run cannot change: which parameters have moments
 
 
 class Trainer:
@@ -107,13 +39,16 @@ class Trainer:
         self.config, self.bins, self.device, self.team, self.step = config, bins, device, team, 0
         model = ColorUNet(config.network, bins).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
-        self.model = with_joint_norm(model) if team.world > 1 else model
+        if config.drop_path or config.dropout:
+            model.regularize(drop_path=config.drop_path, dropout=config.dropout)
+        if config.bfloat16 and device.type == "cpu":
+            spare_depthwise(model)
+        self.model: ColorUNet = with_joint_norm(model) if team.world > 1 else model
+        freeze(self.model, config.freeze)
         self.runner: nn.Module = DistributedDataParallel(self.model) if team.world > 1 else self.model
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config), lr=config.rate, fused=True)
 
-    def train_step(self, sample: Sample, place: float | None = None) -> Tensor:
+    def train_step(self, sample: AnySample, place: float | None = None) -> Tensor:
         """One update at a `place` in the schedule, in steps: that of the step itself unless the clock says otherwise.
 
         Returns the loss of the joint batch, on the device: who does not read it does not wait.
@@ -122,7 +57,7 @@ class Trainer:
         place = self.step if place is None else place
         now = c.rate * rate(place, c.steps, schedule=c.schedule, warmup=c.warmup, decay=c.decay)
         for group in self.optimizer.param_groups:
-            group["lr"] = now
+            group["lr"] = group[SHARE] * now
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(self.runner, sample)
         loss.backward()
@@ -134,16 +69,35 @@ class Trainer:
         return self.team.total(loss) / self.team.world
 
     def start_from(self, weights: ColorUNet) -> None:
-        """Take the weights of another network of the same shape."""
-        self.model.load_state_dict(weights.state_dict())
+        """Take the weights of another network of the same shape.
+
+        Raises
+        ------
+        ValueError
+            If it has another shape.
+        """
+        try:
+            self.model.load_state_dict(weights.state_dict())
+        except RuntimeError as error:  # torch lists every tensor that is missing, left over or of another shape
+            raise ValueError(
+                f"start: expected a network of the shape {self.config.network}, got {weights.config}"
+            ) from error
         self.average.load_state_dict(weights.state_dict())
 
-    def loss(self, model: nn.Module, sample: Sample) -> Tensor:
+    def start_encoder_from(self, path: Path) -> None:
+        """Take public weights for the encoder; see :func:`fastcolor.network.encoder_weights.load_encoder`."""
+        load_encoder(self.average, path)
+        self.model.load_state_dict(self.average.state_dict())
+
+    def loss(self, model: nn.Module, sample: AnySample) -> Tensor:
         """This process's share of the joint loss, times the number of processes (gradients are averaged over them)."""
-        luma, labels, weights, mask = (part.to(self.device, non_blocking=True) for part in sample)
+        luma, labels, weights, mask, *soft = (part.to(self.device, non_blocking=True) for part in sample)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             logits = model(luma.contiguous(memory_format=torch.channels_last))
-        loss = weighted_cross_entropy(logits, labels, weights, mask)
+        loss = weighted_cross_entropy(logits, labels, weights, mask, shares=soft[0] if soft else None)
+        if self.config.distance:
+            nearest = labels[:, 0] if soft else labels  # encode_soft gives the nearest first
+            loss = loss + self.config.distance * mean_distance(logits, nearest, mask, self.bins)
         if self.team.world == 1:
             return loss
         mass = (weights * mask).sum()
@@ -154,8 +108,11 @@ class Trainer:
         count, size = self.config.batch // self.team.world, self.config.size
         labels = torch.zeros(count, *[size // self.config.network.fold] * 2, dtype=torch.uint8, device=self.device)
         luma = torch.zeros(count, 1, size, size, device=self.device)
-        sample = Sample(luma, labels, torch.ones_like(labels, dtype=torch.float32), labels == 0)
-        return self.loss(model, sample)
+        blank = Sample(luma, labels, torch.ones_like(labels, dtype=torch.float32), labels == 0)
+        if not self.config.soft:
+            return self.loss(model, blank)
+        soft = labels[:, None].expand(-1, self.config.soft, -1, -1).contiguous()
+        return self.loss(model, SoftSample(luma, soft, *blank[2:], torch.ones_like(soft, dtype=torch.float32)))
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -169,7 +126,7 @@ class Trainer:
                 mean.copy_(value)
 
     @torch.no_grad()
-    def validate(self, samples: Iterable[Sample]) -> float:
+    def validate(self, samples: Iterable[AnySample]) -> float:
         """Mean loss of the averaged network over this process's validation batches, then over the processes."""
         with few_shapes():
             losses = [self.loss(self.average, sample) for sample in samples]
@@ -182,8 +139,24 @@ class Trainer:
         checkpoint.save_tensors(folder / CHECKPOINT, tensors, meta)
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """Go on from the checkpoint of :meth:`save`; returns its JSON. ValueError if its labels had other bins."""
+        """Go on from the checkpoint of :meth:`save`; returns its JSON.
+
+        Raises
+        ------
+        ValueError
+            If it is of another network, trained other parameters, or its labels had other bins.
+        """
         tensors, meta = checkpoint.load_tensors(folder / CHECKPOINT)
+        before = config_in(meta)
+        if before.network != self.config.network:
+            raise ValueError(
+                f"network: expected that of the run in {folder}, {before.network}, got {self.config.network}"
+            )
+        for name in KEPT:
+            if (kept := getattr(before, name)) != (given := getattr(self.config, name)):
+                raise ValueError(
+                    f"{name}: expected {kept}, as the run in {folder} began with, got {given}; --start begins a new one"
+                )
         if _bins_in(meta) not in (None, self.bins):
             raise ValueError(f"bins: expected those that the run in {folder} began with, got others; leave --bins out")
         checkpoint.unpack(tensors, self.model, self.average, self.optimizer)
@@ -193,7 +166,12 @@ class Trainer:
 
 def saved_config(run: Path) -> TrainConfig:
     """The configuration in the checkpoint of a run."""
-    values = _meta(run)["config"]
+    return config_in(_meta(run))
+
+
+def config_in(meta: dict[str, Any]) -> TrainConfig:
+    """The configuration in the JSON of a checkpoint."""
+    values = meta["config"]
     return TrainConfig(**{**values, "network": UNetConfig(**values["network"])})
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.errors import WeightsError  # noqa: E402
@@ -17,19 +22,26 @@ from fastcolor.network.pretrained import bundled_models  # noqa: E402
 from fastcolor.network.unet import ColorUNet, UNetConfig, pad_reflected  # noqa: E402
 
 TINY = {"down": (4, 6, 8), "up": (6, 4), "head": 4}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+LITE = {"encoder": "efficientnet-lite0", "bottom": 8, "up": (8, 8, 8, 8)}
 
 
 def tiny(**options) -> ColorUNet:
     torch.manual_seed(1)
     return ColorUNet(UNetConfig(**{**TINY, **options}), ColorBins.default()).eval()
+
+
+def lite(**options) -> ColorUNet:
+    """With EfficientNet-Lite0, whose norms have the statistics of noise: signals come through."""
+    torch.manual_seed(1)
+    network = ColorUNet(UNetConfig(**{**LITE, **options}), ColorBins.default())
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(torch.rand(2, 1, 64, 64))
+    for norm in norms:
+        norm.momentum = 0.01
+    return network.eval()
 
 
 def test_the_default_is_figure_2():
@@ -47,12 +59,43 @@ def test_widths_follow_the_number_of_bins():
     assert ColorUNet(UNetConfig(bins=313)).eval()(torch.zeros(1, 1, 8, 8)).shape == (1, 313, 8, 8)
 
 
-@pytest.mark.parametrize("fold", [1, 2, 4])
+@pytest.mark.parametrize("options", [{"fold": 1}, {"fold": 2}, {"fold": 4}, LITE], ids=["1", "2", "4", "lite"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (33, 57), (64, 3)])
-def test_any_size_goes_in(fold, height, width):
-    logits = tiny(fold=fold)(torch.rand(2, 1, height, width))
+def test_any_size_goes_in(options, height, width):
+    network = lite() if options is LITE else tiny(**options)
+    logits, fold = network(torch.rand(2, 1, height, width)), network.config.fold
     assert logits.shape == (2, 32, -(-height // fold), -(-width // fold))
     assert torch.isfinite(logits).all()
+
+
+def figure_2(w: dict[str, torch.Tensor], luma: torch.Tensor) -> torch.Tensor:
+    """The paper's network by the functions of torch and the names in its file."""
+
+    def conv(x, name):
+        return F.relu(F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], padding=1))
+
+    def upsample(x, name):
+        return F.relu(F.conv_transpose2d(x, w[f"{name}.weight"], w[f"{name}.bias"], 2, 1, 1))
+
+    def norm(x, name):
+        parts = [w[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        return F.batch_norm(x, *parts, training=False)
+
+    x, skips = luma - 0.5, []
+    for i in range(3):
+        x = norm(F.max_pool2d(conv(conv(x, f"down.{i}.0"), f"down.{i}.2"), 2), f"down.{i}.5")
+        skips.append(x)
+    for i in range(2):
+        x = norm(conv(conv(upsample(x, f"up.{i}.0"), f"up.{i}.2"), f"up.{i}.4"), f"up.{i}.6")
+        x = torch.cat([x, skips[1 - i]], 1)
+    return F.conv2d(conv(upsample(x, "head.0"), "head.2"), w["head.4.weight"], w["head.4.bias"])
+
+
+def test_the_bundled_weights_are_those_of_figure_2():
+    """Files of old go on to mean what they meant, to the bit."""
+    network, luma = ColorUNet.from_pretrained("landscapes"), torch.rand(1, 1, 32, 64)
+    with torch.inference_mode():
+        assert torch.equal(network(luma), figure_2(network.state_dict(), luma))
 
 
 def test_padding_changes_nothing_where_none_is_needed():
@@ -63,9 +106,10 @@ def test_padding_changes_nothing_where_none_is_needed():
     assert torch.equal(pad_reflected(larger[..., :16, :24], 32)[..., :24, :32], larger)
 
 
-def test_gradients_reach_every_parameter():
-    network = tiny().train()
-    network(torch.rand(2, 1, 16, 16)).square().mean().backward()
+@pytest.mark.parametrize("network", [tiny, lite])
+def test_gradients_reach_every_parameter(network):
+    network = network().train()
+    network(torch.rand(2, 1, 64, 64)).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim == 4)
 
 
@@ -82,12 +126,39 @@ def test_wrong_shapes_are_told(shape):
         ({"down": (16,), "up": ()}, "up: expected one width fewer"),
         ({"fold": 3}, "fold: expected 1, 2 or 4"),
         ({"head": 0}, "expected positive integers"),
-        ({"temperature": -1.0}, "temperature"),
+        ({"bins": 2.0}, "expected positive integers"),
+        ({"temperature": -1.0}, "temperature: expected a finite number >= 0, got -1"),
+        ({"temperature": float("nan")}, "temperature: expected a finite number"),
+        ({"size": 0}, "size: expected an integer >= 1"),
+        ({"bottom": 64}, "bottom: expected 0 with encoder='plain'"),
+        ({"encoder": "resnet"}, "encoder: expected one of 'plain', 'efficientnet-lite0', got 'resnet'"),
+        ({**LITE, "up": (8, 8, 8)}, "up: expected 4 widths with encoder='efficientnet-lite0', deepest first"),
+        ({**LITE, "bottom": 0}, "expected positive integers"),
+        ({**LITE, "fold": 1}, r"fold: expected .*'fold': 2} with encoder='efficientnet-lite0'"),
+        ({**LITE, "down": (16, 32)}, "down, head, fold: expected"),
     ],
 )
 def test_wrong_configurations_are_told(options, message):
     with pytest.raises(ValueError, match=message):
         UNetConfig(**options)
+
+
+@given(data=st.data(), lite0=st.booleans(), temperature=st.floats(0, 4), size=st.integers(1, 4096))
+def test_a_configuration_comes_back_from_json(data, lite0, temperature, size):
+    widths = st.integers(1, 512)
+    if lite0:
+        shape = {
+            "encoder": "efficientnet-lite0",
+            "bottom": data.draw(widths),
+            "up": data.draw(st.tuples(*[widths] * 4)),
+        }
+    else:
+        down = data.draw(st.lists(widths, min_size=2, max_size=6))
+        up = data.draw(st.lists(widths, min_size=len(down) - 1, max_size=len(down) - 1))
+        shape = {"down": tuple(down), "up": up, "fold": data.draw(st.sampled_from([1, 2, 4]))}
+    config = UNetConfig(**shape, bins=data.draw(widths), temperature=temperature, size=size)
+    assert UNetConfig(**json.loads(json.dumps(asdict(config)))) == config
+    assert config.multiple == (32 if lite0 else config.fold * 2 ** len(down))
 
 
 def test_bins_must_fit():
@@ -96,25 +167,31 @@ def test_bins_must_fit():
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_save_and_load(tmp_path, half):
-    network, x = tiny(fold=2, temperature=0.6, size=192), torch.rand(1, 1, 20, 20)
-    network.up[0][-1].running_var.fill_(1e6)  # beyond float16
+@pytest.mark.parametrize("make", [tiny, lite])
+def test_save_and_load(tmp_path, half, make):
+    network, x = make(fold=2, temperature=0.6, size=192), torch.rand(1, 1, 20, 20)
+    next(module for module in network.up.modules() if hasattr(module, "running_var")).running_var[0] = 1e6  # > float16
     network.save_pretrained(tmp_path / "model", half=half)
     loaded = ColorUNet.from_pretrained(tmp_path / "model")
     assert loaded.config == network.config
     assert not loaded.training
     assert np.array_equal(loaded.bins.table, network.bins.table)
     assert all(p.dtype == torch.float32 for p in loaded.parameters())
-    if not half:
-        assert all(
-            torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), network.state_dict().values(), strict=True)
-        )
-    torch.testing.assert_close(loaded(x), network(x), rtol=0, atol=2e-3 if half else 1e-5)
+    for kept, value in zip(loaded.state_dict().values(), network.state_dict().values(), strict=True):
+        assert torch.equal(kept, value.half().float() if half and value.ndim == 4 else value)
+    if not half:  # channels-last convolutions sum in another order
+        torch.testing.assert_close(loaded(x), network(x), rtol=0, atol=1e-5)
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
         "bins.npz",
         "config.json",
         "weights.safetensors",
     ]
+
+
+def test_weights_of_a_wide_network_fit_into_ten_megabytes(tmp_path):
+    config = UNetConfig(encoder="efficientnet-lite0")
+    ColorUNet(config, ColorBins.default()).save_pretrained(tmp_path, half=True)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 10e6
 
 
 def test_saving_needs_bins(tmp_path):
@@ -138,9 +215,19 @@ def _other_n(folder: Path) -> None:
     _other_bins(folder)
 
 
+def _other_encoder(folder: Path) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    kept = {name: values[name] for name in ("bins", "temperature", "size")}
+    (folder / "config.json").write_text(json.dumps({**kept, **LITE}))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (
+            _other_encoder,
+            r"weights\.safetensors: weights do not fit .*/config\.json: .* more missing, .* more left over$",
+        ),
         (_truncate, r"weights\.safetensors: expected a safetensors file"),
         (lambda f: (f / "weights.safetensors").unlink(), r"weights\.safetensors: no such file"),
         (lambda f: (f / "config.json").unlink(), r"config\.json: no such file"),
@@ -165,7 +252,7 @@ def test_an_unknown_name_is_told():
 
 
 @pytest.mark.parametrize("shape", [(150, 150), (170, 256), (3000, 4000), (4000, 3000), (500, 3000), (1, 1), (1, 5000)])
-@pytest.mark.parametrize("multiple", [8, 64])
+@pytest.mark.parametrize("multiple", [8, 32, 64])
 def test_network_shape_needs_no_padding_and_is_near_to_a_square(shape, multiple):
     height, width = network_shape(*shape, 192, multiple)
     assert height % multiple == width % multiple == 0
@@ -211,6 +298,20 @@ def test_predict_is_near_to_float32():
         exact = network(torch.from_numpy(luma)[:, None])
     torch.testing.assert_close(logits, exact, rtol=0.05, atol=0.05)
     torch.testing.assert_close(predict(network, luma[0]), logits[0], rtol=0.05, atol=0.05)
+
+
+def test_predict_of_none_is_none():
+    assert predict(tiny(), np.zeros((0, 8, 8), np.float32)).shape == (0, 32, 8, 8)
+
+
+@pytest.mark.parametrize("make", [tiny, lite])
+def test_predict_with_the_mirror_image_knows_no_left_and_right(make):
+    network, luma = make(), np.random.default_rng(0).random((2, 64, 96), dtype=np.float32)
+    both, turned = (predict(network, x, mirror=True) for x in (luma, luma[..., ::-1]))
+    assert torch.equal(both, turned.flip(-1))
+    one, other = predict(network, luma), predict(network, luma[..., ::-1]).flip(-1)
+    assert not torch.equal(one, other)
+    assert torch.equal(both, (one + other) / 2)
 
 
 def test_torch_compile_agrees():

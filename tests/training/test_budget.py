@@ -19,9 +19,11 @@ from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.commands.main import main  # noqa: E402
 from fastcolor.network.unet import ColorUNet, UNetConfig  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
+from fastcolor.training.mixture import PhotoSet  # noqa: E402
 from fastcolor.training.runlog import read_log  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
-from fastcolor.training.trainer import CHECKPOINT, TrainConfig, saved_config  # noqa: E402
+from fastcolor.training.trainer import CHECKPOINT, saved_config  # noqa: E402
 
 SMALL = ["--batch", "4", "--size", "32", "--pictures", "2"]
 TINY = UNetConfig(down=(8, 12, 16), up=(12, 8), head=8)
@@ -155,7 +157,7 @@ def test_a_validation_that_takes_too_long_is_thinned(
 
     monkeypatch.setattr(Trainer, "validate", slow)
     config = TrainConfig(network=TINY, minutes=1.2, batch=1, size=16, augment="random", loader="device")
-    train(pack, tmp_path / "run", config, ColorBins.default(), pictures=0, started=0.0)
+    train([PhotoSet(pack)], tmp_path / "run", config, ColorBins.default(), pictures=0, started=0.0)
     assert validated[:2] == [1, 1]
     assert set(validated[2:]) == {2}
     assert "validation on 2 of 4 batches: all would take 5 s" in (tmp_path / "run" / "train.log").read_text()
@@ -192,9 +194,8 @@ def test_what_is_made_at_the_first_time_is_no_part_of_the_schedule(
     monkeypatch.setattr(Trainer, "loss", slow_loss)
     monkeypatch.setattr(loop, "_show", slow_show)
     config = TrainConfig(network=TINY, minutes=0.7, warmup=30, steps=100, batch=4, size=16, augment="random")
-    trainer = train(
-        pack, tmp_path / "run", replace(config, loader="device"), ColorBins.default(), pictures=1, started=0.0
-    )
+    config = replace(config, loader="device")
+    trainer = train([PhotoSet(pack)], tmp_path / "run", config, ColorBins.default(), pictures=1, started=0.0)
     clock = load_tensors(tmp_path / "run" / CHECKPOINT)[1]["clock"]
     assert clock["begin"] > 20
     assert clock["closing"] < 5
@@ -207,14 +208,14 @@ def test_a_budget_without_time_for_a_step_is_told(pack: Path, tmp_path: Path, ti
     config = TrainConfig(network=TINY, minutes=0.1, batch=4, size=16, augment="random", loader="device")
     run = tmp_path / "run"
     if resume:
-        train(pack, run, config, ColorBins.default(), pictures=0, started=0.0)
+        train([PhotoSet(pack)], run, config, ColorBins.default(), pictures=0, started=0.0)
     ticking.now += 100
     step = load_tensors(run / CHECKPOINT)[1]["step"] if resume else 0
     with pytest.raises(ValueError, match=r"minutes: expected .* got 6 s: .* s are gone, and the end takes .* --resume"):
-        train(pack, run, config, ColorBins.default(), pictures=0, started=0.0, resume=resume)
+        train([PhotoSet(pack)], run, config, ColorBins.default(), pictures=0, started=0.0, resume=resume)
     assert load_tensors(run / CHECKPOINT)[1]["step"] == step
     more = replace(saved_config(run), minutes=4.0)
-    assert train(pack, run, more, ColorBins.default(), pictures=0, resume=True).step > step
+    assert train([PhotoSet(pack)], run, more, ColorBins.default(), pictures=0, resume=True).step > step
 
 
 def test_steps_that_are_given_end_a_recipe_of_minutes(pack: Path, tmp_path: Path) -> None:

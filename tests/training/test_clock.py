@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,11 @@ torch = pytest.importorskip("torch")
 from fastcolor.training import clock as module  # noqa: E402
 from fastcolor.training import loop  # noqa: E402
 from fastcolor.training.clock import MARGIN, Clock, Every, parts, validations  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
-from fastcolor.training.feed import Feed  # noqa: E402
+from fastcolor.training.feed import Check, Feed  # noqa: E402
+from fastcolor.training.models import Best  # noqa: E402
 from fastcolor.training.schedule import rate  # noqa: E402
-from fastcolor.training.trainer import TrainConfig  # noqa: E402
 
 
 class Time:
@@ -115,8 +117,9 @@ def test_on_a_device_that_lags_behind_it_ends_in_time(
     clock.closing = 2.0
     monkeypatch.setattr(loop, "_rehearsed", lambda trainer, feed, *_: feed)
     monkeypatch.setattr(loop._Meter, "read", trainer.wait)
-    feed = Feed(itertools.repeat(None), [], lambda every: [], 10, [])  # type: ignore[arg-type]
-    course = loop.Course(clock, Every(None, None, 0.0), validations(clock, 10, None), parts(clock, 40), 0)
+    feed = Feed(itertools.repeat(None), [Check("a", 1.0, [], lambda every: [], 0)], 10, [])  # type: ignore[arg-type]
+    best = Best(Path(), {}, anew=False)
+    course = loop.Course(clock, Every(None, None, 0.0), validations(clock, 10, None), parts(clock, 40), 0, best)
     loop.go(trainer, feed, course, None)  # type: ignore[arg-type]
     assert clock.closing == pytest.approx(2.0)
     assert clock.budget - 0.25 * 2 * loop.READ_EVERY < clock.seconds <= clock.budget

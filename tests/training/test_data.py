@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ import fastcolor  # noqa: E402
 from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.commands.main import main  # noqa: E402
 from fastcolor.errors import ImageError  # noqa: E402
-from fastcolor.files.sets import find_images  # noqa: E402
-from fastcolor.training.dataset import VARIANTS, KeySampler, PhotoDataset  # noqa: E402
+from fastcolor.files.sets import find_images, source_of  # noqa: E402
+from fastcolor.training.dataset import VARIANTS, PhotoDataset  # noqa: E402
 from fastcolor.training.prepare import prepare  # noqa: E402
+from fastcolor.training.sampler import KeySampler  # noqa: E402
 
 BINS = ColorBins.default()
 
@@ -144,7 +146,7 @@ def mixed(tmp_path):
 
 def test_prepare(mixed, tmp_path):
     out = tmp_path / "set"
-    report = prepare(mixed, out, size=128, validation=0.2, seed=1)
+    report = prepare([mixed], out, size=128, validation=0.2, seed=1)
     train, val = (sorted((out / part).iterdir()) for part in ("train", "val"))
     assert (len(train), len(val)) == (len(report.train), len(report.val)) == (8, 2)
     assert [path.rpartition("/")[2] for path in report.gray] == ["gray.png"]
@@ -161,9 +163,29 @@ def test_prepare(mixed, tmp_path):
 
 
 def test_prepare_splits_by_seed(mixed, tmp_path):
-    splits = [prepare(mixed, tmp_path / str(k), validation=0.3, seed=seed).val for k, seed in enumerate((0, 0, 5))]
+    splits = [prepare([mixed], tmp_path / str(k), validation=0.3, seed=seed).val for k, seed in enumerate((0, 0, 5))]
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
+
+
+def test_prepare_of_several_folders_keeps_their_sources(mixed, tmp_path, capsys):
+    """A source in the name stays; the others have the folder's name, with more of the path where two are alike."""
+    other = tmp_path / "more" / "source"
+    other.mkdir(parents=True)
+    for number, name in enumerate(["sun-b_0123abcd.webp", "sun-b_0123abce.png", "IMG_1.png", "copy.png"]):
+        photo(20 + min(number, 2), 40, 50).save(other / name)
+    out = tmp_path / "set"
+    assert main(["prepare", str(mixed), str(other), str(out)]) == 1  # one file was unreadable
+    assert "12 photographs for training, 1 for validation" in capsys.readouterr().out
+    sources = [source_of(path) for path in find_images(out)]
+    # IMG_1 and copy are the same bytes, as are two of `mixed`.
+    assert Counter(sources) == {f"{tmp_path.name}-source": 10, "sun-b": 2, "more-source": 1}
+    with pytest.raises(ValueError, match=r"folder: expected folders outside of each other, got .*source and one"):
+        prepare([mixed, mixed / "deeper"], out)
+    with pytest.raises(ValueError, match=r"folder: expected folders outside of each other"):
+        prepare([mixed, mixed], out)
+    with pytest.raises(ValueError, match="out: expected a folder outside"):
+        prepare([other, mixed], mixed / "set")
 
 
 def test_prepare_from_the_command_line(mixed, tmp_path, capsys):
@@ -177,10 +199,10 @@ def test_prepare_from_the_command_line(mixed, tmp_path, capsys):
 
 def test_prepare_refuses(mixed, tmp_path):
     with pytest.raises(ValueError, match="out: expected a folder outside"):
-        prepare(mixed, mixed / "set")
+        prepare([mixed], mixed / "set")
     with pytest.raises(ValueError, match=r"validation: expected a share in \(0, 1\)"):
-        prepare(mixed, tmp_path / "set", validation=1.0)
+        prepare([mixed], tmp_path / "set", validation=1.0)
     (tmp_path / "gray").mkdir()
     photo(1).convert("L").save(tmp_path / "gray" / "a.png")
     with pytest.raises(ValueError, match="none is left"):
-        prepare(tmp_path / "gray", tmp_path / "set")
+        prepare([tmp_path / "gray"], tmp_path / "set")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,15 @@ from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.network.unet import UNetConfig  # noqa: E402
 from fastcolor.training import fast  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
 from fastcolor.training.crops import resample  # noqa: E402
+from fastcolor.training.dataset import PhotoDataset  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.fast import compiled, rehearse  # noqa: E402
+from fastcolor.training.mixture import PhotoSet  # noqa: E402
 from fastcolor.training.stopping import asked_to_stop  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
-from fastcolor.training.trainer import CHECKPOINT, TrainConfig, Trainer  # noqa: E402
+from fastcolor.training.trainer import CHECKPOINT, Trainer  # noqa: E402
 
 BINS = ColorBins.default()
 SMALL = TrainConfig(
@@ -35,8 +39,8 @@ SMALL = TrainConfig(
 )
 
 
-def trainer() -> Trainer:
-    return Trainer(SMALL, BINS, torch.device("cpu"), Team())
+def trainer(**options: int) -> Trainer:
+    return Trainer(replace(SMALL, **options), BINS, torch.device("cpu"), Team())
 
 
 def test_a_rehearsal_leaves_nothing() -> None:
@@ -55,24 +59,27 @@ def test_a_rehearsal_leaves_nothing() -> None:
     assert all(parameter.grad is None for parameter in made.model.parameters())
 
 
-def test_a_blank_step_is_like_those_that_come(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("soft", [0, 3])
+def test_a_blank_step_is_like_those_that_come(photos: Path, monkeypatch: pytest.MonkeyPatch, soft: int) -> None:
     """Shapes, types and strides of what the loss gets: kernels are made for them."""
     from fastcolor.training import trainer as where
 
     seen: list[list[tuple[object, ...]]] = []
     loss = where.weighted_cross_entropy
 
-    def noted(*tensors: torch.Tensor) -> torch.Tensor:
-        seen.append([(tensor.shape, tensor.dtype, tensor.stride()) for tensor in tensors])
-        return loss(*tensors)
+    def noted(*tensors: torch.Tensor, shares: torch.Tensor | None) -> torch.Tensor:
+        every = (*tensors, shares) if shares is not None else tensors
+        seen.append([(tensor.shape, tensor.dtype, tensor.stride()) for tensor in every])
+        return loss(*tensors, shares=shares)
 
     monkeypatch.setattr(where, "weighted_cross_entropy", noted)
-    made = trainer()
+    made = trainer(soft=soft)
     made.blank_loss(made.runner)
     from fastcolor.files.sets import find_images
     from fastcolor.training.memory import Memory
 
-    memory = Memory(find_images(photos / "train"), BINS, 16, 1, 0.5, 0, torch.device("cpu"))
+    data = PhotoDataset(find_images(photos / "train"), BINS, size=16, augment="random", soft=soft)
+    memory = Memory(data, torch.device("cpu"))
     made.train_step(memory.batch(0, np.arange(2)))
     assert seen[0] == seen[1]
 
@@ -151,7 +158,7 @@ def test_asked_to_terminate_it_ends_with_the_status_of_it() -> None:
 def test_a_run_in_a_thread(photos: Path, tmp_path: Path) -> None:
     steps: list[int] = []
     thread = threading.Thread(
-        target=lambda: steps.append(train(photos, tmp_path / "run", SMALL, BINS, pictures=0, compile=False).step)
+        target=lambda: steps.append(train([PhotoSet(photos)], tmp_path / "run", SMALL, BINS, pictures=0).step)
     )
     thread.start()
     thread.join()
@@ -160,7 +167,7 @@ def test_a_run_in_a_thread(photos: Path, tmp_path: Path) -> None:
 
 def test_compiled_or_not_the_run_goes_on(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def said(name: str) -> str:
-        trainer = train(pack, tmp_path / name, SMALL, BINS, pictures=0, compile=True)
+        trainer = train([PhotoSet(pack)], tmp_path / name, SMALL, BINS, pictures=0, compile=True)
         assert trainer.step == 2
         if name != "plain":
             plain = load_tensors(tmp_path / "plain" / CHECKPOINT)[0]

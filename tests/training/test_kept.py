@@ -14,9 +14,11 @@ torch = pytest.importorskip("torch")
 from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.network.unet import UNetConfig  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors, save_tensors  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
+from fastcolor.training.mixture import PhotoSet  # noqa: E402
 from fastcolor.training.runlog import RunLog, read_log  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
-from fastcolor.training.trainer import CHECKPOINT, TrainConfig, saved_config  # noqa: E402
+from fastcolor.training.trainer import CHECKPOINT, saved_config  # noqa: E402
 
 TINY = UNetConfig(down=(8, 12, 16), up=(12, 8), head=8)
 
@@ -77,18 +79,18 @@ def test_a_checkpoint_every_so_many_seconds(pack: Path, tmp_path: Path, monkeypa
     steps: list[int] = []
     monkeypatch.setattr(Trainer, "save", lambda self, folder, **more: steps.append(self.step))
     config = TrainConfig(network=TINY, steps=6, batch=4, size=16, augment="random", loader="device")
-    train(pack, tmp_path / "a", config, ColorBins.default(), pictures=0, save_every=4, save_seconds=1e-9)
+    train([PhotoSet(pack)], tmp_path / "a", config, ColorBins.default(), pictures=0, save_every=4, save_seconds=1e-9)
     assert steps == [1, 2, 3, 4, 5, 6]
     steps.clear()
-    train(pack, tmp_path / "b", config, ColorBins.default(), pictures=0, save_every=4)
+    train([PhotoSet(pack)], tmp_path / "b", config, ColorBins.default(), pictures=0, save_every=4)
     assert steps == [4, 6]
 
 
 def test_resumed_in_memory_it_is_the_same_run(pack: Path, tmp_path: Path) -> None:
     config = TrainConfig(network=TINY, steps=8, batch=4, size=16, augment="random", loader="device", schedule="cosine")
-    train(pack, tmp_path / "whole", config, ColorBins.default(), pictures=0)
+    train([PhotoSet(pack)], tmp_path / "whole", config, ColorBins.default(), pictures=0)
     half = tmp_path / "half"
-    train(pack, half, config, ColorBins.default(), pictures=0, save_every=5)
+    train([PhotoSet(pack)], half, config, ColorBins.default(), pictures=0, save_every=5)
     kept = load_tensors(tmp_path / "whole" / CHECKPOINT)[0]
 
     class Enough(Exception):
@@ -103,9 +105,9 @@ def test_resumed_in_memory_it_is_the_same_run(pack: Path, tmp_path: Path) -> Non
 
         patch.setattr(loop, "_check", stop)
         with pytest.raises(Enough):
-            train(pack, broken, config, ColorBins.default(), pictures=0, save_every=5, validate_every=6)
+            train([PhotoSet(pack)], broken, config, ColorBins.default(), pictures=0, save_every=5, validate_every=6)
     assert saved_config(broken) == config
-    trainer = train(pack, broken, saved_config(broken), ColorBins.default(), resume=True, pictures=0)
+    trainer = train([PhotoSet(pack)], broken, saved_config(broken), ColorBins.default(), resume=True, pictures=0)
     assert trainer.step == 8
     again = load_tensors(broken / CHECKPOINT)[0]
     assert [name for name in kept if not torch.equal(kept[name], again[name])] == []
@@ -114,6 +116,6 @@ def test_resumed_in_memory_it_is_the_same_run(pack: Path, tmp_path: Path) -> Non
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(pack: Path, tmp_path: Path) -> None:
     config = TrainConfig(network=TINY, steps=60, batch=4, size=16, augment="random", loader="device", rate=1e30)
     with pytest.raises(RuntimeError, match=r"loss: (nan|inf) .*the last checkpoint is kept; try a lower --rate"):
-        train(pack, tmp_path / "run", config, ColorBins.default(), pictures=0, save_every=1)
+        train([PhotoSet(pack)], tmp_path / "run", config, ColorBins.default(), pictures=0, save_every=1)
     tensors = load_tensors(tmp_path / "run" / CHECKPOINT)[0]
     assert tensors["model.head.0.weight"].isfinite().all()

@@ -22,11 +22,14 @@ from fastcolor.files.packs import Packed  # noqa: E402
 from fastcolor.files.sets import find_images  # noqa: E402
 from fastcolor.training import feed  # noqa: E402
 from fastcolor.training import memory as module  # noqa: E402
-from fastcolor.training.crops import Crops, mean_of_blocks, random_crops, resample  # noqa: E402
-from fastcolor.training.dataset import KeySampler, PhotoDataset, random_resized_crop  # noqa: E402
+from fastcolor.training.boxes import Crops, random_crops  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
+from fastcolor.training.crops import mean_of_blocks, resample  # noqa: E402
+from fastcolor.training.dataset import PhotoDataset, random_resized_crop  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
 from fastcolor.training.memory import Memory, decode_all, held  # noqa: E402
-from fastcolor.training.trainer import TrainConfig  # noqa: E402
+from fastcolor.training.mixture import PhotoSet, open_sets  # noqa: E402
+from fastcolor.training.sampler import KeySampler  # noqa: E402
 
 BINS = ColorBins.default()
 CPU = torch.device("cpu")
@@ -42,7 +45,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def memory(folder: Path, *, size: int = 32, fold: int = 1, seed: int = 0) -> Memory:
-    return Memory(find_images(folder), BINS, size, fold, 0.5, seed, CPU)
+    data = PhotoDataset(find_images(folder), BINS, size=size, fold=fold, augment="random", lam=0.5, seed=seed)
+    return Memory(data, CPU)
 
 
 def samples(folder: Path, steps: range, **options: int) -> list[torch.Tensor]:
@@ -224,7 +228,7 @@ def test_what_does_not_fit_a_gpu_stays_on_the_host(folder: Path, monkeypatch: py
     monkeypatch.setattr(module, "choose", lambda *_: None)
     cuda = torch.device("cuda")
     assert {part.device for sample in held(data, 2, cuda) for part in sample} == {CPU}
-    assert Memory(data.paths, BINS, 32, 1, 0.5, 0, cuda).store.device == CPU
+    assert Memory(data, cuda).store.device == CPU
 
 
 def test_images_of_the_host_are_sent_as_the_numbers_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +245,7 @@ def test_a_device_that_nothing_encodes_on_is_told_before_the_set_is_decoded(monk
 
     monkeypatch.setattr(module, "choose", choose)
     with pytest.raises(BackendUnavailableError, match=r"auto cuda .*encode"):
-        Memory([Path("nothing.png")], BINS, 8, 1, 0.5, 0, torch.device("cuda"))
+        Memory(PhotoDataset([Path("nothing.png")], BINS, size=8), torch.device("cuda"))
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -252,7 +256,7 @@ def test_workers_give_a_gpu_pinned_samples(folder: Path, device: str, monkeypatc
         shutil.copytree(folder, folder / part, ignore=shutil.ignore_patterns("train", "val"))
     config = TrainConfig(steps=1, batch=2, size=16)
     trainer = SimpleNamespace(config=config, bins=BINS, device=torch.device(device), team=Team(), step=0)
-    feed.open_feed(trainer, folder, 0, print)  # type: ignore[arg-type]
+    feed.open_feed(trainer, open_sets([PhotoSet(folder)]), 0, print)  # type: ignore[arg-type]
     assert pinned == [device == "cuda"] * 2
 
 
@@ -266,4 +270,4 @@ def test_wrong_input_is_named(folder: Path) -> None:
     Image.new("RGB", (8, 8)).save(whole, "JPEG")
     packed = Packed(Path("some.zip"), "train/a.jpg", whole.getvalue()[:60])
     with pytest.raises(ImageError, match=r"some\.zip, train/a\.jpg: cannot be read"):
-        Memory([packed], BINS, 8, 1, 0.5, 0, CPU)
+        Memory(PhotoDataset([packed], BINS, size=8), CPU)

@@ -13,10 +13,12 @@ from fastcolor.bins import ColorBins  # noqa: E402
 from fastcolor.commands.main import main  # noqa: E402
 from fastcolor.training import train as module  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
 from fastcolor.training.distributed import Team, own_device  # noqa: E402
+from fastcolor.training.mixture import PhotoSet  # noqa: E402
 from fastcolor.training.schedule import rate  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
-from fastcolor.training.trainer import CHECKPOINT, TrainConfig  # noqa: E402
+from fastcolor.training.trainer import CHECKPOINT  # noqa: E402
 
 
 def test_wrong_calls_are_told(photos: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +71,7 @@ def test_what_is_for_one_process(
 ) -> None:
     monkeypatch.setattr(module, "join_team", lambda device: Team(0, 2))
     with pytest.raises(ValueError, match=f"{name}: expected one process, got 2"):
-        train(pack, tmp_path / "run", TrainConfig(minutes=minutes), ColorBins.default(), compile=compile)
+        train([PhotoSet(pack)], tmp_path / "run", TrainConfig(minutes=minutes), ColorBins.default(), compile=compile)
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

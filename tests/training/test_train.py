@@ -19,12 +19,14 @@ from fastcolor.commands.main import main  # noqa: E402
 from fastcolor.files.sets import find_images  # noqa: E402
 from fastcolor.network.unet import ColorUNet, UNetConfig  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
 from fastcolor.training.dataset import PhotoDataset, Sample  # noqa: E402
 from fastcolor.training.distributed import Team  # noqa: E402
+from fastcolor.training.mixture import PhotoSet  # noqa: E402
 from fastcolor.training.runlog import read_log  # noqa: E402
 from fastcolor.training.schedule import rate  # noqa: E402
 from fastcolor.training.train import train  # noqa: E402
-from fastcolor.training.trainer import CHECKPOINT, TrainConfig, Trainer, saved_bins, saved_config  # noqa: E402
+from fastcolor.training.trainer import CHECKPOINT, Trainer, saved_bins, saved_config  # noqa: E402
 
 BINS = ColorBins.default()
 TINY = TrainConfig(network=UNetConfig(down=(8, 12, 16), up=(12, 8), head=8), steps=12, batch=4, size=16, average=0.5)
@@ -52,10 +54,10 @@ def test_a_small_network_overfits_two_photographs(photos):
 
 
 def test_a_run_starts_from_a_model(photos, tmp_path):
-    train(photos, tmp_path / "first", replace(TINY, steps=3), BINS, workers=0, pictures=0)
+    train([PhotoSet(photos)], tmp_path / "first", replace(TINY, steps=3), BINS, workers=0, pictures=0)
     model = tmp_path / "first" / "model"
     still = replace(TINY, steps=1, rate=0.0)
-    second = train(photos, tmp_path / "second", still, BINS, start=str(model), workers=0, pictures=0)
+    second = train([PhotoSet(photos)], tmp_path / "second", still, BINS, start=str(model), workers=0, pictures=0)
     weights = ColorUNet.from_pretrained(model)
     for mine, theirs in zip(second.model.parameters(), weights.parameters(), strict=True):
         assert torch.equal(mine, theirs)
@@ -95,12 +97,12 @@ def test_a_run_leaves_log_model_and_pictures(photos, tmp_path):
 def test_resume_gives_the_same_bits(photos, tmp_path):
     config = replace(TINY, augment="random", schedule="cosine", warmup=3)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(photos, whole, config, BINS, workers=0, pictures=0)
+    train([PhotoSet(photos)], whole, config, BINS, workers=0, pictures=0)
     trainer = Trainer(config, BINS, torch.device("cpu"), Team())
     _run_until(trainer, photos, config, 7)
     broken.mkdir()
     trainer.save(broken)
-    train(photos, broken, saved_config(broken), BINS, resume=True, workers=0, pictures=0)
+    train([PhotoSet(photos)], broken, saved_config(broken), BINS, resume=True, workers=0, pictures=0)
     assert_same_bits(tensors_of(whole), tensors_of(broken))
 
 
@@ -124,7 +126,7 @@ def test_a_resumed_run_keeps_its_bins(photos, tmp_path, capsys):
 
 
 def _run_until(trainer: Trainer, photos: Path, config: TrainConfig, stop: int) -> None:
-    from fastcolor.training.dataset import KeySampler
+    from fastcolor.training.sampler import KeySampler
 
     data = PhotoDataset(find_images(photos / "train"), BINS, config.size, 1, config.augment, config.lam, config.seed)
     sampler = KeySampler(len(data), config.batch, start=0, stop=stop, seed=config.seed)
@@ -187,7 +189,9 @@ from pathlib import Path
 from dataclasses import replace
 from fastcolor.bins import ColorBins
 from fastcolor.training.train import train
-from fastcolor.training.trainer import TrainConfig, Trainer
+from fastcolor.training.config import TrainConfig
+from fastcolor.training.mixture import PhotoSet
+from fastcolor.training.trainer import Trainer
 from fastcolor.network.unet import UNetConfig
 torch.set_num_threads(1)
 losses, step = [], Trainer.train_step
@@ -198,7 +202,7 @@ def noted(self, sample, *more):
 Trainer.train_step = noted
 network = UNetConfig(down=(8, 12, 16), up=(12, 8), head=8)
 config = TrainConfig(network=network, steps=4, batch=4, size=16, augment="random", lam=0.2, rate=1e-5)
-trainer = train(Path(sys.argv[1]), Path(sys.argv[2]), config, ColorBins.default(), workers=0, pictures=0)
+trainer = train([PhotoSet(Path(sys.argv[1]))], Path(sys.argv[2]), config, ColorBins.default(), workers=0, pictures=0)
 if trainer.team.leads:
     Path(sys.argv[2], "losses.json").write_text(json.dumps(losses))
 """

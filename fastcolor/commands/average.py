@@ -1,0 +1,30 @@
+"""``fastcolor average MODEL MODEL ... --out FOLDER``: the mean of the weights of several trained networks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import MissingExtraError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arg = parser.add_argument
+    arg("models", nargs="+", metavar="MODEL", help="folders of networks that were trained from the same weights")
+    arg("--out", type=Path, required=True, metavar="FOLDER", help="folder of the new model; must not be there")
+    arg("--half", action="store_true", help="store convolutions in float16: half the size")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read all, then write; nothing is written if one of them does not fit."""
+    try:
+        from ..network.soup import average
+        from ..network.unet import ColorUNet
+    except ImportError as error:
+        raise MissingExtraError("fastcolor average", "torch", "torch") from error
+    if args.out.exists():
+        raise FileExistsError(f"{args.out}: exists already; choose another folder")
+    networks = [ColorUNet.from_pretrained(model) for model in args.models]
+    average(networks).save_pretrained(args.out, half=args.half)
+    print(f"wrote {args.out}: the mean of {len(networks)} networks")
+    return 0
