@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--rows", type=int, default=12, help="photographs on the contact sheet, evenly spaced")
     fit = "learn doubt and gain on these photographs, measure with them, and write them here, for config.json"
     arg("--fit-decoding", type=Path, metavar="JSON", help=fit)
-    arg("--give", type=float, default=0.01, help="part of gray's CIEDE2000 that more color may cost in the fit")
+    arg("--give", type=float, default=0.02, help="part of gray's CIEDE2000 that more color may cost (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,6 +80,9 @@ def _check(args: argparse.Namespace) -> None:
     """What fails before anything is measured."""
     if len(set(args.folders)) < len(args.folders):
         raise ValueError(f"DIR: expected different folders, got {', '.join(map(str, args.folders))}")
+    for name in ("every", "rows"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name}: expected at least 1, got {getattr(args, name)}")
     for path in filter(None, (args.json, args.sheet, args.fit_decoding)):
         check_folder_of(path)
 

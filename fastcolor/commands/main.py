@@ -14,7 +14,7 @@ COMMANDS = {
     "demo": "colorize a person, an animal and a landscape into one picture",
     "video": "colorize a grayscale film",
     "fit": "fit color bins on a folder of photographs",
-    "prepare": "make a training set of a folder of photographs",
+    "prepare": "make a training set of photographs",
     "train": "train a ColorUNet",
     "average": "average the weights of networks that were trained from the same start",
     "evaluate": "measure a network on color photographs",

@@ -22,7 +22,6 @@ from .photos import Sets, reduced, seen
 
 DOUBTS = (0.0, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 GAINS = tuple(round(0.7 + 0.1 * step, 1) for step in range(19))  # to 2.5
-GIVE = 0.01  # of gray's CIEDE2000 that more color may cost
 
 _SIDE = 24  # points a side at which a photograph is measured
 
@@ -49,11 +48,11 @@ def fit_decoding(
     model: ColorUNet,
     sets: Sets,
     *,
+    give: float,
     temperature: float = 1.0,
     size: int | None = None,
     mirror: bool | None = None,
     content: Content | None = None,
-    give: float = GIVE,
     progress: bool = False,
 ) -> tuple[Decoding, list[Candidate]]:
     """The most vivid decoding whose CIEDE2000 is within `give` of the best; and the front that it lies on.
@@ -67,10 +66,10 @@ def fit_decoding(
     ----------
     model, sets, size, mirror, content, progress
         As in :func:`fastcolor.evaluation.photos.evaluate`; a class is one over all sets.
+    give : float
+        >= 0, the part of gray's CIEDE2000 that more color may cost.
     temperature : float
         T, which is not searched: doubt does more than it.
-    give : float
-        >= 0, relative to the CIEDE2000 of gray.
 
     Returns
     -------

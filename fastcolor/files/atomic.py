@@ -52,7 +52,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:  # from here on, so that Ctrl-C at any moment finds what it has to remove
         with naming(target):
             open(temporary, "xb").close()
+            mode = temporary.stat().st_mode
             yield temporary
+            temporary.chmod(mode)  # safetensors makes files anew, which their owner alone may read
             os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

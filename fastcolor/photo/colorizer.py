@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..bins import ColorBins
     from ..network.unet import ColorUNet
 
-DEFAULT_MODEL = "landscapes-wide"
+DEFAULT_MODEL = "everyday"
 SIZES = (16, 8192)  # sides that the network may be run at
 
 
@@ -44,7 +44,7 @@ def colorize(
         16-bit gray keeps its precision.
     model : str, path or ColorUNet, optional
         A bundled name, a folder of :meth:`ColorUNet.save_pretrained`, or a network in eval mode; the default is
-        "landscapes-wide". Networks that are named are loaded once a process and device.
+        "everyday". Networks that are named are loaded once a process and device.
     temperature : float, optional
         Decode by the plain annealed mean at this T >= 0: small is vivid, 1 is the mean. By default the model's own
         decoding, which may hold back color where the network is in doubt:

@@ -21,10 +21,10 @@ class Decoding:
     At every pixel of the logits ``p = softmax(x / T)``, ``m = sum_b p_b c_b``, ``s^2 = sum_b p_b |c_b - m|^2``. m is
     the annealed mean, s the spread of the colors that the network holds possible, and their ratio is how sure it is
     of any color at all. Where |m| = doubt s, chroma is half of gain m; it nears gain m where the spread goes to 0,
-    and gray where the colors cancel: the form of Wiener's filter for a signal m in noise of doubt s. The mean is the
-    best guess by squared error; by perceived difference a doubtful color is worse than gray, and a sure one may be as
-    vivid as it is, which the gain gives back, up to the range of the bins' colors. ``Decoding(T)`` is the plain
-    annealed mean.
+    and gray where the colors cancel: the form of Wiener's filter for a signal m in noise of doubt s. A network trained
+    with class weights holds rare colors more likely than they are, so that its mean, where it is in doubt, is further
+    from the truth than gray is; where it is sure, the gain gives back the chroma that a mean takes, up to the range of
+    the bins' colors. ``Decoding(T)`` is the plain annealed mean.
 
     Parameters
     ----------

@@ -21,6 +21,8 @@ from .mixture import OpenSet, shares
 from .sampler import KeySampler
 from .trainer import Trainer
 
+KEPT = 10_000  # decoded photographs in memory; more of them are decoded each time they come
+
 
 class Check(NamedTuple):
     """The validation of one set, which is gone through again and again."""
@@ -43,18 +45,11 @@ class Feed(NamedTuple):
 
 def open_feed(trainer: Trainer, sets: Sequence[OpenSet], workers: int, say: Callable[[str], object]) -> Feed:
     """What `trainer` is fed with from its step on, from prepared sets."""
-    config, team = trainer.config, trainer.team
-    photographs = [photograph for one in sets for photograph in one.train]
-    options: dict[str, Any] = {"area": config.area, "degrade": config.degrade, "soft": config.soft}
-    data = partial(PhotoDataset, bins=trainer.bins, size=config.size, fold=config.network.fold, lam=config.lam)
-    options |= {"sigma": config.sigma, "keep": config.loader == "workers"}
-    photos = data(photographs, augment=config.augment, seed=config.seed, **options)
-    found = shares(sets, config.balance)
-    if found is not None:
-        found = np.repeat(found, len(VARIANTS[config.augment]))
-    stop = sys.maxsize if config.minutes else config.steps
-    part = {"start": trainer.step, "stop": stop, "seed": config.seed, "rank": team.rank, "world": team.world}
-    sampler = KeySampler(len(photos), config.batch, shares=found, **part)
+    config = trainer.config
+    paths = [photograph for one in sets for photograph in one.train]
+    options = {name: getattr(config, name) for name in ("seed", "area", "degrade", "soft", "sigma")}
+    photos = _photos(trainer, paths, config.augment, keep=config.loader == "workers" and len(paths) <= KEPT, **options)
+    sampler = _sampler(trainer, sets, len(photos))
     # A loader draws a seed for its workers: from a generator of its own, so that torch's own state is the network's.
     loading: dict[str, Any] = {"generator": torch.Generator(), "num_workers": workers, "worker_init_fn": _alone}
     loading["pin_memory"] = trainer.device.type == "cuda"  # copies do not hold up the thread that starts them
@@ -65,18 +60,37 @@ def open_feed(trainer: Trainer, sets: Sequence[OpenSet], workers: int, say: Call
         samples = memory.samples(sampler)
     else:
         samples = DataLoader(photos, batch_sampler=sampler, **loading)
-    in_memory = config.loader == "device" or config.minutes > 0
-    batch = max(1, config.batch // team.world)
-    checks: list[Check] = []
-    for one in sets:
-        validation = data(one.val, augment=CHECKED_AS.get(config.augment, "none"), keep=not in_memory)
-        hold = partial(held, validation, batch, trainer.device)
-        every = sys.maxsize if config.minutes else 1
-        kept = hold(every) if in_memory else DataLoader(validation, batch_size=batch, **loading)
-        checks.append(Check(one.name, one.weight, kept, hold, len(one.val)))
     turns = zip_longest(*(one.val for one in sets))
     shown = [photograph for turn in turns for photograph in turn if photograph is not None]
-    return Feed(samples, checks, len(photos) // config.batch, shown)
+    return Feed(samples, [_check(trainer, one, loading) for one in sets], len(photos) // config.batch, shown)
+
+
+def _photos(trainer: Trainer, paths: Sequence[Photograph], augment: str, **options: Any) -> PhotoDataset:
+    config = trainer.config
+    common = {"size": config.size, "fold": config.network.fold, "lam": config.lam}
+    return PhotoDataset(paths, trainer.bins, augment=augment, **common, **options)  # type: ignore[arg-type]
+
+
+def _sampler(trainer: Trainer, sets: Sequence[OpenSet], length: int) -> KeySampler:
+    config, team = trainer.config, trainer.team
+    found = shares(sets, config.balance)
+    if found is not None:
+        found = np.repeat(found, len(VARIANTS[config.augment]))
+    stop = sys.maxsize if config.minutes else config.steps
+    part = {"start": trainer.step, "stop": stop, "seed": config.seed, "rank": team.rank, "world": team.world}
+    return KeySampler(length, config.batch, shares=found, **part)
+
+
+def _check(trainer: Trainer, one: OpenSet, loading: dict[str, Any]) -> Check:
+    """The validation of a set: its batches are kept where time or workers are scarce, else made anew each time."""
+    config = trainer.config
+    in_memory = config.loader == "device" or config.minutes > 0
+    validation = _photos(trainer, one.val, CHECKED_AS.get(config.augment, "none"), keep=not in_memory)
+    batch = max(1, config.batch // trainer.team.world)
+    hold = partial(held, validation, batch, trainer.device)
+    every = sys.maxsize if config.minutes else 1
+    samples = hold(every) if in_memory else DataLoader(validation, batch_size=batch, **loading)
+    return Check(one.name, one.weight, samples, hold, len(one.val))
 
 
 def _alone(worker: int) -> None:

@@ -8,19 +8,14 @@ the value of ``recipe``.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..files.toml import read_toml
 from ..network.config import UNetConfig
 from .config import TrainConfig
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 RUN_FILE = "run.toml"
 TOP = {"recipe": str, "sets": list, "bins": str, "start": str, "encoder_weights": str, "validate_every": int}
@@ -68,11 +63,9 @@ def read_description(path: Path) -> Described:
         If it is no TOML, or has a key that is unknown or of another type; names the file and the key.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_toml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; a run writes its description into {RUN_FILE}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected the description of a run in TOML, got {error}") from error
     tables = {}
     for name, kind in (("network", UNetConfig), ("training", TrainConfig)):
         tables[name] = values.pop(name, {})

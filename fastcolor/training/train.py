@@ -39,7 +39,7 @@ def train(
     *,
     resume: bool = False,
     start: str | None = None,
-    encoder_weights: Path | None = None,
+    encoder_weights: str | None = None,
     description: str | None = None,
     device: str = "cpu",
     workers: int = 1,
@@ -67,8 +67,9 @@ def train(
         follows the clock.
     start : str, optional
         Name or folder of a model whose weights a new run starts from.
-    encoder_weights : Path, optional
-        File of public weights that the encoder of a new run starts from.
+    encoder_weights : str, optional
+        File of public weights that the encoder of a new run starts from, or the name that
+        :func:`fastcolor.network.encoder_weights.load_encoder` knows.
     description : str, optional
         Text for `run.toml`, see :func:`fastcolor.training.runfile.describe`.
     device : str
@@ -103,21 +104,11 @@ def train(
     place = own_device(device)
     team = join_team(place)
     try:
-        if config.minutes and team.world > 1:
-            raise ValueError(f"minutes: expected one process, got {team.world}, whose clocks differ; use steps")
-        if compile and team.world > 1:
-            raise ValueError(
-                f"compile: expected one process, got {team.world}: if it failed in one, the others would wait"
-            )
-        if resume and (start, encoder_weights) != (None, None):
-            name = "start" if start is not None else "encoder_weights"
-            raise ValueError(f"{name}: expected none with resume, for a run goes on from its own weights")
-        if start is not None and encoder_weights is not None:
-            raise ValueError("encoder_weights: expected none with start, whose encoder has weights")
+        if team.world > 1:
+            _check_alone(config, compile, team.world)
+        _check_start(run, resume, start, encoder_weights)
         if not save_seconds > 0:
             raise ValueError(f"save_seconds: expected more than 0, got {save_seconds}")
-        if not resume and (run / CHECKPOINT).exists():
-            raise FileExistsError(f"{run / CHECKPOINT}: there is a run already; --resume goes on with it")
         opened = open_sets(sets)
         set_fast_math(place)
         trainer = Trainer(config, bins, place, team)
@@ -129,13 +120,7 @@ def train(
         elif encoder_weights is not None:
             trainer.start_encoder_from(encoder_weights)
         clock = Clock(config.minutes, started, before)
-        log = None
-        if team.leads:
-            run.mkdir(parents=True, exist_ok=True)
-            if description is not None:
-                with atomic_path(run / RUN_FILE) as temporary:
-                    temporary.write_text(description, encoding="utf-8")
-            log = RunLog(run, trainer.step, [one.name for one in opened])
+        log = _begun(run, description, trainer.step, opened) if team.leads else None
         say: Callable[[str], object] = log.say if log else str
         feed = open_feed(trainer, opened, workers, say)
         if compile:
@@ -150,6 +135,33 @@ def train(
         return trainer
     finally:
         leave_team()
+
+
+def _check_alone(config: TrainConfig, compile: bool, world: int) -> None:
+    if config.minutes:
+        raise ValueError(f"minutes: expected one process, got {world}, whose clocks differ; use steps")
+    if compile:
+        raise ValueError(f"compile: expected one process, got {world}: if it failed in one, the others would wait")
+
+
+def _check_start(run: Path, resume: bool, start: str | None, encoder_weights: str | None) -> None:
+    """A run starts from one thing, and does not write over another."""
+    if resume and (start, encoder_weights) != (None, None):
+        name = "start" if start is not None else "encoder_weights"
+        raise ValueError(f"{name}: expected none with resume, for a run goes on from its own weights")
+    if start is not None and encoder_weights is not None:
+        raise ValueError("encoder_weights: expected none with start, whose encoder has weights")
+    if not resume and (run / CHECKPOINT).exists():
+        raise FileExistsError(f"{run / CHECKPOINT}: there is a run already; --resume goes on with it")
+
+
+def _begun(run: Path, description: str | None, step: int, sets: Sequence[OpenSet]) -> RunLog:
+    """The folder of the run with its description, and its log."""
+    run.mkdir(parents=True, exist_ok=True)
+    if description is not None:
+        with atomic_path(run / RUN_FILE) as temporary:
+            temporary.write_text(description, encoding="utf-8")
+    return RunLog(run, step, [one.name for one in sets])
 
 
 def _measure(config: TrainConfig, sets: Sequence[OpenSet]) -> dict[str, Any]:

@@ -74,8 +74,12 @@ class Trainer:
         Raises
         ------
         ValueError
-            If it has another shape.
+            If it has another shape, or other bins than the run.
         """
+        if weights.bins != self.bins:
+            raise ValueError(
+                "start: expected a network with the bins of the run, got other bins; give --bins its bins.npz"
+            )
         try:
             self.model.load_state_dict(weights.state_dict())
         except RuntimeError as error:  # torch lists every tensor that is missing, left over or of another shape
@@ -84,9 +88,16 @@ class Trainer:
             ) from error
         self.average.load_state_dict(weights.state_dict())
 
-    def start_encoder_from(self, path: Path) -> None:
-        """Take public weights for the encoder; see :func:`fastcolor.network.encoder_weights.load_encoder`."""
+    def start_encoder_from(self, path: str) -> None:
+        """Take public weights for the encoder; see :func:`fastcolor.network.encoder_weights.load_encoder`.
+
+        The head begins at the shares of the bins, which would otherwise cost the encoder its first hundred steps.
+        """
         load_encoder(self.average, path)
+        last = self.average.head[-1]
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+            last.bias.copy_(torch.log(torch.tensor(self.bins.prior) + 1e-4))
         self.model.load_state_dict(self.average.state_dict())
 
     def loss(self, model: nn.Module, sample: AnySample) -> Tensor:

@@ -206,6 +206,7 @@ def test_a_decoding_is_learned_and_goes_into_the_configuration(case, tmp_path, c
     ("arguments", "message"),
     [
         (["nowhere"], "expected photographs under"),
+        (["photos", "--every", "0"], "--every: expected at least 1, got 0"),
         (["photos", "photos"], "DIR: expected different folders"),
         (["photos", "empty"], "expected photographs under"),
         (["photos", "--content", "none.toml"], "none.toml"),

@@ -262,13 +262,20 @@ def test_network_shape_needs_no_padding_and_is_near_to_a_square(shape, multiple)
     assert network_shape(*shape[::-1], 192, multiple) == (width, height)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("landscapes", 142_016), ("landscapes-wide", 4_046_016)])
+def test_what_is_bundled():
+    sizes = {name: (folder / "weights.safetensors").stat().st_size for name, folder in bundled_models().items()}
+    assert set(sizes) == {"everyday", "landscapes"}
+    assert max(sizes.values()) <= 10e6
+    assert sum(sizes.values()) <= 15e6
+    bins = ColorUNet.from_pretrained("landscapes").bins
+    assert np.array_equal(bins.table, ColorBins.default().table)
+    assert np.array_equal(bins.colors, ColorBins.default().colors)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("landscapes", 142_016), ("everyday", 4_419_968)])
 def test_bundled_networks(name, parameters):
     network = ColorUNet.from_pretrained(name)
     assert sum(p.numel() for p in network.parameters()) == parameters
-    assert (bundled_models()[name] / "weights.safetensors").stat().st_size < 10e6
-    assert np.array_equal(network.bins.table, ColorBins.default().table)
-    assert np.array_equal(network.bins.colors, ColorBins.default().colors)
     # A plain bright sky over a dark plain: blue above.
     luma = np.full((128, 128), 0.25, np.float32)
     luma[:70] = 0.65

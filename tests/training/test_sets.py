@@ -165,7 +165,7 @@ def test_wrong_descriptions_are_named(sets: list[Path], tmp_path: Path, capsys: 
     assert "unknown: seed; expected some of recipe, sets" in error("seed = 1")
     assert "sets: expected list, got 'a'" in error('sets = "a"')
     assert "sets: expected texts" in error("sets = [1]")
-    assert "expected the description of a run in TOML" in error("sets = [")
+    assert "expected TOML, got" in error("sets = [")
     assert "batch: expected an integer >= 1" in error(f'sets = ["{sets[0]}"]\n[training]\nbatch = 0')
     assert "rate: expected a number" in error('[training]\nrate = "high"')
     assert "bfloat16: expected true or false" in error("[training]\nbfloat16 = 1")

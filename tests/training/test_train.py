@@ -245,11 +245,13 @@ def test_schedules(schedule, expected):
     assert rate(0, 100, schedule=schedule, warmup=10, decay=40) == pytest.approx(0.1, rel=0.05)
 
 
-@pytest.mark.parametrize(("recipe", "parameters"), [("landscapes", 142_016), ("landscapes-wide", 4_046_016)])
-def test_the_bundled_recipes_run(photos, tmp_path, recipe, parameters):
+@pytest.mark.parametrize(
+    ("recipe", "augment", "parameters"), [("landscapes", "random", 142_016), ("everyday", "mixed", 4_419_968)]
+)
+def test_the_bundled_recipes_run(photos, tmp_path, recipe, augment, parameters):
     small = ["--steps", "1", "--batch", "2", "--size", "64", "--pictures", "0", "--workers", "0"]
     assert main(["train", str(photos), "--out", str(tmp_path / "run"), "--recipe", recipe, *small]) == 0
     config = saved_config(tmp_path / "run")
-    assert (config.steps, config.augment, config.lam) == (1, "random", 0.75)
+    assert (config.steps, config.augment, config.lam) == (1, augment, 0.75)
     network = ColorUNet.from_pretrained(tmp_path / "run" / "model")
     assert sum(p.numel() for p in network.parameters()) == parameters
