@@ -78,7 +78,7 @@ class Trainer:
         """
         if weights.bins != self.bins:
             raise ValueError(
-                "start: expected a network with the bins of the run, got other bins; give --bins its bins.npz"
+                "start: expected a network with the bins of the run, got others; --bins takes its bins.npz"
             )
         try:
             self.model.load_state_dict(weights.state_dict())

@@ -75,7 +75,7 @@ def test_the_recipe_rehearsed_from_a_pack_to_a_model(photos: Path, tmp_path: Pat
     assert main(["prepare", str(photos), "--pack", str(pack)]) == 0
     assert main(words(pack, run, "--minutes", "0.2")) == 0
     config = saved_config(run)
-    assert (config.minutes, config.loader, config.augment, config.lam) == (0.2, "device", "random", 0.75)
+    assert (config.minutes, config.loader, config.augment, config.lam) == (0.2, "device", "mixed", 0.75)
     rows = read_log(run / "log.csv")
     rates = [float(row["rate"]) for row in rows]
     assert config.rate >= max(rates) > 0.9 * config.rate
