@@ -50,7 +50,7 @@ def make_clip(
         In color, at least two.
     kind : str
         ``still``, ``pan``, ``zoom``; ``object``: a part of one photograph passes before another; ``cut`` and
-        ``dissolve`` (6 to 24 frames) between two moving shots; ``flash``: one or two frames bright or white;
+        ``dissolve`` (6 to 24 frames) between two moving shots; ``flash``: one or two frames bright or nearly white;
         ``mixed``: cut, flash and dissolve in one clip.
     size : tuple of int
         Width and height of the frames.
@@ -141,7 +141,7 @@ def _dissolve(
 
 
 def _flash(photos: list[Image.Image], size: tuple[int, int], rng: np.random.Generator) -> tuple[list[Float], list[int]]:
-    start, length, white = FRAMES // 2, int(rng.integers(1, 3)), rng.choice((0.4, 0.7, 1.0))
+    start, length, white = FRAMES // 2, int(rng.integers(1, 3)), rng.choice((0.4, 0.7, 0.95))
     frames = _play(_shot(photos[0], rng, 0.1, 0.1), size)
     for step in range(start, start + length):
         frames[step] = frames[step] + (255 - frames[step]) * np.float32(white)
