@@ -272,9 +272,7 @@ def test_what_is_bundled():
     assert np.array_equal(bins.colors, ColorBins.default().colors)
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters", "blue"), [("landscapes", 142_016, 0.03), ("everyday", 4_419_968, 0.01)]
-)
+@pytest.mark.parametrize(("name", "parameters", "blue"), [("landscapes", 142_016, 0.03), ("everyday", 4_419_968, 0.01)])
 def test_bundled_networks(name, parameters, blue):
     network = ColorUNet.from_pretrained(name)
     assert sum(p.numel() for p in network.parameters()) == parameters
