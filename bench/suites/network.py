@@ -20,6 +20,10 @@ from . import compare, inputs
 from .sizes import Size, comes_with, sizes
 
 SIDE = 256  # pixels a side of the images in a batch
+BUNDLED = (
+    ("landscapes", 32, 1),
+    ("everyday", 64, 2),
+)  # networks: their bins, and the luma's side to that of the logits
 
 
 def loss(setting: Setting) -> Iterator[Case]:
@@ -107,18 +111,18 @@ def backward(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-@lru_cache(maxsize=1)
-def _network() -> Any:
-    import torch
-
-    torch.manual_seed(0)
-    return fastcolor.ColorUNet().eval()
+@lru_cache(maxsize=2)
+def _network(name: str) -> Any:
+    return fastcolor.ColorUNet.from_pretrained(name)
 
 
 def network(setting: Setting) -> Iterator[Case]:
-    """The paper's network on 256x256 images, one on a CPU; all candidates are ours, and none is the floor's concern."""
-    if not comes_with(setting, 0):
-        return
+    """The bundled networks on 256x256 images, one on a CPU; all candidates are ours, and none is the floor's concern."""
+    if comes_with(setting, 0):
+        yield from (_forward(setting, name, bins, fold) for name, bins, fold in BUNDLED)
+
+
+def _forward(setting: Setting, name: str, bins: int, fold: int) -> Case:
     where = device.place(setting.device)
     side = 128 if setting.quick else SIDE
     images = where.network_images
@@ -127,7 +131,7 @@ def network(setting: Setting) -> Iterator[Case]:
         import torch
 
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        model = copy.deepcopy(_network()).to(where.torch_device, memory_format=layout)
+        model = copy.deepcopy(_network(name)).to(where.torch_device, memory_format=layout)
         luma = torch.from_numpy(np.repeat(inputs.yuv(side, side)[None, :1], images, axis=0))
         luma = luma.to(where.torch_device).to(memory_format=layout)
         kind = where.torch_device.partition(":")[0]
@@ -140,7 +144,7 @@ def network(setting: Setting) -> Iterator[Case]:
 
     def check(answer: Any) -> Verdict:
         """Finite logits of the right shape: the network has no reference but itself."""
-        ok = answer.shape == (images, 32, side, side) and bool(np.isfinite(answer).all())
+        ok = answer.shape == (images, bins, side // fold, side // fold) and bool(np.isfinite(answer).all())
         return Verdict(ok, 0.0 if ok else 1.0, 0.0, "finite, of the right shape")
 
     candidates = [
@@ -149,5 +153,5 @@ def network(setting: Setting) -> Iterator[Case]:
         Candidate("fastcolor, bfloat16, channels-last", lambda: forward("bfloat16", True), ("torch",), ours=True),
     ]
     size = Size(images * side, side, "forward", main=True)
-    moved = traffic.Traffic(4 * size.pixels, 128 * size.pixels)
-    yield size.case("network", f"{images}x1x{side}x{side} float32 planar", moved, check, candidates)
+    moved = traffic.Traffic(4 * size.pixels, 4 * bins * size.pixels // fold**2)
+    return size.case("network", f"{name}, {images}x1x{side}x{side} float32 planar", moved, check, candidates)
