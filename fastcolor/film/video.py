@@ -60,7 +60,7 @@ def colorize_video(
         A path is a video file, a folder or glob of images, or an animated GIF or WebP. Of color frames only the luma is
         used. All frames have one size.
     model, temperature, size, device
-        As in :func:`colorize`.
+        As in :func:`colorize`; frames are seen once, whatever the model says of the mirror.
     smooth : bool or {"steady", "motion", "paper", "none"}
         ``steady`` (True) averages decoded chroma along the motion, of what still belongs to the picture, see
         :class:`~fastcolor.film.steady.SteadySmoother`; ``motion`` does so along OpenCV's optical flow; ``paper``
@@ -106,7 +106,8 @@ def colorize_video(
     [(30, 40, 3), (30, 40, 3), (30, 40, 3)]
     """
     batch = checks.integer("batch", batch, 1)
-    colorizer = Colorizer.load(model, temperature=temperature, size=size, device=device)
+    # Smoothing steadies what the mirror would, and the network is most of the time.
+    colorizer = Colorizer.load(model, temperature=temperature, size=size, mirror=False, device=device)
     detector = None if cuts is None else CutDetector(checks.real("cuts", cuts, 0.0, 1.0))
     smoothed = _Smoothed(colorizer, detector, _starter(colorizer, smooth, alpha, window, ring))
     if isinstance(frames, (str, os.PathLike)):
