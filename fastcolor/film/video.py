@@ -183,7 +183,7 @@ def _starter(colorizer: Colorizer, smooth: bool | str, alpha: float, window: int
     """What makes the scenes of a film; all options are checked, whether they are used or not."""
     kind = SMOOTHINGS[0 if smooth else -1] if isinstance(smooth, (bool, np.bool_)) else smooth
     checks.choice("smooth", kind, SMOOTHINGS)
-    paper: dict[str, Any] = {"alpha": alpha, "window": window, "ring": ring, "temperature": colorizer.temperature}
+    paper: dict[str, Any] = {"alpha": alpha, "window": window, "ring": ring}
     TemporalSmoother(colorizer.bins, **paper)  # checks them
     if kind == "none":
         return lambda: lambda chroma, logits, luma: chroma
@@ -206,7 +206,7 @@ def _steady(smoother: SteadySmoother) -> _Scene:
 
 def _paper(colorizer: Colorizer, smoother: TemporalSmoother) -> _Scene:
     def scene(chroma: NDArray[np.float32], logits: torch.Tensor, luma: NDArray[np.float32]) -> NDArray[np.float32]:
-        smoother.chroma(logits.numpy())
+        smoother.chroma(logits.numpy())  # adds the frame; the model's decoding need not be this annealed mean
         with np.errstate(divide="ignore"):
             return colorizer.chroma(np.log(smoother.probabilities))
 

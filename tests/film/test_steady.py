@@ -115,7 +115,7 @@ def test_noise_of_a_pan_is_averaged_along_the_motion():
 
 def chain(film, decode) -> list[np.ndarray]:
     """As colorize_video does, cuts and all; `decode` makes chroma of what the film has in its place."""
-    stub = SimpleNamespace(bins=ColorBins.default(), temperature=0.4, chroma=decode)
+    stub = SimpleNamespace(bins=ColorBins.default(), chroma=decode)
     link = _Smoothed(stub, CutDetector(), _starter(stub, "steady", 0.2, 20, "float32"))
     return [link.chroma(prediction, luma) for prediction, luma, *_ in film]
 
@@ -187,16 +187,25 @@ def test_a_flash_leaves_nothing_wherever_it_is(first, length):
     assert max(off(film, truth)[first + length :]) <= 2
 
 
-def test_a_fade_from_black_takes_the_colors_of_what_is_clear():
-    """The network leaves the darkest frames gray; plain weights leave 43 levels of gray at frame 3, 12 at frame 11."""
-    luma, truth = texture(2), [flat(RED)] * 12
+def fade(length: int) -> list[float]:
+    """Levels that a red fade from black is off, whose darkest third the network leaves gray, since that third."""
+    luma, truth = texture(2, 0.0, 1.0), [flat(RED)] * (length + 4)
+    gray = range(length // 3 + 1)
     film = [
-        (flat(RED if step > 2 else np.zeros(2, np.float32)), np.float32(min(1, step / 8)) * luma) for step in range(12)
+        (color * np.float32(step not in gray), np.float32(min(1, step / length)) * luma)
+        for step, color in enumerate(truth)
     ]
-    error = off(film, truth)
-    print("fade", [round(x, 1) for x in error])
-    assert max(error[4:]) <= 12
-    assert max(error[8:]) <= 4
+    return off(film, truth)[len(gray) :]
+
+
+@pytest.mark.parametrize("length", [8, 16, 24])
+def test_a_fade_from_black_takes_the_colors_of_what_is_clear(length, monkeypatch):
+    """Gray is forgotten sooner than where a dark frame counts as much as a clear one."""
+    error = fade(length)
+    monkeypatch.setattr(module, "_CLEAR", 1e-4)
+    plain = fade(length)
+    assert sum(error) <= 0.8 * sum(plain)
+    assert error[length // 2] <= 6
 
 
 @pytest.mark.parametrize("when", [0, 5])
