@@ -20,10 +20,8 @@ from . import compare, inputs
 from .sizes import Size, comes_with, sizes
 
 SIDE = 256  # pixels a side of the images in a batch
-BUNDLED = (
-    ("landscapes", 32, 1),
-    ("everyday", 64, 2),
-)  # networks: their bins, and the luma's side to that of the logits
+# Networks: their bins, and the side of the luma to that of the logits.
+BUNDLED = (("landscapes", 32, 1), ("everyday", 64, 2))
 
 
 def loss(setting: Setting) -> Iterator[Case]:
@@ -117,7 +115,7 @@ def _network(name: str) -> Any:
 
 
 def network(setting: Setting) -> Iterator[Case]:
-    """The bundled networks on 256x256 images, one on a CPU; all candidates are ours, and none is the floor's concern."""
+    """The bundled networks on 256x256 images, one on a CPU; all candidates are ours, none is the floor's concern."""
     if comes_with(setting, 0):
         yield from (_forward(setting, name, bins, fold) for name, bins, fold in BUNDLED)
 
