@@ -127,7 +127,7 @@ def train(
             trainer.runner = compiled(trainer.runner, trainer.blank_loss, say)
         saves = Every(save_every or (None if config.minutes else SAVE_EVERY), save_seconds, clock.seconds)
         checks = validations(clock, feed.epoch, validate_every)
-        best = Best(run, _measure(config, opened), anew=not resume)
+        best = Best(run, _measure(config, opened, team.world), anew=not resume)
         go(trainer, feed, Course(clock, saves, checks, parts(clock, ROWS), pictures, best), log)
         if log:
             say(f"step {trainer.step} after {clock}")
@@ -164,8 +164,9 @@ def _begun(run: Path, description: str | None, step: int, sets: Sequence[OpenSet
     return RunLog(run, step, [one.name for one in sets])
 
 
-def _measure(config: TrainConfig, sets: Sequence[OpenSet]) -> dict[str, Any]:
-    """What the loss of a validation depends on beside the network."""
+def _measure(config: TrainConfig, sets: Sequence[OpenSet], world: int) -> dict[str, Any]:
+    """What the loss of a validation depends on beside the network; `every` so many batches are seen, all as yet."""
     shown = CHECKED_AS.get(config.augment, "none")
     weights = {one.name: [one.weight, len(one.val)] for one in sets}
-    return {"sets": weights, "size": config.size, "shown": shown, "lam": config.lam}
+    seen = {"batch": max(1, config.batch // world), "every": 1}
+    return {"sets": weights, "size": config.size, "shown": shown, "lam": config.lam, **seen}

@@ -125,13 +125,62 @@ def test_the_best_is_kept_and_a_worse_one_is_not(tmp_path: Path) -> None:
     best = Best(tmp_path, {"lam": 0.5}, anew=True)
     assert best.take(good, 10, 2.0, {"a": 2.0})
     again = Best(tmp_path, {"lam": 0.5}, anew=False)
-    assert (again.step, again.loss) == (10, 2.0)
+    assert again.loss == 2.0
     for loss in (2.0, 2.5, float("nan")):
         assert not again.take(bad, 20, loss, {"a": loss})
     kept = ColorUNet.from_pretrained(tmp_path / "best")
     assert torch.equal(kept.head[0].weight, good.head[0].weight)
     assert Best(tmp_path, {"lam": 0.6}, anew=False).take(bad, 20, 2.5, {"a": 2.5}), "another measure begins anew"
     assert Best(tmp_path, {"lam": 0.6}, anew=True).loss == float("inf")
+
+
+@pytest.mark.parametrize("stopped", ["weights.safetensors", "validation.json"])
+def test_a_kill_while_the_best_is_written_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    """Before its weights are in place, or between them and the file to be read: the loss is always that of the weights
+    there.
+    """
+    import os
+
+    from fastcolor.bins import ColorBins
+
+    first, better = ColorUNet(bins=ColorBins.default()), ColorUNet(bins=ColorBins.default())
+    best = Best(tmp_path, {"lam": 0.5}, anew=True)
+    best.take(first, 10, 2.0, {"a": 2.0})
+    replaced = os.replace
+
+    def killed(source: object, target: object) -> None:
+        if str(target).endswith(stopped):
+            raise KeyboardInterrupt
+        replaced(source, target)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        best.take(better, 20, 1.0, {"a": 1.0})
+    again = Best(tmp_path, {"lam": 0.5}, anew=False)
+    there, loss = (first, 2.0) if stopped == "weights.safetensors" else (better, 1.0)
+    assert again.loss == loss
+    assert json.loads((tmp_path / "best" / "validation.json").read_text())["loss"] == loss
+    assert torch.equal(ColorUNet.from_pretrained(tmp_path / "best").head[0].weight, there.head[0].weight)
+    (tmp_path / "best" / "weights.safetensors").write_bytes(b"cut")
+    with pytest.raises(ValueError, match="expected the weights of the best network"):
+        Best(tmp_path, {"lam": 0.5}, anew=False)
+
+
+def test_a_budget_compares_losses_on_the_same_photographs_alone(
+    sets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fastcolor.training import loop
+
+    monkeypatch.setattr(loop, "DEAREST", 1e9)  # so that one batch of a set is all there is time for
+    words = ["train", str(sets[0]), "--out", str(tmp_path / "run"), *SMALL[2:], "--loader", "device"]
+    assert main([*words, "--minutes", "0.05"]) == 0
+    measure = json.loads((tmp_path / "run" / "best" / "validation.json").read_text())["measure"]
+    assert measure["every"] > 1
+    assert measure["batch"] == 4
+    assert Best(tmp_path / "run", measure, anew=False).loss < float("inf")
+    assert Best(tmp_path / "run", {**measure, "every": 1}, anew=False).loss == float("inf")
 
 
 def test_a_described_run_is_repeated(sets: list[Path], tmp_path: Path) -> None:
@@ -214,7 +263,7 @@ def test_a_full_disk_is_told_by_the_name_of_the_file(
     run = tmp_path / "run"
     assert main(words(sets, run, "--steps", "3")) == 0
     good = (run / CHECKPOINT).read_bytes()
-    (run / "best" / "validation.json").unlink()  # so that the next one is the best
+    (run / "best" / "weights.safetensors").unlink()  # so that the next one is the best
     full = OSError(errno.ENOSPC, "No space left on device")
 
     class Full:
