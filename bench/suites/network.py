@@ -22,9 +22,6 @@ from .sizes import Size, comes_with, sizes
 SIDE = 256  # pixels a side of the images in a batch
 # Networks: their bins, and the side of the luma to that of the logits.
 BUNDLED = (("landscapes", 32, 1), ("everyday", 64, 2))
-    ("landscapes", 32, 1),
-    ("everyday", 64, 2),
-)  # networks: their bins, and the luma's side to that of the logits
 
 
 def loss(setting: Setting) -> Iterator[Case]:
