@@ -1,4 +1,4 @@
-"""The distance of the mean color, in one process and two, and depthwise convolutions in float32: against plain forms."""
+"""The distance of the mean color, in one process or two, and depthwise convolutions in float32: against plain forms."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_an_encoder_with_weights_begins_at_the_shares_of_the_bins() -> None:
     before = made.model.head[-1].weight.clone()
     made.start_encoder_from("efficientnet-lite0")
     for network in (made.model, made.average):
-        assert torch.equal(network.head[-1].bias, torch.log(torch.tensor(BINS.prior) + 1e-4))
+        assert torch.equal(network.head[-1].bias, torch.log(torch.tensor(BINS.prior) + 1e-4).float())
         assert torch.equal(network.head[-1].weight, 0.1 * before)
 
 
