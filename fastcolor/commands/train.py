@@ -36,13 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--resume", action="store_true", help="go on from the checkpoint in RUN")
     arg("--recipe", choices=RECIPES, help="network and options of a new run (default: paper)")
     arg("--bins", type=Path, help="npz of `fastcolor fit`; the bundled bins, or those of the resumed run, by default")
-    arg("--start", metavar="MODEL", help="a new run starts from this model: a bundled name or a folder")
+    arg("--start", metavar="MODEL", help=_START)
     arg("--encoder-weights", metavar="FILE", help="its encoder starts from these public weights; see docs/training.md")
     _add_samples(parser.add_argument_group("photographs"))
     _add_optimizer(parser.add_argument_group("optimization"))
     _add_machine(parser.add_argument_group("machine and files"))
 
 
+_START = "a new run starts from this model, a bundled name or a folder, and its models decode as that does"
 _SETS = (
     "folders with train/ and val/, or packs, see `fastcolor prepare`; a weight is the share of the samples, the number "
     "of photographs by default"
@@ -102,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     """Train, or go on with a run."""
     started = time.monotonic()  # before torch is imported, which takes its part of a budget
     try:
+        from ..network.config import LITE0
+        from ..network.pretrained import bundled_models
         from ..training.mixture import parse_set
         from ..training.runfile import TOP, describe
         from ..training.train import train
@@ -109,14 +112,19 @@ def run(args: argparse.Namespace) -> int:
         raise MissingExtraError("fastcolor train", "torch", "train") from error
 
     told = _described(args)
-    top = {**told.top, **{name: value for name in TOP if (value := getattr(args, name))}}
+    top = {**told.top, **{name: value for name in TOP if (value := getattr(args, name)) not in (None, [])}}
     if args.sets:
         sets = [parse_set(text) for text in args.sets]
         top["sets"] = [str(one._replace(place=one.place.absolute())) for one in sets]
-    for name in ("bins", "start", "encoder_weights"):  # of another folder, too; a bundled name stays what it is
-        if (given := getattr(args, name)) and Path(given).exists():
+    for name, bundled in (("bins", ()), ("start", bundled_models()), ("encoder_weights", (LITE0,))):
+        given = getattr(args, name)
+        if given and given not in bundled and Path(given).exists():  # so that it is found from another folder, too
             top[name] = str(Path(given).absolute())
     config, bins = _configured(args, told, top)
+    if args.resume and not top.get("sets"):
+        raise ValueError(
+            f"sets: expected those of the run; name the sets; {_kept(args)}, which keeps them, is not there"
+        )
     chosen = options.chosen(args, *_LOOP) | {"validate_every": top.get("validate_every")}
     for name in ("start", "encoder_weights"):  # a run that goes on has its weights
         chosen[name] = getattr(args, name) if args.resume else top.get(name)
@@ -127,16 +135,25 @@ def run(args: argparse.Namespace) -> int:
 
 def _described(args: argparse.Namespace) -> Described:
     """What a description says of the run: that of --config, or that of the run to go on with."""
-    from ..training.runfile import RUN_FILE, Described, read_description
+    from ..training.runfile import Described, read_description
 
+    if args.resume and args.recipe:
+        raise ValueError("--resume, --recipe: expected one of the two, got both; a run that goes on has its options")
     if args.config and (args.resume or args.recipe):
         other = "--resume" if args.resume else "--recipe"
         raise ValueError(f"--config, {other}: expected one of the two, got both; each says what the options are")
     if args.config:
         return read_description(args.config)
-    if args.resume and (args.out / RUN_FILE).exists():
-        return read_description(args.out / RUN_FILE)
+    if args.resume and _kept(args).exists():
+        return read_description(_kept(args))
     return Described({}, {}, {})
+
+
+def _kept(args: argparse.Namespace) -> Path:
+    """The description of the run to go on with."""
+    from ..training.runfile import RUN_FILE
+
+    return Path(args.out / RUN_FILE)
 
 
 def _configured(args: argparse.Namespace, told: Described, top: dict[str, Any]) -> tuple[TrainConfig, ColorBins]:
@@ -152,15 +169,25 @@ def _configured(args: argparse.Namespace, told: Described, top: dict[str, Any]) 
     if args.resume:
         config = saved_config(args.out)
     else:
+        decoding = _decoding_of(top["start"]) if "start" in top else {}
         try:
             checks.choice("recipe", top.setdefault("recipe", "paper"), tuple(RECIPES))
             recipe = RECIPES[top["recipe"]]
-            network = UNetConfig(**{**recipe.network, **told.network, "bins": bins.n})
+            network = UNetConfig(**{**recipe.network, **decoding, **told.network, "bins": bins.n})
             config = TrainConfig(**{**recipe.training, **told.training, "network": network})
         except (TypeError, ValueError) as error:
             raise ValueError(f"{args.config}: {error}") from error
     given = options.chosen(args, *(field.name for field in fields(TrainConfig) if hasattr(args, field.name)))
     return replace(config, **_ended(given)), bins
+
+
+def _decoding_of(model: str) -> dict[str, Any]:
+    """How the logits of a model are best used: those of a network that starts from it, too."""
+    from ..network.config import load_config
+    from ..network.pretrained import CONFIG, model_folder
+
+    config = load_config(model_folder(model) / CONFIG)
+    return {name: getattr(config, name) for name in ("temperature", "size", "doubt", "gain", "mirror")}
 
 
 def _ended(given: dict[str, Any]) -> dict[str, Any]:

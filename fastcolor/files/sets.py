@@ -65,12 +65,21 @@ def source_of(photograph: Photograph) -> str:
 
 
 def unlike_names(places: Sequence[Path]) -> list[str]:
-    """The last part of each resolved path, and more of it where that is another's too."""
+    """The last part of each resolved path, more of it where that is another's too, and a number where nothing helps.
+
+    Examples
+    --------
+    >>> unlike_names([Path("/d1/p/photos"), Path("/d2/p/photos"), Path("/d2/more.zip")])
+    ['d1-p-photos', 'd2-p-photos', 'more']
+    """
     names = [place.stem for place in places]
-    return [
-        name if names.count(name) == 1 else f"{place.parent.name}-{name}"
-        for name, place in zip(names, places, strict=True)
-    ]
+    for depth in range(1, max((len(place.parts) for place in places), default=1)):
+        names = [
+            name if names.count(name) == 1 else "-".join(place.parts[1:][-depth:])
+            for name, place in zip(names, places, strict=True)
+        ]
+    alike = len(set(names)) < len(names)  # "a-b/c" and "a/b-c"
+    return [f"{number}-{name}" for number, name in enumerate(names, 1)] if alike else names
 
 
 def open_lazily(path: str | Photograph) -> Image.Image:

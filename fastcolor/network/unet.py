@@ -170,7 +170,9 @@ class ColorUNet(nn.Module):
         # Channels-last weights make the bfloat16 convolutions two to three times faster on the CPU.
         return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def save_pretrained(self, folder: str | os.PathLike[str], *, half: bool = False) -> None:
+    def save_pretrained(
+        self, folder: str | os.PathLike[str], *, half: bool = False, said: dict[str, str] | None = None
+    ) -> None:
         """Write `weights.safetensors`, `config.json` and `bins.npz` into `folder`, made if need be.
 
         Each file is written whole or not at all, the weights last; OSError if the disk is full.
@@ -180,6 +182,8 @@ class ColorUNet(nn.Module):
         folder : path
         half : bool
             Store the convolutions as float16: half the size.
+        said : dict, optional
+            What is said of the weights: the metadata of their file, which come and go with them.
         """
         from safetensors import SafetensorError
         from safetensors.torch import save_file
@@ -195,6 +199,6 @@ class ColorUNet(nn.Module):
             tensors = {name: value.half() if value.ndim == 4 else value for name, value in tensors.items()}
         try:
             with atomic_path(folder / WEIGHTS) as temporary:
-                save_file(tensors, temporary)
+                save_file(tensors, temporary, said)
         except SafetensorError as error:
             raise OSError(f"{folder / WEIGHTS}: cannot be written ({error})") from error

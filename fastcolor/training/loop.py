@@ -129,6 +129,7 @@ def _rehearsed(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None)
     whole = clock.closing * count / len(feed.checks)
     every = max(1, math.ceil(DEAREST * whole / clock.budget))
     feed = feed._replace(checks=[check._replace(samples=check.hold(every)) for check in feed.checks])
+    course.best.measure["every"] = every  # losses on other photographs are not compared
     kept = sum(sum(1 for _ in check.samples) for check in feed.checks)
     with clock.measured():
         if log:

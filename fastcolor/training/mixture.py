@@ -39,7 +39,7 @@ class OpenSet(NamedTuple):
 
 
 def parse_set(text: str) -> PhotoSet:
-    """``SET`` or ``SET=WEIGHT``; a place whose own name has a "=" is meant where there is one.
+    """``SET`` or ``SET=WEIGHT``; a place whose own name has a "=" is meant where there is one, or a "/" behind it.
 
     Examples
     --------
@@ -47,12 +47,14 @@ def parse_set(text: str) -> PhotoSet:
     0.5
     """
     place, equals, number = text.rpartition("=")
-    if not equals or Path(text).exists():
+    if text and (not equals or "/" in number or Path(text).exists()):
         return PhotoSet(Path(text))
     try:
         weight = float(number)
     except ValueError:
         weight = math.nan
+    if not place:
+        raise ValueError(f"sets: expected SET or SET=WEIGHT, got {text!r}, which names no set")
     if not 0 < weight < math.inf:
         raise ValueError(f"{text}: expected SET=WEIGHT with a finite weight > 0, got weight {number!r}")
     return PhotoSet(Path(place), weight)
@@ -81,6 +83,12 @@ def open_sets(sets: Sequence[PhotoSet]) -> list[OpenSet]:
     )
     rows = zip(unlike_names(places), (weights / weights.sum()).tolist(), parts, strict=True)
     return [OpenSet(name, weight, *both) for name, weight, both in rows]
+
+
+def said_of(photographs: Sequence[Photograph]) -> str:
+    """How many photographs there are, and how many sources their names have."""
+    sources = {source_of(one) for one in photographs} - {""}
+    return f"{len(photographs)} photographs ({len(sources)} sources)"
 
 
 def shares(sets: Sequence[OpenSet], balance: float) -> NDArray[Any] | None:

@@ -7,16 +7,20 @@ import math
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from ..files.atomic import atomic_path, write_json
+from ..network.pretrained import WEIGHTS
 from ..network.unet import ColorUNet
 from .runfile import RUN_FILE
 
 LAST, BEST, VALIDATION = "model", "best", "validation.json"
+_SAID = "validation"  # in the metadata of the best weights
 
 
-def save_model(network: ColorUNet, run: Path, name: str) -> None:
+def save_model(network: ColorUNet, run: Path, name: str, said: dict[str, str] | None = None) -> None:
     """Write `network` as the model `name` of a run, with the description of the run beside it."""
-    network.save_pretrained(run / name)
+    network.save_pretrained(run / name, said=said)
     if (run / RUN_FILE).exists():
         with atomic_path(run / name / RUN_FILE) as temporary:
             temporary.write_bytes((run / RUN_FILE).read_bytes())
@@ -25,8 +29,8 @@ def save_model(network: ColorUNet, run: Path, name: str) -> None:
 class Best:
     """Keeps the network whose validation loss is least.
 
-    The loss lies beside the weights, so that a run that goes on after a kill does not put a worse network in their
-    place.
+    The loss lies in the file of the weights, which one rename replaces, so that a run that goes on after a kill at any
+    moment does not put a worse network in their place. `validation.json` is a copy to be read.
 
     Parameters
     ----------
@@ -41,14 +45,19 @@ class Best:
 
     def __init__(self, run: Path, measure: dict[str, Any], *, anew: bool) -> None:
         self.run, self.measure = run, measure
-        self.step, self.loss = 0, math.inf
-        path = run / BEST / VALIDATION
+        self._kept: dict[str, Any] = {}
         if anew:
-            path.unlink(missing_ok=True)
-        elif path.exists():
-            kept = _read(path)
-            if kept["measure"] == measure:
-                self.step, self.loss = kept["step"], kept["loss"]
+            for name in (WEIGHTS, VALIDATION):
+                (run / BEST / name).unlink(missing_ok=True)
+        elif (run / BEST / WEIGHTS).exists():
+            self._kept = _read(run / BEST / WEIGHTS)
+            if self._kept:
+                write_json(run / BEST / VALIDATION, self._kept)  # a kill may have come before it
+
+    @property
+    def loss(self) -> float:
+        """The least loss of this measure; infinite if there is none."""
+        return float(self._kept["loss"]) if self._kept.get("measure") == self.measure else math.inf
 
     def __str__(self) -> str:
         return f"best validation so far, {self.loss:.4f}, kept in {BEST}/"
@@ -57,16 +66,17 @@ class Best:
         """Keep `network` if its `loss` is less than any before; `each` are the losses of the sets."""
         if not loss < self.loss:
             return False
-        save_model(network, self.run, BEST)
-        found = {"step": step, "loss": loss, "sets": each, "measure": self.measure}
+        found = {"step": step, "loss": loss, "sets": each, "measure": dict(self.measure)}
+        save_model(network, self.run, BEST, {_SAID: json.dumps(found)})
+        self._kept = found
         write_json(self.run / BEST / VALIDATION, found)
-        self.step, self.loss = step, loss
         return True
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """What the file of the best weights says of their validation; nothing if they come from elsewhere."""
     try:
-        kept = json.loads(path.read_text())
-        return {name: kept[name] for name in ("step", "loss", "measure")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected the validation of the best network, got {error}; remove it") from error
+        with safe_open(path, "pt") as file:
+            return dict(json.loads((file.metadata() or {}).get(_SAID, "{}")))
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path}: expected the weights of the best network, got {error}; remove it") from error

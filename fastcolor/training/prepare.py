@@ -47,10 +47,11 @@ def prepare(
     """Fit each photograph into size x size by Lanczos and write it to `out`/train or `out`/val.
 
     The aspect ratio is kept and nothing is enlarged; the EXIF orientation is applied. Files are JPEG without chroma
-    subsampling (subsampled chroma would be wrong labels at every edge), named `<name>-<hash of the content>.jpg`, so
-    that exact duplicates become one. Of several folders they are named `<source>_<hash>.jpg`, the source being that in
-    the name of the file, if it is so named, or else the folder: training balances sources
-    (:mod:`fastcolor.training.mixture`). `out`/report.json says what became of each file.
+    subsampling (subsampled chroma would be wrong labels at every edge); of exact duplicates the first is taken, or
+    one could be trained on and the other validated. They are named `<source>_<hash of the content>.jpg`, the source
+    being that in the name of the file, if it is so named, or else the folder where there are several: training balances
+    sources (:mod:`fastcolor.training.mixture`). Those without a source are named `<name>-<hash>.jpg`.
+    `out`/report.json says what became of each file.
 
     Parameters
     ----------
@@ -77,12 +78,16 @@ def prepare(
     _check_apart(folders, out)
     report = Report()
     kept: dict[str, Path] = {}
+    seen: set[str] = set()
     several = len(folders) > 1
     found = [find_images(folder) for folder in folders]  # an empty one is told before the first is read
     for paths, title in zip(found, unlike_names([folder.resolve() for folder in folders]), strict=True):
         for path, digest in _usable(paths, report, progress):
-            name = f"{source_of(path) or title}_{digest[:12]}" if several else f"{path.stem}-{digest[:8]}"
-            kept.setdefault(f"{name}.jpg", path)
+            source = source_of(path) or (title if several else "")
+            name = f"{source}_{digest[:12]}" if source else f"{path.stem}-{digest[:8]}"
+            if digest not in seen:
+                kept.setdefault(f"{name}.jpg", path)
+                seen.add(digest)
     if not kept:
         places = ", ".join(map(str, folders))
         raise ValueError(f"folder: expected color photographs under {places}, but none is left; {report}")

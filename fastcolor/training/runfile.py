@@ -48,8 +48,17 @@ def describe(config: TrainConfig, **top: Any) -> str:
 
 
 def _lines(items: Iterable[tuple[str, Any]]) -> list[str]:
-    """``name = value``; JSON's texts, numbers, truths and arrays of them are TOML's."""
-    return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in items]
+    """``name = value``; JSON's texts, numbers, truths and arrays of them are TOML's, but for DEL.
+
+    ValueError that names what is no UTF-8, as names of files can be.
+    """
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f") for name, value in items]
+    for line in lines:
+        try:
+            line.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{line!a}: expected names in UTF-8, which TOML is; rename the file") from error
+    return lines
 
 
 def read_description(path: Path) -> Described:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arrays import checks
 from ..bins import ColorBins
 from ..files.atomic import atomic_path
 from ..network.unet import ColorUNet
@@ -22,11 +23,11 @@ from .distributed import join_team, leave_team, own_device
 from .fast import compiled, set_fast_math
 from .feed import open_feed
 from .loop import Course, go
-from .mixture import OpenSet, PhotoSet, open_sets
+from .mixture import OpenSet, PhotoSet, open_sets, said_of
 from .models import Best
 from .runfile import RUN_FILE
 from .runlog import RunLog
-from .trainer import CHECKPOINT, Trainer
+from .trainer import CHECKPOINT, Trainer, config_in
 
 SAVE_EVERY = 500  # steps, of a run without a budget
 
@@ -66,7 +67,8 @@ def train(
         Go on from the checkpoint in `run`: on the CPU, the same bits as a run that was never broken, unless the rate
         follows the clock.
     start : str, optional
-        Name or folder of a model whose weights a new run starts from.
+        Name or folder of a model whose weights a new run starts from; how its logits are decoded, ``config.network``
+        says.
     encoder_weights : str, optional
         File of public weights that the encoder of a new run starts from, or the name that
         :func:`fastcolor.network.encoder_weights.load_encoder` knows.
@@ -109,26 +111,33 @@ def train(
         _check_start(run, resume, start, encoder_weights)
         if not save_seconds > 0:
             raise ValueError(f"save_seconds: expected more than 0, got {save_seconds}")
+        for name, steps in (("save_every", save_every), ("validate_every", validate_every)):
+            if steps is not None:
+                checks.integer(name, steps, 1)
         opened = open_sets(sets)
         set_fast_math(place)
         trainer = Trainer(config, bins, place, team)
         before: dict[str, Any] = {}
         if resume:
-            before = trainer.load(run).get("clock", {})
+            before = trainer.load(run)
         elif start is not None:
             trainer.start_from(ColorUNet.from_pretrained(start))
         elif encoder_weights is not None:
             trainer.start_encoder_from(encoder_weights)
-        clock = Clock(config.minutes, started, before)
-        log = _begun(run, description, trainer.step, opened) if team.leads else None
+        clock = Clock(config.minutes, started, before.get("clock"))
+        log = _begun(run, trainer.step, opened) if team.leads else None
         say: Callable[[str], object] = log.say if log else str
         feed = open_feed(trainer, opened, workers, say)
+        if log:
+            _describe(run, description)
+            if resume and config_in(before) != config:  # so that the two say the same
+                trainer.save(run, clock=clock.state)
         if compile:
             trainer.runner = compiled(trainer.runner, trainer.blank_loss, say)
         saves = Every(save_every or (None if config.minutes else SAVE_EVERY), save_seconds, clock.seconds)
-        checks = validations(clock, feed.epoch, validate_every)
-        best = Best(run, _measure(config, opened), anew=not resume)
-        go(trainer, feed, Course(clock, saves, checks, parts(clock, ROWS), pictures, best), log)
+        validating = validations(clock, feed.epoch, validate_every)
+        best = Best(run, _measure(config, opened, team.world), anew=not resume)
+        go(trainer, feed, Course(clock, saves, validating, parts(clock, ROWS), pictures, best), log)
         if log:
             say(f"step {trainer.step} after {clock}")
             log.close()
@@ -155,17 +164,24 @@ def _check_start(run: Path, resume: bool, start: str | None, encoder_weights: st
         raise FileExistsError(f"{run / CHECKPOINT}: there is a run already; --resume goes on with it")
 
 
-def _begun(run: Path, description: str | None, step: int, sets: Sequence[OpenSet]) -> RunLog:
-    """The folder of the run with its description, and its log."""
+def _begun(run: Path, step: int, sets: Sequence[OpenSet]) -> RunLog:
+    """The folder of the run with its log, which says what is in the sets."""
     run.mkdir(parents=True, exist_ok=True)
+    log = RunLog(run, step, [one.name for one in sets])
+    for one in sets:
+        log.say(f"{one.name}: {said_of(one.train)} for training, {said_of(one.val)} for validation")
+    return log
+
+
+def _describe(run: Path, description: str | None) -> None:
     if description is not None:
         with atomic_path(run / RUN_FILE) as temporary:
             temporary.write_text(description, encoding="utf-8")
-    return RunLog(run, step, [one.name for one in sets])
 
 
-def _measure(config: TrainConfig, sets: Sequence[OpenSet]) -> dict[str, Any]:
-    """What the loss of a validation depends on beside the network."""
+def _measure(config: TrainConfig, sets: Sequence[OpenSet], world: int) -> dict[str, Any]:
+    """What the loss of a validation depends on beside the network; `every` so many batches are seen, all as yet."""
     shown = CHECKED_AS.get(config.augment, "none")
     weights = {one.name: [one.weight, len(one.val)] for one in sets}
-    return {"sets": weights, "size": config.size, "shown": shown, "lam": config.lam}
+    seen = {"batch": max(1, config.batch // world), "every": 1}
+    return {"sets": weights, "size": config.size, "shown": shown, "lam": config.lam, **seen}

@@ -100,19 +100,28 @@ class Trainer:
             last.bias.copy_(torch.log(torch.tensor(self.bins.prior) + 1e-4))
         self.model.load_state_dict(self.average.state_dict())
 
-    def loss(self, model: nn.Module, sample: AnySample) -> Tensor:
-        """This process's share of the joint loss, times the number of processes (gradients are averaged over them)."""
+    def loss(self, model: nn.Module, sample: AnySample, *, distance: float | None = None) -> Tensor:
+        """This process's share of the joint loss, times the number of processes (gradients are averaged over them).
+
+        `distance` stands in place of the configuration's.
+        """
+        distance = self.config.distance if distance is None else distance
         luma, labels, weights, mask, *soft = (part.to(self.device, non_blocking=True) for part in sample)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             logits = model(luma.contiguous(memory_format=torch.channels_last))
-        loss = weighted_cross_entropy(logits, labels, weights, mask, shares=soft[0] if soft else None)
-        if self.config.distance:
+        own = weighted_cross_entropy(logits, labels, weights, mask, shares=soft[0] if soft else None)
+        loss = self._joint(own, weights * mask)
+        if distance:
             nearest = labels[:, 0] if soft else labels  # encode_soft gives the nearest first
-            loss = loss + self.config.distance * mean_distance(logits, nearest, mask, self.bins)
+            loss = loss + distance * self._joint(mean_distance(logits, nearest, mask, self.bins), mask)
+        return loss
+
+    def _joint(self, own: Tensor, weights: Tensor) -> Tensor:
+        """This process's share of a joint weighted mean, times the number of processes, from its `own` mean."""
         if self.team.world == 1:
-            return loss
-        mass = (weights * mask).sum()
-        return loss * (mass * self.team.world / self.team.total(mass).clamp_min(1e-30))
+            return own
+        mass = weights.sum(dtype=torch.float32)
+        return own * (mass * self.team.world / self.team.total(mass).clamp_min(1e-30))
 
     def blank_loss(self, model: nn.Module) -> Tensor:
         """The loss of a batch of the shape of this process's batches, with nothing in it: to rehearse a step."""
@@ -138,9 +147,11 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, samples: Iterable[AnySample]) -> float:
-        """Mean loss of the averaged network over this process's validation batches, then over the processes."""
+        """Mean cross entropy of the averaged network over validation batches: without the distance, whose weight may
+        differ between runs, or change in one.
+        """
         with few_shapes():
-            losses = [self.loss(self.average, sample) for sample in samples]
+            losses = [self.loss(self.average, sample, distance=0.0) for sample in samples]
         return float(torch.stack(losses).double().mean())
 
     def save(self, folder: Path, **more: Any) -> None:

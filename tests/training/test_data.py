@@ -180,6 +180,15 @@ def test_prepare_of_several_folders_keeps_their_sources(mixed, tmp_path, capsys)
     sources = [source_of(path) for path in find_images(out)]
     # IMG_1 and copy are the same bytes, as are two of `mixed`.
     assert Counter(sources) == {f"{tmp_path.name}-source": 10, "sun-b": 2, "more-source": 1}
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "IMG_7.png").write_bytes((mixed / "0.png").read_bytes())
+    both = prepare([again, mixed], tmp_path / "both")
+    kept = Counter(source_of(path) for path in find_images(tmp_path / "both"))
+    assert kept == {"again": 1, "source": 9}, "a photograph of two folders is the first's"
+    assert not {str(mixed / "0.png"), str(mixed / "deeper" / "0.png")} & {*both.train, *both.val}
+    prepare([other], tmp_path / "alone")
+    assert Counter(source_of(path) for path in find_images(tmp_path / "alone")) == {"sun-b": 2, "": 1}
     with pytest.raises(ValueError, match=r"folder: expected folders outside of each other, got .*source and one"):
         prepare([mixed, mixed / "deeper"], out)
     with pytest.raises(ValueError, match=r"folder: expected folders outside of each other"):

@@ -1,4 +1,4 @@
-"""The distance of the mean color, and depthwise convolutions in float32: against plain forms of both."""
+"""The distance of the mean color, in one process or two, and depthwise convolutions in float32: against plain forms."""
 
 from __future__ import annotations
 
@@ -68,6 +68,41 @@ def test_a_run_adds_it(soft: bool) -> None:
         for weight in (0.0, 5.0)
     ]
     assert (losses[1] - losses[0]).item() == pytest.approx(5 * plain(logits, labels, mask).item(), rel=1e-4)
+
+
+def test_validation_is_of_the_cross_entropy_alone() -> None:
+    """So that runs with another weight of the distance, or one that goes on with another, can be compared."""
+    _, labels, mask = batch()
+    sample = Sample(torch.rand(2, 1, 4, 6), labels, torch.ones(2, 4, 6), mask)
+    config = TrainConfig(network=UNetConfig(down=(4, 8), up=(4,), head=4))
+    made = [Trainer(replace(config, distance=weight), BINS, torch.device("cpu"), Team()) for weight in (0.0, 5.0)]
+    assert made[0].validate([sample]) == made[1].validate([sample])
+    assert made[0].loss(made[0].average, sample) != made[1].loss(made[1].average, sample)
+
+
+def test_of_several_processes_it_is_the_joint_loss() -> None:
+    """Two processes, whose class weights and masks have other shares, add up to what one of both samples has."""
+
+    class Half(Team):
+        """A process of two, that knows the whole batch: what it adds up has the other's in it, by their order."""
+
+        def total(self, value: torch.Tensor) -> torch.Tensor:
+            return next(totals)
+
+    logits, labels, mask = batch()
+    mask[1, :2] = False
+    weights = torch.stack([torch.full((4, 6), 0.2), torch.full((4, 6), 3.0)])
+    config = TrainConfig(network=UNetConfig(down=(4, 8), up=(4,), head=4), distance=5.0)
+    whole = Sample(torch.rand(2, 1, 4, 6), labels, weights, mask)
+    expected = Trainer(config, BINS, torch.device("cpu"), Team()).loss(lambda x: logits, whole)
+    halves = []
+    for rank in range(2):
+        totals = iter([(weights * mask).sum(), mask.sum().float()])
+        trainer = Trainer(config, BINS, torch.device("cpu"), Team())
+        trainer.team = Half(rank, 2)
+        one = slice(rank, rank + 1)
+        halves.append(trainer.loss(lambda x, one=one: logits[one], Sample(*(part[one] for part in whole))))
+    assert (sum(halves) / 2).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_depthwise_in_float32_is_the_same_network() -> None:

@@ -52,6 +52,23 @@ def test_groups_have_their_rates_and_decays() -> None:
     assert made.optimizer.param_groups[0]["lr"] == 1e-3
 
 
+def test_an_encoder_with_weights_begins_at_the_shares_of_the_bins() -> None:
+    made = trainer()
+    before = made.model.head[-1].weight.clone()
+    made.start_encoder_from("efficientnet-lite0")
+    for network in (made.model, made.average):
+        assert torch.equal(network.head[-1].bias, torch.log(torch.tensor(BINS.prior) + 1e-4).float())
+        assert torch.equal(network.head[-1].weight, 0.1 * before)
+
+
+def test_in_bfloat16_layers_are_spared_in_training_alone() -> None:
+    def spared(network: ColorUNet) -> int:
+        return sum("forward" in vars(layer) for layer in network.modules())
+
+    assert spared(trainer(bfloat16=True).model) > 0
+    assert spared(trainer(bfloat16=True).average) == spared(trainer().model) == 0
+
+
 def test_frozen_blocks_stay_with_their_statistics() -> None:
     made = trainer(freeze=2)
     frozen = ("encoder.stem.", "encoder.blocks.0.", "encoder.blocks.1.")

@@ -13,11 +13,13 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from fastcolor.commands.main import main  # noqa: E402
-from fastcolor.files.sets import source_of  # noqa: E402
+from fastcolor.files.sets import source_of, unlike_names  # noqa: E402
 from fastcolor.network.unet import ColorUNet  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors  # noqa: E402
+from fastcolor.training.config import TrainConfig  # noqa: E402
 from fastcolor.training.mixture import PhotoSet, open_sets, parse_set, shares  # noqa: E402
 from fastcolor.training.models import Best  # noqa: E402
+from fastcolor.training.runfile import describe, read_description  # noqa: E402
 from fastcolor.training.runlog import read_log  # noqa: E402
 from fastcolor.training.sampler import KeySampler  # noqa: E402
 from fastcolor.training.trainer import CHECKPOINT, saved_config  # noqa: E402
@@ -54,6 +56,22 @@ def test_photographs_come_as_their_sets_and_sources_do(sets: list[Path]) -> None
     assert [one.weight for one in pooled] == [10 / 14, 4 / 14]
     assert shares(pooled, 0.0) is None  # all alike: each comes once an epoch
     assert source_of(Path("a_b_0123abcd.webp.jpg")) == "a_b"
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["/d/people", "/d/more.zip"], ["people", "more"]),
+        (["/d/photos", "/d/photos.zip", "/d/photos.2"], ["photos", "photos.zip", "photos.2"]),
+        (["/d1/p/photos", "/d2/p/photos", "/d/x"], ["d1-p-photos", "d2-p-photos", "x"]),
+        (["/a-b/c", "/a/b-c", "/b-c"], None),
+        (["/a-b/c", "/a/b/c"], None),
+    ],
+)
+def test_sets_have_unlike_names(places: list[str], names: list[str] | None) -> None:
+    found = unlike_names([Path(place) for place in places])
+    assert len(set(found)) == len(places)
+    assert names is None or found == names
 
 
 def test_an_epoch_has_each_sample_as_often_as_its_share_says() -> None:
@@ -125,13 +143,48 @@ def test_the_best_is_kept_and_a_worse_one_is_not(tmp_path: Path) -> None:
     best = Best(tmp_path, {"lam": 0.5}, anew=True)
     assert best.take(good, 10, 2.0, {"a": 2.0})
     again = Best(tmp_path, {"lam": 0.5}, anew=False)
-    assert (again.step, again.loss) == (10, 2.0)
+    assert again.loss == 2.0
     for loss in (2.0, 2.5, float("nan")):
         assert not again.take(bad, 20, loss, {"a": loss})
     kept = ColorUNet.from_pretrained(tmp_path / "best")
     assert torch.equal(kept.head[0].weight, good.head[0].weight)
     assert Best(tmp_path, {"lam": 0.6}, anew=False).take(bad, 20, 2.5, {"a": 2.5}), "another measure begins anew"
     assert Best(tmp_path, {"lam": 0.6}, anew=True).loss == float("inf")
+
+
+@pytest.mark.parametrize("stopped", ["weights.safetensors", "validation.json"])
+def test_a_kill_while_the_best_is_written_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    """Before its weights are in place, or between them and the file to be read: the loss is always that of the weights
+    there.
+    """
+    import os
+
+    from fastcolor.bins import ColorBins
+
+    first, better = ColorUNet(bins=ColorBins.default()), ColorUNet(bins=ColorBins.default())
+    best = Best(tmp_path, {"lam": 0.5}, anew=True)
+    best.take(first, 10, 2.0, {"a": 2.0})
+    replaced = os.replace
+
+    def killed(source: object, target: object) -> None:
+        if str(target).endswith(stopped):
+            raise KeyboardInterrupt
+        replaced(source, target)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            best.take(better, 20, 1.0, {"a": 1.0})
+    again = Best(tmp_path, {"lam": 0.5}, anew=False)
+    there, loss = (first, 2.0) if stopped == "weights.safetensors" else (better, 1.0)
+    assert again.loss == loss
+    assert json.loads((tmp_path / "best" / "validation.json").read_text())["loss"] == loss
+    assert torch.equal(ColorUNet.from_pretrained(tmp_path / "best").head[0].weight, there.head[0].weight)
+    (tmp_path / "best" / "weights.safetensors").write_bytes(b"cut")
+    with pytest.raises(ValueError, match="expected the weights of the best network"):
+        Best(tmp_path, {"lam": 0.5}, anew=False)
 
 
 def test_a_described_run_is_repeated(sets: list[Path], tmp_path: Path) -> None:
@@ -175,6 +228,59 @@ def test_wrong_descriptions_are_named(sets: list[Path], tmp_path: Path, capsys: 
     path.unlink()
     assert main(["train", "--config", str(path), "--out", str(tmp_path / "run")]) == 1
     assert "run.toml: no such file" in capsys.readouterr().err
+    assert main(["train", "--resume", "--recipe", "paper", "--out", str(tmp_path / "run")]) == 1
+    assert "--resume, --recipe: expected one of the two" in capsys.readouterr().err
+
+
+def test_a_description_has_any_path_that_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(describe(TrainConfig(), sets=['odd\x7f\t"\u00e9']), encoding="utf-8")
+    assert read_description(path).top["sets"] == ['odd\x7f\t"\u00e9']
+    with pytest.raises(ValueError, match=r"sets = .*photos.udcff.*expected names in UTF-8"):
+        describe(TrainConfig(), sets=["photos\udcff"])
+
+
+def test_changed_options_are_kept_before_the_first_step(
+    sets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What run.toml says is what a run that is killed and goes on does."""
+    from fastcolor.training.trainer import Trainer
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    assert main(words(sets, run, "--steps", "1")) == 0
+    resume = ["train", "--resume", "--out", str(run), "--workers", "0"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", dies)
+        main([*resume, "--steps", "2", "--distance", "3"])
+    assert "distance = 3.0" in (run / "run.toml").read_text()
+    assert saved_config(run).distance == 3.0
+    (run / "run.toml").unlink()
+    capsys.readouterr()
+    assert main(resume) == 1
+    assert f"name the sets; {run / 'run.toml'}, which keeps them, is not there" in capsys.readouterr().err
+
+
+def test_a_start_is_a_bundled_name_and_gives_its_decoding(
+    sets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a folder has that name; the run of its description decodes so, too."""
+    from dataclasses import replace
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "landscapes").mkdir()
+    bundled = ColorUNet.from_pretrained("landscapes")
+    own = ColorUNet(replace(bundled.config, temperature=0.7, gain=1.3, doubt=2.0, mirror=True), bundled.bins)
+    own.load_state_dict(bundled.state_dict())
+    own.save_pretrained(tmp_path / "mine")
+    small = ["--recipe", "landscapes", "--steps", "1", "--batch", "2", "--size", "16", "--workers", "0"]
+    for start, expected, told in (("landscapes", bundled, "landscapes"), ("mine", own, str(tmp_path / "mine"))):
+        run = tmp_path / f"run-{start}"
+        assert main(["train", str(sets[1]), "--out", str(run), "--start", start, *small, "--pictures", "0"]) == 0
+        assert read_description(run / "run.toml").top["start"] == told
+        assert ColorUNet.from_pretrained(run / "model").config == expected.config
 
 
 def test_wrong_sets_are_told_before_anything_is_written(
@@ -198,6 +304,9 @@ def test_wrong_sets_are_told_before_anything_is_written(
     assert "expected photographs under" in error(first, str(tmp_path / "half"))
     Image.new("RGB", (8, 8)).save(tmp_path / "half" / "train" / "a.png")
     assert str(Path("half") / "val") in error(first, str(tmp_path / "half"))
+    for empty in ("", "=0.5"):
+        assert "which names no set" in error(empty, second)
+    assert parse_set("/data/a=1/photos") == PhotoSet(Path("/data/a=1/photos"))
     (tmp_path / "a=b").mkdir()
     assert parse_set(str(tmp_path / "a=b")) == PhotoSet(tmp_path / "a=b")
 
@@ -214,7 +323,7 @@ def test_a_full_disk_is_told_by_the_name_of_the_file(
     run = tmp_path / "run"
     assert main(words(sets, run, "--steps", "3")) == 0
     good = (run / CHECKPOINT).read_bytes()
-    (run / "best" / "validation.json").unlink()  # so that the next one is the best
+    (run / "best" / "weights.safetensors").unlink()  # so that the next one is the best
     full = OSError(errno.ENOSPC, "No space left on device")
 
     class Full:

@@ -32,6 +32,9 @@ def test_wrong_calls_are_told(photos: Path, pack: Path, tmp_path: Path, capsys: 
     assert "batch: expected an integer >= 1, got 0" in error(pack, "--batch", "0")
     assert "loader: 'device' makes the samples of augment='random'" in error(pack, "--augment", "paper")
     assert "save_seconds: expected more than 0" in error(pack, "--save-seconds", "0")
+    for name in ("save", "validate"):
+        assert f"{name}_every: expected an integer >= 1, got 0" in error(pack, f"--{name}-every", "0")
+        assert f"{name}_every: expected an integer >= 1, got -1" in error(pack, f"--{name}-every", "-1")
     cut = tmp_path / "cut.zip"
     cut.write_bytes(pack.read_bytes()[:-30])
     assert "cut.zip: expected a pack of `fastcolor prepare --pack`" in error(cut)
