@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -61,6 +62,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Indented JSON, whole or not at all."""
+    """Indented JSON, whole or not at all; numbers that are not finite, for which JSON has no word, become null."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
+        temporary.write_text(json.dumps(_spoken(value), indent=1, allow_nan=False) + "\n")
+
+
+def _spoken(value: Any) -> Any:
+    """`value` as JSON can say it."""
+    if isinstance(value, dict):
+        return {name: _spoken(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spoken(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
