@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arrays import checks
-from ..errors import MissingExtraError
 from ..files.atomic import atomic_path, check_folder_of, write_json
 from ..files.images import check_writable_format
-from ..photo.colorizer import DEFAULT_MODEL, Colorizer
+from ..photo.colorizer import DEFAULT_MODEL, Colorizer, network_module
 from ..photo.decoding import Decoding
 from . import options
 
@@ -45,17 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, write JSON and contact sheet."""
-    try:
-        from ..evaluation.content import Content
-        from ..evaluation.photos import evaluate, sheet
-        from ..evaluation.report import table
-        from ..evaluation.tuning import fit_decoding
-        from ..files.sets import find_images
-        from ..network.unet import ColorUNet
-    except ImportError as error:
-        raise MissingExtraError("fastcolor evaluate", "torch", "torch") from error
+    ColorUNet = network_module("fastcolor evaluate").ColorUNet
     import numpy as np
     from PIL import Image
+
+    from ..evaluation.content import Content
+    from ..evaluation.photos import evaluate, sheet
+    from ..evaluation.report import table
+    from ..evaluation.tuning import fit_decoding
+    from ..files.sets import find_images
 
     _check(args)
     decodings = [Decoding(temperature) for temperature in args.temperature]
