@@ -1,4 +1,4 @@
-"""Draw docs/training.png from docs/training-landscapes-wide.csv, the log of the runs that made the default network."""
+"""Draw docs/training.png from docs/training-everyday.csv, the logs of the runs that made the default network."""
 
 from __future__ import annotations
 
@@ -11,33 +11,42 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 FOLDER = Path(__file__).parent
-PARTS = (
-    ("first", 0.5, "tab:gray", "first run, λ = 0.5"),
-    ("first", 0.75, "tab:orange", "first run, λ = 0.75"),
-    ("second", 0.75, "tab:blue", "second run, from step 8,400"),
+# A panel: its title, what its loss is, and the runs in it with their colors and labels.
+PANELS = (
+    (
+        "From ImageNet weights",
+        "cross entropy, λ = 0.75",
+        (
+            ("h200", "tab:gray", "5.4 minutes of an H200"),
+            ("ten-minutes", "tab:red", "10 minutes of two CPU cores, from a clean clone"),
+        ),
+    ),
+    (
+        "The last runs",
+        "the same + 8 x distance",
+        (("last-160", "tab:blue", "160 pixels, seed 11"), ("last-192", "tab:orange", "192 pixels, seed 12")),
+    ),
 )
 
 
 def main() -> None:
-    """Training and validation loss over the steps; the unit of the loss changes with λ."""
-    with open(FOLDER / "training-landscapes-wide.csv", newline="") as file:
+    """Training and validation loss over the crops seen, a panel a kind of loss."""
+    with open(FOLDER / "training-everyday.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    figure, (axis, below) = plt.subplots(
-        2, 1, figsize=(7, 4.6), sharex=True, height_ratios=(3, 1), constrained_layout=True
-    )
-    for run, lam, color, label in PARTS:
-        part = [row for row in rows if row["run"] == run and float(row["lam"]) == lam]
-        for column, style in (("train_loss", "-"), ("validation_loss", "s")):
-            points = [(int(row["step"]), float(row[column])) for row in part if row[column]]
-            name = f"{label}: {'training' if style == '-' else 'validation'}"
-            axis.plot(*zip(*points, strict=True), style, ms=4, lw=1.2, color=color, label=name)
-        rates = [(int(row["step"]), 1e3 * float(row["rate"])) for row in part if row["rate"]]
-        below.plot(*zip(*rates, strict=True), color=color)
-    axis.set_ylim(2.3, 3.1)
-    axis.set_ylabel("weighted cross entropy")
-    axis.legend(fontsize=8, ncols=2)
-    below.set_ylabel("rate / 1e-3")
-    below.set_xlabel("step (32 crops of 128 x 128)")
+    figure, panels = plt.subplots(1, len(PANELS), figsize=(9, 3.6), constrained_layout=True)
+    for axis, (title, unit, runs) in zip(panels, PANELS, strict=True):
+        for run, color, label in runs:
+            for column, style in (("train_loss", "-"), ("validation_loss", "s")):
+                part = [row for row in rows if row["run"] == run and row[column]]
+                points = [(int(row["crops"]), float(row[column])) for row in part]
+                name = label if style == "-" else f"{label}: validation"
+                if points:
+                    axis.plot(*zip(*points, strict=True), style, ms=4, lw=1.2, color=color, label=name)
+        axis.set_title(title, fontsize=10)
+        axis.set_ylabel(unit)
+        axis.set_xlabel("crops")
+        axis.legend(fontsize=7)
+    panels[0].set_xscale("log")
     figure.savefig(FOLDER / "training.png", dpi=100)
 
 
