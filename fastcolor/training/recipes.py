@@ -38,6 +38,7 @@ _EVERYDAY: dict[str, Any] = {
     "degrade": 1.0,
     "balance": 0.25,
     "lam": 0.75,
+    "distance": 8.0,
     "rate": 5e-4,
     "encoder_rate": 0.3,
     "schedule": "cosine",
