@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from fastcolor.commands import demo  # noqa: E402
 from fastcolor.commands.main import main as fastcolor  # noqa: E402
-from fastcolor.evaluation.report import change, vividness  # noqa: E402
-from fastcolor.files.atomic import write_json  # noqa: E402
+from fastcolor.evaluation.report import change, decibels, vividness  # noqa: E402
+from fastcolor.files.atomic import atomic_path, write_json  # noqa: E402
 from fastcolor.files.images import gray_of, read_photo, write_photo  # noqa: E402
 from fastcolor.network.pretrained import bundled_models  # noqa: E402
 from fastcolor.ops import merge  # noqa: E402
@@ -50,7 +50,8 @@ def main() -> None:
         write_json(FIGURES, measured(args.measure))
     text = PAGE.read_text(encoding="utf-8")
     tables = "\n".join(tables_of(json.loads(FIGURES.read_text(encoding="utf-8"))))
-    PAGE.write_text(with_block(text, tables), encoding="utf-8")
+    with atomic_path(PAGE) as temporary:
+        temporary.write_text(with_block(text, tables), encoding="utf-8")
     for name, photographs in SHEETS.items():
         write_photo(DOCS / name, sheet([photograph(stem) for stem in photographs]), quality=QUALITY)
     write_photo(DOCS / "demo.jpg", demo.sheet(Colorizer.load(), width=DEMO_WIDTH), quality=QUALITY)
@@ -116,12 +117,12 @@ def networks_table(entries: dict[str, Any]) -> Iterator[str]:
     gray, truth = next(iter(entries.values()))["results"][:2]
     yield "\n| network | decoding | PSNR, dB (to gray) | CIEDE2000 (to gray) | colorfulness (to the truth) | top-1 |"
     yield "|---|---|---:|---:|---:|---:|"
-    yield f"| gray | | {gray['psnr']:.2f} | {gray['ciede2000']:.2f} | {gray['colorfulness']:.1f} | |"
+    yield f"| gray | | {decibels(gray):.2f} | {gray['ciede2000']:.2f} | {gray['colorfulness']:.1f} | |"
     for name, entry in entries.items():
         for row in entry["results"][2:]:
             yield (
                 f"| `{name}` | {Decoding(row['temperature'], row['doubt'], row['gain'])} "
-                f"| {row['psnr']:.2f} ({row['psnr'] - gray['psnr']:+.2f}) "
+                f"| {decibels(row):.2f} ({decibels(row) - decibels(gray):+.2f}) "
                 f"| {row['ciede2000']:.2f} ({change(row, gray):+.1%}) "
                 f"| {row['colorfulness']:.1f} ({vividness(row, truth):+.1%}) | {entry['top1']:.1%} |"
             )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import MissingExtraError
+from ..files.atomic import atomic_folder
+from ..photo.colorizer import network_module
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,14 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read all, then write; nothing is written if one of them does not fit."""
-    try:
-        from ..network.soup import average
-        from ..network.unet import ColorUNet
-    except ImportError as error:
-        raise MissingExtraError("fastcolor average", "torch", "torch") from error
+    ColorUNet = network_module("fastcolor average").ColorUNet
+    from ..network.soup import average
+
     if args.out.exists():
         raise FileExistsError(f"{args.out}: exists already; choose another folder")
     networks = [ColorUNet.from_pretrained(model) for model in args.models]
-    average(networks).save_pretrained(args.out, half=args.half)
+    mean = average(networks, args.models)
+    with atomic_folder(args.out) as temporary:
+        mean.save_pretrained(temporary, half=args.half)
     print(f"wrote {args.out}: the mean of {len(networks)} networks")
     return 0

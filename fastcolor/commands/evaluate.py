@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingExtraError
+from ..arrays import checks
 from ..files.atomic import atomic_path, check_folder_of, write_json
-from ..photo.colorizer import DEFAULT_MODEL
+from ..files.images import check_writable_format
+from ..photo.colorizer import DEFAULT_MODEL, Colorizer, network_module
 from ..photo.decoding import Decoding
 from . import options
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..evaluation.tuning import Candidate
 
 
+GIVE = 0.02  # unless the user says
 STEP = 0.005  # of gray's CIEDE2000 between the lines about what more color costs
 
 
@@ -28,49 +30,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--temperature", type=float, nargs="+", default=[], help="one or several (default: the model's decoding)")
     options.add(parser, "--model", "--size", "--mirror")
     arg("--content", type=Path, metavar="TOML", help="arrays of names or globs a class of content, measured apart")
-    arg("--lam", type=float, default=0.5, help="λ of the weighted cross entropy")
+    arg("--lam", type=float, default=0.5, help="λ of the weighted cross entropy, 0 to 1 (%(default)s)")
     arg("--every", type=int, default=1, help="take every N-th photograph of a folder")
     arg("--json", type=Path, help="write the results here")
-    arg("--sheet", type=Path, help="write a contact sheet here: input, prediction, truth")
+    arg("--sheet", type=Path, help="write a contact sheet here: input, the first decoding's result, truth")
     arg("--rows", type=int, default=12, help="photographs on the contact sheet, evenly spaced")
-    fit = "learn doubt and gain on these photographs, measure with them, and write them here, for config.json"
+    fit = "learn doubt and gain on these photographs, at T = 1 or the first --temperature, measure with them, and "
+    fit += "write them here, with the size and mirror that they were learned at, for config.json"
     arg("--fit-decoding", type=Path, metavar="JSON", help=fit)
-    arg("--give", type=float, default=0.02, help="part of gray's CIEDE2000 that more color may cost (%(default)s)")
+    give = f"with --fit-decoding: part of gray's CIEDE2000 that colorfulness nearer to the truth's may cost ({GIVE})"
+    arg("--give", type=float, help=give)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, write JSON and contact sheet."""
-    try:
-        from ..evaluation.content import Content
-        from ..evaluation.photos import evaluate, sheet
-        from ..evaluation.report import table
-        from ..evaluation.tuning import fit_decoding
-        from ..files.sets import find_images
-        from ..network.unet import ColorUNet
-    except ImportError as error:
-        raise MissingExtraError("fastcolor evaluate", "torch", "torch") from error
+    ColorUNet = network_module("fastcolor evaluate").ColorUNet
+    import numpy as np
     from PIL import Image
 
+    from ..evaluation.content import Content
+    from ..evaluation.photos import evaluate, sheet
+    from ..evaluation.report import table
+    from ..evaluation.tuning import fit_decoding
+    from ..files.sets import find_images
+
     _check(args)
+    decodings = [Decoding(temperature) for temperature in args.temperature]
     content = Content.load(args.content) if args.content else None
     sets = {str(folder): find_images(folder)[:: args.every] for folder in args.folders}
     model = ColorUNet.from_pretrained(args.model or DEFAULT_MODEL)
-    shared = {"size": args.size, "mirror": args.mirror, "content": content, "progress": True}
-    decodings = [Decoding(temperature) for temperature in args.temperature]
+    used = Colorizer.load(model, size=args.size, mirror=args.mirror)
+    seen: dict[str, Any] = {"size": used.size, "mirror": used.mirror}
+    shared = {**seen, "content": content, "progress": True}
     if args.fit_decoding:
-        fitted, front = fit_decoding(model, sets, temperature=(*args.temperature, 1.0)[0], give=args.give, **shared)
-        write_json(args.fit_decoding, asdict(fitted))
-        print(_told(front))
-        decodings.insert(0, fitted)
+        give = GIVE if args.give is None else args.give
+        fitted, front = fit_decoding(model, sets, temperature=(*args.temperature, 1.0)[0], give=give, **shared)
+        write_json(args.fit_decoding, asdict(fitted.decoding) | seen)
+        print(_told(fitted, front))
+        decodings.insert(0, fitted.decoding)
     report = evaluate(model, sets, decodings=decodings, lam=args.lam, **shared)
     report["model"] = args.model or DEFAULT_MODEL
     print(table(report))
     if args.json:
         write_json(args.json, report)
     if args.sheet:
-        temperature = args.temperature[0] if args.temperature else None
         paths = [path for photographs in sets.values() for path in photographs]
-        picture = sheet(model, paths[:: max(1, len(paths) // args.rows)][: args.rows], temperature=temperature)
+        rows = np.linspace(0, len(paths) - 1, min(args.rows, len(paths))).round().astype(int)
+        picture = sheet(model, [paths[row] for row in rows], decoding=(*decodings, None)[0], **seen)
         with atomic_path(args.sheet) as temporary:
             Image.fromarray(picture).save(temporary)
     return 0
@@ -83,17 +89,30 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("every", "rows"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name}: expected at least 1, got {getattr(args, name)}")
-    for path in filter(None, (args.json, args.sheet, args.fit_decoding)):
+    checks.real("--lam", args.lam, 0.0, 1.0)
+    if args.give is not None:
+        checks.real("--give", args.give, 0.0)
+        if not args.fit_decoding:
+            raise ValueError("--give: expected with --fit-decoding alone, got without")
+    if args.sheet:
+        check_writable_format(args.sheet)
+    results = list(filter(None, (args.json, args.sheet, args.fit_decoding)))
+    for path in results:
         check_folder_of(path)
+    if len({path.resolve() for path in results}) < len(results):
+        given = ", ".join(map(str, results))
+        raise ValueError(f"--json, --sheet, --fit-decoding: expected different files, got {given}")
 
 
-def _told(front: Sequence[Candidate]) -> str:
-    lines = ["what more color costs, means over the sets: CIEDE2000 against gray, colorfulness against the truth"]
+def _told(chosen: Candidate, front: Sequence[Candidate]) -> str:
+    """The front in steps of accuracy, and the chosen one, marked, wherever it lies."""
+    lines = ["what color costs, means over the sets: CIEDE2000 against gray, colorfulness against the truth"]
     last = -math.inf
-    for one in front:
-        if one.change < last + STEP:
+    for one in sorted({*front, chosen}, key=lambda one: (one.change, one.decoding.gain)):
+        if one != chosen and one.change < last + STEP:
             continue
         last = one.change
         worse = f"  classes worse than gray: {one.worse}" if one.worse else ""
-        lines.append(f"  {one.decoding!s:30}{100 * one.change:+7.1f}%{100 * one.vividness:+7.1f}%{worse}")
+        mark = "  chosen" if one == chosen else ""
+        lines.append(f"  {one.decoding!s:30}{100 * one.change:+7.1f}%{100 * one.vividness:+7.1f}%{worse}{mark}")
     return "\n".join(lines)

@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("film", nargs="?", help="color film: video file, GIF, WebP, folder or 'glob' of images")
     arg("--sample", action="store_true", help="measure on the sample clip instead")
     arg("--photographs", type=Path, metavar="DIR", help="measure on clips made of the color photographs in this folder")
-    arg("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of these clips (all)")
-    arg("--clips", type=int, default=DEFAULT_CLIPS, help="of each kind (%(default)s)")
-    arg("--smooth", nargs="+", choices=SMOOTHINGS, default=list(VARIANTS), help="what is compared (none paper steady)")
+    arg("--kinds", nargs="+", choices=KINDS, help="of these clips (all)")
+    arg("--clips", type=int, help=f"of each kind ({DEFAULT_CLIPS})")
+    arg("--smooth", nargs="+", choices=SMOOTHINGS, help=f"what is compared ({' '.join(VARIANTS)})")
     arg("--result", type=Path, nargs="+", default=[], help="films to measure instead of the network's")
     options.add(parser, "--model", "--temperature", "--size", "--alpha", "--window")
     arg("--json", type=Path, help="write means and curves here")
@@ -32,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, write JSON and plot."""
-    variants = {} if args.result else {kind: {"smooth": kind} for kind in args.smooth}
+    _check(args)
+    variants = {} if args.result else {kind: {"smooth": kind} for kind in args.smooth or VARIANTS}
     chosen = options.chosen(args, "model", "temperature", "size", "alpha", "window")
     progress = sys.stderr.isatty()
     problems: list[str] = []
     if args.photographs:
-        if args.film or args.sample or args.result or args.plot:
-            raise ValueError("--photographs: expected no film, --sample, --result or --plot beside it, got one")
+        kinds, clips = args.kinds or KINDS, DEFAULT_CLIPS if args.clips is None else args.clips
         report = evaluate_clips(
-            find_images(args.photographs), args.kinds, variants, clips=args.clips, progress=progress, **chosen
+            find_images(args.photographs), kinds, variants, clips=clips, progress=progress, **chosen
         )
         print(clips_table(report))
     else:
@@ -54,3 +54,14 @@ def run(args: argparse.Namespace) -> int:
         with atomic_path(args.plot) as temporary:
             plot(report, temporary)
     return options.tell(problems)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """ValueError for options that would say nothing beside the others."""
+    if args.photographs and (args.film or args.sample or args.result or args.plot):
+        raise ValueError("--photographs: expected no film, --sample, --result or --plot beside it, got one")
+    for name in ("kinds", "clips"):
+        if getattr(args, name) is not None and not args.photographs:
+            raise ValueError(f"--{name}: expected --photographs DIR beside it, got a film; a film is measured as it is")
+    if args.smooth and args.result:
+        raise ValueError("--smooth: expected no --result beside it, got one; films are measured as they are")

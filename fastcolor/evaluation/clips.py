@@ -21,7 +21,10 @@ _SETTLED = 3  # frames that colors have to follow what happened
 
 
 class MadeClip(NamedTuple):
-    """Frames uint8 (H, W, 3), and the numbers of those in which colors of the past may still be seen."""
+    """Frames uint8 (H, W, 3), and the numbers of those in which colors of the past may still be seen.
+
+    These are the first three frames after a cut or a flash, and the fourth to sixth after a dissolve.
+    """
 
     frames: list[Rgb]
     after: list[int]
@@ -51,7 +54,7 @@ def make_clip(
     kind : str
         ``still``, ``pan``, ``zoom``; ``object``: a part of one photograph passes before another; ``cut`` and
         ``dissolve`` (6 to 24 frames) between two moving shots; ``flash``: one or two frames bright or nearly white;
-        ``mixed``: cut, flash and dissolve in one clip.
+        ``mixed``: flash, cut, dissolve and object one after the other, with cuts between them that `after` leaves out.
     size : tuple of int
         Width and height of the frames.
     seed : int

@@ -54,7 +54,7 @@ def evaluate_video(
     -------
     dict
         ``frames``, ``size`` (longer side measured), ``results``: ``{name: {measure: mean}}`` for the truth (flicker
-        only), gray, and each film; ``curves``: ``{name: {measure: values a frame}}``, None where flicker has no value.
+        only), gray, and each film; ``curves``: ``{name: {measure: values a frame}}``. None where flicker has no value.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def table(report: dict[str, Any]) -> str:
     ]
     for name, row in report["results"].items():
         cells = [
-            f"{row[measure]:.{digits}f}" if measure in row else ""
+            "" if row.get(measure) is None else f"{row[measure]:.{digits}f}"
             for measure, digits in zip(MEASURES, (3, 2, 2), strict=True)
         ]
         lines.append(f"{name:20}{cells[0]:>10}{cells[1]:>10}{cells[2]:>12}")
@@ -178,6 +178,6 @@ def _append(
             curve.setdefault("ciede2000", []).append(float(delta_e2000(rgb_to_lab(shown[name]), lab).mean()))
 
 
-def _mean(values: list[float | None]) -> float:
+def _mean(values: list[float | None]) -> float | None:
     there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else float("nan")
+    return float(np.mean(there)) if there else None

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.images import luma_of
-from ..film.motion import Float, backward_flow, carry
+from ..film.flow import Float, carry_along
+from ..film.motion import backward_flow
 from ..film.scenes import CutDetector
 from ..reference.constants import U_SCALE, V_SCALE
 from .metrics import Rgb
@@ -45,26 +46,26 @@ class FlickerMeter:
         if before is None or cut:
             return {}
         flow = backward_flow(before, luma)
-        followed = (np.abs(luma - carry(before, flow)) < _SAME) & _inside(flow)
+        followed = (np.abs(luma - carry_along(before[None], flow)[0]) < _SAME) & _inside(flow)
         if not followed.any():
             return {}
         return {name: _change(past[name], now, flow, followed) for name, now in chroma.items()}
 
 
 def _change(before: Float, now: Float, flow: Float, followed: NDArray[np.bool_]) -> float:
-    difference = (now - carry(before, flow))[followed]
-    return float(255 * np.hypot(difference[:, 0], difference[:, 1]).mean())
+    u, v = (now - carry_along(before, flow))[:, followed]
+    return float(255 * np.hypot(u, v).mean())
 
 
 def _inside(flow: Float) -> NDArray[np.bool_]:
     """Pixels that were in the picture before."""
-    height, width = flow.shape[:2]
-    x, y = flow[..., 0] + np.arange(width), flow[..., 1] + np.arange(height)[:, None]
+    height, width = flow.shape[1:]
+    x, y = flow[0] + np.arange(width), flow[1] + np.arange(height)[:, None]
     return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
 
 def _chroma(rgb: Rgb) -> Float:
-    """(U, V) on the last axis."""
+    """U and V, (2, H, W)."""
     luma = luma_of(rgb)
     red, blue = rgb[..., 0].astype(np.float32) / 255, rgb[..., 2].astype(np.float32) / 255
-    return np.stack([U_SCALE * (blue - luma), V_SCALE * (red - luma)], axis=-1).astype(np.float32)
+    return np.stack([U_SCALE * (blue - luma), V_SCALE * (red - luma)]).astype(np.float32)

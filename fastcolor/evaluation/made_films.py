@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
+from ..arrays import checks
+from ..errors import ImageError
 from ..files.sets import open_rgb
 from ..film.video import colorize_video
 from .clips import KINDS, MadeClip, make_clip
@@ -37,7 +40,7 @@ def evaluate_clips(
     variants : mapping of name to options
         Of :func:`~fastcolor.colorize_video`, to be compared.
     clips : int
-        Of each kind.
+        Of each kind, >= 1.
     progress : bool
     options
         Of every variant.
@@ -46,18 +49,21 @@ def evaluate_clips(
     -------
     dict
         ``clips``, ``kinds``: ``{kind: {name: {measure: mean}}}``, where the measure ``after`` is the CIEDE2000 of the
-        frames just after a cut, a flash or a dissolve, None for kinds without.
+        first three frames after a cut or a flash and of the fourth to sixth after a dissolve, None for kinds without.
 
     Raises
     ------
+    ImageError
+        A photograph cannot be read, or has no color; names it.
     ValueError
-        Unknown kind, or too few photographs.
+        Unknown kind, fewer than one clip, or too few photographs.
     """
+    clips = checks.integer("clips", clips, 1)
     jobs = [(kind, seed) for kind in kinds for seed in range(clips)]
     rows: dict[str, dict[str, list[dict[str, float | None]]]] = {}
     for kind, seed in tqdm(jobs, unit="clip", disable=not progress):
         pair = np.random.default_rng(seed).choice(len(photographs), min(2, len(photographs)), replace=False)
-        clip = make_clip([open_rgb(photographs[k]) for k in pair], kind, seed=seed)
+        clip = make_clip([_in_color(photographs[k]) for k in pair], kind, seed=seed)
         for name, row in _measured(clip, variants, options).items():
             rows.setdefault(kind, {}).setdefault(name, []).append(row)
     means = {kind: {name: _means(found) for name, found in row.items()} for kind, row in rows.items()}
@@ -67,7 +73,8 @@ def evaluate_clips(
 def clips_table(report: dict[str, Any]) -> str:
     """The means as lines of text."""
     lines = [
-        f"{report['clips']} clips of each kind; after: CIEDE2000 just after a cut, a flash or a dissolve",
+        f"{report['clips']} clips of each kind; after: CIEDE2000 of the first three frames after a cut or a flash, the",
+        "fourth to sixth after a dissolve",
         f"{'':10}{'':16}{'flicker':>10}{'PSNR dB':>10}{'CIEDE2000':>12}{'after':>10}",
     ]
     for kind, row in report["kinds"].items():
@@ -78,6 +85,14 @@ def clips_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _in_color(path: Path) -> Image.Image:
+    photo = open_rgb(path)
+    red, green, blue = np.moveaxis(np.asarray(photo), -1, 0)
+    if (red == green).all() and (green == blue).all():
+        raise ImageError(f"{path}: expected a color photograph, got a gray one; leave it out")
+    return photo
+
+
 def _measured(
     clip: MadeClip, variants: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]
 ) -> dict[str, dict[str, float | None]]:
@@ -86,7 +101,7 @@ def _measured(
         for name, variant in variants.items()
     }
     report = evaluate_video(lambda: clip.frames, films)
-    rows: dict[str, dict[str, float | None]] = {name: dict(row) for name, row in report["results"].items()}
+    rows: dict[str, dict[str, float | None]] = report["results"]
     for name, row in rows.items():
         errors = report["curves"][name].get("ciede2000")
         row["after"] = float(np.mean([errors[k] for k in clip.after])) if errors and clip.after else None

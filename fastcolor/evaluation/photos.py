@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from tqdm import tqdm
 
 from ..bins import ColorBins
 from ..encoding import encode
+from ..files.images import gray_of
 from ..files.sets import Photograph, open_rgb
 from ..loss import weighted_cross_entropy
 from ..network.unet import ColorUNet
@@ -83,7 +86,8 @@ def evaluate(
         ``weighted_cross_entropy``, ``calibration`` (:meth:`Reliability.report`), ``results``: rows of ``name``,
         ``psnr``, ``ciede2000``, ``colorfulness`` for gray, truth, and each decoding, whose numbers stand with them;
         and, with `content`, ``content``: ``name``, ``images``, ``results`` of each class that it has. All are means
-        over the photographs.
+        over the photographs; that of ``psnr`` leaves out those that a row equals, as gray does a gray photograph, for
+        theirs is infinite, and is None if none is left.
 
     Raises
     ------
@@ -92,26 +96,29 @@ def evaluate(
     ValueError
         No photographs; wrong options.
     """
-    if not sets or not all(map(len, sets.values())):
-        raise ValueError(f"sets: expected photographs in every set, got { ({k: len(v) for k, v in sets.items()}) }")
+    check_sets(sets)
     colorizer = Colorizer.load(model, size=size, mirror=mirror)
     chosen = list(decodings) or [colorizer.decoding]
-    measured: dict[str, list[_Measured]] = {}
-    meters = {name: Reliability() for name in sets}
+    measured: list[tuple[str, list[_Measured], Reliability]] = []
     bar = tqdm(total=sum(map(len, sets.values())), unit="photo", disable=not progress)
     with bar:
         for name, photographs in sets.items():
+            meter, group = Reliability(), []
             for photograph in photographs:
-                one = _measure(photograph, colorizer, chosen, lam, content, meters[name])
-                measured.setdefault(name, []).append(one)
+                group.append(_measure(photograph, colorizer, chosen, lam, content, meter))
                 bar.update()
+            measured.append((name, group, meter))
     if len(sets) > 1:
-        measured[TOGETHER] = [one for group in measured.values() for one in group]
-        meters[TOGETHER] = sum_of(meters.values())
-    entries = [
-        _entry(name, group, chosen, meters[name], by_content=content is not None) for name, group in measured.items()
-    ]
+        _, groups, meters = zip(*measured, strict=True)
+        measured.append((TOGETHER, list(chain.from_iterable(groups)), sum_of(meters)))
+    entries = [_entry(name, group, chosen, meter, by_content=content is not None) for name, group, meter in measured]
     return {"size": colorizer.size, "mirror": colorizer.mirror, "lam": lam, "sets": entries}
+
+
+def check_sets(sets: Sets) -> None:
+    """ValueError unless there are sets, and photographs in each."""
+    if not sets or not all(map(len, sets.values())):
+        raise ValueError(f"sets: expected photographs in every set, got { ({k: len(v) for k, v in sets.items()}) }")
 
 
 def sum_of(meters: Iterable[Reliability]) -> Reliability:
@@ -174,7 +181,7 @@ def _compare(result: Rgb, truth: Rgb, truth_lab: NDArray[Any]) -> Scores:
 def _entry(
     name: str, group: Sequence[_Measured], decodings: Sequence[Decoding], meter: Reliability, *, by_content: bool
 ) -> dict[str, Any]:
-    entry = {"name": name, "images": len(group), **_mean([one.label for one in group])}
+    entry: dict[str, Any] = {"name": name, "images": len(group), **_mean([one.label for one in group])}
     entry |= {"calibration": meter.report(), "results": _results(group, decodings)}
     if by_content:
         entry["content"] = list(_classes(group, decodings))
@@ -188,21 +195,39 @@ def _classes(group: Sequence[_Measured], decodings: Sequence[Decoding]) -> Itera
 
 
 def _results(group: Sequence[_Measured], decodings: Sequence[Decoding]) -> list[dict[str, Any]]:
-    gray, truth, *rest = (_mean([one.rows[i] for one in group]) for i in range(2 + len(decodings)))
+    gray, truth, *rest = (_mean(rows) for rows in zip(*(_comparable(one.rows) for one in group), strict=True))
     network = ({"name": "network", **asdict(how), **row} for how, row in zip(decodings, rest, strict=True))
     return [{"name": "gray", **gray}, {"name": "truth", **truth}, *network]
 
 
-def _mean(rows: Sequence[Scores]) -> Scores:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+def _comparable(rows: Sequence[Scores]) -> Sequence[Mapping[str, float | None]]:
+    """The rows of a photograph; PSNR that is infinite in one counts in none, or their means were of other photos."""
+    if all(math.isfinite(row.get("psnr", 0.0)) for row in rows):
+        return rows
+    return [{name: None if name == "psnr" else value for name, value in row.items()} for row in rows]
 
 
-def sheet(model: ColorUNet, paths: Sequence[Photograph], *, temperature: float | None = None, width: int = 192) -> Rgb:
-    """A row a photograph: what the network sees, what it makes of it (at `temperature`, if given), and the truth."""
-    colorizer = Colorizer.load(model, temperature=temperature)
+def _mean(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """By name, of the values that there are; None if there are none."""
+    found = {name: [value for row in rows if (value := row[name]) is not None] for name in rows[0]}
+    return {name: float(np.mean(values)) if values else None for name, values in found.items()}
+
+
+def sheet(
+    model: ColorUNet,
+    paths: Sequence[Photograph],
+    *,
+    decoding: Decoding | None = None,
+    size: int | None = None,
+    mirror: bool | None = None,
+    width: int = 192,
+) -> Rgb:
+    """A row a photograph: what the network sees, what it makes of it, and the truth; options as of :func:`evaluate`."""
+    colorizer = Colorizer.load(model, size=size, mirror=mirror)
+    decoding = decoding or colorizer.decoding
     rows = []
     for path in paths:
         rgb, luma, logits = seen(path, colorizer)
-        shown = merge(colorizer.chroma(logits), luma)
-        rows.append([("input", merge(_NO_CHROMA, luma)), (str(colorizer.decoding), shown), (path.stem, rgb)])
+        shown = merge(decoding.chroma(logits, colorizer.bins), luma)
+        rows.append([("input", gray_of(luma)), (str(decoding), shown), (path.stem, rgb)])
     return contact_sheet(rows, width=width)

@@ -17,6 +17,11 @@ def table(report: dict[str, Any]) -> str:
     return "\n\n".join("\n".join(_of_set(entry, report)) for entry in report["sets"])
 
 
+def decibels(row: dict[str, Any]) -> float:
+    """PSNR; NaN if no photograph has one that is finite."""
+    return float("nan") if row["psnr"] is None else float(row["psnr"])
+
+
 def change(row: dict[str, Any], gray: dict[str, Any]) -> float:
     """How much larger CIEDE2000 is than that of the gray image, relative to it."""
     return float(row["ciede2000"] / gray["ciede2000"] - 1) if gray["ciede2000"] else float("nan")
@@ -36,7 +41,7 @@ def _of_set(entry: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
     )
     gray, truth, *rows = entry["results"]
     yield f"{'':{_WIDTH}}{'PSNR dB':>18}{'CIEDE2000':>20}{'colorfulness':>20}"
-    yield f"{'gray':{_WIDTH}}{gray['psnr']:>9.2f}{'':9}{gray['ciede2000']:>11.2f}{'':9}{gray['colorfulness']:>11.1f}"
+    yield f"{'gray':{_WIDTH}}{decibels(gray):>9.2f}{'':9}{gray['ciede2000']:>11.2f}{'':9}{gray['colorfulness']:>11.1f}"
     for row in rows:
         yield f"{_named(row):{_WIDTH}}{_against(row, gray, truth)}"
     yield f"{'truth':{_WIDTH}}{'':9}{'':9}{'':11}{'':9}{truth['colorfulness']:>11.1f}"
@@ -55,7 +60,7 @@ def _named(row: dict[str, Any]) -> str:
 
 def _against(row: dict[str, Any], gray: dict[str, Any], truth: dict[str, Any]) -> str:
     return (
-        f"{row['psnr']:>9.2f} ({row['psnr'] - gray['psnr']:+5.2f})"
+        f"{decibels(row):>9.2f} ({decibels(row) - decibels(gray):+5.2f})"
         f"{row['ciede2000']:>12.2f} ({100 * change(row, gray):+5.1f}%)"
         f"{row['colorfulness']:>11.1f} ({100 * vividness(row, truth):+5.1f}%)"
     )

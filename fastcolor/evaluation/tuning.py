@@ -1,4 +1,4 @@
-"""How to decode a network's logits, learned on photographs: as vivid as accuracy allows, no class worse than gray."""
+"""How to decode a network's logits, learned on photographs: near the truth's colorfulness at a bounded cost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..arrays import checks
 from ..bins import ColorBins
 from ..encoding import encode
 from ..files.sets import Photograph
@@ -18,7 +19,7 @@ from ..photo.colorizer import Colorizer
 from ..photo.decoding import Decoding, moments
 from .content import OTHER, Content
 from .metrics import Rgb, colorfulness, delta_e2000, rgb_to_lab
-from .photos import Sets, reduced, seen
+from .photos import Sets, check_sets, reduced, seen
 
 DOUBTS = (0.0, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 GAINS = tuple(round(0.7 + 0.1 * step, 1) for step in range(19))  # to 2.5
@@ -54,13 +55,13 @@ def fit_decoding(
     mirror: bool | None = None,
     content: Content | None = None,
     progress: bool = False,
-) -> tuple[Decoding, list[Candidate]]:
-    """The most vivid decoding whose CIEDE2000 is within `give` of the best; and the front that it lies on.
+) -> tuple[Candidate, list[Candidate]]:
+    """The decoding nearest to the truth in colorfulness whose CIEDE2000 is within `give` of the best; and the front.
 
     Doubt and gain of :class:`fastcolor.photo.decoding.Decoding` are searched on a fixed grid, at 24 x 24 points of the
     logits of each photograph. CIEDE2000 is relative to gray, a mean over the sets, so that a large one does not
     outweigh the others. Of the candidates within `give`, those with the fewest classes worse than gray are left, and
-    of these the one whose colorfulness is nearest to the truth's is taken.
+    of these the one whose colorfulness is nearest to the truth's is taken. A class without color is never worse.
 
     Parameters
     ----------
@@ -73,9 +74,17 @@ def fit_decoding(
 
     Returns
     -------
-    Decoding, list of Candidate
-        The front has every candidate that no other beats in both accuracy and vividness, the most accurate first.
+    Candidate, list of Candidate
+        The chosen one, and the front: every candidate that no other beats in both CIEDE2000 and nearness to the truth's
+        colorfulness, the most accurate first. For the sake of the classes the chosen one need not lie on it.
+
+    Raises
+    ------
+    ValueError
+        No photographs, a set without color, or `give` out of range.
     """
+    check_sets(sets)
+    checks.real("give", give, 0.0)
     colorizer = Colorizer.load(model, size=size, mirror=mirror)
     photographs = [photograph for group in sets.values() for photograph in group]
     rows = [_points(one, colorizer, temperature) for one in tqdm(photographs, unit="photo", disable=not progress)]
@@ -86,15 +95,13 @@ def fit_decoding(
     return choose([judge(decoding) for decoding in tqdm(wanted, unit="decoding", disable=not progress)], give)
 
 
-def choose(candidates: list[Candidate], give: float) -> tuple[Decoding, list[Candidate]]:
+def choose(candidates: list[Candidate], give: float) -> tuple[Candidate, list[Candidate]]:
     """See :func:`fit_decoding`."""
-    if not give >= 0:
-        raise ValueError(f"give: expected a number >= 0, got {give!r}")
     bound = min(candidate.change for candidate in candidates) + give
     near = [candidate for candidate in candidates if candidate.change <= bound]
     fewest = min(candidate.worse for candidate in near)
     best = min((one for one in near if one.worse == fewest), key=lambda one: (abs(one.vividness), one.change))
-    return best.decoding, list(_front(candidates))
+    return best, list(_front(candidates))
 
 
 def _front(candidates: list[Candidate]) -> Iterator[Candidate]:
@@ -120,21 +127,26 @@ class _Judge:
 
     def __init__(self, points: _Points, bins: ColorBins, sets: Sequence[str], kinds: Sequence[str]) -> None:
         self._points, self._bins = points, bins
-        self._sets, self._kinds = ([np.array(of) == name for name in sorted({*of})] for of in (sets, kinds))
         self._lab = rgb_to_lab(points.rgb)
-        self._gray = self._scores(np.zeros_like(points.mean))[:, 0]
-        self._vivid = np.array([colorfulness(rgb) for rgb in points.rgb])
+        gray = self._scores(np.zeros_like(points.mean))[:, 0]
+        self._known = np.stack([gray, [colorfulness(rgb) for rgb in points.rgb]], axis=1)
+        self._sets, self._kinds = ({name: np.array(of) == name for name in sorted({*of})} for of in (sets, kinds))
+        if colorless := [name for name, members in self._sets.items() if not self._has_color(members)]:
+            raise ValueError(f"sets: expected color photographs in every set, got gray ones alone in {colorless}")
 
     def __call__(self, decoding: Decoding) -> Candidate:
         found = self._scores(decoding.of_moments(self._points.mean, self._points.square, self._bins))
-        known = np.stack([self._gray, self._vivid], axis=1)
 
         def relative(members: NDArray[np.bool_]) -> NDArray[np.floating]:
-            return found[members].mean(axis=0) / np.maximum(known[members].mean(axis=0), 1e-9) - 1
+            return found[members].mean(axis=0) / self._known[members].mean(axis=0) - 1
 
-        change, vivid = np.mean([relative(members) for members in self._sets], axis=0)
-        worse = sum(relative(members)[0] > 0 for members in self._kinds)
+        change, vivid = np.mean([relative(members) for members in self._sets.values()], axis=0)
+        worse = sum(relative(members)[0] > 0 for members in self._kinds.values() if self._has_color(members))
         return Candidate(decoding, float(change), float(vivid), int(worse))
+
+    def _has_color(self, members: NDArray[np.bool_]) -> bool:
+        """Whether there is something to be relative to."""
+        return bool(self._known[members].mean(axis=0).all())
 
     def _scores(self, chroma: NDArray[np.float32]) -> NDArray[np.floating]:
         """(CIEDE2000, colorfulness) of each photograph."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +62,29 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder beside `path`, renamed to it on success and removed with all that is in it on failure."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Indented JSON, whole or not at all."""
+    """Indented JSON, whole or not at all; numbers that are not finite, for which JSON has no word, become null."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
+        temporary.write_text(json.dumps(_spoken(value), indent=1, allow_nan=False) + "\n")
+
+
+def _spoken(value: Any) -> Any:
+    """`value` as JSON can say it."""
+    if isinstance(value, dict):
+        return {name: _spoken(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spoken(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -60,7 +60,7 @@ def colorize_video(
         A path is a video file, a folder or glob of images, or an animated GIF or WebP. Of color frames only the luma is
         used. All frames have one size.
     model, temperature, size, device
-        As in :func:`colorize`.
+        As in :func:`colorize`; frames are seen once, whatever the model says of the mirror.
     smooth : bool or {"steady", "motion", "paper", "none"}
         ``steady`` (True) averages decoded chroma along the motion, of what still belongs to the picture, see
         :class:`~fastcolor.film.steady.SteadySmoother`; ``motion`` does so along OpenCV's optical flow; ``paper``
@@ -106,7 +106,8 @@ def colorize_video(
     [(30, 40, 3), (30, 40, 3), (30, 40, 3)]
     """
     batch = checks.integer("batch", batch, 1)
-    colorizer = Colorizer.load(model, temperature=temperature, size=size, device=device)
+    # Smoothing steadies what the mirror would, and the network is most of the time.
+    colorizer = Colorizer.load(model, temperature=temperature, size=size, mirror=False, device=device)
     detector = None if cuts is None else CutDetector(checks.real("cuts", cuts, 0.0, 1.0))
     smoothed = _Smoothed(colorizer, detector, _starter(colorizer, smooth, alpha, window, ring))
     if isinstance(frames, (str, os.PathLike)):
@@ -182,7 +183,7 @@ def _starter(colorizer: Colorizer, smooth: bool | str, alpha: float, window: int
     """What makes the scenes of a film; all options are checked, whether they are used or not."""
     kind = SMOOTHINGS[0 if smooth else -1] if isinstance(smooth, (bool, np.bool_)) else smooth
     checks.choice("smooth", kind, SMOOTHINGS)
-    paper: dict[str, Any] = {"alpha": alpha, "window": window, "ring": ring, "temperature": colorizer.temperature}
+    paper: dict[str, Any] = {"alpha": alpha, "window": window, "ring": ring}
     TemporalSmoother(colorizer.bins, **paper)  # checks them
     if kind == "none":
         return lambda: lambda chroma, logits, luma: chroma
@@ -205,7 +206,7 @@ def _steady(smoother: SteadySmoother) -> _Scene:
 
 def _paper(colorizer: Colorizer, smoother: TemporalSmoother) -> _Scene:
     def scene(chroma: NDArray[np.float32], logits: torch.Tensor, luma: NDArray[np.float32]) -> NDArray[np.float32]:
-        smoother.chroma(logits.numpy())
+        smoother.chroma(logits.numpy())  # adds the frame; the model's decoding need not be this annealed mean
         with np.errstate(divide="ignore"):
             return colorizer.chroma(np.log(smoother.probabilities))
 

@@ -16,6 +16,7 @@ SHAPES: dict[str, dict[str, Any]] = {  # by encoder: the fields that follow from
     LITE0: {"down": (), "bottom": 256, "up": (192, 128, 64, 32), "head": 0, "fold": 2},
 }
 LITE0_STRIDE = 32
+MOST = 1000.0  # doubt and gain: far beyond use, and their squares far from the end of float32
 OWN: Any = None  # the encoder's own value, which __post_init__ puts in its place
 
 
@@ -50,8 +51,8 @@ class UNetConfig:
     size : int
         Side in pixels of the square that photographs become for the network unless the user chooses another.
     doubt, gain : float
-        How far doubt pulls to gray, and the gain of the chroma, unless the user chooses a temperature: see
-        :class:`fastcolor.photo.decoding.Decoding`. 0 and 1 are the plain annealed mean.
+        How far doubt pulls to gray, and the gain of the chroma, both at most 1000, unless the user chooses a
+        temperature: see :class:`fastcolor.photo.decoding.Decoding`. 0 and 1 are the plain annealed mean.
     mirror : bool
         Whether photographs are seen a second time as in a mirror, unless the user chooses.
 
@@ -83,13 +84,11 @@ class UNetConfig:
         checks.choice("encoder", self.encoder, tuple(SHAPES))
         for name, own in SHAPES[self.encoder].items():
             given = getattr(self, name)
-            value = own if given is None else given
-            object.__setattr__(self, name, tuple(value) if isinstance(own, tuple) else value)  # JSON has lists
+            several = isinstance(own, tuple)
+            object.__setattr__(self, name, own if given is None else _width(name, given, several=several))
         (self._check_plain if self.encoder == PLAIN else self._check_lite0)()
-        checks.real("temperature", self.temperature, 0.0)
+        check_decoding(self.temperature, self.doubt, self.gain)
         checks.integer("size", self.size, 1)
-        checks.real("doubt", self.doubt, 0.0)
-        checks.positive("gain", self.gain)
         if not isinstance(self.mirror, bool):
             raise TypeError(f"mirror: expected true or false, got {self.mirror!r}")
 
@@ -119,6 +118,22 @@ class UNetConfig:
         return LITE0_STRIDE if self.encoder == LITE0 else int(self.fold * 2 ** len(self.down))
 
 
+def check_decoding(temperature: float, doubt: float, gain: float) -> None:
+    """TypeError or ValueError if one is no number or out of range."""
+    checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+    checks.real("doubt", doubt, 0.0, MOST)
+    checks.real("gain", checks.positive("gain", gain), 0.0, MOST)
+
+
+def _width(name: str, value: Any, *, several: bool) -> Any:
+    """A width, or a tuple of them, of which JSON has lists."""
+    if several and not (isinstance(value, (list, tuple)) and all(type(width) is int for width in value)):
+        raise TypeError(f"{name}: expected a list of integers, got {value!r}")
+    if not several and type(value) is not int:
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    return tuple(value) if several else value
+
+
 def _check_positive(config: UNetConfig, *widths: Any) -> None:
     if not all(type(width) is int and width > 0 for width in widths):
         raise ValueError(f"down, bottom, up, head, fold, bins: expected positive integers, got {config}")
@@ -128,6 +143,8 @@ def load_config(path: Path) -> UNetConfig:
     """Read a JSON file that :meth:`ColorUNet.save_pretrained` wrote; WeightsError that names it if it is wrong."""
     try:
         values = json.loads(path.read_text())
+        if not isinstance(values, dict):
+            raise TypeError(f"{type(values).__name__}; expected an object of keys and values")
         if unknown := sorted(set(values) - {field.name for field in fields(UNetConfig)}):
             raise ValueError(f"unknown keys {', '.join(unknown)}")
         return UNetConfig(**values)

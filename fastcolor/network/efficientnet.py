@@ -2,7 +2,7 @@
 
 Inverted residuals with ReLU6 and without squeeze and excitation, of width and depth 1. Two things differ from the
 classifier: the stem has one channel, whose weights are the sum of those of R, G and B (equal for a gray image), and
-padding is symmetric, so that maps of any size lie centered on one another.
+padding is symmetric whatever the size, by which each layer of stride 2 shifts its map by half a pixel of its input.
 
 Sources: Tan, Le, "EfficientNet" (arXiv 1905.11946), table 1; Sandler et al., "MobileNetV2" (arXiv 1801.04381), figure
 3; Huang et al., "Deep Networks with Stochastic Depth" (arXiv 1603.09382), equation 4. The Lite variant:
@@ -55,8 +55,8 @@ def conv_norm(
 class InvertedResidual(nn.Module):
     """``x + project(depthwise(expand(x)))``, without ``x +`` where stride or channels change.
 
-    `drop` is the probability that a sample of a training batch skips the block; the others are scaled by
-    1 / (1 - drop), so that nothing changes in evaluation.
+    `drop` is the probability that a sample of a training batch skips the block, if there is ``x +``; the others are
+    scaled by 1 / (1 - drop), so that nothing changes in evaluation.
     """
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
@@ -99,7 +99,7 @@ class EfficientNetLite0(nn.Module):
                 inputs = outputs
 
     def set_drop(self, deepest: float) -> None:
-        """Stochastic depth: the probability of the last block; those before it have less, in proportion to depth."""
+        """Stochastic depth: block i of 0 to 15 is skipped with ``deepest * i / 15`` if it is residual, as 15 is not."""
         for number, block in enumerate(self.blocks):
             assert isinstance(block, InvertedResidual)  # a ModuleList has any
             block.drop = deepest * number / (len(self.blocks) - 1)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import MissingExtraError, WeightsError
 from .config import LITE0
-from .pretrained import misfit
+from .pretrained import misfit, not_finite
 from .unet import ColorUNet
 
 PARTS = {  # layer of this package's blocks: name in the file
@@ -63,8 +63,8 @@ def load_encoder(network: ColorUNet, path: str | os.PathLike[str]) -> None:
     wanted[STEM] = wanted[STEM].expand(-1, 3, -1, -1)
     if wrong := misfit(found, wanted):
         raise WeightsError(f"{file}: expected the weights of EfficientNet-Lite0, got others: {wrong}")
-    if strange := [name for name, value in sorted(found.items()) if not _finite(value)]:
-        raise WeightsError(f"{file}: expected finite floats, got others in {', '.join(strange)}")
+    if strange := not_finite(found, wanted):
+        raise WeightsError(f"{file}: expected finite floats, got others in {strange}")
     found[STEM] = found[STEM].float().sum(dim=1, keepdim=True)
     network.encoder.load_state_dict({name: found[_public_name(name)] for name in own}, strict=False)
 
@@ -77,10 +77,6 @@ def _public_name(name: str) -> str:
 
 def _unused(name: str) -> bool:
     return name.endswith(COUNTER) or name.startswith(CLASSIFIER)
-
-
-def _finite(value: Tensor) -> bool:
-    return value.is_floating_point() and bool(value.isfinite().all())
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -99,7 +95,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # what a damaged pickle raises is not limited to a few kinds
         kind = type(error).__name__  # and not its text: torch advises to run what is in the file
         raise WeightsError(f"{path}: expected a safetensors file or a .pth of tensors, got neither ({kind})") from error
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+    if not isinstance(tensors, dict) or not all(
+        isinstance(n, str) and isinstance(v, Tensor) for n, v in tensors.items()
+    ):
         raise WeightsError(f"{path}: expected tensors by name, got {type(tensors).__name__} of other things")
     return tensors
 

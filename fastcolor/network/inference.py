@@ -17,7 +17,9 @@ MAX_STRETCH = 2.0  # the most that one side is shrunk against the other on the w
 
 
 def network_shape(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
-    """(h, w) that the network runs at: about size x size pixels, no more than the photograph has, nothing to pad.
+    """(h, w) that the network runs at: about size x size pixels, no more than the photograph has, in whole multiples.
+
+    Sides are rounded to the nearest multiple, one at least, so that there is nothing to pad.
 
     The network is trained on squares whose objects are stretched both ways, and is at its best on them: photographs up
     to 2:1 become squares, longer ones keep half of their aspect. Chroma is stretched back by the merge.

@@ -46,6 +46,15 @@ def model_folder(name_or_path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def not_finite(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Names of the tensors of a file that are not floats where floats are wanted, or not finite; "" if there are none.
+
+    They must fit by name: see :func:`misfit`.
+    """
+    floats = {name: value for name, value in sorted(found.items()) if wanted[name].is_floating_point()}
+    return ", ".join(n for n, v in floats.items() if not (v.is_floating_point() and bool(v.isfinite().all())))
+
+
 def misfit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """How tensors of a file differ from those wanted, by name and shape, in a few words; "" if they do not."""
     said = []

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict
+from typing import Any
 
 import torch
 
 from .unet import ColorUNet
 
 
-def average(networks: Sequence[ColorUNet]) -> ColorUNet:
+def average(networks: Sequence[ColorUNet], names: Sequence[str] | None = None) -> ColorUNet:
     """``w = mean_i w_i``: a network with the mean of the weights, and of the statistics, of `networks`.
 
     Runs that start from the same weights and differ in seed or options end in one valley, and the mean of their ends
@@ -21,6 +22,8 @@ def average(networks: Sequence[ColorUNet]) -> ColorUNet:
     ----------
     networks : sequence of ColorUNet
         One or more, of one shape and with the same bins. How logits are decoded is that of the first.
+    names : sequence of str, optional
+        What errors call them; "networks[0]" and so on by default.
 
     Returns
     -------
@@ -46,20 +49,23 @@ def average(networks: Sequence[ColorUNet]) -> ColorUNet:
     if not networks:
         raise ValueError("networks: expected one or more, got none")
     first = networks[0]
-    for number, other in enumerate(networks[1:], 1):
-        if _shape(other) != _shape(first):
-            raise ValueError(f"networks[{number}]: expected the shape {first.config}, got {other.config}")
+    names = names or [f"networks[{number}]" for number in range(len(networks))]
+    for name, other in zip(names, networks, strict=True):
+        if differing := sorted(_shape(first) - _shape(other)):
+            wanted, got = ({field: getattr(one.config, field) for field, _ in differing} for one in (first, other))
+            raise ValueError(f"{name}: expected {wanted} as {names[0]} has, got {got}")
         if other.bins != first.bins:
-            raise ValueError(f"networks[{number}]: expected the bins of the first, got others")
+            raise ValueError(f"{name}: expected the bins of {names[0]}, got others")
     mean = ColorUNet(first.config, first.bins)
     states = [network.state_dict() for network in networks]
     mean.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})
     return mean.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _shape(network: ColorUNet) -> object:
-    """The configuration without what is only about decoding."""
-    return replace(network.config, temperature=1.0, size=1, doubt=0.0, gain=1.0, mirror=False)
+def _shape(network: ColorUNet) -> set[tuple[str, Any]]:
+    """The configuration's fields and values without what is only about decoding."""
+    decoding = {"temperature", "size", "doubt", "gain", "mirror"}
+    return {(name, value) for name, value in asdict(network.config).items() if name not in decoding}
 
 
 def _mean(values: list[torch.Tensor]) -> torch.Tensor:

@@ -26,7 +26,7 @@ from .config import PLAIN, UNetConfig, load_config
 from .decoder import Bottom, sum_cells
 from .efficientnet import DEEPEST, SKIPS, EfficientNetLite0
 from .plain import DownCells, head, up_cells
-from .pretrained import BINS, CONFIG, WEIGHTS, misfit, model_folder
+from .pretrained import BINS, CONFIG, WEIGHTS, misfit, model_folder, not_finite
 
 
 def pad_reflected(x: Tensor, multiple: int) -> Tensor:
@@ -100,8 +100,9 @@ class ColorUNet(nn.Module):
         Parameters
         ----------
         drop_path : float
-            Stochastic depth: the probability in [0, 1) with which a sample skips the encoder's last block. Those before
-            it have less, in proportion to their depth.
+            Stochastic depth, in [0, 1): the probability with which a sample skips block i of the encoder, 0 to 15, is
+            ``drop_path * i / 15``. Blocks 0, 1, 3, 5, 8, 11 and 15, which change stride or channels, have no way around
+            and are never skipped, so that 14 / 15 of `drop_path` is the most.
         dropout : float
             The probability in [0, 1) with which a channel of the deepest map is zero for a sample.
 
@@ -140,8 +141,8 @@ class ColorUNet(nn.Module):
         Raises
         ------
         WeightsError
-            Unknown name, missing or damaged file, or weights that do not fit the configuration, those of another
-            encoder say: names the file.
+            Unknown name, missing or damaged file, weights that do not fit the configuration, those of another encoder
+            say, or that are not finite floats: names the file.
 
         Examples
         --------
@@ -166,6 +167,8 @@ class ColorUNet(nn.Module):
             raise WeightsError(f"{path}: expected a safetensors file, got a damaged one ({error})") from error
         if wrong := misfit(tensors, model.state_dict()):
             raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {wrong}")
+        if strange := not_finite(tensors, model.state_dict()):
+            raise WeightsError(f"{path}: expected finite floats, got others in {strange}")
         model.load_state_dict(tensors)
         # Channels-last weights make the bfloat16 convolutions two to three times faster on the CPU.
         return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -120,7 +121,7 @@ class Colorizer:
         decoding = None if temperature is None else Decoding(temperature)
         if size is not None:
             size = checks.integer("size", size, *SIZES)
-        if mirror not in (None, True, False):
+        if mirror is not None and not isinstance(mirror, (bool, np.bool_)):
             raise TypeError(f"mirror: expected True, False or None, got {mirror!r}")
         network = _network(model, device)
         own = network.config
@@ -128,7 +129,7 @@ class Colorizer:
             network,
             Decoding(own.temperature, own.doubt, own.gain) if decoding is None else decoding,
             own.size if size is None else size,
-            own.mirror if mirror is None else mirror,
+            own.mirror if mirror is None else bool(mirror),
         )
 
     @property
@@ -168,9 +169,10 @@ class Colorizer:
 
 def _network(model: Any, device: Any) -> ColorUNet:
     """The network that `model` stands for, ready to run."""
-    unet = _unet()
+    unet = network_module("colorize")
     if model is None or isinstance(model, (str, os.PathLike)):
-        return _load(os.fspath(DEFAULT_MODEL if model is None else model), _device(device))
+        name = DEFAULT_MODEL if model is None else model
+        return _load(name if isinstance(name, str) else Path(name), _device(device))
     if not isinstance(model, unet.ColorUNet):
         raise TypeError(f"model: expected a name, a folder or a ColorUNet, got {type(model).__name__}")
     if device is not None:
@@ -185,12 +187,12 @@ def _network(model: Any, device: Any) -> ColorUNet:
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, device: str) -> ColorUNet:
-    return _unet().ColorUNet.from_pretrained(name).to(device)
+def _load(name: str | Path, device: str) -> ColorUNet:
+    return network_module("colorize").ColorUNet.from_pretrained(name).to(device)
 
 
-def _unet() -> Any:
-    """The module :mod:`fastcolor.network.unet`, or an error that names the extra."""
+def network_module(what: str) -> Any:
+    """The module :mod:`fastcolor.network.unet`, or an error that `what` needs the extra that brings torch."""
     try:
         import safetensors  # noqa: F401
 
@@ -198,7 +200,7 @@ def _unet() -> Any:
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "safetensors"):
             raise
-        raise MissingExtraError("colorize", error.name, "torch") from None
+        raise MissingExtraError(what, error.name, "torch") from None
     return unet
 
 

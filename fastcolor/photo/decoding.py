@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import checks
 from ..bins import ColorBins
+from ..network.config import check_decoding
 from ..ops import annealed_mean
 
 
@@ -31,9 +31,9 @@ class Decoding:
     temperature : float
         T >= 0 of the softmax; 0 is the mode, of which there is no doubt.
     doubt : float
-        >= 0; 0 pulls nothing to gray.
+        In [0, 1000]; 0 pulls nothing to gray.
     gain : float
-        > 0.
+        In (0, 1000].
 
     Raises
     ------
@@ -54,9 +54,7 @@ class Decoding:
     gain: float = 1.0
 
     def __post_init__(self) -> None:
-        checks.real("temperature", self.temperature, 0.0, hint="T = 0 is the mode")
-        checks.real("doubt", self.doubt, 0.0)
-        checks.positive("gain", self.gain)
+        check_decoding(self.temperature, self.doubt, self.gain)
 
     def __str__(self) -> str:
         """How captions and tables name it."""
@@ -66,10 +64,16 @@ class Decoding:
         return plain + (f", gain {self.gain:g}" if self.gain != 1 else "")
 
     def chroma(self, logits: Any, bins: ColorBins) -> NDArray[np.float32]:
-        """Chroma (2, h, w) or (N, 2, h, w) of planar logits on the CPU; NaN where the annealed mean is."""
+        """Chroma (2, h, w) or (N, 2, h, w) of planar logits on the CPU; NaN where the annealed mean is.
+
+        ValueError if there is doubt or gain and the bins are not of YUV, of whose chroma the formula speaks.
+        """
+        exact = np.asarray(logits.float() if hasattr(logits, "float") else logits, np.float32)  # bfloat16 is torch's
         if self.doubt == 0 and self.gain == 1:
-            return np.asarray(annealed_mean(logits, bins, temperature=self.temperature))
-        return self.of_moments(*moments(logits, bins, self.temperature), bins)
+            return np.asarray(annealed_mean(exact, bins, temperature=self.temperature))
+        if bins.space != "yuv":
+            raise ValueError(f"bins: expected bins of YUV with doubt or gain, got bins of {bins.space}")
+        return self.of_moments(*moments(exact, bins, self.temperature), bins)
 
     def of_moments(
         self, mean: NDArray[np.float32], square: NDArray[np.float32], bins: ColorBins
@@ -85,11 +89,15 @@ class Decoding:
 _TINY = np.finfo(np.float32).tiny
 
 
-def moments(logits: Any, bins: ColorBins, temperature: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """``m = sum_b p_b c_b`` (..., 2, h, w) and ``sum_b p_b |c_b|^2`` (..., 1, h, w) of planar logits on the CPU."""
-    exact = np.asarray(logits, np.float32)  # their difference is the spread: half precision would not do
-    mean = annealed_mean(exact, bins, temperature=temperature)
-    square = annealed_mean(exact, _squares(bins), temperature=temperature)
+def moments(
+    logits: NDArray[np.float32], bins: ColorBins, temperature: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``m = sum_b p_b c_b`` (..., 2, h, w) and ``sum_b p_b |c_b|^2`` (..., 1, h, w) of planar logits.
+
+    Their difference is the spread: half precision would not do.
+    """
+    mean = annealed_mean(logits, bins, temperature=temperature)
+    square = annealed_mean(logits, _squares(bins), temperature=temperature)
     return mean, square[..., :1, :, :]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -121,6 +122,7 @@ def test_gray_and_truth_are_what_they_are(case):
 def test_several_sets_are_measured_alone_and_together_and_by_content(case):
     from fastcolor.evaluation.content import Content
     from fastcolor.evaluation.photos import evaluate
+    from fastcolor.evaluation.tuning import fit_decoding
     from fastcolor.files.sets import find_images
 
     folder, _, model = case
@@ -137,8 +139,35 @@ def test_several_sets_are_measured_alone_and_together_and_by_content(case):
     assert list(classes) == ["people", "food"], "in the order of the classes, those that are there"
     assert classes["food"]["results"] == alone["results"]
     assert classes["people"]["results"] == other["results"]
-    with pytest.raises(ValueError, match=r"sets: expected photographs in every set, got .*'b': 0"):
-        evaluate(model, {"a": paths, "b": []})
+    named = evaluate(model, {"together": paths[:1], "b": paths[1:]})["sets"]
+    assert [(one["name"], one["images"]) for one in named] == [("together", 1), ("b", 2), ("together", 3)]
+    for measure_ in (evaluate, partial(fit_decoding, give=0.0)):
+        with pytest.raises(ValueError, match=r"sets: expected photographs in every set, got .*'b': 0"):
+            measure_(model, {"a": paths, "b": []})
+        with pytest.raises(ValueError, match=r"sets: expected photographs in every set, got {}"):
+            measure_(model, {})
+
+
+def test_a_gray_photograph_has_no_psnr_and_leaves_the_others_theirs(case, tmp_path):
+    from fastcolor.evaluation.photos import evaluate
+    from fastcolor.evaluation.report import table
+    from fastcolor.files.atomic import write_json
+    from fastcolor.files.sets import find_images
+
+    folder, _, model = case
+    paths = find_images(folder)
+    Image.open(paths[0]).convert("L").convert("RGB").save(paths[0])
+    colored, mixed, gray = (
+        evaluate(model, {"a": some})["sets"][0]["results"] for some in (paths[1:], paths, paths[:1])
+    )
+    for i in (0, 2):
+        assert mixed[i]["psnr"] == pytest.approx(colored[i]["psnr"])
+        assert gray[i]["psnr"] is None
+    report = evaluate(model, {"a": paths[:1], "b": paths[1:]})
+    assert "nan" in table(report)
+    write_json(tmp_path / "report.json", report)
+    write_json(tmp_path / "film.json", {"psnr": [float("inf"), 1.5], "flicker": (float("nan"),)})
+    assert json.loads((tmp_path / "film.json").read_text()) == {"psnr": [None, 1.5], "flicker": [None]}
 
 
 def test_a_network_that_is_right_scores_so(case):
@@ -175,6 +204,11 @@ def test_from_the_command_line(case, tmp_path, capsys):
     (entry,) = json.loads(out.read_text())["sets"]
     assert [row["name"] for row in entry["results"]] == ["gray", "truth", "network", "network"]
     assert Image.open(picture).size[0] > 500
+    again = tmp_path / "other.png"
+    assert (
+        main(["evaluate", str(folder), "--model", str(model), *options[:3], "--size", "16", "--sheet", str(again)]) == 0
+    )
+    assert np.asarray(Image.open(again)).tobytes() != np.asarray(Image.open(picture)).tobytes(), "seen at another size"
 
 
 def test_a_decoding_is_learned_and_goes_into_the_configuration(case, tmp_path, capsys):
@@ -189,7 +223,12 @@ def test_a_decoding_is_learned_and_goes_into_the_configuration(case, tmp_path, c
     assert main([*arguments, "--fit-decoding", str(fitted)]) == 0
     text = capsys.readouterr().out
     numbers = json.loads(fitted.read_text())
+    fitted_at = (numbers.pop("size"), numbers.pop("mirror"))
+    assert fitted_at == (32, False)
     assert f"by content, {Decoding(**numbers)}:" in text
+    assert [line.split("  ")[1] for line in text.splitlines() if line.endswith("  chosen")] == [
+        str(Decoding(**numbers))
+    ]
     assert [line.split(",")[0] for line in text.splitlines() if line.startswith(("plants", "other"))] == [
         "plants",
         "other",
@@ -212,6 +251,11 @@ def test_a_decoding_is_learned_and_goes_into_the_configuration(case, tmp_path, c
         (["photos", "--content", "none.toml"], "none.toml"),
         (["photos", "--json", "nowhere/report.json"], "does not exist"),
         (["photos", "--fit-decoding", "nowhere/d.json"], "does not exist"),
+        (["photos", "--sheet", "sheet.gif"], "sheet.gif: expected a name that ends in"),
+        (["photos", "--lam", "1.5"], "--lam: expected a number in [0, 1]"),
+        (["photos", "--give", "0.1"], "--give: expected with --fit-decoding alone"),
+        (["photos", "--fit-decoding", "d.json", "--give", "-1"], "--give: expected a finite number >= 0"),
+        (["photos", "--fit-decoding", "d.json", "--json", "./d.json"], "expected different files"),
     ],
 )
 def test_refused_before_anything_is_measured(case, tmp_path, capsys, monkeypatch, arguments, message):

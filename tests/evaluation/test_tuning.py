@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from fastcolor import ColorBins
+from fastcolor.commands.evaluate import _told
 from fastcolor.evaluation import tuning
 from fastcolor.evaluation.tuning import Candidate, choose
 from fastcolor.photo.decoding import Decoding, moments
@@ -22,13 +25,32 @@ CANDIDATES = [
 
 
 def test_vivid_within_what_is_given_and_no_class_worse() -> None:
-    assert choose(CANDIDATES, 0.01)[0] == Decoding(1, 1, 1.2)
-    assert choose(CANDIDATES, 0.0)[0] == Decoding(1, 1, 1)
-    assert choose(CANDIDATES, 0.2)[0] == Decoding(1, 1, 2)
+    assert choose(CANDIDATES, 0.01)[0].decoding == Decoding(1, 1, 1.2)
+    assert choose(CANDIDATES, 0.0)[0].decoding == Decoding(1, 1, 1)
+    assert choose(CANDIDATES, 0.2)[0].decoding == Decoding(1, 1, 2)
     only = [one._replace(worse=one.worse + 1) for one in CANDIDATES]
-    assert choose(only, 0.01)[0] == Decoding(1, 1, 1.2), "the fewest, if there is none without"
-    with pytest.raises(ValueError, match="give: expected a number >= 0, got -1"):
-        choose(CANDIDATES, -1)
+    assert choose(only, 0.01)[0].decoding == Decoding(1, 1, 1.2), "the fewest, if there is none without"
+
+
+def test_chosen_is_told_on_the_front_or_not() -> None:
+    chosen, front = choose(CANDIDATES[1:], 0.01)
+    off = Candidate(Decoding(1, 0.5, 1.1), -0.124, -0.42, 0)
+    for one in (chosen, off):
+        lines = _told(one, front).splitlines()[1:]
+        assert [line.split("  ")[1] for line in lines if line.endswith("chosen")] == [str(one.decoding)]
+
+
+def test_gray_photographs_are_no_measure_of_color() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (2, BINS.n, 24, 24)).astype(np.float32)
+    truth = np.random.default_rng(1).integers(0, 256, (2, 24, 24, 3), dtype=np.uint8)
+    truth[1] = truth[1, ..., :1]
+    with pytest.raises(
+        ValueError, match=r"sets: expected color photographs in every set, got gray ones alone in \['b'\]"
+    ):
+        judge(logits, truth)
+    one = judge(logits, truth, sets=["a", "a"])(Decoding(1, 0, 2))
+    assert np.isfinite(one.change)
+    assert one.worse == 1, "people; the gray food has no color to be wrong about"
 
 
 def test_front_is_what_no_other_beats() -> None:
@@ -37,12 +59,12 @@ def test_front_is_what_no_other_beats() -> None:
     assert all(one.decoding.doubt < 2 for one in front)
 
 
-def judge(logits: np.ndarray, truth: np.ndarray) -> tuning._Judge:
+def judge(logits: np.ndarray, truth: np.ndarray, sets: Sequence[str] = ("a", "b")) -> tuning._Judge:
     from fastcolor import encode
 
     mean, square = moments(logits, BINS, 1.0)
     points = tuning._Points(mean, square, encode(truth, BINS)[0], truth)
-    return tuning._Judge(points, BINS, ["a", "b"], ["people", "food"])
+    return tuning._Judge(points, BINS, sets, ["people", "food"])
 
 
 def test_a_network_that_is_right_wants_its_colors_and_one_that_guesses_wants_gray() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -84,21 +85,21 @@ def test_a_moving_square_leaves_nothing_behind():
 
 def still(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     """A flow that sees no motion."""
-    return np.zeros((*now.shape, 2), np.float32)
+    return np.zeros((2, *now.shape), np.float32)
 
 
 def test_trust_alone_leaves_no_trail_and_without_either_there_is_one(monkeypatch):
     film = moving_square()
     now = [chroma for chroma, *_ in film]
     assert trail(film, run(film, SteadySmoother(flow=still)), now) <= 2 * LEVEL
-    monkeypatch.setattr(module, "_trust", lambda past, chroma, luma, weight: np.ones_like(luma))
+    monkeypatch.setattr(module, "_trust", lambda past, chroma, luma, usual: np.ones_like(luma))
     assert trail(film, run(film, SteadySmoother(flow=still)), now) >= 10 * LEVEL
 
 
-def test_color_stays_on_what_moves():
-    """A still network on a pan: chroma noise is averaged along the motion, edges of color do not blur."""
+def test_noise_of_a_pan_is_averaged_along_the_motion():
+    """Of stripes that move three pixels a frame less is left than of each frame by itself: noise, and blurred edges."""
     rng, wide = np.random.default_rng(0), texture(0, side=4 * SIDE)
-    red = np.repeat(np.arange(4 * SIDE) // 16 % 2, 1)[None, :, None] == 1
+    red = (np.arange(4 * SIDE) // 16 % 2 == 1)[:, None]
     color = np.broadcast_to(np.where(red, RED, BLUE), (SIDE, 4 * SIDE, 2))
     errors = []
     for smoother in (SteadySmoother(), None):
@@ -112,20 +113,18 @@ def test_color_stays_on_what_moves():
     assert errors[0] <= 0.7 * errors[1]
 
 
-def smoothed(film, kind: str = "steady") -> list[np.ndarray]:
-    """As colorize_video does, cuts and all; the network's logits are one-hot."""
-    bins = one_hot(film[0][0])[1]
+def chain(film, decode) -> list[np.ndarray]:
+    """As colorize_video does, cuts and all; `decode` makes chroma of what the film has in its place."""
+    stub = SimpleNamespace(bins=ColorBins.default(), chroma=decode)
+    link = _Smoothed(stub, CutDetector(), _starter(stub, "steady", 0.2, 20, "float32"))
+    return [link.chroma(prediction, luma) for prediction, luma, *_ in film]
 
-    class Stub:
-        temperature = 0.4
 
-        @staticmethod
-        def chroma(logits):
-            return np.asarray(annealed_mean(logits, bins, temperature=0.4))
-
-    Stub.bins = bins
-    chain = _Smoothed(Stub(), CutDetector(), _starter(Stub(), kind, 0.2, 20, "float32"))
-    return [chain.chroma(torch.from_numpy(one_hot(chroma)[0]), luma) for chroma, luma, *_ in film]
+def smoothed(film) -> list[np.ndarray]:
+    """The network's logits are one-hot."""
+    bins = ColorBins.default()
+    logits = [(torch.from_numpy(one_hot(chroma)[0]), luma) for chroma, luma, *_ in film]
+    return chain(logits, lambda x: np.asarray(annealed_mean(x, bins, temperature=0.4)))
 
 
 def flash(white: float, length: int) -> list[float]:
@@ -159,15 +158,67 @@ def test_what_a_white_flash_interrupts_goes_on():
     noise = np.random.default_rng(0).normal(0, 0.05, (24, 2, SIDE, SIDE)).astype(np.float32)
     film = [(flat(BLUE) + part, texture(2)) for part in noise]
     film[16] = flat(RED), np.ones((SIDE, SIDE), np.float32)
-    detector, smoother, left, error = CutDetector(), SteadySmoother(), None, []
-    for chroma, luma in film:
-        if detector.step(luma):
-            left, smoother = smoother, SteadySmoother()
-        elif detector.returned:
-            smoother = left
-        error.append(float(np.abs(smoother.step(chroma, luma) - flat(BLUE)).mean()))
+    error = [float(np.abs(result - flat(BLUE)).mean()) for result in chain(film, lambda chroma: chroma)]
     assert error[17] <= 1.3 * error[15]
     assert error[17] <= 0.6 * error[0]
+
+
+def off(film, truth) -> list[float]:
+    """Levels of chroma that each frame of a film is off its true color, in the mean."""
+    return [float(np.abs(result - color).mean() / LEVEL) for result, color in zip(run(film), truth, strict=True)]
+
+
+def test_light_that_stays_is_no_flash():
+    """Lights go on: the old color stays for the two frames that may be a flash, and no longer."""
+    luma, truth = texture(2), [flat(RED)] * 10 + [flat(BLUE)] * 10
+    film = [(color, luma if step >= 10 else 0.6 * luma) for step, color in enumerate(truth)]
+    error = off(film, truth)
+    assert error[10] >= 10
+    assert max(error[12:]) <= LEVEL
+
+
+@pytest.mark.parametrize(("first", "length"), [(0, 1), (0, 2), (1, 1), (1, 5), (2, 2), (12, 1), (12, 5), (12, 10)])
+def test_a_flash_leaves_nothing_wherever_it_is(first, length):
+    """Flashes that are no cut, in which the network sees red; those of frames 0 to 2 come before there is a past."""
+    luma, truth = texture(2), [flat(BLUE)] * 24
+    film = [(color, luma) for color in truth]
+    for step in range(first, first + length):
+        film[step] = flat(RED), (luma + 0.4 * (1 - luma)).astype(np.float32)
+    assert max(off(film, truth)[first + length :]) <= 2
+
+
+def fade(length: int) -> list[float]:
+    """Levels that a red fade from black is off, whose darkest third the network leaves gray, since that third."""
+    luma, truth = texture(2, 0.0, 1.0), [flat(RED)] * (length + 4)
+    gray = range(length // 3 + 1)
+    film = [
+        (color * np.float32(step not in gray), np.float32(min(1, step / length)) * luma)
+        for step, color in enumerate(truth)
+    ]
+    return off(film, truth)[len(gray) :]
+
+
+@pytest.mark.parametrize("length", [8, 16, 24])
+def test_a_fade_from_black_takes_the_colors_of_what_is_clear(length, monkeypatch):
+    """Gray is forgotten sooner than where a dark frame counts as much as a clear one."""
+    error = fade(length)
+    monkeypatch.setattr(module, "_CLEAR", 1e-4)
+    plain = fade(length)
+    assert sum(error) <= 0.8 * sum(plain)
+    assert error[length // 2] <= 6
+
+
+@pytest.mark.parametrize("when", [0, 5])
+def test_nan_stays_in_its_frame(when):
+    film = [(flat(BLUE), texture(2)) for _ in range(12)]
+    film[when][0][0, 20:24, 30] = np.nan
+    results = run(film)
+    bad = np.zeros((SIDE, SIDE), bool)
+    bad[20:24, 30] = True
+    for step, result in enumerate(results):
+        assert (np.isnan(result).all(axis=0) == (bad & (step == when))).all()
+        np.testing.assert_allclose(result[:, ~bad], flat(BLUE)[:, ~bad], atol=1e-5)
+    np.testing.assert_allclose(results[when + 1], flat(BLUE), atol=1e-4)
 
 
 @pytest.mark.parametrize("length", [6, 12, 24])
@@ -183,7 +234,7 @@ def test_a_dissolve_leaves_no_color_of_the_old_scene(length):
 
 
 def test_a_dissolve_lingers_where_nothing_is_forgotten(monkeypatch):
-    monkeypatch.setattr(module, "_trust", lambda past, chroma, luma, weight: np.ones_like(luma))
+    monkeypatch.setattr(module, "_trust", lambda past, chroma, luma, usual: np.ones_like(luma))
     with pytest.raises(AssertionError):
         test_a_dissolve_leaves_no_color_of_the_old_scene(6)
 

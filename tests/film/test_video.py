@@ -471,10 +471,38 @@ def test_evaluate_video_of_photographs(model, tmp_path, capsys):
     assert kinds["still"]["none"]["flicker"] > kinds["still"]["steady"]["flicker"] > kinds["still"]["gray"]["flicker"]
     assert cli.main([*words, "--sample"]) == 1
     assert "--photographs: expected no film" in capsys.readouterr().err
-    (tmp_path / "1.png").unlink()
+    for clips in ("0", "-1"):
+        assert cli.main([*words[:-1], clips]) == 1
+        assert "clips: expected" in capsys.readouterr().err
     (tmp_path / "2.png").unlink()
+    Image.new("RGB", (96, 72), "gray").save(tmp_path / "1.png")
+    assert cli.main(words) == 1
+    assert "1.png: expected a color photograph" in capsys.readouterr().err
+    (tmp_path / "1.png").unlink()
     assert cli.main(words) == 1
     assert "photographs: expected at least 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--kinds", "still"], "--kinds: expected --photographs"),
+        (["--clips", "2"], "--clips: expected --photographs"),
+        (["--smooth", "none", "--result", "x.mp4"], "--smooth: expected no --result"),
+    ],
+)
+def test_options_of_evaluate_video_that_would_say_nothing(clip, capsys, words, message):
+    assert cli.main(["evaluate-video", str(clip), *words]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_film_of_one_frame_has_no_flicker(tmp_path, capsys):
+    report = tmp_path / "report.json"
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "one.png")
+    film = str(tmp_path / "*.png")
+    assert cli.main(["evaluate-video", film, "--result", film, "--json", str(report)]) == 0
+    assert "nan" not in capsys.readouterr().out.lower()
+    assert "NaN" not in report.read_text()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,6 +14,7 @@ import pytest
 import fastcolor
 from fastcolor import ColorBins, TemporalSmoother, colorize, colorize_video, reference
 from fastcolor.film.sample_clip import sample_frames
+from fastcolor.photo.colorizer import Colorizer
 from fastcolor.photo.pipeline import prefetch
 
 torch = pytest.importorskip("torch")
@@ -42,6 +43,22 @@ def test_without_smoothing_each_frame_is_colorize(network, clip):
     for frame, source in zip(frames, clip, strict=True):
         # the network rounds differently in other batches
         assert np.abs(frame.astype(int) - colorize(source, model=network)).max() <= 2
+
+
+def test_frames_are_seen_once_whatever_the_model_says(clip, monkeypatch):
+    from fastcolor.network import inference
+
+    config = UNetConfig(down=(8, 8), up=(8,), head=8, size=64, mirror=True)
+    model, real, mirrors = ColorUNet(config, ColorBins.default()).eval(), inference.predict, []
+    assert Colorizer.load(model).mirror
+
+    def spy(*args, mirror=False):
+        mirrors.append(mirror)
+        return real(*args, mirror=mirror)
+
+    monkeypatch.setattr(inference, "predict", spy)
+    list(colorize_video(clip[:4], model=model, batch=2))
+    assert mirrors == [False, False]
 
 
 def test_the_paper_s_smoothing_is_that_of_the_reference(network, clip):

@@ -145,6 +145,7 @@ BIAS = "_blocks.4._bn1.bias"
         (lambda w, p: save_file(w | {BIAS: w[BIAS].int()}, p), f"expected finite floats, got others in {BIAS}$"),
         (lambda w, p: torch.save({"model": w}, p), "expected tensors by name, got dict of other things"),
         (lambda w, p: torch.save(list(w.values()), p), "expected tensors by name, got list"),
+        (lambda w, p: torch.save(dict(enumerate(w.values())), p), "expected tensors by name, got dict of other things"),
         (lambda w, p: torch.save({"_fc.bias": _Harm()}, p), "got neither"),
         (lambda w, p: p.write_bytes(pickle.dumps({"_fc.bias": _Harm()}, 2)), "got neither"),
         (lambda w, p: p.write_bytes(b""), "got neither"),
@@ -200,8 +201,8 @@ def test_regularize_sets_what_training_does_and_evaluation_does_not() -> None:
     plain = model(x)
     model.regularize(drop_path=0.3, dropout=0.4)
     assert torch.equal(model(x), plain)
-    drops = [block.drop for block in model.encoder.blocks]
-    assert drops == pytest.approx([0.3 * i / 15 for i in range(16)])
+    drops = {i: block.drop for i, block in enumerate(model.encoder.blocks) if block.residual}
+    assert drops == pytest.approx({i: 0.3 * i / 15 for i in (2, 4, 6, 7, 9, 10, 12, 13, 14)})
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     model.bottom.dropout.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
     with torch.no_grad():
@@ -212,6 +213,20 @@ def test_regularize_sets_what_training_does_and_evaluation_does_not() -> None:
     torch.testing.assert_close(after[kept], before[kept] / 0.6)  # whole channels
     with pytest.raises(ValueError, match=r"dropout: expected a number in \[0, 0.999\]"):
         model.regularize(dropout=1.0)
+
+
+def test_stochastic_depth_changes_training_alone() -> None:
+    model, x = network(), torch.rand(4, 1, 64, 64)
+
+    def deepest(drop_path: float) -> torch.Tensor:
+        model.regularize(drop_path=drop_path)
+        with torch.no_grad():
+            return model.encoder(x)[0]
+
+    assert torch.equal(deepest(0.0), deepest(0.9))
+    model.train()  # the statistics are those of the batch
+    assert torch.equal(deepest(0.0), deepest(0.0))
+    assert not torch.allclose(deepest(0.0), deepest(0.9), atol=0.01)
 
 
 def test_a_plain_network_cannot_be_regularized() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_what_does_not_fit() -> None:
     other[3] += 0.01
     with pytest.raises(ValueError, match="got none"):
         average([])
-    with pytest.raises(ValueError, match=r"networks\[1\]: expected the shape"):
+    with pytest.raises(ValueError, match=r"networks\[1\]: expected {'head': 4} as networks\[0\] has, got {'head': 8}"):
         average([network(0), network(0, UNetConfig(down=(4, 8), up=(4,), head=8))])
     with pytest.raises(ValueError, match=r"networks\[1\]: expected the bins"):
         average([network(0), network(0, bins=ColorBins(BINS.table, other, BINS.prior))])
@@ -64,3 +65,16 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(torch.equal(a, b) for a, b in zip(made.parameters(), expected.parameters(), strict=True))
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
+    network(0, UNetConfig(down=(4, 8), up=(8,), head=4)).save_pretrained(tmp_path / "2")
+    assert main(["average", str(tmp_path / "0"), str(tmp_path / "2"), "--out", str(tmp_path / "other")]) == 1
+    assert f"{tmp_path / '2'}: expected {{'up': (4,)}} as {tmp_path / '0'} has" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network(0).save_pretrained(tmp_path / "0")
+    command = ["average", str(tmp_path / "0"), "--out", str(tmp_path / "mean")]
+    with monkeypatch.context() as full:
+        full.setattr("safetensors.torch.save_file", Mock(side_effect=OSError(28, "No space left on device")))
+        assert main(command) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+    assert main(command) == 0

@@ -326,3 +326,36 @@ def test_torch_compile_agrees():
     network, x = tiny(down=(4, 6), up=(4,)), torch.rand(1, 1, 20, 24)
     with torch.inference_mode():
         torch.testing.assert_close(torch.compile(network)(x), network(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["nan", "int8"])
+def test_weights_that_are_no_finite_floats_are_refused(tmp_path, damage):
+    from safetensors.torch import load_file, save_file
+
+    network = ColorUNet(UNetConfig(down=(4, 8), up=(4,), head=4), ColorBins.default())
+    network.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "weights.safetensors")
+    name = next(name for name, value in sorted(tensors.items()) if value.ndim == 4)
+    if damage == "nan":
+        tensors[name][0, 0, 0, 0] = torch.nan
+    else:
+        tensors[name] = tensors[name].to(torch.int8)
+    save_file(tensors, tmp_path / "weights.safetensors")
+    with pytest.raises(WeightsError, match=rf"weights.safetensors: expected finite floats, got others in {name}$"):
+        ColorUNet.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "list; expected an object of keys and values"),
+        ('{"down": 5}', "down: expected a list of integers, got 5"),
+        ('{"up": [4, 2.0]}', r"up: expected a list of integers, got \[4, 2.0\]"),
+        ('{"fold": 2.0}', "fold: expected an integer, got 2.0"),
+        ('{"head": false}', "head: expected an integer, got False"),
+    ],
+)
+def test_configurations_say_what_was_expected(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match=f"config.json: .*{message}"):
+        ColorUNet.from_pretrained(tmp_path)

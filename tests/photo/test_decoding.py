@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,15 +97,31 @@ def test_gain_stays_where_colors_can_be_merged() -> None:
 
 def test_half_precision_logits_have_no_rougher_spread() -> None:
     logits = np.random.default_rng(3).normal(0, 2, (BINS.n, 4, 4)).astype(np.float16)
-    assert np.array_equal(Decoding(1, 1).chroma(logits, BINS), Decoding(1, 1).chroma(logits.astype(np.float32), BINS))
+    half = torch.from_numpy(logits).bfloat16()
+    for decoding in (Decoding(0.4), Decoding(1, 1), Decoding(1, 1000, 1000)):
+        for rough, exact in ((logits, logits.astype(np.float32)), (half, half.float().numpy())):
+            chroma = decoding.chroma(rough, BINS)
+            assert chroma.dtype == np.float32
+            assert np.isfinite(chroma).all()
+            assert np.array_equal(chroma, decoding.chroma(exact, BINS))
+
+
+def test_doubt_is_about_the_chroma_of_yuv() -> None:
+    lab = ColorBins(BINS.table, 100 * BINS.colors, BINS.prior, space="lab")
+    logits = np.random.default_rng(3).normal(0, 2, (lab.n, 4, 4)).astype(np.float32)
+    assert Decoding(0.4).chroma(logits, lab).shape == (2, 4, 4)
+    with pytest.raises(ValueError, match="bins: expected bins of YUV with doubt or gain, got bins of lab"):
+        Decoding(1, 1).chroma(logits, lab)
 
 
 @pytest.mark.parametrize(
     ("numbers", "error", "message"),
     [
         ((-1,), ValueError, "temperature: expected a finite number >= 0, got -1"),
-        ((1, -0.5), ValueError, "doubt: expected a finite number >= 0, got -0.5"),
-        ((1, float("inf")), ValueError, "doubt: expected a finite number"),
+        ((1, -0.5), ValueError, r"doubt: expected a number in \[0, 1000\], got -0.5"),
+        ((1, float("inf")), ValueError, r"doubt: expected a number in \[0, 1000\], got inf"),
+        ((1, 1e20), ValueError, "doubt: expected a number in"),
+        ((1, 0, 1e200), ValueError, r"gain: expected a number in \[0, 1000\], got 1e\+200"),
         ((1, 0, 0), ValueError, "gain: expected a finite number > 0, got 0"),
         ((1, "much"), TypeError, "doubt: expected a number, got str"),
     ],
@@ -159,8 +176,17 @@ def test_mirrored_photographs_have_mirrored_colors() -> None:
     assert not torch.allclose(once.logits(small), there, atol=0.1), "untrained weights are no mirror images"
     expected = (once.logits(small) + once.logits(np.ascontiguousarray(small[..., ::-1])).flip(-1)) / 2
     assert torch.allclose(there, expected, atol=1e-4)
-    with pytest.raises(TypeError, match="mirror: expected True, False or None, got 'yes'"):
-        Colorizer.load(network(), mirror="yes")  # type: ignore[arg-type]
+    for wrong in ("yes", 1, 0.0):
+        with pytest.raises(TypeError, match=f"mirror: expected True, False or None, got {wrong!r}"):
+            Colorizer.load(network(), mirror=wrong)  # type: ignore[arg-type]
+    assert Colorizer.load(network(), mirror=np.bool_(True)).mirror is True  # type: ignore[arg-type]
+
+
+def test_a_path_is_a_folder_even_with_a_bundled_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    network().save_pretrained("everyday")
+    assert Colorizer.load(Path("./everyday")).size == 64
+    assert Colorizer.load("everyday").size != 64
 
 
 def test_chroma_of_averaged_probabilities() -> None:
