@@ -87,7 +87,7 @@ def test_the_recipe_rehearsed_from_a_pack_to_a_model(photos: Path, tmp_path: Pat
     assert "8 photographs of at most 24 pixels, 0.00 GB in memory; batches are made on cpu" in said
     assert f"step {rows[-1]['step']} after" in said
     model = ColorUNet.from_pretrained(run / "model")
-    assert sum(parameter.numel() for parameter in model.parameters()) == 4_046_016
+    assert sum(parameter.numel() for parameter in model.parameters()) == 4_418_912
     assert model(torch.zeros(1, 1, 32, 32)).shape == (1, 32, 16, 16)
     assert load_tensors(run / CHECKPOINT)[1]["step"] == int(rows[-1]["step"])
 
