@@ -1,10 +1,10 @@
 """Where a run starts from: the network and the options of each recipe; the command line changes single ones.
 
-"paper" is :class:`~fastcolor.training.config.TrainConfig`'s own values. The bundled network "landscapes" was made by the
-recipe of its name; "everyday" began by a script of its own and went on with its recipe (docs/MODEL_CARD.md). "gpu-7min"
-is the network of "everyday" from public weights in seven minutes of a large GPU: the options of a script that saw 1.7
-million crops within 5.4 minutes of an H200, where the network began to learn its photographs by heart after a third of
-them; but for the encoder's rate, which was layered there. The recipe itself has not run on a card.
+"paper" is :class:`~fastcolor.training.config.TrainConfig`'s own values. The bundled network "landscapes" was made by
+the recipe of its name; "everyday" began by a script of its own and went on with its recipe (docs/MODEL_CARD.md).
+"gpu-7min" is the network of "everyday" from public weights in seven minutes of a large GPU: the options of a script
+that saw 1.7 million crops within 5.4 minutes of an H200, where the network began to learn its photographs by heart
+after a third of them; but for the encoder's rate, which was layered there. The recipe itself has not run on a card.
 """
 
 from __future__ import annotations
