@@ -150,6 +150,7 @@ def _forward(setting: Setting, name: str, bins: int, fold: int) -> Case:
         Candidate("fastcolor, float32, channels-last", lambda: forward("float32", True), ("torch",), ours=True),
         Candidate("fastcolor, bfloat16, channels-last", lambda: forward("bfloat16", True), ("torch",), ours=True),
     ]
-    size = Size(images * side, side, "forward", main=True)
+    main = name == "landscapes"  # the paper's network
+    size = Size(images * side, side, "forward" if main else f"forward, {name}", main=main)
     moved = traffic.Traffic(4 * size.pixels, 4 * bins * size.pixels // fold**2)
-    return size.case("network", f"{name}, {images}x1x{side}x{side} float32 planar", moved, check, candidates)
+    return size.case("network", f"{images}x1x{side}x{side} float32 planar", moved, check, candidates)
