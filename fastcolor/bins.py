@@ -393,7 +393,7 @@ class ColorBins(_reference.ColorBins):
 
     @classmethod
     def default(cls) -> ColorBins:
-        """The bins of the bundled networks, fitted on 9,219 landscape photographs."""
+        """The bins of the bundled network `landscapes`, fitted on 9,219 landscape photographs."""
         return _default()
 
 

@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 
 from fastcolor.commands.main import main  # noqa: E402
 from fastcolor.files.sets import source_of, unlike_names  # noqa: E402
+from fastcolor.network.config import UNetConfig  # noqa: E402
+from fastcolor.network.pretrained import bundled_models  # noqa: E402
 from fastcolor.network.unet import ColorUNet  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors  # noqa: E402
 from fastcolor.training.config import TrainConfig  # noqa: E402
@@ -41,6 +43,14 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
                 corners = rng.integers(0, 256, (2, 2, 3), dtype=np.uint8)
                 Image.fromarray(corners).resize((24, 20), 2).save(root / name / part / f"{stem}.png")
     return [root / "first", root / "second"]
+
+
+def test_the_bundled_network_is_described() -> None:
+    told = read_description(bundled_models()["everyday"] / "run.toml")
+    assert told.top["recipe"] == "everyday"
+    network = UNetConfig(**told.network)
+    assert network == ColorUNet.from_pretrained("everyday").config
+    TrainConfig(**told.training, network=network)
 
 
 def test_photographs_come_as_their_sets_and_sources_do(sets: list[Path]) -> None:
