@@ -24,7 +24,8 @@ from fastcolor.commands import demo  # noqa: E402
 from fastcolor.commands.main import main as fastcolor  # noqa: E402
 from fastcolor.evaluation.report import change, decibels, vividness  # noqa: E402
 from fastcolor.files.atomic import atomic_path, write_json  # noqa: E402
-from fastcolor.files.images import gray_of, read_photo, write_photo  # noqa: E402
+from fastcolor.files.images import gray_of, read_photo  # noqa: E402
+from fastcolor.files.writing import write_photo  # noqa: E402
 from fastcolor.network.pretrained import bundled_models  # noqa: E402
 from fastcolor.ops import merge  # noqa: E402
 from fastcolor.photo.colorizer import DEFAULT_MODEL, Colorizer  # noqa: E402

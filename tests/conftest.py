@@ -56,6 +56,7 @@ MARKERS = (
     "ops(name, ...): the operations that a test with an argument `backend` needs; it runs for backends that have them",
     "devices(name, ...): a test with an argument `backend` runs for backends that take arrays on these devices",
     "cases(sequence): a test with `backend` and `case` runs for each case whose operation (`case.op`) the backend has",
+    "promise(kind, text): a row of docs/robustness.md: what is promised of a kind of input, and this test tries it",
     "arrays(names, values_of): further arguments of a test with `backend` and `kind`, from a function of the kind",
 )
 

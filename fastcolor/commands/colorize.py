@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from ..files.images import DEFAULT_QUALITY, Photo, check_writable_format, gray_of, pixel_limit, read_photo, write_photo
+from ..files.images import Photo, gray_of, pixel_limit, read_photo
+from ..files.writing import DEFAULT_QUALITY, check_writable_format, write_photo
 from ..ops import merge
 from ..photo.colorizer import Colorizer, Prediction
 from ..photo.targets import Job, check_new, plan

@@ -6,7 +6,8 @@ import argparse
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from ..files.images import Photo, check_writable_format, gray_of, read_photo, write_photo
+from ..files.images import Photo, gray_of, read_photo
+from ..files.writing import check_writable_format, write_photo
 from ..ops import merge
 from ..photo.colorizer import Colorizer
 from ..plots.figures import Picture, confidence_map, contact_sheet, enlarged

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arrays import checks
 from ..files.atomic import atomic_path, check_folder_of, write_json
-from ..files.images import check_writable_format
+from ..files.writing import check_writable_format
 from ..photo.colorizer import DEFAULT_MODEL, Colorizer, network_module
 from ..photo.decoding import Decoding
 from . import options

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files.images import SUFFIXES, WRITERS, check_writable_format
+from ..files.images import SUFFIXES
 from ..files.sets import is_image, is_pattern
+from ..files.writing import WRITERS, check_writable_format
 
 DEFAULT_SUFFIX = ".png"  # of results whose source is in a format that is only read
 

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..bins import ColorBins
 from ..encoding import encode
-from ..files.images import gray_of, read_photo, write_photo
+from ..files.images import gray_of, read_photo
+from ..files.writing import write_photo
 from ..ops import annealed_mean, merge
 
 Picture = NDArray[np.uint8]

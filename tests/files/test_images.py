@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from fastcolor import ImageError, reference
-from fastcolor.files.images import as_photo, check_writable_format, gray_of, luma_of, read_photo, write_photo
+from fastcolor.files.images import as_photo, gray_of, luma_of, read_photo
+from fastcolor.files.writing import check_writable_format, write_photo
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (30, 40, 3), dtype=np.uint8)
