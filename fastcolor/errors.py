@@ -18,6 +18,14 @@ class VideoError(ValueError):
     """A film cannot be read or written; names the file."""
 
 
+class BinsError(ValueError):
+    """A file of color bins is damaged, or of something else; names the file."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint of a training run is damaged, incomplete, or does not fit the run; names the file."""
+
+
 class WeightsError(ValueError):
     """Network weights or their configuration are missing, damaged or do not fit together; names the file."""
 

@@ -97,11 +97,10 @@ def real(name: str, value: Any, low: float, high: float = _GREATEST, hint: str =
     """A finite number in [low, high]; told by comparisons alone, which torch.compile traces for any number."""
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
         raise TypeError(f"{name}: expected a number, got {_type(value)}")
-    number = float(value)
-    if not low <= number <= high:
+    if not low <= value <= high:  # type: ignore[operator] # before the cast, which great integers do not survive
         wanted = f"a finite number >= {low:g}" if high == _GREATEST else f"a number in [{low:g}, {high:g}]"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}{hint and '; ' + hint}")
-    return number
+    return float(value)
 
 
 def positive(name: str, value: Any) -> float:

@@ -12,6 +12,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+LARGEST = 1 << 20  # bytes
+
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The tables of a TOML file, in its order.
@@ -24,6 +26,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         It is not TOML; names the file, the line and the column.
     """
     try:
+        if (size := Path(path).stat().st_size) > LARGEST:
+            raise ValueError(f"a file of {size} bytes; expected at most {LARGEST}")
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the grammar, or of the encoding
+    except (ValueError, RecursionError) as error:  # of the grammar, or of the encoding; lists in lists in lists
         raise ValueError(f"{path}: expected TOML, got {error}") from error
