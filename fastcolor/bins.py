@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import checks
 from .arrays.bins_key import make_key
-from .errors import BinsError
+from .errors import BinsError, in_short
 from .files.atomic import atomic_path
 from .files.npz import read_npz
 from .fitting.images import each_image
@@ -375,9 +375,8 @@ class ColorBins(_reference.ColorBins):
         except FileNotFoundError:
             raise FileNotFoundError(f"{os.fspath(path)}: no such file; `fastcolor fit` writes one") from None
         except (OSError, ValueError, TypeError) as error:
-            said = error.strerror if isinstance(error, OSError) else error  # whose text has the path again
             raise BinsError(
-                f"{os.fspath(path)}: expected an npz file of color bins (table, colors, prior), got {said}; "
+                f"{os.fspath(path)}: expected an npz file of color bins (table, colors, prior), got {in_short(error)}; "
                 "`fastcolor fit` writes one"
             ) from error
 
@@ -433,13 +432,19 @@ def _floats(name: str, value: Any, dtype: type[np.floating[Any]]) -> np.ndarray[
         return np.array(array, dtype=dtype, order="C")
 
 
+def _told(prior: np.ndarray[Any, Any]) -> str:
+    """A prior that is none, in a few words."""
+    with np.errstate(all="ignore"):
+        return f"shape {prior.shape}, {prior.min(initial=np.inf):g} at least, a sum of {prior.sum():g}"
+
+
 def _check(bins: ColorBins) -> None:
     shape = bins.colors.shape
     if len(shape) != 2 or shape[1] != 2 or not 1 <= shape[0] <= MAX_BINS:
         raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {shape}")
     prior = bins.prior
     if prior.shape != shape[:1] or not ((prior >= 0) & (prior <= 1)).all() or abs(prior.sum() - 1) > 1e-6:
-        raise ValueError(f"prior: expected {shape[0]} shares >= 0 that sum to 1, got {prior}")
+        raise ValueError(f"prior: expected {shape[0]} shares >= 0 that sum to 1, got {_told(prior)}")
     if not np.isfinite(bins.colors).all():
         raise ValueError("colors: expected finite chroma, got NaN or inf")
     check_chroma(bins.colors, bins.space, -1)

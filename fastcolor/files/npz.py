@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from ..errors import in_short
+
 LARGEST_FILE = 8 << 20  # bytes; a directory of members that alone fills it is read in a second
 LARGEST = 32 << 20  # bytes of all arrays together, unpacked
 _HEADER = 1024  # characters; that of an array of numbers has 54 to 118
@@ -72,7 +74,7 @@ def read_npz(path: str | os.PathLike[str], wanted: str) -> dict[str, np.ndarray[
     except OSError:
         raise
     except _DAMAGE as error:
-        raise ValueError(str(error) or type(error).__name__) from error
+        raise ValueError(in_short(error)) from error
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray[Any, Any]:
@@ -97,4 +99,4 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray[Any, An
     except OSError:
         raise
     except _DAMAGE as error:
-        raise ValueError(f"{name}: {error or type(error).__name__}") from error
+        raise ValueError(f"{name}: {in_short(error)}") from error

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..errors import in_short
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -30,4 +32,4 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise ValueError(f"a file of {size} bytes; expected at most {LARGEST}")
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # of the grammar, or of the encoding; lists in lists in lists
-        raise ValueError(f"{path}: expected TOML, got {error}") from error
+        raise ValueError(f"{path}: expected TOML, got {in_short(error)}") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arrays import checks
-from ..errors import WeightsError
+from ..errors import WeightsError, in_short
 
 PLAIN, LITE0 = "plain", "efficientnet-lite0"
 SHAPES: dict[str, dict[str, Any]] = {  # by encoder: the fields that follow from it, unless they are given
@@ -165,5 +165,4 @@ def load_config(path: Path) -> UNetConfig:
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; is this the folder of a model?") from None
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        said = error.strerror if isinstance(error, OSError) else error  # whose text has the path again
-        raise WeightsError(f"{path}: expected the configuration of a ColorUNet, got {said}") from error
+        raise WeightsError(f"{path}: expected the configuration of a ColorUNet, got {in_short(error)}") from error

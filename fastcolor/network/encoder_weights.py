@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import MissingExtraError, WeightsError
+from ..errors import MissingExtraError, WeightsError, in_short
 from ..files.tensors import look_into, read_tensors
 from .config import LITE0
 from .pretrained import Shaped, misfit, strange
@@ -120,7 +120,7 @@ def _used(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(path: Path, found: Mapping[str, Shaped], wanted: Mapping[str, Tensor]) -> None:
     if wrong := misfit(found, wanted):
-        raise WeightsError(f"{path}: expected the weights of EfficientNet-Lite0, got others: {wrong}")
+        raise WeightsError(f"{path}: expected the weights of EfficientNet-Lite0, got others: {in_short(wrong)}")
 
 
 def _packaged() -> Path:

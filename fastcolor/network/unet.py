@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..arrays import checks
 from ..bins import ColorBins
-from ..errors import WeightsError
+from ..errors import WeightsError, in_short
 from ..files.atomic import atomic_path, write_json
 from ..files.tensors import look_into, read_tensors
 from .config import PLAIN, UNetConfig, load_config
@@ -155,14 +155,14 @@ class ColorUNet(nn.Module):
         try:
             stored, _ = look_into(path)
             if wrong := misfit(stored, shapes_of(config)):  # before anything of the size in the config is made
-                raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {wrong}")
+                raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {in_short(wrong)}")
             tensors = read_tensors(path, stored)
         except FileNotFoundError:
             raise WeightsError(f"{path}: no such file") from None
         except WeightsError:
             raise
         except (ValueError, OSError) as error:
-            raise WeightsError(f"{path}: expected a safetensors file, got a damaged one ({error})") from error
+            raise WeightsError(f"{path}: expected a safetensors file, got a damaged one ({in_short(error)})") from error
         model = cls(config, bins)
         model.load_state_dict(tensors)
         if wrong := strange(model.state_dict()):

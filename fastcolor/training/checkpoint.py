@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..arrays import checks
-from ..errors import CheckpointError
+from ..errors import CheckpointError, in_short
 from ..files.atomic import atomic_path
 from ..files.tensors import Stored, look_into, read_tensors
 from ..network.pretrained import misfit, strange
@@ -57,9 +57,9 @@ def naming(path: Path) -> Iterator[None]:
     except (CheckpointError, FileNotFoundError):
         raise
     except (ValueError, TypeError, OSError) as error:
-        said = error.strerror or error if isinstance(error, OSError) else error
+        said = in_short(error)
         raise CheckpointError(
-            f"{path}: expected a checkpoint of fastcolor train, got a damaged file ({said})"
+            f"{path}: expected a checkpoint of fastcolor train, got a damaged one ({said})"
         ) from error
 
 
@@ -108,7 +108,7 @@ def pack(model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer)
 def unpack(
     tensors: dict[str, Tensor], model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int
 ) -> None:
-    """Put back what :func:`pack` collected after `step` steps; ValueError says what is wrong before anything changes."""
+    """Put back what :func:`pack` collected after `step` steps; ValueError says why nothing was changed."""
     _check(tensors, model, optimizer, step)
     parameters = list(model.parameters())
     moments: dict[Tensor, dict[str, Tensor]] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arrays import checks
-from ..errors import CheckpointError
+from ..errors import CheckpointError, in_short
 from ..files.atomic import atomic_path, write_json
 from ..files.tensors import look_into
 from ..network.pretrained import WEIGHTS
@@ -84,4 +84,5 @@ def _read(path: Path) -> dict[str, Any]:
             checks.real("loss", kept.get("loss"), -math.inf, math.inf)
         return kept
     except (ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: expected the weights of the best network, got {error}; remove it") from error
+        said = in_short(error)
+        raise CheckpointError(f"{path}: expected the weights of the best network, got {said}; remove it") from error

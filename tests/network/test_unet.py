@@ -341,10 +341,8 @@ def test_weights_that_are_no_finite_floats_are_refused(tmp_path, damage):
     else:
         tensors[name] = tensors[name].to(torch.int8)
     save_file(tensors, tmp_path / "weights.safetensors")
-    told = (
-        f"expected finite floats, got others in {name}" if damage == "nan" else f"{name}: expected floats, got others"
-    )
-    with pytest.raises(WeightsError, match=rf"weights.safetensors: .*{told}$"):
+    told = {"nan": f"expected finite floats, got others in {name}", "int8": f"{name}: expected floats, got others"}
+    with pytest.raises(WeightsError, match=rf"weights.safetensors: .*{told[damage]}$"):
         ColorUNet.from_pretrained(tmp_path)
 
 
