@@ -57,10 +57,8 @@ def naming(path: Path) -> Iterator[None]:
     except (CheckpointError, FileNotFoundError):
         raise
     except (ValueError, TypeError, OSError) as error:
-        said = in_short(error)
-        raise CheckpointError(
-            f"{path}: expected a checkpoint of fastcolor train, got a damaged one ({said})"
-        ) from error
+        said = f"expected a checkpoint of fastcolor train, got a damaged one ({in_short(error)})"
+        raise CheckpointError(f"{path}: {said}") from error
 
 
 def load_meta(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
