@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from ..files.images import Photo, gray_of, pixel_limit, read_photo
+from ..files.images import Photo, gray_of, read_photo
 from ..files.writing import DEFAULT_QUALITY, check_writable_format, write_photo
 from ..ops import merge
 from ..photo.colorizer import Colorizer, Prediction
@@ -53,11 +53,10 @@ def run(args: argparse.Namespace) -> int:
     colorizer = Colorizer.load(args.model, **chosen)
     # disable=None: no bar where nobody watches
     watched = tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 else True)
-    with pixel_limit(args.max_pixels):
-        for batch in _batches(work.read(watched, colorizer)):
-            predictions = colorizer.predict(np.stack([item.small for item in batch]), with_confidence=bool(work.maps))
-            for item, prediction in zip(batch, predictions, strict=True):
-                work.finish(item, prediction)
+    for batch in _batches(work.read(watched, colorizer)):
+        predictions = colorizer.predict(np.stack([item.small for item in batch]), with_confidence=bool(work.maps))
+        for item, prediction in zip(batch, predictions, strict=True):
+            work.finish(item, prediction)
     work.write_sheet()
     return work.report(len(jobs))
 
@@ -93,7 +92,7 @@ class _Work:
             photo = None
             with self._collected():
                 check_new(job.target, self.args.force)
-                photo = read_photo(job.source)
+                photo = read_photo(job.source, max_pixels=self.args.max_pixels)
             if photo:
                 yield _Item(job, photo, colorizer.reduce(photo.luma))
 

@@ -211,7 +211,7 @@ BAD_CALLS = {
     "missing": ("photos/none.jpg -o o.png", "photos/none.jpg: no such file"),
     "text": ("text.jpg -o o.png", "text.jpg: expected an image file"),
     "truncated": ("cut.jpg -o o.png", "cut.jpg: damaged or truncated image file"),
-    "bomb": ("photos/a.png -o o.png --max-pixels 100", "photos/a.png: more pixels than the limit of 100"),
+    "bomb": ("photos/a.png -o o.png --max-pixels 100", "is more pixels than the limit of 100"),
     "existing": ("photos/a.png -o o.png", "o.png: exists already; --force overwrites it"),
     "existing confidence": ("photos/b.jpg -o o.jpg --confidence photos/a.png", "photos/a.png: exists already"),
     "existing comparison": ("photos/b.jpg -o o.jpg --compare photos/a.png", "photos/a.png: exists already"),
