@@ -99,12 +99,10 @@ def _identified(file: BinaryIO) -> Image.Image:
     file.seek(0)
     start = file.read(16)
     for name in FORMATS:
-        factory = _factory(name, start)
-        if factory is None:
-            continue
-        file.seek(0)
         try:
-            return factory(file, "")
+            if factory := _factory(name, start):
+                file.seek(0)
+                return factory(file, "")
         except (
             SyntaxError,
             IndexError,
