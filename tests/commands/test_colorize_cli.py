@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 from fastcolor import ColorBins
-from fastcolor.commands import colorize as command
 from fastcolor.commands.main import main
 from fastcolor.files import outputs
 from fastcolor.files.outputs import check_outputs
 from fastcolor.network.unet import ColorUNet, UNetConfig
+from fastcolor.photo import bulk
 from fastcolor.photo.targets import plan
 
 RNG = np.random.default_rng(0)
@@ -98,8 +98,8 @@ def test_file_whose_name_looks_like_a_glob(photos: Path, model: str) -> None:
 def test_batches_equal_single_runs(photos: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         Image.fromarray(RNG.integers(0, 256, (24, 32), dtype=np.uint8)).save(photos / f"n{number}.png")
-    monkeypatch.setattr(command, "BATCH", 2)
-    monkeypatch.setattr(command, "WAITING_PIXELS", 1500)
+    monkeypatch.setattr(bulk, "BATCH", 2)
+    monkeypatch.setattr(bulk, "WAITING_PIXELS", 1500)
     assert main(["colorize", "photos", "-o", "together", "--model", model]) == 0
     for number in range(5):
         assert main(["colorize", f"photos/n{number}.png", "-o", "alone/", "--model", model]) == 0
@@ -210,7 +210,7 @@ BAD_CALLS = {
     "missing": ("photos/none.jpg -o o.png", "photos/none.jpg: no such file"),
     "text": ("text.jpg -o o.png", "text.jpg: expected an image file"),
     "truncated": ("cut.jpg -o o.png", "cut.jpg: damaged or truncated image file"),
-    "bomb": ("photos/a.png -o o.png --max-pixels 100", "photos/a.png: more pixels than the limit of 100"),
+    "bomb": ("photos/a.png -o o.png --max-pixels 100", "is more pixels than the limit of 100"),
     "existing": ("photos/a.png -o o.png", "o.png: exists already; --force overwrites it"),
     "existing confidence": ("photos/b.jpg -o o.jpg --confidence photos/a.png", "photos/a.png: exists already"),
     "existing comparison": ("photos/b.jpg -o o.jpg --compare photos/a.png", "photos/a.png: exists already"),

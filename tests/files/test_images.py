@@ -289,7 +289,7 @@ def test_bad_images(tmp_path: Path, name: str) -> None:
 def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     path = saved(tmp_path / "bomb.png", Image.fromarray(GRAY))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(ImageError, match=r"bomb\.png: more pixels than .*--max-pixels"):
+    with pytest.raises(ImageError, match=r"bomb\.png: .*is more pixels than .*--max-pixels"):
         read_photo(path)
 
 
