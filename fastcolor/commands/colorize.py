@@ -80,8 +80,9 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 def _check_stream(name: str, used: bool, stream: Any, expected: str) -> None:
-    if used and (stream is None or stream.isatty()):
-        raise ValueError(f"{name}: -: expected {expected}; got the terminal")
+    missing = stream is None or getattr(stream, "missing", False)
+    if used and (missing or stream.isatty()):
+        raise ValueError(f"{name}: -: expected {expected}; got {'nothing' if missing else 'the terminal'}")
 
 
 def _planned(args: argparse.Namespace) -> Plan:

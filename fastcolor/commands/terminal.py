@@ -17,8 +17,11 @@ _PACKAGE = Path(__file__).parents[1]
 class _Patient:
     """A text stream that says nothing more once nobody reads it; its other errors name it."""
 
-    def __init__(self, stream: TextIO, name: str) -> None:
-        self._stream, self._name = stream, name
+    def __init__(self, stream: TextIO | None, name: str, nowhere: TextIO) -> None:
+        self.missing = stream is None  # as under pythonw
+        self._stream, self._name = stream or nowhere, name
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
         with self._watched():
@@ -57,7 +60,7 @@ def patient_terminal() -> Iterator[None]:
     try:
         with open(os.devnull, "w") as nowhere:
             sys.stdout, sys.stderr = (
-                _Patient(_escaping(stream or nowhere), name)
+                _Patient(stream, name, nowhere)
                 for stream, name in zip(before, ("standard output", "standard error"), strict=True)
             )
             yield
@@ -66,12 +69,6 @@ def patient_terminal() -> Iterator[None]:
         for stream, kept in zip(before, errors, strict=True):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors=kept)
-
-
-def _escaping(stream: TextIO) -> TextIO:
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="backslashreplace")
-    return stream
 
 
 @contextmanager
