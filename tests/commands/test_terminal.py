@@ -114,7 +114,6 @@ MOMENTS = {
     "in the encoder": (Image.Image, "save", True),
     "before it gets its name": (os, "replace", False),
     "when it has its name": (os, "replace", True),
-    "while it is removed": (atomic, "_remove", False),
 }
 
 
@@ -144,6 +143,17 @@ def test_signals(
     assert len(left) <= 1
     assert main(["colorize", "p", "-o", "o", "--skip-existing"]) == 0
     assert len(list(Path("o").iterdir())) == 2
+
+
+@pytest.mark.promise(
+    "Faults", "Ctrl-C pressed twice, the second time while files are removed, leaves nothing behind"
+)
+def test_two_signals(photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with monkeypatch.context() as patch:
+        at(patch, Image.Image, "save", signal.SIGINT, after=True)
+        at(patch, atomic, "_remove", signal.SIGINT, after=False)
+        assert main(["colorize", "p", "-o", "o"]) == 130
+    assert list(Path("o").iterdir()) == []
 
 
 def test_ignored_signals_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
