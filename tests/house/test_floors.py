@@ -31,7 +31,7 @@ FLOORS = {
         "kernels",
         "errors reference",
     ],
-    "fastcolor.kernels": ["registry", "numba_cpu cupy_cuda numba_cuda", "common"],
+    "fastcolor.kernels": ["registry", "numba_cpu cupy_cuda numba_cuda", "cache common"],
     "fastcolor.reference": ["loss smoothing", "ops soft fitting centers", "bins", "cells", "color", "constants"],
     "bench": [
         "__main__",

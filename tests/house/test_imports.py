@@ -81,7 +81,7 @@ def test_an_unknown_name_is_an_attribute_error(tmp_path: Path) -> None:
 # --- where compiled kernels are kept ----------------------------------------------------------------------------------
 
 ENCODE = "import fastcolor, numpy as np; fastcolor.encode(np.zeros((1, 3), np.float32), fastcolor.ColorBins.default());"
-FOLDER = "from fastcolor.kernels.numba_cpu.jit import cache_folder; print(cache_folder())"
+FOLDER = "from fastcolor.kernels.cache import cache_folder; print(cache_folder())"
 NOWHERE = os.path.join(os.devnull, "x")  # cannot be made, not even by root
 
 
