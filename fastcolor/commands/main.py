@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from .telling import telling
+
 # Command -> (one line of help). The module fastcolor.commands.<command> has add_arguments(parser) and run(args) -> int;
 # "-" in a command is "_" in the module's name.
 COMMANDS = {
@@ -30,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     args = _parser(words[0] if words else "").parse_args(words)
     try:
-        return int(args.run(args))
+        with telling():
+            return int(args.run(args))
     except KeyboardInterrupt:
         print("fastcolor: interrupted; nothing half-written is left", file=sys.stderr)
         return INTERRUPTED
