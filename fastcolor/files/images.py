@@ -6,8 +6,8 @@ orientation or bit depths.
 
 from __future__ import annotations
 
+import io
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..errors import ImageError
+from ..errors import ImageError, MissingExtraError
 from ..reference.constants import LUMA
+from .formats import FORMATS as FORMATS
+from .formats import SUFFIXES as SUFFIXES
+from .formats import open_image
 from .metadata import portable_metadata
 from .profiles import as_rgb, through_gray_profile
-
-# What is read: by content, not by name.
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pgm", ".ppm"})
+from .tiff import count_tiff_pages, is_tiff
 
 _STRIP = 256  # rows whose luma is computed at a time: no float copy of the whole color image
 
@@ -49,46 +49,73 @@ class Photo:
     rgb: NDArray[np.uint8] | None = None
     alpha: NDArray[np.uint8] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    toned: bool = False
 
 
-def read_photo(path: str | os.PathLike[str]) -> Photo:
-    """The :class:`Photo` in a file: JPEG, PNG, TIFF, WebP, BMP, GIF or PPM; the first frame of several.
+def read_photo(source: str | os.PathLike[str] | BinaryIO, *, page: int = 0, max_pixels: int | None = None) -> Photo:
+    """The :class:`Photo` in a file: TIFF, JPEG, PNG, HEIC and whatever else Pillow reads by itself; the first frame.
 
-    Gray, 1-bit, palette, CMYK and Lab files, 8 or 16 bits, with or without alpha, in any EXIF orientation. Gray and
+    Gray, 1-bit, palette, CMYK and Lab files, of any depth, with or without alpha, in any EXIF orientation. Gray and
     CMYK values are taken through the file's ICC profile to sRGB; 16-bit color is reduced to 8 bits.
+
+    Parameters
+    ----------
+    source : path or binary file
+    page : int
+        Of a TIFF file with several, from 0; see :func:`count_pages`.
+    max_pixels : int, optional
+        ``PIL.Image.MAX_IMAGE_PIXELS`` if not given.
 
     Raises
     ------
     FileNotFoundError, OSError
         No such file, or no right to read it.
     ImageError
-        The file is no image, is damaged or truncated, or has more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels.
+        The file is no image, is damaged or truncated, has too many pixels or no such page, or needs an extra.
     """
-    path = Path(path)
+    with _opened(source) as (file, name), _named_errors(name):
+        return _photo(open_image(file, page=page, max_pixels=max_pixels))
+
+
+def count_pages(source: str | os.PathLike[str] | BinaryIO) -> int:
+    """Pages of a TIFF file; 1 for any other file, whether it is a picture or not.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        No such file, or no right to read it.
+    ImageError
+        More than 10,000 pages, or a damaged file.
+    """
+    with _opened(source) as (file, name), _named_errors(name):
+        return count_tiff_pages(file) if is_tiff(file.read(16)) else 1
+
+
+@contextmanager
+def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+    """A seekable file at its beginning, and its name; one that was given open stays open."""
+    if not isinstance(source, (str, os.PathLike)):
+        file = source if source.seekable() else io.BytesIO(source.read())
+        file.seek(0)
+        yield file, str(getattr(source, "name", "image"))
+        return
+    path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: " + ("a folder, not an image file" if path.is_dir() else "no such file"))
     # An open file, not a path: of a path, Pillow maps uncompressed TIFF into memory and then misreads rotated ones.
     with open(path, "rb") as file:
-        return _read(file, path)
+        yield file, str(path)
 
 
-def _read(file: BinaryIO, path: Path) -> Photo:
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """What is wrong with a file, by its name."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=FORMATS)
-        return _photo(image)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(
-            f"{path}: more pixels than the limit of {Image.MAX_IMAGE_PIXELS:,}, so it may be a decompression bomb; "
-            "raise the limit (--max-pixels, PIL.Image.MAX_IMAGE_PIXELS) if you trust the file"
-        ) from error
-    except Image.UnidentifiedImageError:
-        raise ImageError(f"{path}: expected an image file ({', '.join(FORMATS)}), got something else") from None
+        yield
+    except (ImageError, MissingExtraError) as error:
+        raise ImageError(f"{name}: {error}") from error
     except Exception as error:  # a damaged file can raise anything in Pillow's decoders
-        raise ImageError(f"{path}: damaged or truncated image file ({error})") from error
+        raise ImageError(f"{name}: damaged or truncated image file ({error})") from error
 
 
 def as_photo(image: Any) -> Photo:
@@ -110,17 +137,6 @@ def as_photo(image: Any) -> Photo:
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[-1] == 3)) or not image.size:
         raise ValueError(f"image: expected shape (H, W) or (H, W, 3) with pixels, got {image.shape}")
     return Photo(image) if image.ndim == 2 else _from_rgb(image)
-
-
-@contextmanager
-def pixel_limit(pixels: int | None) -> Iterator[None]:
-    """``PIL.Image.MAX_IMAGE_PIXELS = pixels`` for a while; None leaves it as it is."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = before if pixels is None else pixels
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
 
 
 def luma_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
