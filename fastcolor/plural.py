@@ -9,6 +9,6 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     Examples
     --------
     >>> counted(1, "photograph"), counted(0, "batch", "batches"), counted(12_000, "photograph")
-    ('1 photograph', '0 batches', '12000 photographs')
+    ('1 photograph', '0 batches', '12,000 photographs')
     """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..evaluation.photos import sheet
+from ..plural import counted
 from .clock import Clock, Every
 from .fast import few_shapes, rehearse
 from .feed import Check, Feed
@@ -169,7 +170,7 @@ class _Meter:
         loss = float(self._mean)
         if not math.isfinite(loss):
             raise RuntimeError(
-                f"loss: {loss} within {self.steps} steps; the last checkpoint is kept; try a lower --rate"
+                f"loss: {loss} within {counted(self.steps, 'step')}; the last checkpoint is kept; try a lower --rate"
             )
         return loss
 
