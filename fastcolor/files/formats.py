@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from ..errors import ImageError, MissingExtraError
+from .chunks import jxl_size, nclx, png_header
 from .tiff import TiffFile, is_tiff, nth_page
 
 # By content, not by name, and tried in this order: the last three have no signature to speak of.
@@ -45,6 +46,7 @@ SUFFIXES = frozenset(s for s, name in Image.registered_extensions().items() if n
 
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_PNG_GRAY, _PNG_RGB = 0, 2
 _NOT_READ = {  # start of file -> what it is, for the message
     b"%!PS": "PostScript, which another program would have to draw",
     b"\xc5\xd0\xd3\xc6": "EPS, which another program would have to draw",
@@ -76,12 +78,13 @@ def open_image(file: BinaryIO, *, page: int = 0, max_pixels: int | None = None) 
     MissingExtraError
         The format needs a package that is not installed; names the extra.
     """
-    image = _identified(file)
+    image = _identified(file, max_pixels)
     if page and not isinstance(image, TiffFile):
         raise ImageError(f"page {page}: expected 0, since a {image.format} file is one picture")
     if isinstance(image, TiffFile):
         image.seek(nth_page(file, page))
     check_pixels(image.size, max_pixels)
+    _note(image, file)
     return image
 
 
@@ -95,12 +98,31 @@ def check_pixels(size: tuple[int, int], max_pixels: int | None = None) -> None:
         )
 
 
-def _identified(file: BinaryIO) -> Image.Image:
+def _note(image: Image.Image, file: BinaryIO) -> None:
+    """What Pillow leaves out of ``info`` or gets wrong there; the file is left where Pillow had it."""
+    at = file.tell()
+    cicp = None
+    if image.format == "PNG":
+        depth, color, cicp = png_header(file)
+        if "transparency" in image.info and depth in (2, 4) and color == _PNG_GRAY:
+            image.info["transparency"] *= 255 // (2**depth - 1)  # as the levels are
+        if "transparency" in image.info and depth == 16 and color == _PNG_RGB:
+            raise ImageError("a 16-bit RGB PNG file with a transparent color: not supported; save it with alpha")
+    elif image.format in ("AVIF", "HEIF"):
+        cicp = nclx(file)
+    if cicp:
+        image.info["cicp"] = cicp
+    file.seek(at)
+
+
+def _identified(file: BinaryIO, max_pixels: int | None) -> Image.Image:
     file.seek(0)
     start = file.read(16)
     for name in FORMATS:
         try:
             if factory := _factory(name, start):
+                if name == "JXL":  # whose plugin decodes at once
+                    check_pixels(_jxl_size(file), max_pixels)
                 file.seek(0)
                 return factory(file, "")
         except (
@@ -113,6 +135,13 @@ def _identified(file: BinaryIO) -> Image.Image:
             if name == "TIFF":
                 raise ImageError(f"damaged or truncated image file ({error})") from error
     raise ImageError(f"expected an image file ({', '.join(FORMATS)}), got {_what_it_is(start)}")
+
+
+def _jxl_size(file: BinaryIO) -> tuple[int, int]:
+    size = jxl_size(file)
+    if size is None:
+        raise ImageError("damaged or truncated JPEG XL file, which does not say how large the picture is")
+    return size
 
 
 def _factory(name: str, start: bytes) -> Callable[[Any, str], Image.Image] | None:

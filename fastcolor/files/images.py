@@ -24,8 +24,10 @@ from .formats import FORMATS as FORMATS
 from .formats import SUFFIXES as SUFFIXES
 from .formats import open_image
 from .metadata import portable_metadata
-from .profiles import as_rgb, through_gray_profile
-from .tiff import count_tiff_pages, is_tiff
+from .profiles import as_rgb
+from .samples import needs_scaling, read_samples
+from .tiff import TiffFile, count_tiff_pages, is_tiff
+from .tones import shown
 
 _STRIP = 256  # rows whose luma is computed at a time: no float copy of the whole color image
 
@@ -73,7 +75,7 @@ def read_photo(source: str | os.PathLike[str] | BinaryIO, *, page: int = 0, max_
         The file is no image, is damaged or truncated, has too many pixels or no such page, or needs an extra.
     """
     with _opened(source) as (file, name), _named_errors(name):
-        return _photo(open_image(file, page=page, max_pixels=max_pixels))
+        return _photo(open_image(file, page=page, max_pixels=max_pixels), file)
 
 
 def count_pages(source: str | os.PathLike[str] | BinaryIO) -> int:
@@ -163,22 +165,45 @@ def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
-def _photo(image: Image.Image) -> Photo:
-    image.load()
-    if not image.width or not image.height:
+def _photo(image: Image.Image, file: BinaryIO | None = None) -> Photo:
+    """Of an image whose file, where there is one, is still open."""
+    if isinstance(image, TiffFile) and file and needs_scaling(image):
+        values, alpha = read_samples(image, file)
+        if isinstance(values, np.ndarray):
+            metadata = portable_metadata(image, values.shape[1::-1])
+            return _of_values(shown(values, image.info), alpha, metadata)
+        upright = values
+    else:
+        image.load()
+        upright, alpha = ImageOps.exif_transpose(image), None
+    if not upright.width or not upright.height:
         raise ImageError("expected an image with pixels, got an empty one")
-    profile = image.info.get("icc_profile") or b""
-    upright = ImageOps.exif_transpose(image)
     metadata = portable_metadata(image, upright.size)
     if upright.mode.startswith("I") or upright.mode == "F":
-        return Photo(_deep_luma(upright), metadata=metadata)
+        luma = _deep_luma(upright)
+        return Photo(shown(luma, image.info), alpha=_transparent_level(upright), metadata=metadata)
     if upright.has_transparency_data:
         upright = upright.convert("LA" if upright.mode in ("L", "LA", "La") else "RGBA")
-    alpha = np.array(upright.getchannel("A")) if "A" in upright.getbands() and upright.mode != "LAB" else None
+    if "A" in upright.getbands() and upright.mode != "LAB":
+        alpha = np.array(upright.getchannel("A"))
     if upright.mode in ("1", "L", "LA"):
-        luma = np.array(upright.getchannel(0).convert("L"))
-        return Photo(through_gray_profile(luma, profile), None, alpha, metadata)
-    return _from_rgb(np.array(as_rgb(upright, profile)), alpha, metadata)
+        return Photo(shown(np.array(upright.getchannel(0).convert("L")), image.info), None, alpha, metadata)
+    return _from_rgb(
+        shown(np.array(as_rgb(upright, image.info.get("icc_profile") or b"")), image.info), alpha, metadata
+    )
+
+
+def _of_values(values: NDArray[np.float32], alpha: NDArray[np.uint8] | None, metadata: dict[str, Any]) -> Photo:
+    """Of gray or RGB in [0, 1]."""
+    if values.ndim == 2:
+        return Photo(values, None, alpha, metadata)
+    return _from_rgb(gray_of(values), alpha, metadata)
+
+
+def _transparent_level(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Alpha of 16-bit gray with one level that is transparent."""
+    level = image.info.get("transparency")
+    return None if level is None else np.where(np.asarray(image) == level, 0, 255).astype(np.uint8)
 
 
 def _from_rgb(

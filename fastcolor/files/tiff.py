@@ -78,7 +78,11 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         )
 
     def _setup(self) -> None:
+        tags = self.tag_v2
+        inverted = tags.get(_PHOTOMETRIC) == MIN_IS_WHITE and max(_numbers(tags.get(_BITS, 1))) > 8
         try:
+            if inverted:  # Pillow inverts up to 8 bits, and of more knows few that are inverted, which it leaves so
+                tags[_PHOTOMETRIC] = MIN_IS_BLACK
             super()._setup()
             self.known = True
         except (SyntaxError, KeyError, OSError) as error:
@@ -88,6 +92,9 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             self.known, self._mode, self.tile = False, "L", []
             self._size = self._tile_size = (width, length)
             self._keep_info()
+        finally:
+            if inverted:
+                tags[_PHOTOMETRIC] = MIN_IS_WHITE
 
     def _keep_info(self) -> None:
         """What Pillow would have noted had it known the samples."""

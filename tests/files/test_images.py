@@ -81,7 +81,7 @@ def test_16_bit_color_png(tmp_path: Path) -> None:
 def test_float_tiff(tmp_path: Path) -> None:
     values = RNG.random((30, 40), dtype=np.float32)
     assert np.array_equal(read_photo(saved(tmp_path / "a.tif", Image.fromarray(values))).luma, values)
-    with pytest.raises(ImageError, match=r"b\.tif: expected values in 0\.\.1 .* got 0\..*\.\.255"):
+    with pytest.raises(ImageError, match=r"b\.tif: 32-bit float gray TIFF .*: expected values in 0\.\.1, got 0\..*\.\.255"):
         read_photo(saved(tmp_path / "b.tif", Image.fromarray(values / values.max() * 255)))
 
 
