@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 Cicp = tuple[int, int, int, int]  # primaries, transfer, matrix, full range: ITU-T H.273
 
@@ -13,7 +13,7 @@ _MOST_BOXES = 1000  # an empty one is 8 bytes
 _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
-def png_header(file: BinaryIO) -> tuple[int, int, Cicp | None]:
+def png_header(file: IO[bytes]) -> tuple[int, int, Cicp | None]:
     """Bit depth, color type and cICP of a PNG file."""
     depth, color, cicp = 8, 0, None
     file.seek(8)
@@ -30,7 +30,7 @@ def png_header(file: BinaryIO) -> tuple[int, int, Cicp | None]:
     return depth, color, cicp
 
 
-def nclx(file: BinaryIO) -> Cicp | None:
+def nclx(file: IO[bytes]) -> Cicp | None:
     """The color description of an AVIF or HEIC file, if there is one."""
     for name, size in _boxes(file):
         if name == b"meta":
@@ -41,7 +41,7 @@ def nclx(file: BinaryIO) -> Cicp | None:
     return None
 
 
-def jxl_size(file: BinaryIO) -> tuple[int, int] | None:
+def jxl_size(file: IO[bytes]) -> tuple[int, int] | None:
     """Width and height in the header of a JPEG XL file: ISO/IEC 18181-1, ``SizeHeader``."""
     file.seek(0)
     start = file.read(2)
@@ -72,7 +72,7 @@ def _size_header(bits: int) -> tuple[int, int]:
     return height * across // down, height
 
 
-def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def _boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
     """Name and size of what is in each box at the top of an ISO base media file, which stands at its content."""
     at = 0
     for _ in range(_MOST_BOXES):

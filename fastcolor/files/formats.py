@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import struct
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from PIL import Image
 
@@ -60,7 +60,7 @@ _NOT_READ = {  # start of file -> what it is, for the message
 }
 
 
-def open_image(file: BinaryIO, *, page: int = 0, max_pixels: int | None = None) -> Image.Image:
+def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None) -> Image.Image:
     """The picture in `file` as Pillow opens it: its size is known, its pixels are decoded when they are asked for.
 
     Parameters
@@ -98,7 +98,7 @@ def check_pixels(size: tuple[int, int], max_pixels: int | None = None) -> None:
         )
 
 
-def _note(image: Image.Image, file: BinaryIO) -> None:
+def _note(image: Image.Image, file: IO[bytes]) -> None:
     """What Pillow leaves out of ``info`` or gets wrong there; the file is left where Pillow had it."""
     at = file.tell()
     cicp = None
@@ -115,7 +115,7 @@ def _note(image: Image.Image, file: BinaryIO) -> None:
     file.seek(at)
 
 
-def _identified(file: BinaryIO, max_pixels: int | None) -> Image.Image:
+def _identified(file: IO[bytes], max_pixels: int | None) -> Image.Image:
     file.seek(0)
     start = file.read(16)
     for name in FORMATS:
@@ -137,7 +137,7 @@ def _identified(file: BinaryIO, max_pixels: int | None) -> Image.Image:
     raise ImageError(f"expected an image file ({', '.join(FORMATS)}), got {_what_it_is(start)}")
 
 
-def _jxl_size(file: BinaryIO) -> tuple[int, int]:
+def _jxl_size(file: IO[bytes]) -> tuple[int, int]:
     size = jxl_size(file)
     if size is None:
         raise ImageError("damaged or truncated JPEG XL file, which does not say how large the picture is")

@@ -8,7 +8,7 @@ PackBits. :func:`pillow_is_right` lists what is right, so that anything else goe
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from ..errors import ImageError, MissingExtraError
 from .tiff import FLOAT, MIN_IS_BLACK, MIN_IS_WHITE, RGB, SIGNED, UNSIGNED, Layout, TiffFile
 
 _RAW, _PACKBITS, _JPEG, _OLD_JPEG = 1, 32773, 7, 6
-_PALETTE, _CMYK, _YCBCR, _LAB = 3, 5, 6, 8
+_COMPRESSIONS = {_RAW, 2, 3, 4, 5, _OLD_JPEG, _JPEG, 8, 32771, _PACKBITS, 32946, 34925, 50000}  # fax, LZW, zlib, ...
+_CMYK, _YCBCR, _LAB = 5, 6, 8
 _ASSOCIATED, _ALPHA = 1, 2
 _IN_8_BITS = {_CMYK: ("CMYK", 4), _YCBCR: ("YCbCr", 3), _LAB: ("LAB", 3)}
 _GRAY = (MIN_IS_WHITE, MIN_IS_BLACK)
@@ -36,7 +37,7 @@ def pillow_is_right(layout: Layout) -> bool:
     """Whether Pillow, where it knows the samples of such a page, reads them right."""
     raw, planes = layout.compression == _RAW, layout.planar == 2 and len(layout.bits) > 1
     depth = max(layout.bits)
-    if layout.predictor != 1 and layout.compression in (_RAW, _PACKBITS):
+    if layout.compression not in _COMPRESSIONS or (layout.predictor != 1 and layout.compression in (_RAW, _PACKBITS)):
         return False
     if layout.photometric == _YCBCR and layout.compression not in (_JPEG, _OLD_JPEG):
         return False
@@ -46,7 +47,7 @@ def pillow_is_right(layout: Layout) -> bool:
     if layout.kind != UNSIGNED or depth > 16:
         return False
     if planes:
-        return layout.photometric in (RGB, _CMYK) and (depth == 8 or not raw)
+        return layout.photometric in (RGB, _CMYK) and (not raw or (depth == 8 and set(layout.extra) <= {_ALPHA}))
     return True
 
 
@@ -57,7 +58,7 @@ def needs_scaling(image: TiffFile) -> bool:
     return deep or not (image.known and pillow_is_right(layout))
 
 
-def read_samples(image: TiffFile, file: BinaryIO) -> Samples:
+def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
     """The page that is open in `image`, by its tags.
 
     Raises
@@ -111,7 +112,7 @@ def _check_supported(layout: Layout) -> None:
         raise ImageError(f"{layout}: not supported; save it as 8- or 16-bit gray or RGB")
 
 
-def _by_tifffile(image: TiffFile, file: BinaryIO) -> NDArray[Any]:
+def _by_tifffile(image: TiffFile, file: IO[bytes]) -> NDArray[Any]:
     """(H, W, samples) as stored, of the page that is open."""
     layout = image.layout
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from PIL import TiffImagePlugin
 
@@ -111,7 +111,7 @@ def is_tiff(start: bytes) -> bool:
     return start.startswith(tuple(TiffImagePlugin.PREFIXES))
 
 
-def count_tiff_pages(file: BinaryIO) -> int:
+def count_tiff_pages(file: IO[bytes]) -> int:
     """Pages of a TIFF file; reduced pictures and masks beside them are none.
 
     Raises
@@ -125,7 +125,7 @@ def count_tiff_pages(file: BinaryIO) -> int:
     return count
 
 
-def nth_page(file: BinaryIO, page: int) -> int:
+def nth_page(file: IO[bytes], page: int) -> int:
     """The place of a page among all folders of the file."""
     found = next(islice(_pages(file), page, None), None) if 0 <= page < MAX_PAGES else None
     if found is None:
@@ -133,7 +133,7 @@ def nth_page(file: BinaryIO, page: int) -> int:
     return found
 
 
-def _pages(file: BinaryIO) -> Iterator[int]:
+def _pages(file: IO[bytes]) -> Iterator[int]:
     """Places of the folders that are pages: all but reduced pictures and masks; the first if there is nothing else."""
     found = False
     for place, kind in enumerate(islice(_folders(file), 2 * MAX_PAGES + 2)):
@@ -144,7 +144,7 @@ def _pages(file: BinaryIO) -> Iterator[int]:
         yield 0
 
 
-def _folders(file: BinaryIO) -> Iterator[int]:
+def _folders(file: IO[bytes]) -> Iterator[int]:
     """NewSubfileType of each folder in the chain, which ends where it is cut or comes back to itself."""
     file.seek(0)
     head = file.read(16)
@@ -163,7 +163,7 @@ def _folders(file: BinaryIO) -> Iterator[int]:
         at = following or 0
 
 
-def _unpacked(code: str, file: BinaryIO) -> int | None:
+def _unpacked(code: str, file: IO[bytes]) -> int | None:
     data = file.read(struct.calcsize(code))
     return struct.unpack(code, data)[0] if len(data) == struct.calcsize(code) else None
 

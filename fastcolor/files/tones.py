@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ _UNSPECIFIED, _GAMMA_28, _LINEAR = 2, 5, 8
 _HDR = {16: "PQ (HDR10)", 18: "HLG"}
 
 
-def shown(values: NDArray[Any], info: dict[str, Any]) -> NDArray[Any]:
+def shown(values: NDArray[Any], info: Mapping[Any, Any]) -> NDArray[Any]:
     """Values as a viewer shows them; uint8 stay uint8, float32 in [0, 1] stay float32.
 
     Parameters
@@ -49,7 +50,7 @@ def shown(values: NDArray[Any], info: dict[str, Any]) -> NDArray[Any]:
     return np.interp(values, grid, curve).astype(np.float32)
 
 
-def _curve(info: dict[str, Any], *, gray: bool) -> NDArray[np.float64] | None:
+def _curve(info: Mapping[Any, Any], *, gray: bool) -> NDArray[np.float64] | None:
     """What each of 65,536 levels is in sRGB, in [0, 1]; None where it is itself."""
     levels = np.arange(_LEVELS) / (_LEVELS - 1)
     if "cicp" in info and info["cicp"][1] != _UNSPECIFIED:

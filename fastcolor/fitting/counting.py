@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ImageError
-from ..files.images import SUFFIXES, read_photo
+from ..files.formats import SUFFIXES
+from ..files.images import read_photo
 from ..files.sets import is_image
 from ..kernels.numba_cpu.threads import get_num_threads
 from .moments import ChromaMoments
