@@ -8,7 +8,6 @@ here each call has its own.
 
 from __future__ import annotations
 
-import importlib
 import struct
 from collections.abc import Callable
 from typing import IO, Any
@@ -43,6 +42,9 @@ FORMATS = (
 )
 _SUFFIXES_OF_PLUGINS = {".heic", ".heif", ".hif", ".jxl", ".mpo"}
 SUFFIXES = frozenset(s for s, name in Image.registered_extensions().items() if name in FORMATS) | _SUFFIXES_OF_PLUGINS
+
+# For messages: all of them would be three lines.
+SUFFIXES_IN_SHORT = f".jpg, .png, .tif, .webp, .heic and {len(SUFFIXES) - 5} others"
 
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
@@ -134,7 +136,8 @@ def _identified(file: IO[bytes], max_pixels: int | None) -> Image.Image:
         ) as error:  # "not mine"
             if name == "TIFF":
                 raise ImageError(f"damaged or truncated image file ({error})") from error
-    raise ImageError(f"expected an image file ({', '.join(FORMATS)}), got {_what_it_is(start)}")
+    known = f"{', '.join(FORMATS[:6])} or one of {len(FORMATS) - 6} other formats"
+    raise ImageError(f"expected an image file ({known}), got {_what_it_is(start)}")
 
 
 def _jxl_size(file: IO[bytes]) -> tuple[int, int]:
@@ -150,22 +153,31 @@ def _factory(name: str, start: bytes) -> Callable[[Any, str], Image.Image] | Non
         return TiffFile if is_tiff(start) else None
     if name == "HEIF":
         heif = start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
-        return _plugin("HEIC", "pillow_heif", "HeifImageFile", "archive") if heif else None
+        return _heif_file() if heif else None
     if name == "JXL":
         jxl = start.startswith(_JXL_STARTS)
-        return _plugin("JPEG XL", "pillow_jxl.JpegXLImagePlugin", "JXLImageFile", "archive") if jxl else None
+        return _jxl_file() if jxl else None
     if name not in Image.OPEN:  # Pillow was built without it
         return None
     factory, accept = Image.OPEN[name]
     return factory if accept is None or accept(start) is True else None
 
 
-def _plugin(what: str, module: str, name: str, extra: str) -> Any:
-    """A plugin's class, used here alone: registered with Pillow, it would change ``Image.open`` for all."""
+def _heif_file() -> Any:
+    """The plugin's class, used here alone: registered with Pillow, it would change ``Image.open`` for all."""
     try:
-        return getattr(importlib.import_module(module), name)
+        from pillow_heif import HeifImageFile
     except ImportError as error:
-        raise MissingExtraError(f"reading {what}", module.partition(".")[0].replace("_", "-"), extra) from error
+        raise MissingExtraError("reading HEIC", "pillow-heif", "archive") from error
+    return HeifImageFile
+
+
+def _jxl_file() -> Any:
+    try:
+        from pillow_jxl.JpegXLImagePlugin import JXLImageFile
+    except ImportError as error:
+        raise ImageError("reading JPEG XL needs pillow-jxl-plugin; pip install pillow-jxl-plugin") from error
+    return JXLImageFile
 
 
 def _what_it_is(start: bytes) -> str:

@@ -11,7 +11,7 @@ from typing import IO
 from PIL import Image
 
 from ..errors import ImageError
-from .formats import SUFFIXES
+from .formats import SUFFIXES, SUFFIXES_IN_SHORT
 from .images import image_size, read_rgb
 from .packs import Packed, read_pack
 
@@ -34,7 +34,7 @@ def find_images(folder: str | Path) -> list[Path]:
     """All image files under `folder`, sorted by path; ValueError when there are none."""
     paths = sorted(filter(is_image, Path(folder).rglob("*")))
     if not paths:
-        raise ValueError(f"folder: expected photographs under {folder}, found none ({', '.join(sorted(SUFFIXES))})")
+        raise ValueError(f"folder: expected photographs under {folder}, found none ({SUFFIXES_IN_SHORT})")
     return paths
 
 
