@@ -8,6 +8,7 @@ here each call has its own.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from typing import IO, Any
@@ -85,6 +86,7 @@ def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None)
         raise ImageError(f"page {page}: expected 0, since a {image.format} file is one picture")
     if isinstance(image, TiffFile):
         image.seek(nth_page(file, page))
+        image.check_whole(file.seek(0, io.SEEK_END))
     check_pixels(image.size, max_pixels)
     _note(image, file)
     return image

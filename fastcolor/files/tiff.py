@@ -18,6 +18,7 @@ _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258,
 _SAMPLES, _X_DPI, _Y_DPI, _PLANAR, _UNIT = 277, 282, 283, 284, 296
 _PREDICTOR, _EXTRA, _FORMAT, _LOW, _HIGH, _PROFILE = 317, 338, 339, 340, 341, 34675
 _CLASSIC_ENTRY, _BIG_ENTRY, _SHORT = 12, 20, 3  # bytes of a tag; a type
+_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 _INCH = {2: 1.0, 3: 2.54}
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB = 0, 1, 2
@@ -77,6 +78,14 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             high=_first(tags.get(_HIGH)),
         )
 
+    def check_whole(self, length: int) -> None:
+        """ImageError if compressed pixels lie beyond the end of a file so long: libtiff would print about it."""
+        tags = self.tag_v2
+        for offsets, counts in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
+            ends = map(sum, zip(_numbers(tags.get(offsets, ())), _numbers(tags.get(counts, ())), strict=False))
+            if tags.get(_COMPRESSION, 1) != 1 and max(ends, default=0) > length:
+                raise ImageError("damaged or truncated image file, whose pixels end before they should")
+
     def _setup(self) -> None:
         tags = self.tag_v2
         inverted = tags.get(_PHOTOMETRIC) == MIN_IS_WHITE and max(_numbers(tags.get(_BITS, 1))) > 8
@@ -85,7 +94,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
                 tags[_PHOTOMETRIC] = MIN_IS_BLACK
             super()._setup()
             self.known = True
-        except (SyntaxError, KeyError, OSError) as error:
+        except (SyntaxError, LookupError, OSError) as error:
             width, length = self.tag_v2.get(_WIDTH), self.tag_v2.get(_LENGTH)
             if not isinstance(width, int) or not isinstance(length, int):
                 raise ImageError("damaged TIFF file, which does not say how large the picture is") from error
@@ -107,7 +116,15 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
 
 
 def is_tiff(start: bytes) -> bool:
-    """Whether a file that begins so is a TIFF file, classic or BigTIFF."""
+    """Whether a file that begins so is a TIFF file, classic or BigTIFF.
+
+    Raises
+    ------
+    ImageError
+        A big-endian BigTIFF, whose header Pillow misreads.
+    """
+    if start.startswith(b"MM\0+"):
+        raise ImageError("a big-endian BigTIFF: not supported; save it as classic or as little-endian TIFF")
     return start.startswith(tuple(TiffImagePlugin.PREFIXES))
 
 
