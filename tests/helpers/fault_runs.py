@@ -141,6 +141,7 @@ def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -
 
     for number, pipe in zip((1, 2), pipes, strict=False):
         os.dup2(pipe, number)
+    sys.stdout, sys.stderr = (os.fdopen(pipe, "w", buffering=1) for pipe in pipes[:2])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(folder)
     scratch = Path(folder, "tmp")
