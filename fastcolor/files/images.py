@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from ..errors import ImageError
 from ..reference.constants import LUMA
-from .metadata import portable_metadata
+from .metadata import orientation_of, portable_metadata
 from .profiles import as_rgb, through_gray_profile
 
 # What is read: by content, not by name.
@@ -149,12 +149,13 @@ def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _photo(image: Image.Image) -> Photo:
+    orientation = orientation_of(image)
     image.load()
     if not image.width or not image.height:
         raise ImageError("expected an image with pixels, got an empty one")
     profile = image.info.get("icc_profile") or b""
     upright = ImageOps.exif_transpose(image)
-    metadata = portable_metadata(image, upright.size)
+    metadata = portable_metadata(image, upright.size, orientation)
     if upright.mode.startswith("I") or upright.mode == "F":
         return Photo(_deep_luma(upright), metadata=metadata)
     if upright.has_transparency_data:

@@ -12,6 +12,7 @@ _SEGMENT = 65_533  # bytes of one JPEG segment
 _EXIF_IFD, _GPS_IFD, _MAKER_NOTE, _USER_COMMENT = 0x8769, 0x8825, 0x927C, 0x9286
 _XRESOLUTION, _YRESOLUTION, _UNIT, _INCH = 0x011A, 0x011B, 0x0128, 2
 _IPTC_TAG, _XMP_TAG, _BYTE, _UNDEFINED = 0x83BB, 0x02BC, 1, 7
+_UNICODE = b"UNICODE\0"
 _MAX_ICC = 255 * (_SEGMENT - 14)
 
 Metadata = dict[str, Any]
@@ -56,7 +57,8 @@ def _segments(metadata: Metadata) -> tuple[bytes, list[str]]:
     """JPEG segments of what Pillow does not write, and what is too long for one."""
     parts = [(0xE1, b"http://ns.adobe.com/xap/1.0/\0", metadata.get("xmp", b""), "XMP")]
     parts += [(0xE1, b"", data, "XMP") for data in metadata.get("xmp_extension", ())]
-    parts += [(0xED, b"Photoshop 3.0\0", _resource(metadata.get("iptc", b"")), "IPTC")]
+    block, step = _resource(metadata.get("iptc", b"")), _SEGMENT - 14  # a long one is read from several segments
+    parts += [(0xED, b"Photoshop 3.0\0", block[at : at + step], "IPTC") for at in range(0, len(block), step)]
     parts += [(0xFE, b"", line.encode(), "comments and text") for line in _lines(metadata)]
     extra, too_long = b"", dict[str, None]()
     for marker, head, data, title in parts:
@@ -85,7 +87,7 @@ def _png(metadata: Metadata) -> Carried:
 
 
 def _tiff(metadata: Metadata) -> Carried:
-    exif, missing = _with_comment(metadata, "little")
+    exif, missing = _with_comment(metadata)
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     for tag, value in exif.items():
         tags[tag] = value
@@ -98,7 +100,7 @@ def _tiff(metadata: Metadata) -> Carried:
 
 
 def _webp(metadata: Metadata) -> Carried:
-    exif, missing = _with_comment(metadata, "big")
+    exif, missing = _with_comment(metadata)
     if "dpi" in metadata:
         exif[_XRESOLUTION], exif[_YRESOLUTION] = metadata["dpi"]
         exif[_UNIT] = _INCH
@@ -124,12 +126,16 @@ def _lines(metadata: Metadata) -> list[str]:
 
 
 def _loaded(data: bytes) -> Image.Exif:
-    """EXIF whose texts are written as they were read."""
+    """EXIF with texts as they were read, to be written in the order of bytes that Pillow's TIFF has."""
     old, exif = Image.Exif(), Image.Exif()
     old.load(data)
+    exif.endian = "<"
     for tag in old:
         value = dict(old.get_ifd(tag)) if tag in (_EXIF_IFD, _GPS_IFD) else old[tag]
         exif[tag] = {t: exact(v) for t, v in value.items()} if isinstance(value, dict) else exact(value)
+    comment = exif.get(_EXIF_IFD, {}).get(_USER_COMMENT, b"")
+    if old.endian == ">" and comment[:8] == _UNICODE:
+        exif[_EXIF_IFD][_USER_COMMENT] = _UNICODE + comment[8:].decode("utf-16-be", "replace").encode("utf-16-le")
     return exif
 
 
@@ -139,7 +145,7 @@ def _without_maker_note(data: bytes) -> bytes:
     return exif.tobytes()
 
 
-def _with_comment(metadata: Metadata, order: str) -> tuple[Image.Exif, list[str]]:
+def _with_comment(metadata: Metadata) -> tuple[Image.Exif, list[str]]:
     """EXIF with all comments and texts as its user comment, unless it has one; and what had no place."""
     exif = _loaded(metadata.get("exif", b""))
     lines = _lines(metadata)
@@ -149,8 +155,8 @@ def _with_comment(metadata: Metadata, order: str) -> tuple[Image.Exif, list[str]
     if bytes(inner.get(_USER_COMMENT, b""))[8:].strip(b"\0 "):
         return exif, ["comments and text"]
     text = "\n".join(lines)
-    head, code = (b"ASCII\0\0\0", "ascii") if text.isascii() else (b"UNICODE\0", f"utf-16-{order[0]}e")
-    exif[_EXIF_IFD] = inner | {_USER_COMMENT: head + text.encode(code)}
+    coded = b"ASCII\0\0\0" + text.encode() if text.isascii() else _UNICODE + text.encode("utf-16-le")
+    exif[_EXIF_IFD] = inner | {_USER_COMMENT: coded}
     return exif, []
 
 

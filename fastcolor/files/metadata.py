@@ -15,7 +15,6 @@ It becomes a dict that any format can be written from (:mod:`.kept` says what of
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -35,12 +34,20 @@ _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)[0-9](?=\s*["'<])""")
 
 
-def portable_metadata(image: Image.Image, size: tuple[int, int]) -> dict[str, Any]:
-    """All of `image`, as it was opened, for an upright RGB picture of it of this (width, height)."""
+def orientation_of(image: Image.Image) -> int:
+    """Orientation, 1..8, of an image that was not decoded yet: when it is, Pillow turns TIFF, and forgets it."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF can raise anything
+        return 1
+
+
+def portable_metadata(image: Image.Image, size: tuple[int, int], orientation: int = 1) -> dict[str, Any]:
+    """All of `image`, decoded, which had this orientation, for an upright RGB picture of it of (width, height)."""
     kept = {
-        "exif": _exif(image, size),
+        "exif": _exif(image, size, _GEO if orientation == 1 else set()),
         "icc_profile": _profile(image),
-        "dpi": _dpi(image),
+        "dpi": _dpi(image)[:: -1 if orientation >= 5 else 1],
         "xmp": _xmp(image),
         "xmp_extension": [data for data in _segments(image, "APP1") if data.startswith(_XMP_EXTENSION)],
         "iptc": _iptc(image),
@@ -77,8 +84,8 @@ def _profile(image: Image.Image) -> bytes:
     return profile if color_space(profile) == "RGB" and image.mode not in ("CMYK", "LAB") else b""
 
 
-def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    """Pixels an inch of the upright picture; of files that have no place of their own for them, EXIF's."""
+def _dpi(image: Image.Image) -> tuple[float, ...]:
+    """Pixels an inch of the picture as it lies; of files that have no place of their own for them, EXIF's."""
     try:
         exif = image.getexif()
         dpi = image.info.get("dpi")
@@ -86,20 +93,19 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
             scale = 2.54 if exif.get(_UNIT) == 3 else 1.0
             dpi = tuple(float(exif[tag]) * scale for tag in (_XRESOLUTION, _YRESOLUTION) if tag in exif)
         x, y = (float(value) for value in dpi or ())
-        turned = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except Exception:  # not there, or damaged
-        return None
+        return ()
     if not (1 < x < 1e6 and 1 < y < 1e6):  # 1: no unit
-        return None
-    return (y, x) if turned else (x, y)
+        return ()
+    return x, y
 
 
-def _exif(image: Image.Image, size: tuple[int, int]) -> bytes:
+def _exif(image: Image.Image, size: tuple[int, int], more: set[int]) -> bytes:
     """EXIF without orientation, thumbnail and tags of storage; without a tag that is beyond repair."""
     try:
         old, new = image.getexif(), Image.Exif()
-        turned = old.get(_ORIENTATION, 1) != 1
-        for tag in sorted((_DOCUMENT | _WINDOWS | (set() if turned else _GEO)) & set(old)):
+        new.endian = old.endian  # maker notes are written in it, too
+        for tag in sorted((_DOCUMENT | _WINDOWS | more) & set(old)):
             if _packs(tag, value := exact(old[tag])):
                 new[tag] = value
         for ifd in (_EXIF_IFD, _GPS_IFD):
@@ -144,17 +150,29 @@ def _xmp(image: Image.Image) -> bytes:
 def _iptc(image: Image.Image) -> bytes:
     """IPTC-IIM records, from wherever each format has them."""
     data = _tiff_tag(image, _IPTC_TAG)
-    if isinstance(data, tuple):  # of 32-bit words, as TIFF has it; which order they were written in shows at the start
-        packed = [struct.pack(f"{order}{len(data)}L", *data) for order in "<>"]
-        data = next((words for words in packed if words[:1] == b"\x1c"), b"")
+    if data[3:4] == b"\x1c" != data[:1]:  # TIFF's type for them is the 32-bit word, which some libraries turn round
+        data = b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
     texts = _texts(image)
-    blocks = [data or b"", *(s[14:] for s in _segments(image, "APP13") if s.startswith(b"Photoshop 3.0\0"))]
-    blocks += [_tiff_tag(image, _PHOTOSHOP_TAG) or b"", _raw_profile(texts, "iptc"), _raw_profile(texts, "8bim")]
+    pieces = [s[14:] for s in _segments(image, "APP13") if s.startswith(b"Photoshop 3.0\0")]  # of one long block
+    blocks = [data, b"".join(pieces)]
+    blocks += [_tiff_tag(image, _PHOTOSHOP_TAG), _raw_profile(texts, "iptc"), _raw_profile(texts, "8bim")]
     for block in blocks:
         records = block if block[:1] == b"\x1c" else dict(_resources(block)).get(_IPTC_RESOURCE, b"")
         if records:
-            return records.rstrip(b"\0")
+            return records[: _end(records)]
     return b""
+
+
+def _end(records: bytes) -> int:
+    """Where IPTC-IIM records end, and the padding of their place begins."""
+    at = 0
+    while records[at : at + 1] == b"\x1c":
+        size, start = int.from_bytes(records[at + 3 : at + 5], "big"), at + 5
+        if size & 0x8000:  # the length of the length
+            start += size & 0x7FFF
+            size = int.from_bytes(records[at + 5 : start], "big")
+        at = start + size
+    return at
 
 
 def _resources(block: bytes) -> Iterator[tuple[int, bytes]]:
@@ -202,5 +220,7 @@ def _segments(image: Image.Image, name: str) -> list[bytes]:
     return [data for marker, data in getattr(image, "applist", None) or [] if marker == name]
 
 
-def _tiff_tag(image: Image.Image, tag: int) -> Any:
-    return getattr(image, "tag_v2", {}).get(tag)
+def _tiff_tag(image: Image.Image, tag: int) -> bytes:
+    """The bytes as they lie in the file, of which Pillow's value may be the first alone."""
+    tags = getattr(image, "tag_v2", None)
+    return bytes(getattr(tags, "_tagdata", {}).get(tag, b""))
