@@ -90,7 +90,8 @@ class ColorBins(_reference.ColorBins):
         for name, dtype in (("colors", np.float32), ("prior", np.float64)):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=dtype, order="C"))
         object.__setattr__(self, "table", np.array(_reference.as_table(self.table, n), order="C"))
-        _check(self)
+        checks.bin_colors(self.colors, self.prior)
+        check_chroma(self.colors, self.space, -1)
         for array in (self.table, self.colors, self.prior):
             array.flags.writeable = False  # kernels cache what they derive from it
         object.__setattr__(self, "_n", n)
@@ -422,14 +423,3 @@ def _least_error(moments: ChromaMoments, n: int, method: str, centers: str) -> i
         return moments.sizes[0]
     errors = moments.errors(n, method, centers)
     return min(errors, key=errors.__getitem__) if errors else moments.sizes[-1]
-
-
-def _check(bins: ColorBins) -> None:
-    n = len(bins.colors)
-    if not 1 <= n <= MAX_BINS or bins.colors.shape != (n, 2):
-        raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {bins.colors.shape}")
-    if bins.prior.shape != (n,) or not (bins.prior >= 0).all() or abs(bins.prior.sum() - 1) > 1e-6:
-        raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {bins.prior}")
-    if not np.isfinite(bins.colors).all():
-        raise ValueError("colors: expected finite chroma, got NaN or inf")
-    check_chroma(bins.colors, bins.space, -1)
