@@ -213,13 +213,19 @@ def bin_table(table: Any, n: int) -> None:
 
 def bin_colors(colors: Any, prior: Any) -> None:
     """Colors (n, 2), finite, and a prior (n,) that sums to 1."""
-    n = len(colors)
+    n = len(colors) if colors.ndim else 0
     if not 1 <= n <= MAX_BINS or colors.shape != (n, 2):
         raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {colors.shape}")
-    if prior.shape != (n,) or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-6:
-        raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {prior}")
+    if prior.shape != (n,) or not ((prior >= 0) & (prior <= 1)).all() or abs(prior.sum() - 1) > 1e-6:
+        raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {_told(prior)}")
     if not np.isfinite(colors).all():
         raise ValueError("colors: expected finite chroma, got NaN or inf")
+
+
+def _told(prior: Any) -> str:
+    """A prior that is none, in a few words."""
+    with np.errstate(all="ignore"):
+        return f"shape {prior.shape}, {prior.min(initial=np.inf):g} at least, a sum of {prior.sum():g}"
 
 
 def label_dtype(value: str, n: int) -> str:
