@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -161,11 +163,23 @@ def opened(path: Path) -> Iterator[Any]:
     """
     av = load_av("reading video files")
     # FFmpeg gets the open file: of "12:30 film.mp4" it would take "12" for a protocol. What playlists name stays shut.
-    with open(path, "rb") as file:
+    with _File(path) as file:
         with _damage(path):
             container = av.open(file, options={"protocol_whitelist": "none"}, metadata_errors="replace")
         with container:
             yield container
+
+
+class _File(io.FileIO):
+    """A file in which a damaged header may send FFmpeg before the beginning: it is told so, and goes on."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return -errno.EINVAL
 
 
 @contextmanager
