@@ -24,7 +24,7 @@ class VideoFile(Film):
 
     def __init__(self, path: Path, start: Fraction, end: Fraction | None) -> None:
         super().__init__(start, end)
-        self.path = path
+        self.path: Path = path
         av = load_av("reading video files")
         try:
             with av.open(os.fspath(path)) as container:
@@ -36,13 +36,12 @@ class VideoFile(Film):
             ) from error
 
     def _describe(self, container: Any) -> None:
-        stream = _picture_stream(container, self.path)
+        stream = picture_stream(container, self.path)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_RATE
         self.rate = Fraction(rate).limit_denominator(65_535)
         self.time_base = Fraction(stream.time_base)
         self.aspect = Fraction(stream.sample_aspect_ratio or 1)
         self.origin = max(Fraction(container.start_time or 0, _MICROSECONDS), Fraction(0))
-        self.sound = self.path if container.streams.audio else None
         self._length = _length(stream, container)  # seconds
         self._packets = stream.frames  # 0 if the file does not say
         self._expect(stream.frames or round((self._length or 0) * self.rate))
@@ -52,7 +51,7 @@ class VideoFile(Film):
         reformat = av.video.reformatter.VideoReformatter().reformat
         time, duration = -1 / self.rate, 1 / self.rate
         with av.open(os.fspath(self.path)) as container:
-            stream = _picture_stream(container, self.path)
+            stream = picture_stream(container, self.path)
             stream.thread_type = "AUTO"
             if self.start:
                 container.seek(int((self.origin + self.start) / self.time_base), stream=stream)
@@ -95,7 +94,8 @@ class VideoFile(Film):
             self.problems.append(f"{self.path}: {damaged} damaged packets; frames are missing or broken")
 
 
-def _picture_stream(container: Any, path: Path) -> Any:
+def picture_stream(container: Any, path: Path) -> Any:
+    """The track whose pictures are the film: the first that is no cover and can be decoded."""
     for stream in container.streams.video:
         if "attached_pic" not in str(stream.disposition) and stream.codec_context is not None:
             return stream

@@ -101,7 +101,7 @@ class _Animation(Film):
 
     def __init__(self, path: Path, start: Fraction, end: Fraction | None) -> None:
         super().__init__(start, end)
-        self.path = path
+        self._file = path
         try:
             with Image.open(path, formats=("GIF", "WEBP")) as image:
                 frames = getattr(image, "n_frames", 1)
@@ -115,13 +115,13 @@ class _Animation(Film):
 
     def _frames(self) -> Iterator[FilmFrame]:
         time = Fraction(0)
-        with Image.open(self.path, formats=("GIF", "WEBP")) as image:
+        with Image.open(self._file, formats=("GIF", "WEBP")) as image:
             for number in range(getattr(image, "n_frames", 1)):
                 try:
                     image.seek(number)
                     shown = image.convert("RGBA")
                 except (OSError, SyntaxError, EOFError, ValueError) as error:
-                    self.problems.append(f"{self.path}: damaged or truncated after {number} frames ({error})")
+                    self.problems.append(f"{self._file}: damaged or truncated after {number} frames ({error})")
                     return
                 opaque = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
                 duration = _delay(image)
