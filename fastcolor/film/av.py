@@ -97,9 +97,14 @@ class VideoFile(Film):
 def picture_stream(container: Any, path: Path) -> Any:
     """The track whose pictures are the film: the first that is no cover and can be decoded."""
     for stream in container.streams.video:
-        if "attached_pic" not in str(stream.disposition) and stream.codec_context is not None:
+        if not is_cover(stream) and stream.codec_context is not None:
             return stream
     raise VideoError(f"{path}: no video stream; there are {len(container.streams.audio)} audio tracks")
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether it is a picture that stands for the whole film: no track that lasts."""
+    return stream.type == "video" and bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
 def _length(stream: Any, container: Any) -> Fraction | None:

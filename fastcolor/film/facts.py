@@ -6,13 +6,15 @@ import re
 from fractions import Fraction
 from typing import Any
 
+from .av import is_cover
+
 FILM = -1  # the place of what is said of the whole film, beside the numbers of its tracks
 
 Facts = dict[tuple[int, str], str]  # (track or FILM, what) -> what is said
 
 # Said by a file of how it was made, which is not true of another one.
 _OF_THE_FILE = re.compile(
-    r"encoder|(major|compatible)_brands?|minor_version|duration|handler_name|vendor_id|filename|mimetype|variant_bitrate"
+    r"encoder|software|(major|compatible)_brands?|minor_version|duration|handler_name|vendor_id|filename|mimetype|variant_bitrate"
     r"|(_statistics_.*|bps|number_of_(frames|bytes)|source_id)(-\w+)?"
 )
 _TIMECODE = re.compile(r"\d\d:[0-5]\d:[0-5]\d([:;.])\d\d")
@@ -75,10 +77,12 @@ def facts(container: Any) -> Facts:
 
 
 def of_film(container: Any) -> Facts:
-    """What is said of the whole film: titles, and that there are chapters."""
+    """What is said of the whole film: titles, that there are chapters, a cover."""
     said = {(FILM, name): text for name, text in titles(container.metadata).items()}
     if found := container.chapters():
         said[FILM, "chapters"] = str(len(found))
+    if any(is_cover(track) for track in container.streams):
+        said[FILM, "cover picture"] = "yes"
     return said
 
 

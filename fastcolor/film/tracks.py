@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Protocol
 
-from .av import load_av, picture_stream
+from .av import is_cover, load_av, picture_stream
 from .facts import FILM, Facts, chapters, facts, missing, of_film, of_track, timecode, titles
 from .film import Film
 from .muxing import holds, is_systems
@@ -115,11 +115,11 @@ class SideTracks:
     def _plan(self, track: Any) -> None:
         """Decide how a track of the source gets into the output, or that it does not."""
         name, container = self._names[track.index], self.output.format.name
-        if _is_cover(track) and container == _MATROSKA:
+        if is_cover(track) and container == _MATROSKA:
             self._attach_cover(track)
         elif track.type == "attachment" and container == _MATROSKA:
             self.output.add_attachment(track.name or "attachment", track.mimetype or "", track.data)
-        elif _is_cover(track) and holds(self.av, container, track):
+        elif is_cover(track) and holds(self.av, container, track):
             self._copy_cover(track)
         elif track.type in ("audio", "subtitle") and holds(self.av, container, track):
             self._take(track, _Copied(self.output, track))
@@ -168,7 +168,7 @@ class SideTracks:
     def _read(self) -> Iterator[tuple[Any, Fraction]]:
         """Packets between start and end, with their time in the new film."""
         timeline = Timeline(self._source)
-        tracks = [t for t in self._source.streams if t.type in ("video", "audio") and not _is_cover(t)]
+        tracks = [t for t in self._source.streams if t.type in ("video", "audio") and not is_cover(t)]
         tracks += [t for t in self._source.streams if t.type == "subtitle" and t.index in self._ways]
         try:
             for packet in self._source.demux(tracks) if self._ways else ():
@@ -243,13 +243,9 @@ def names_beside(film: Film, *, sound: bool) -> list[str]:
 def _named(source: Any) -> Iterator[tuple[Any, str]]:
     """All tracks with their names, covers and attachments last."""
     kinds: Counter[str] = Counter()
-    for track in sorted(source.streams, key=lambda track: _is_cover(track) or track.type == "attachment"):
+    for track in sorted(source.streams, key=lambda track: is_cover(track) or track.type == "attachment"):
         kinds[track.type] += 1
         yield track, _name(track, kinds[track.type])
-
-
-def _is_cover(track: Any) -> bool:
-    return track.type == "video" and "attached_pic" in str(track.disposition)
 
 
 def _is_made_of_facts(track: Any) -> bool:
@@ -261,7 +257,7 @@ def _name(track: Any, number: int) -> str:
     """For example "sound track 2 (aac, fra)"."""
     if track.type == "attachment":
         return f"attachment {track.name}"
-    kind = "cover" if _is_cover(track) else _KINDS.get(track.type, track.type)
+    kind = "cover" if is_cover(track) else _KINDS.get(track.type, track.type)
     codec = track.codec_context.name if track.codec_context is not None else "unknown codec"
     language = titles(track.metadata).get("language")
     return f"{kind} track {number} ({', '.join(filter(None, [codec, language]))})"
