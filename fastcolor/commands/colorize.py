@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +15,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..files.images import Photo, gray_of, pixel_limit, read_photo
+from ..files.outputs import Target, check_new, check_outputs
 from ..files.writing import DEFAULT_QUALITY, check_writable_format, write_photo
 from ..ops import merge
 from ..photo.colorizer import Colorizer, Prediction
-from ..photo.targets import Job, check_new, plan
+from ..photo.targets import Job, plan
 from ..plots.figures import confidence_map, contact_sheet, enlarged
 from . import options
 
@@ -46,16 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_options(args)
-    jobs = plan(args.inputs, args.out)
-    work = _Work(args, _confidence_targets(jobs, args.out, args.confidence))
-    work.check_outputs(jobs)
+    jobs = _planned(args)
+    work = _Work(args)
     chosen = options.chosen(args, "temperature", "size", "mirror", "device")
     colorizer = Colorizer.load(args.model, **chosen)
     # disable=None: no bar where nobody watches
     watched = tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 else True)
     with pixel_limit(args.max_pixels):
         for batch in _batches(work.read(watched, colorizer)):
-            predictions = colorizer.predict(np.stack([item.small for item in batch]), with_confidence=bool(work.maps))
+            small = np.stack([item.small for item in batch])
+            predictions = colorizer.predict(small, with_confidence=bool(args.confidence))
             for item, prediction in zip(batch, predictions, strict=True):
                 work.finish(item, prediction)
     work.write_sheet()
@@ -75,24 +76,13 @@ class _Work:
     """What is to be written, and what has gone wrong so far."""
 
     args: argparse.Namespace
-    maps: dict[Path, Path]  # result -> picture of its confidence
     sheet: list[list[tuple[str, Picture]]] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
-
-    def check_outputs(self, jobs: Sequence[Job]) -> None:
-        """What fails at once, before torch is loaded."""
-        if self.args.compare:
-            check_writable_format(self.args.compare)
-            check_new(self.args.compare, self.args.force)
-        if len(jobs) == 1:
-            for path in (jobs[0].target, *self.maps.values()):
-                check_new(path, self.args.force)
 
     def read(self, jobs: Iterable[Job], colorizer: Colorizer) -> Iterator[_Item]:
         for job in jobs:
             photo = None
             with self._collected():
-                check_new(job.target, self.args.force)
                 photo = read_photo(job.source)
             if photo:
                 yield _Item(job, photo, colorizer.reduce(photo.luma))
@@ -103,14 +93,18 @@ class _Work:
         with self._collected():
             rgb = merge(prediction.chroma, photo.luma)
             quality = self.args.quality
+            self._make_room(job.target)
             write_photo(job.target, rgb, alpha=photo.alpha, metadata=photo.metadata, quality=quality)
-            if prediction.top is not None:
-                path = self.maps[job.target]
-                check_new(path, self.args.force)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_photo(path, enlarged(confidence_map(prediction.top), photo.luma.shape), quality=quality)
+            if prediction.top is not None and job.map is not None:
+                self._make_room(job.map)
+                write_photo(job.map, enlarged(confidence_map(prediction.top), photo.luma.shape), quality=quality)
             if self.args.compare and len(self.sheet) < SHEET_ROWS:
                 self.sheet.append(_row(job.source.name, photo, rgb))
+
+    def _make_room(self, path: Path) -> None:
+        """Its folder, and nothing there that came after the plan."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_new([path], self.args.force)
 
     def write_sheet(self) -> None:
         if self.sheet:
@@ -141,21 +135,16 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError(f"--max-pixels: expected at least 1, got {args.max_pixels}")
 
 
-def _confidence_targets(jobs: Sequence[Job], out: str, confidence: Path | None) -> dict[Path, Path]:
-    """The map of one result is the file `confidence`; those of several have their names, in the folder `confidence`."""
-    if confidence is None:
-        return {}
-    if len(jobs) == 1 and not confidence.is_dir():
-        check_writable_format(confidence)
-        maps = {jobs[0].target: confidence}
-    else:
-        if confidence.is_file():
-            raise NotADirectoryError(f"{confidence}: expected a folder for the maps of several photographs, got a file")
-        names = [t.relative_to(out) if t.is_relative_to(out) else Path(t.name) for t in (job.target for job in jobs)]
-        maps = {job.target: confidence / name for job, name in zip(jobs, names, strict=True)}
-    if clash := {path.resolve() for path in maps.values()} & {job.target.resolve() for job in jobs}:
-        raise ValueError(f"--confidence: expected other names than the results', got {min(clash)} twice")
-    return maps
+def _planned(args: argparse.Namespace) -> list[Job]:
+    """What is to be done, checked before torch is loaded."""
+    planned = plan(args.inputs, args.out, confidence=args.confidence)
+    targets = planned.targets
+    if args.compare:
+        check_writable_format(args.compare)
+        targets.append(Target(args.compare, "--compare"))
+    sources = [job.source for job in planned.jobs]
+    check_outputs([*sources, *options.model_files(args.model)], targets, force=args.force)
+    return planned.jobs
 
 
 def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
