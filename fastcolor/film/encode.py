@@ -18,7 +18,6 @@ from .tracks import SideTracks
 Rgb = NDArray[np.uint8]
 
 CODECS = ("h264", "ffv1")
-NOTHING_READ = "no frames were read, so nothing was written"
 
 _H264 = {"crf": "17", "preset": "veryfast"}
 _ENCODERS = {"libx264": _H264, "libopenh264": {"b": "8M"}, "mpeg4": {"qscale": "3"}}  # the first that the build has
@@ -42,6 +41,8 @@ class FilmWriter:
     av : module
     path : Path
         The file that is written; its suffix says the container.
+    name : Path
+        As errors call it.
     film : Film
         Whose frames they are: rate, aspect, other tracks.
     sound : bool
@@ -49,14 +50,15 @@ class FilmWriter:
     codec : {"h264", "ffv1"}
     """
 
-    def __init__(self, av: Any, path: Path, film: Film, *, sound: bool, codec: str) -> None:
-        self.av, self.path, self.film = av, path, film
+    def __init__(self, av: Any, path: Path, name: Path, film: Film, *, sound: bool, codec: str) -> None:
+        self.av, self.path, self.name, self.film = av, path, name, film
+        self.count = 0
         self.left_out: list[str] = []
         self.lossless = codec == "ffv1"
         options = {} if path.suffix.lower() == ".mkv" else {"movflags": "faststart"}
         self.container = av.open(os.fspath(path), "w", format=_FORMATS[path.suffix.lower()], options=options)
         self.stream = self._picture_track()
-        self.tracks = SideTracks(av, self.container, film, sound=sound) if film.path else None
+        self.tracks = SideTracks(av, self.container, film, film.path, sound=sound) if film.path else None
         self.reformat = av.video.reformatter.VideoReformatter().reformat
         self.tick = -1
         self.durations: dict[int, int] = {}
@@ -65,8 +67,9 @@ class FilmWriter:
         """Encode a frame; `time` and `duration` in seconds."""
         if not self.lossless:
             rgb = _even(rgb)
-        if self.tick < 0:
+        if not self.count:
             self._open(rgb)
+        self.count += 1
         if self.tracks:
             self.tracks.copy_until(time)
         base = self.stream.codec_context.time_base
@@ -78,8 +81,6 @@ class FilmWriter:
 
     def finish(self) -> None:
         """Write what is left, and close the file."""
-        if self.tick < 0:
-            raise VideoError(NOTHING_READ)
         self._mux(self.stream.encode())
         if self.tracks:
             self.tracks.copy_until(None)
@@ -114,11 +115,10 @@ class FilmWriter:
         try:
             self.stream.codec_context.open()
         except self.av.FFmpegError as error:
-            name = self.stream.codec_context.name
-            size = f"{rgb.shape[1]}x{rgb.shape[0]}"
+            encoder, size = self.stream.codec_context.name, f"{rgb.shape[1]}x{rgb.shape[0]}"
             raise VideoError(
-                f"the encoder {name} takes no frames of {size} pixels ({error.strerror}); choose --codec ffv1 (.mkv), "
-                "a folder of PNG files, or scale the film"
+                f"{self.name}: expected frames that the encoder {encoder} takes, got {size} pixels ({error.strerror}); "
+                "choose a folder of PNG files, or scale the film"
             ) from error
 
     def _frame(self, rgb: Rgb) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from .av import is_cover
+from .av import is_cover, load_av, picture_stream
+from .film import Film
 
 FILM = -1  # the place of what is said of the whole film, beside the numbers of its tracks
 
@@ -19,6 +23,7 @@ _OF_THE_FILE = re.compile(
 )
 _TIMECODE = re.compile(r"\d\d:[0-5]\d:[0-5]\d([:;.])\d\d")
 _DROPPING = (Fraction(30_000, 1001), Fraction(60_000, 1001))  # rates of timecodes that leave numbers out
+_KINDS = {"audio": "sound", "video": "picture", "subtitle": "subtitle", "data": "data", "attachment": "attachment"}
 _ROLES = ("dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired")
 
 
@@ -96,3 +101,41 @@ def missing(wanted: Facts, found: Facts) -> list[str]:
     """Names of what is wanted and not said."""
     absent = [(place, name) for place, name in wanted if (place, name) not in found]
     return [name if place in (FILM, 0) else f"{name} of track {place}" for place, name in absent]
+
+
+def names_beside(film: Film, *, sound: bool) -> list[str]:
+    """All that a film has beside its pictures, by name: what a format without place for it leaves out."""
+    if film.path is None:
+        return []
+    av = load_av("reading video files")
+    with av.open(os.fspath(film.path)) as source:
+        pictures = picture_stream(source, film.path)
+        names = [
+            name
+            for track, name in named(source)
+            if track.index != pictures.index and (sound or track.type != "audio") and not is_made_of_facts(track)
+        ]
+        return names + missing(of_film(source), {})
+
+
+def named(source: Any) -> Iterator[tuple[Any, str]]:
+    """All tracks with their names, covers and attachments last."""
+    kinds: Counter[str] = Counter()
+    for track in sorted(source.streams, key=lambda track: is_cover(track) or track.type == "attachment"):
+        kinds[track.type] += 1
+        yield track, name_of(track, kinds[track.type])
+
+
+def is_made_of_facts(track: Any) -> bool:
+    """Whether a data track is what MP4 makes of chapters or of a timecode, which are written as such."""
+    return track.type == "data" and ("timecode" in track.metadata or track.name == "bin_data")
+
+
+def name_of(track: Any, number: int) -> str:
+    """For example "sound track 2 (aac, fra)"."""
+    if track.type == "attachment":
+        return f"attachment {track.name}"
+    kind = "cover" if is_cover(track) else _KINDS.get(track.type, track.type)
+    codec = track.codec_context.name if track.codec_context is not None else "unknown codec"
+    language = titles(track.metadata).get("language")
+    return f"{kind} track {number} ({', '.join(filter(None, [codec, language]))})"

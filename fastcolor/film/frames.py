@@ -13,11 +13,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..errors import VideoError
 from ..files.atomic import check_folder_of, naming
-from .encode import NOTHING_READ, Rgb
+from .encode import Rgb
+from .facts import names_beside
 from .film import Film
-from .tracks import names_beside
 
 _DIGITS = 6
 _FRAME = re.compile(rf"\d{{{_DIGITS},}}\.png")
@@ -35,11 +34,6 @@ class FramesWriter:
         """Write the next frame; a folder knows no times."""
         self.count += 1
         Image.fromarray(rgb).save(self.folder / f"{self.count:0{self.digits}}.png", compress_level=1)
-
-    def finish(self) -> None:
-        """Nothing to write any more."""
-        if not self.count:
-            raise VideoError(NOTHING_READ)
 
 
 @contextmanager

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import VideoError
-from .encode import NOTHING_READ, Rgb
+from .encode import Rgb
+from .facts import names_beside
 from .film import Film
-from .tracks import names_beside
 
 _TICKS = 100  # a second
 _SHORTEST = 2  # ticks: browsers show a frame of 1 for ten
@@ -33,10 +32,11 @@ class GifWriter:
         self.stream.pix_fmt = "pal8"
         self.stream.codec_context.time_base = Fraction(1, _TICKS)
         self.tick = -_SHORTEST
-        self.dropped = 0
+        self.count = self.dropped = 0
 
     def write(self, rgb: Rgb, time: Fraction, duration: Fraction) -> None:
         """Encode a frame; `time` in seconds."""
+        self.count += 1
         tick = round(time * _TICKS)
         if tick < self.tick + _SHORTEST:
             self.dropped += 1
@@ -50,8 +50,6 @@ class GifWriter:
 
     def finish(self) -> None:
         """Write what is left, and close the file."""
-        if self.tick < 0:
-            raise VideoError(NOTHING_READ)
         self.container.mux(self.stream.encode())
         self.container.close()
         if self.dropped:

@@ -6,19 +6,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
-from .av import is_cover, load_av, picture_stream
-from .facts import FILM, Facts, chapters, facts, missing, of_film, of_track, timecode, titles
+from .av import is_cover, picture_stream
+from .covers import attach
+from .facts import FILM, Facts, chapters, facts, is_made_of_facts, missing, named, of_film, of_track, timecode, titles
 from .film import Film
 from .muxing import holds, is_systems
+from .sound import Copied, EncodedAnew, Way
 from .times import Timeline
-
-_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of AAC
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-_AAC_BITS = 96_000  # a second and channel
-_KINDS = {"audio": "sound", "video": "picture", "subtitle": "subtitle", "data": "data", "attachment": "attachment"}
-_MATROSKA = "matroska"
 
 
 class SideTracks:
@@ -30,7 +27,9 @@ class SideTracks:
     output : av.container.OutputContainer
         Its first track is the pictures'.
     film : Film
-        With the file of the tracks.
+        Its start and end; what cannot be read or written is added to its problems.
+    path : Path
+        The file of the tracks.
     sound : bool
         Whether sound is kept.
 
@@ -40,22 +39,22 @@ class SideTracks:
         What the container has no place for, and what was encoded anew.
     """
 
-    def __init__(self, av: Any, output: Any, film: Film, *, sound: bool) -> None:
-        self.av, self.output, self.film = av, output, film
+    def __init__(self, av: Any, output: Any, film: Film, path: Path, *, sound: bool) -> None:
+        self.av, self.output, self.film, self._path = av, output, film, path
         self.left_out: list[str] = []
-        self._source = av.open(os.fspath(film.path))
+        self._source = av.open(os.fspath(path))
         self._shift = film.origin + film.start
         self._end = None if film.end is None else film.end - film.start
-        self._ways: dict[int, _Way] = {}
+        self._ways: dict[int, Way] = {}
         self._names: dict[int, str] = {}
         self._lost: Counter[int] = Counter()
         self._given = 0  # packets to the muxer
-        self._covers: list[Any] = []
+        self._first: list[Any] = []  # packets of covers
         self._wanted: Facts = {}
         self._say_titles()
-        pictures = picture_stream(self._source, film.path)
+        pictures = picture_stream(self._source, path)
         # A cover is no track in MP4, nor an attachment in Matroska: last, so that the numbers of tracks stay.
-        for track, name in _named(self._source):
+        for track, name in named(self._source):
             self._names[track.index] = name
             if track.index != pictures.index and (sound or track.type != "audio"):
                 self._plan(track)
@@ -64,8 +63,8 @@ class SideTracks:
 
     def copy_until(self, time: Fraction | None) -> None:
         """Write the packets up to `time` in seconds; all that are left if it is None."""
-        while self._covers:
-            self.output.mux(self._covers.pop())
+        while self._first:
+            self.output.mux(self._first.pop())
         while True:
             self._waiting = self._waiting or next(self._packets, None)
             if self._waiting is None or (time is not None and self._waiting[1] > time):
@@ -77,7 +76,7 @@ class SideTracks:
                 self._write(index, None)
             self._source.close()
             self.film.problems += [
-                f"{self.film.path}: {count} unusable packets of {self._names[index]} are left out"
+                f"{self._path}: {count} unusable packets of {self._names[index]} are left out"
                 for index, count in self._lost.items()
             ]
 
@@ -99,7 +98,7 @@ class SideTracks:
         if not output.chapters():
             self._wanted.pop((FILM, "chapters"), None)
         pictures = output.streams[0]
-        self._describe(picture_stream(source, film.path), pictures)
+        self._describe(picture_stream(source, self._path), pictures)
         for said in (output.metadata, pictures.metadata):
             said.pop("timecode", None)
         if code := timecode(source, film.rate):
@@ -115,46 +114,24 @@ class SideTracks:
     def _plan(self, track: Any) -> None:
         """Decide how a track of the source gets into the output, or that it does not."""
         name, container = self._names[track.index], self.output.format.name
-        if is_cover(track) and container == _MATROSKA:
-            self._attach_cover(track)
-        elif track.type == "attachment" and container == _MATROSKA:
-            self.output.add_attachment(track.name or "attachment", track.mimetype or "", track.data)
-        elif is_cover(track) and holds(self.av, container, track):
-            self._copy_cover(track)
+        if is_cover(track) or track.type == "attachment":
+            first = attach(self.av, self.output, self._path, track)
+            self._first += first or []
+            if first is None:
+                self.left_out.append(name)
         elif track.type in ("audio", "subtitle") and holds(self.av, container, track):
-            self._take(track, _Copied(self.output, track))
+            self._take(track, Copied(self.output, track))
         elif track.type == "audio" and track.codec_context is not None:
             self.left_out.append(f"{name} as it is, which is encoded anew as AAC")
-            self._take(track, _EncodedAnew(self.output, track))
+            self._take(track, EncodedAnew(self.output, track))
         elif track.type == "audio":
-            self.film.problems.append(f"{self.film.path}: {name} is left out: its codec is unknown")
-        elif not _is_made_of_facts(track):
+            self.film.problems.append(f"{self._path}: {name} is left out: its codec is unknown")
+        elif not is_made_of_facts(track):
             self.left_out.append(name)
 
-    def _take(self, track: Any, way: _Way) -> None:
+    def _take(self, track: Any, way: Way) -> None:
         self._ways[track.index] = way
         self._describe(track, way.stream)
-
-    def _cover(self, track: Any) -> Any:
-        with self.av.open(os.fspath(self.film.path)) as source:
-            for packet in source.demux(source.streams[track.index]):
-                if packet.size:
-                    return packet
-        return None
-
-    def _copy_cover(self, track: Any) -> None:
-        packet = self._cover(track)
-        if packet is not None:
-            packet.stream = self.output.add_stream_from_template(track, opaque=True)
-            packet.stream.disposition = track.disposition
-            packet.pts = packet.dts = 0
-            self._covers.append(packet)
-
-    def _attach_cover(self, track: Any) -> None:
-        packet = self._cover(track)
-        if packet is not None:
-            kind = "png" if track.codec_context.name == "png" else "jpeg"
-            self.output.add_attachment(f"cover.{kind.replace('jpeg', 'jpg')}", f"image/{kind}", bytes(packet))
 
     def _write(self, index: int, packet: Any) -> None:
         self._given += 1
@@ -184,80 +161,4 @@ class SideTracks:
                 packet.dts -= ticks
                 yield packet, time
         except self.av.FFmpegError as error:
-            self.film.problems.append(f"{self.film.path}: sound: cannot be read any further ({error.strerror})")
-
-
-class _Way(Protocol):
-    """How a track gets into the output."""
-
-    stream: Any
-
-    def write(self, packet: Any) -> None:
-        """Write a packet of the source, or what is left if it is None."""
-
-
-class _Copied:
-    def __init__(self, output: Any, track: Any) -> None:
-        self.output = output
-        self.stream = output.add_stream_from_template(track, opaque=True)
-
-    def write(self, packet: Any) -> None:
-        if packet is not None:
-            packet.stream = self.stream
-            self.output.mux(packet)
-
-
-class _EncodedAnew:
-    """Decoded, and encoded as AAC."""
-
-    def __init__(self, output: Any, track: Any) -> None:
-        self.output, self.track = output, track
-        context = track.codec_context
-        rate = next((rate for rate in _RATES if rate <= context.sample_rate), _RATES[-1])
-        channels = context.layout.nb_channels if context.layout.nb_channels in _LAYOUTS else 2
-        self.stream = output.add_stream("aac", rate=rate, layout=_LAYOUTS[channels])
-        self.stream.bit_rate = _AAC_BITS * channels
-
-    def write(self, packet: Any) -> None:
-        for frame in self.track.decode(packet):
-            self.output.mux(self.stream.encode(frame))
-        if packet is None:
-            self.output.mux(self.stream.encode(None))
-
-
-def names_beside(film: Film, *, sound: bool) -> list[str]:
-    """All that a film has beside its pictures, by name: what a format without place for it leaves out."""
-    if film.path is None:
-        return []
-    av = load_av("reading video files")
-    with av.open(os.fspath(film.path)) as source:
-        pictures = picture_stream(source, film.path)
-        names = [
-            name
-            for track, name in _named(source)
-            if track.index != pictures.index and (sound or track.type != "audio") and not _is_made_of_facts(track)
-        ]
-        return names + missing(of_film(source), {})
-
-
-def _named(source: Any) -> Iterator[tuple[Any, str]]:
-    """All tracks with their names, covers and attachments last."""
-    kinds: Counter[str] = Counter()
-    for track in sorted(source.streams, key=lambda track: is_cover(track) or track.type == "attachment"):
-        kinds[track.type] += 1
-        yield track, _name(track, kinds[track.type])
-
-
-def _is_made_of_facts(track: Any) -> bool:
-    """Whether a data track is what MP4 makes of chapters or of a timecode, which are written as such."""
-    return track.type == "data" and ("timecode" in track.metadata or track.name == "bin_data")
-
-
-def _name(track: Any, number: int) -> str:
-    """For example "sound track 2 (aac, fra)"."""
-    if track.type == "attachment":
-        return f"attachment {track.name}"
-    kind = "cover" if is_cover(track) else _KINDS.get(track.type, track.type)
-    codec = track.codec_context.name if track.codec_context is not None else "unknown codec"
-    language = titles(track.metadata).get("language")
-    return f"{kind} track {number} ({', '.join(filter(None, [codec, language]))})"
+            self.film.problems.append(f"{self._path}: sound: cannot be read any further ({error.strerror})")

@@ -29,6 +29,7 @@ class Writer(Protocol):
     `left_out` names what the source has and the format has no place for; complete when the film is written.
     """
 
+    count: int  # of frames
     left_out: list[str]
 
     def write(self, rgb: Rgb, time: Fraction, duration: Fraction) -> None: ...
@@ -85,7 +86,7 @@ def film_writer(
         with folder_of_frames(target) as folder:
             frames = FramesWriter(folder, film, sound=sound)
             yield frames
-            frames.finish()
+            _check_count(frames, target)
         return
     av = load_av(f"writing {suffix}")
     with atomic_path(target) as temporary, naming_film(av, target):
@@ -93,21 +94,25 @@ def film_writer(
         if suffix == _GIF:
             writer = GifWriter(av, temporary, film, sound=sound)
         else:
-            writer = FilmWriter(av, temporary, film, sound=sound, codec=codec_of(target, codec))
-        with _finished(writer):
+            writer = FilmWriter(av, temporary, target, film, sound=sound, codec=codec_of(target, codec))
+        try:
             yield writer
+            _check_count(writer, target)
+            writer.finish()
+        except BaseException:
+            with suppress(Exception):  # the first error counts
+                writer.container.close()
+            raise
 
 
-@contextmanager
-def _finished(writer: FilmWriter | GifWriter) -> Iterator[None]:
-    """Closes the file, whatever happens; of an error in between, the first one counts."""
-    try:
-        yield
-        writer.finish()
-    except BaseException:
-        with suppress(Exception):
-            writer.container.close()
-        raise
+def _check_count(writer: Writer, target: Path) -> None:
+    if not writer.count:
+        raise VideoError(f"{target}: not written, for no frames were read")
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a film at `path` is a folder of PNG files."""
+    return not _suffix(Path(path))
 
 
 def _suffix(path: Path) -> str:
