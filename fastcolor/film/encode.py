@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError
+from .av import opened
 from .film import Film
-from .muxing import is_systems
 from .tracks import SideTracks
 
 Rgb = NDArray[np.uint8]
@@ -22,6 +24,7 @@ CODECS = ("h264", "ffv1")
 _H264 = {"crf": "17", "preset": "veryfast"}
 _ENCODERS = {"libx264": _H264, "libopenh264": {"b": "8M"}, "mpeg4": {"qscale": "3"}}  # the first that the build has
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # FFmpeg's own ".m4v" drops titles
+_AT_ONCE = {"max_interleave_delta": "1"}  # microseconds: tracks come in order, so that FFmpeg need not sort them
 _FFV1 = {"level": "3", "slices": "4"}
 _MPEG4_TICKS = 60_000  # MPEG-4 allows 65,535 ticks a second
 _TICKS = 1_000_000  # a second; with more, a picture of an hour would not fit the 32 bits that MP4 has for it
@@ -55,7 +58,7 @@ class FilmWriter:
         self.count = 0
         self.left_out: list[str] = []
         self.lossless = codec == "ffv1"
-        options = {} if path.suffix.lower() == ".mkv" else {"movflags": "faststart"}
+        options = _AT_ONCE if path.suffix.lower() == ".mkv" else {**_AT_ONCE, "movflags": "faststart"}
         self.container = av.open(os.fspath(path), "w", format=_FORMATS[path.suffix.lower()], options=options)
         self.stream = self._picture_track()
         self.tracks = SideTracks(av, self.container, film, film.path, sound=sound) if film.path else None
@@ -70,8 +73,6 @@ class FilmWriter:
         if not self.count:
             self._open(rgb)
         self.count += 1
-        if self.tracks:
-            self.tracks.copy_until(time)
         base = self.stream.codec_context.time_base
         frame = self._frame(rgb)
         self.tick = max(round(time / base), self.tick + 1)
@@ -84,9 +85,11 @@ class FilmWriter:
         self._mux(self.stream.encode())
         if self.tracks:
             self.tracks.copy_until(None)
-        self.container.close()
+        with self._losing():
+            self.container.close()
         if self.tracks:
-            with self.av.open(os.fspath(self.path)) as written:
+            self.tracks.close()
+            with opened(self.path) as written:
                 self.left_out = self.tracks.left_out + self.tracks.missing(written)
 
     def _picture_track(self) -> Any:
@@ -120,6 +123,7 @@ class FilmWriter:
                 f"{self.name}: expected frames that the encoder {encoder} takes, got {size} pixels ({error.strerror}); "
                 "choose a folder of PNG files, or scale the film"
             ) from error
+        self.container.start_encoding()
 
     def _frame(self, rgb: Rgb) -> Any:
         frame = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
@@ -132,12 +136,20 @@ class FilmWriter:
     def _mux(self, packets: Any) -> None:
         for packet in packets:
             packet.duration = self.durations.pop(packet.pts, packet.duration)
-            try:
+            if self.tracks:
+                self.tracks.copy_until(packet.dts * packet.time_base)
+            with self._losing():
                 self.container.mux(packet)
-            except self.av.FFmpegError as error:
-                if self.tracks is None or is_systems(error):
-                    raise
-                self.tracks.lose(error)
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Errors that packets of other tracks are to blame for are counted."""
+        try:
+            yield
+        except self.av.FFmpegError as error:
+            if self.tracks is None:
+                raise
+            self.tracks.lose(error)
 
 
 def _even(rgb: Rgb) -> Rgb:

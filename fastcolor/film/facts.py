@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from .av import is_cover, load_av, picture_stream
+from .av import opened, picture_stream
 from .film import Film
+from .times import is_still
 
 FILM = -1  # the place of what is said of the whole film, beside the numbers of its tracks
 
@@ -21,6 +21,7 @@ _OF_THE_FILE = re.compile(
     r"encoder|software|(major|compatible)_brands?|minor_version|duration|handler_name|vendor_id|filename|mimetype|variant_bitrate"
     r"|(_statistics_.*|bps|number_of_(frames|bytes)|source_id)(-\w+)?"
 )
+_ESCAPED = re.compile("[\udc80-\udcff]")  # bytes that are no UTF-8, as Python keeps them
 _TIMECODE = re.compile(r"\d\d:[0-5]\d:[0-5]\d([:;.])\d\d")
 _DROPPING = (Fraction(30_000, 1001), Fraction(60_000, 1001))  # rates of timecodes that leave numbers out
 _KINDS = {"audio": "sound", "video": "picture", "subtitle": "subtitle", "data": "data", "attachment": "attachment"}
@@ -35,7 +36,7 @@ def titles(metadata: dict[str, str]) -> dict[str, str]:
     >>> titles({"TITLE": "A trip", "title-eng": "A trip", "ENCODER": "Lavf", "language": "und", "name": "Main"})
     {'title': 'A trip'}
     """
-    said = {name.lower(): text for name, text in metadata.items() if text}
+    said = {name.lower(): _readable(text) for name, text in metadata.items() if text}
     said.setdefault("title", said.pop("name", ""))  # what MP4 calls the title of a track
     if said.get("language") == "und":  # undetermined
         del said["language"]
@@ -43,6 +44,13 @@ def titles(metadata: dict[str, str]) -> dict[str, str]:
     return {
         name: text for name, text in said.items() if text and name not in doubled and not _OF_THE_FILE.fullmatch(name)
     }
+
+
+def _readable(text: str) -> str:
+    """Titles that are no UTF-8 are those of Windows, as old AVI files have them."""
+    if _ESCAPED.search(text):
+        return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+    return text
 
 
 def roles(track: Any) -> list[str]:
@@ -86,7 +94,7 @@ def of_film(container: Any) -> Facts:
     said = {(FILM, name): text for name, text in titles(container.metadata).items()}
     if found := container.chapters():
         said[FILM, "chapters"] = str(len(found))
-    if any(is_cover(track) for track in container.streams):
+    if any(_is_cover(track) for track in container.streams):
         said[FILM, "cover picture"] = "yes"
     return said
 
@@ -107,8 +115,7 @@ def names_beside(film: Film, *, sound: bool) -> list[str]:
     """All that a film has beside its pictures, by name: what a format without place for it leaves out."""
     if film.path is None:
         return []
-    av = load_av("reading video files")
-    with av.open(os.fspath(film.path)) as source:
+    with opened(film.path) as source:
         pictures = picture_stream(source, film.path)
         names = [
             name
@@ -121,7 +128,7 @@ def names_beside(film: Film, *, sound: bool) -> list[str]:
 def named(source: Any) -> Iterator[tuple[Any, str]]:
     """All tracks with their names, covers and attachments last."""
     kinds: Counter[str] = Counter()
-    for track in sorted(source.streams, key=lambda track: is_cover(track) or track.type == "attachment"):
+    for track in sorted(source.streams, key=lambda track: _is_cover(track) or track.type == "attachment"):
         kinds[track.type] += 1
         yield track, name_of(track, kinds[track.type])
 
@@ -135,7 +142,11 @@ def name_of(track: Any, number: int) -> str:
     """For example "sound track 2 (aac, fra)"."""
     if track.type == "attachment":
         return f"attachment {track.name}"
-    kind = "cover" if is_cover(track) else _KINDS.get(track.type, track.type)
+    kind = "cover" if _is_cover(track) else _KINDS.get(track.type, track.type)
     codec = track.codec_context.name if track.codec_context is not None else "unknown codec"
     language = titles(track.metadata).get("language")
     return f"{kind} track {number} ({', '.join(filter(None, [codec, language]))})"
+
+
+def _is_cover(track: Any) -> bool:
+    return track.type == "video" and is_still(track)

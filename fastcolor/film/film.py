@@ -15,7 +15,7 @@ DEFAULT_RATE = Fraction(25)
 
 
 class FilmFrame(NamedTuple):
-    """One frame: uint8 (H, W) if it is gray, else (H, W, 3); time and duration in seconds since the start."""
+    """One frame: luma uint8 (H, W), or RGB (H, W, 3) of a film opened in color; time and duration in seconds."""
 
     pixels: NDArray[np.uint8]
     time: Fraction

@@ -6,14 +6,18 @@ import errno
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import VideoError
+from .av import opened
 
 # What FFmpeg says with numbers of the system although the system has no part in it.
 _NOT_THE_SYSTEM = {errno.EINVAL, errno.EPERM, errno.ERANGE, errno.EDOM, errno.ENOSYS}
+
+_SOON = 1000  # packets
 
 
 @contextmanager
@@ -32,16 +36,33 @@ def is_systems(error: Any) -> bool:
     return error.errno in errno.errorcode and error.errno not in _NOT_THE_SYSTEM
 
 
-def holds(av: Any, container: str, track: Any) -> bool:
-    """Whether a container, by FFmpeg's name, takes a track as it is: tried in memory, for no table knows."""
+def first_packets(path: Path) -> dict[int, Any]:
+    """Number of a track -> its first packet, of tracks whose sound, pictures or subtitles begin soon."""
+    packets: dict[int, Any] = {}
+    with opened(path) as source:
+        missing = {stream.index for stream in source.streams if stream.codec_context is not None}
+        with suppress(Exception):  # damaged: what is there is there
+            for packet in islice(source.demux(), _SOON):
+                if packet.size and packet.dts is not None:
+                    packets.setdefault(packet.stream.index, packet)
+                    missing.discard(packet.stream.index)
+                if not missing:
+                    break
+    return packets
+
+
+def holds(av: Any, container: str, track: Any, sample: Any) -> bool:
+    """Whether a container, by FFmpeg's name, takes a track as it is: tried in memory with a packet of it or None."""
     trial = None
     try:
         trial = av.open(io.BytesIO(), "w", format=container)
-        trial.add_stream_from_template(track, opaque=True)
+        stream = trial.add_stream_from_template(track, opaque=True)
         trial.start_encoding()
+        if sample is not None:
+            times, sample.stream = (sample.pts, sample.dts), stream
+            trial.mux(sample)
+            sample.pts, sample.dts = times
+        trial.close()
     except (ValueError, av.FFmpegError):
         return False
-    finally:
-        if trial is not None:
-            trial.close()
     return True

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .av import is_cover, picture_stream
+from .av import INDEXED, opened, picture_stream
 from .covers import attach
 from .facts import FILM, Facts, chapters, facts, is_made_of_facts, missing, named, of_film, of_track, timecode, titles
 from .film import Film
-from .muxing import holds, is_systems
+from .muxing import first_packets, holds, is_systems
 from .sound import Copied, EncodedAnew, Way
-from .times import Timeline
+from .times import Timeline, clocked, is_still
+
+MICROSECOND = Fraction(1, 1_000_000)
 
 
 class SideTracks:
@@ -42,22 +43,23 @@ class SideTracks:
     def __init__(self, av: Any, output: Any, film: Film, path: Path, *, sound: bool) -> None:
         self.av, self.output, self.film, self._path = av, output, film, path
         self.left_out: list[str] = []
-        self._source = av.open(os.fspath(path))
+        self._open = ExitStack()
+        self._source = self._open.enter_context(opened(path))
         self._shift = film.origin + film.start
         self._end = None if film.end is None else film.end - film.start
         self._ways: dict[int, Way] = {}
         self._names: dict[int, str] = {}
-        self._lost: Counter[int] = Counter()
-        self._given = 0  # packets to the muxer
+        self._given = self._lost = 0  # packets
         self._first: list[Any] = []  # packets of covers
         self._wanted: Facts = {}
         self._say_titles()
         pictures = picture_stream(self._source, path)
+        samples = first_packets(path)
         # A cover is no track in MP4, nor an attachment in Matroska: last, so that the numbers of tracks stay.
         for track, name in named(self._source):
             self._names[track.index] = name
             if track.index != pictures.index and (sound or track.type != "audio"):
-                self._plan(track)
+                self._plan(track, samples.get(track.index))
         self._packets = self._read()
         self._waiting: tuple[Any, Fraction] | None = None
 
@@ -74,17 +76,22 @@ class SideTracks:
         if time is None:
             for index in self._ways:
                 self._write(index, None)
-            self._source.close()
-            self.film.problems += [
-                f"{self._path}: {count} unusable packets of {self._names[index]} are left out"
-                for index, count in self._lost.items()
-            ]
 
-    def lose(self, error: Exception) -> None:
-        """Count a packet that the muxer had kept, and cannot write; `error` if none can be the reason."""
-        if sum(self._lost.values()) >= self._given:
+    def lose(self, error: Any) -> None:
+        """Count a packet that cannot be written; an error of the system, or of no packet from here, is raised again.
+
+        FFmpeg keeps a packet until it has one of each track, and says only then that it cannot write it: whoever puts
+        another one into the file meets the error.
+        """
+        if is_systems(error) or self._lost >= self._given:
             raise error
-        self._lost[min(self._ways)] += 1
+        self._lost += 1
+
+    def close(self) -> None:
+        """Close the source, and say what was lost."""
+        self._open.close()
+        if self._lost:
+            self.film.problems.append(f"{self._path}: {self._lost} packets of sound cannot be used and are left out")
 
     def missing(self, written: Any) -> list[str]:
         """What the written film, open to be read, does not say although the source does."""
@@ -111,15 +118,15 @@ class SideTracks:
         new.disposition = track.disposition
         self._wanted |= of_track(track, new.index)
 
-    def _plan(self, track: Any) -> None:
+    def _plan(self, track: Any, sample: Any) -> None:
         """Decide how a track of the source gets into the output, or that it does not."""
         name, container = self._names[track.index], self.output.format.name
-        if is_cover(track) or track.type == "attachment":
-            first = attach(self.av, self.output, self._path, track)
+        if is_still(track) or track.type == "attachment":
+            first = attach(self.av, self.output, track, sample)
             self._first += first or []
             if first is None:
                 self.left_out.append(name)
-        elif track.type in ("audio", "subtitle") and holds(self.av, container, track):
+        elif track.type in ("audio", "subtitle") and holds(self.av, container, track, sample):
             self._take(track, Copied(self.output, track))
         elif track.type == "audio" and track.codec_context is not None:
             self.left_out.append(f"{name} as it is, which is encoded anew as AAC")
@@ -138,15 +145,15 @@ class SideTracks:
         try:
             self._ways[index].write(packet)
         except self.av.FFmpegError as error:
-            if is_systems(error):
-                raise
-            self._lost[index] += 1
+            self.lose(error)
 
     def _read(self) -> Iterator[tuple[Any, Fraction]]:
         """Packets between start and end, with their time in the new film."""
         timeline = Timeline(self._source)
-        tracks = [t for t in self._source.streams if t.type in ("video", "audio") and not is_cover(t)]
-        tracks += [t for t in self._source.streams if t.type == "subtitle" and t.index in self._ways]
+        if self.film.start and self._source.format.name.startswith(INDEXED):
+            with suppress(self.av.FFmpegError):  # then from the beginning
+                self._source.seek(int(self._shift / MICROSECOND))
+        tracks = [*clocked(self._source), *(t for t in self._source.streams.subtitles if t.index in self._ways)]
         try:
             for packet in self._source.demux(tracks) if self._ways else ():
                 timeline.retime(packet)
