@@ -43,7 +43,7 @@ def first_packets(path: Path) -> dict[int, Any]:
         missing = {stream.index for stream in source.streams if stream.codec_context is not None}
         with suppress(Exception):  # damaged: what is there is there
             for packet in islice(source.demux(), _SOON):
-                if packet.size and packet.dts is not None:
+                if packet.size:
                     packets.setdefault(packet.stream.index, packet)
                     missing.discard(packet.stream.index)
                 if not missing:
@@ -59,9 +59,8 @@ def holds(av: Any, container: str, track: Any, sample: Any) -> bool:
         stream = trial.add_stream_from_template(track, opaque=True)
         trial.start_encoding()
         if sample is not None:
-            times, sample.stream = (sample.pts, sample.dts), stream
+            sample.stream, sample.pts, sample.dts = stream, 0, 0
             trial.mux(sample)
-            sample.pts, sample.dts = times
         trial.close()
     except (ValueError, av.FFmpegError):
         return False
