@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from .av import INDEXED
+
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of AAC
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _BITS = 96_000  # a second and channel
@@ -13,6 +15,9 @@ class Way(Protocol):
     """How a track gets into the output."""
 
     stream: Any
+
+    def takes(self, packet: Any) -> bool:
+        """Whether a packet of the source can be used."""
 
     def write(self, packet: Any) -> None:
         """Write a packet of the source, or what is left if it is None."""
@@ -24,6 +29,12 @@ class Copied:
     def __init__(self, output: Any, track: Any) -> None:
         self.output = output
         self.stream = output.add_stream_from_template(track, opaque=True)
+        self._raw_aac = track.codec_context.name == "aac" and track.container.format.name.startswith(INDEXED)
+
+    def takes(self, packet: Any) -> bool:
+        """False for raw AAC that looks like a frame with a header: FFmpeg would take its damage for a new format."""
+        head = bytes(packet)[:2] if self._raw_aac else b""
+        return int.from_bytes(head, "big") & 0xFFF0 != 0xFFF0
 
     def write(self, packet: Any) -> None:
         """As it is."""
@@ -42,6 +53,10 @@ class EncodedAnew:
         channels = context.layout.nb_channels if context.layout.nb_channels in _LAYOUTS else 2
         self.stream = output.add_stream("aac", rate=rate, layout=_LAYOUTS[channels])
         self.stream.bit_rate = _BITS * channels
+
+    def takes(self, packet: Any) -> bool:
+        """True: the decoder finds out."""
+        return True
 
     def write(self, packet: Any) -> None:
         """Its sound, encoded."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ..errors import VideoError
 from .av import INDEXED, opened, picture_stream
 from .covers import attach
 from .facts import FILM, Facts, chapters, facts, is_made_of_facts, missing, named, of_film, of_track, timecode, titles
@@ -49,7 +51,7 @@ class SideTracks:
         self._end = None if film.end is None else film.end - film.start
         self._ways: dict[int, Way] = {}
         self._names: dict[int, str] = {}
-        self._given = self._lost = 0  # packets
+        self._lost = 0  # packets
         self._first: list[Any] = []  # packets of covers
         self._wanted: Facts = {}
         self._say_titles()
@@ -78,12 +80,12 @@ class SideTracks:
                 self._write(index, None)
 
     def lose(self, error: Any) -> None:
-        """Count a packet that cannot be written; an error of the system, or of no packet from here, is raised again.
+        """Count a packet that cannot be written; an error of the system, or without other tracks, is raised again.
 
         FFmpeg keeps a packet until it has one of each track, and says only then that it cannot write it: whoever puts
         another one into the file meets the error.
         """
-        if is_systems(error) or self._lost >= self._given:
+        if is_systems(error) or not self._ways:
             raise error
         self._lost += 1
 
@@ -91,10 +93,22 @@ class SideTracks:
         """Close the source, and say what was lost."""
         self._open.close()
         if self._lost:
-            self.film.problems.append(f"{self._path}: {self._lost} packets of sound cannot be used and are left out")
+            self.film.problems.append(f"{self._path}: packets of sound that cannot be used are left out: {self._lost}")
 
     def missing(self, written: Any) -> list[str]:
-        """What the written film, open to be read, does not say although the source does."""
+        """What the written film, open to be read, does not say although the source does.
+
+        Raises
+        ------
+        VideoError
+            It has not the tracks that it should have.
+        """
+        wanted = Counter(["video", *(way.stream.type for way in self._ways.values())])
+        found = Counter(track.type for track in written.streams if not is_still(track) and track.type in wanted)
+        if found != wanted:
+            raise VideoError(
+                f"{self._path}: its sound cannot be put into this container; choose another, or --no-sound"
+            )
         return missing(self._wanted, facts(written))
 
     def _say_titles(self) -> None:
@@ -141,9 +155,12 @@ class SideTracks:
         self._describe(track, way.stream)
 
     def _write(self, index: int, packet: Any) -> None:
-        self._given += 1
+        way = self._ways[index]
+        if packet is not None and not way.takes(packet):
+            self._lost += 1
+            return
         try:
-            self._ways[index].write(packet)
+            way.write(packet)
         except self.av.FFmpegError as error:
             self.lose(error)
 
