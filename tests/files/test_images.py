@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_pictures import EXIF_IFD, GPS_IFD, MAKE, ORIENTATION, UPRIGHT, exif, gray_profile, made_png
+from made_pictures import EXIF_IFD, ORIENTATION, UPRIGHT, exif, gray_profile, made_png
 from PIL import Image, ImageCms
 
 from fastcolor import ImageError, reference

@@ -156,7 +156,9 @@ def _tensors(base: torch.Tensor, values: Array) -> Iterator[Odd]:
 
 def no_arrays(values: Array) -> Iterator[Odd]:
     """What is none, though some of it could be made one."""
-    yield from (Odd(type(thing).__name__, thing, None) for thing in (None, 3, 0.5, "text", b"bytes", {}, [], (), object()))
+    yield from (
+        Odd(type(thing).__name__, thing, None) for thing in (None, 3, 0.5, "text", b"bytes", {}, [], (), object())
+    )
     yield Odd("list", values.tolist(), None)
     yield Odd("generator", (row for row in values), None)
     yield Odd("memoryview", memoryview(values), None)
