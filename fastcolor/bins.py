@@ -84,7 +84,8 @@ class ColorBins(_reference.ColorBins):
         checks.choice("space", self.space, SPACES)
         for name, dtype in (("colors", np.float32), ("prior", np.float64)):
             object.__setattr__(self, name, _floats(name, getattr(self, name), dtype))
-        _check(self)
+        checks.bin_colors(self.colors, self.prior)
+        check_chroma(self.colors, self.space, -1)
         n = len(self.colors)
         checks.bin_table(np.asarray(self.table), n)  # before a cast could wrap labels
         object.__setattr__(self, "table", np.array(_reference.as_table(self.table, n), order="C"))
@@ -430,21 +431,3 @@ def _floats(name: str, value: Any, dtype: type[np.floating[Any]]) -> np.ndarray[
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
     with np.errstate(over="ignore"):
         return np.array(array, dtype=dtype, order="C")
-
-
-def _told(prior: np.ndarray[Any, Any]) -> str:
-    """A prior that is none, in a few words."""
-    with np.errstate(all="ignore"):
-        return f"shape {prior.shape}, {prior.min(initial=np.inf):g} at least, a sum of {prior.sum():g}"
-
-
-def _check(bins: ColorBins) -> None:
-    shape = bins.colors.shape
-    if len(shape) != 2 or shape[1] != 2 or not 1 <= shape[0] <= MAX_BINS:
-        raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {shape}")
-    prior = bins.prior
-    if prior.shape != shape[:1] or not ((prior >= 0) & (prior <= 1)).all() or abs(prior.sum() - 1) > 1e-6:
-        raise ValueError(f"prior: expected {shape[0]} shares >= 0 that sum to 1, got {_told(prior)}")
-    if not np.isfinite(bins.colors).all():
-        raise ValueError("colors: expected finite chroma, got NaN or inf")
-    check_chroma(bins.colors, bins.space, -1)
