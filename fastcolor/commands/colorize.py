@@ -88,6 +88,8 @@ def _check_stream(name: str, used: bool, stream: Any, expected: str) -> None:
 def _planned(args: argparse.Namespace) -> Plan:
     """What is to be done, checked before torch is loaded."""
     planned = plan(args.inputs, args.out, confidence=args.confidence)
+    if len(planned.jobs) == 1 and not (planned.jobs[0].source == STREAM or planned.jobs[0].source.exists()):
+        raise FileNotFoundError(f"{planned.jobs[0].source}: no such file")
     targets = list(planned.targets)
     if args.compare:
         check_writable_format(args.compare)
@@ -117,8 +119,11 @@ def _told(args: argparse.Namespace, planned: Plan, jobs: Sequence[Job], bulk: Bu
         lines.append(f"{options.listed(names)}: {what} left out, which {kind} cannot hold")
     if bulk.toned:
         lines.append(f"{options.listed(bulk.toned)}: toned; the tint is treated as gray")
-    for what, paths in (("no photographs", planned.others), ("maps or sheets of earlier runs", planned.pictures)):
-        if paths:
-            files = f"{len(paths)} file{'s' * (len(paths) > 1)}"
-            lines.append(f"left out {files}, {what}: {options.listed(map(str, paths))}")
-    return lines
+    return lines + [
+        f"left out {len(paths)} file{'s' * (len(paths) > 1)}, {what}: {options.listed(map(str, paths))}"
+        for what, paths in (
+            ("no photographs by name", planned.others),
+            ("maps or sheets of fastcolor", planned.pictures),
+        )
+        if paths
+    ]

@@ -167,7 +167,8 @@ def _expand(text: str, out: Path, found: _Found) -> None:
         else:
             found.photographs.append((file, place))
     if len(found.photographs) == before:
-        raise FileNotFoundError(f"{text}: no photographs there ({', '.join(sorted(SUFFIXES))})")
+        kinds = f"{', '.join(WRITERS)} or as another of {len(SUFFIXES)} kinds of image files do"
+        raise FileNotFoundError(f"{text}: no photographs there; expected names that end in {kinds}")
 
 
 def _without_magic(parts: Sequence[str]) -> Iterator[str]:
