@@ -32,8 +32,8 @@ INTERRUPTED, TERMINATED = (STOPPED + number for number in (signal.SIGINT, signal
 
 _EPILOG = f"""
 Exit status: 0 all is done; 1 an error, or something that was asked for was left out; 2 wrong usage;
-{INTERRUPTED} stopped by Ctrl-C, {TERMINATED} by SIGTERM. However a command ends, no file is half-written under its final name, and
-no file that was read is replaced.
+{INTERRUPTED} stopped by Ctrl-C, {TERMINATED} by SIGTERM.
+However a command ends, no file is half-written under its final name, and no file that was read is replaced.
 """
 
 
