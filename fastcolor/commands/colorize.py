@@ -15,6 +15,7 @@ from ..files.writing import DEFAULT_QUALITY, check_writable_format
 from ..photo.bulk import SHEET_ROWS, STREAM_FORMAT, Bulk
 from ..photo.colorizer import Colorizer
 from ..photo.targets import STREAM, Job, Plan, plan
+from ..plural import counted
 from . import options
 
 _EPILOG = f"""
@@ -110,9 +111,8 @@ def _left_to_do(args: argparse.Namespace, jobs: Sequence[Job]) -> Sequence[Job]:
 
 def _told(args: argparse.Namespace, planned: Plan, jobs: Sequence[Job], bulk: Bulk) -> list[str]:
     """What was done, what was left out, and what could not be kept."""
-    total, there = len(jobs), len(planned.jobs) - len(jobs)
-    photographs = f"{total} photograph{'s' * (total > 1)}"
-    lines = [f"colorized {bulk.done} of {photographs} into {args.out}"]
+    there = len(planned.jobs) - len(jobs)
+    lines = [f"colorized {bulk.done} of {counted(len(jobs), 'photograph')} into {args.out}"]
     if there:
         lines[0] += f"; {there} more {'was' if there == 1 else 'were'} there already"
     for (kind, what), names in bulk.lost.items():
@@ -120,7 +120,7 @@ def _told(args: argparse.Namespace, planned: Plan, jobs: Sequence[Job], bulk: Bu
     if bulk.toned:
         lines.append(f"{options.listed(bulk.toned)}: toned; the tint is treated as gray")
     return lines + [
-        f"left out {len(paths)} file{'s' * (len(paths) > 1)}, {what}: {options.listed(map(str, paths))}"
+        f"left out {counted(len(paths), 'file')}, {what}: {options.listed(map(str, paths))}"
         for what, paths in (
             ("no photographs by name", planned.others),
             ("maps or sheets of fastcolor", planned.pictures),
