@@ -55,7 +55,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     check_folder_of(target)
-    with _temporary(target) as temporary, naming(target):
+    with temporary_name(target) as temporary, naming(target):
         open(temporary, "xb").close()
         mode = temporary.stat().st_mode
         yield temporary
@@ -67,7 +67,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder beside `path`, renamed to it on success and removed with all that is in it on failure."""
     target = Path(path)
-    with _temporary(target) as temporary, naming(target):
+    with temporary_name(target) as temporary, naming(target):
         temporary.mkdir(parents=True)
         yield temporary
         os.rename(temporary, target)
@@ -86,7 +86,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 @contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
+def temporary_name(target: Path) -> Iterator[Path]:
     """A name beside `target` for what is not there yet; what is there at the end is removed."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
     temporary = target.with_name(f"{PREFIX}{secrets.token_hex(4)}{suffix}")
