@@ -42,7 +42,6 @@ def luma_plane(frame: Any) -> NDArray[np.uint8]:
     name = frame.format.name
     if not frame.format.components[0].is_luma or name.startswith(_NO_PLANE):
         return _luma_of_rgb(frame, bits)
-    # FFmpeg takes gray for full range, and converts: told that the frame is so too, it hands out the codes as they are.
     deep = bits > 8
     codes = _unpacked(frame, "gray16le" if deep else "gray")
     depth = min(bits, _DEEPEST) if deep else 8
@@ -69,17 +68,20 @@ def _luma_of_rgb(frame: Any, bits: int) -> NDArray[np.uint8]:
 
 
 def _unpacked(frame: Any, name: str, *, convert: bool = False) -> NDArray[Any]:
+    """The frame as gray or RGB by FFmpeg: the codes as they are, or converted to RGB by the frame's own tags."""
     import av
-    from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-    ranges = {} if convert else {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
+    tags: dict[str, Any] = {}
+    if not convert:  # gray is full range for FFmpeg, of no matrix: a frame tagged like that is only unpacked
+        tags = dict.fromkeys(("src_color_range", "dst_color_range"), ColorRange.JPEG)
+        tags |= dict.fromkeys(("src_colorspace", "dst_colorspace"), Colorspace.DEFAULT)
     exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     try:
-        return VideoReformatter().reformat(frame, format=name, interpolation=exact, **ranges).to_ndarray()
+        return VideoReformatter().reformat(frame, format=name, interpolation=exact, **tags).to_ndarray()
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError(
-            f"pixels of format {frame.format.name} cannot be read ({error}); convert them first"
-        ) from error
+        message = f"pixels of format {frame.format.name} cannot be read ({error}); convert the film first"
+        raise VideoError(message) from error
 
 
 @lru_cache(maxsize=16)

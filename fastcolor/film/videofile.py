@@ -130,7 +130,7 @@ class VideoFile(Film):
         av = load_av("reading video files")
         order = PresentationOrder(container)
         packets = islice(container.demux(clocked(container)), most)
-        damaged = 0
+        damaged = broken = 0
         try:
             while True:
                 packet = self._next(packets)
@@ -138,7 +138,7 @@ class VideoFile(Film):
                     timeline.retime(packet)
                     if packet.stream.index != stream.index or not packet.size:  # nothing: AVI repeats a frame
                         continue
-                    damaged += packet.is_corrupt
+                    broken += packet.is_corrupt
                 try:
                     for frame in stream.decode(order.sent(packet)):
                         damaged += frame.is_corrupt
@@ -150,8 +150,9 @@ class VideoFile(Film):
                 if packet is None:
                     return
         finally:
+            damaged += max(0, broken - timeline.joints)  # a joint looks like a packet lost
             if damaged:
-                self.problems.append(f"{self.path}: {damaged} damaged packets or frames; some are missing or broken")
+                self.problems.append(f"{self.path}: damaged packets or frames: {damaged}; some frames are missing or broken")
 
     def _next(self, packets: Iterator[Any]) -> Any:
         """The next packet; None where there are none, or cannot be read any further."""
