@@ -36,7 +36,7 @@ class VideoFile(Film):
 
     def __init__(self, path: Path, start: Fraction, end: Fraction | None, color: bool) -> None:
         super().__init__(start, end)
-        self.path = path
+        self.path: Path = path
         self._color = color
         with opened(path) as container, damage(path):
             self._describe(container)
