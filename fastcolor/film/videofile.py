@@ -152,7 +152,9 @@ class VideoFile(Film):
         finally:
             damaged += max(0, broken - timeline.joints)  # a joint looks like a packet lost
             if damaged:
-                self.problems.append(f"{self.path}: damaged packets or frames: {damaged}; some frames are missing or broken")
+                self.problems.append(
+                    f"{self.path}: damaged packets or frames: {damaged}; some frames are missing or broken"
+                )
 
     def _next(self, packets: Iterator[Any]) -> Any:
         """The next packet; None where there are none, or cannot be read any further."""

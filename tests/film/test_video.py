@@ -278,7 +278,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "missing.mp4": "no such file",
         "text.mp4": "expected a video file, got something else or one that is damaged",
         "empty.mp4": "expected a video file",
-        "broken.gif": "expected a GIF or WebP",
+        "broken.gif": "expected a GIF, WebP or PNG",
         "nothing": "no images there",
         "sound.mp4": "no film in it; there are 1 audio tracks",
     }
