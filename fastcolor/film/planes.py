@@ -21,7 +21,9 @@ from ..errors import VideoError
 from ..files.images import gray_of, luma_of
 from ..reference.constants import LUMA
 
-_FULL = 2  # FFmpeg's number of full range
+UNSPECIFIED = 2  # FFmpeg's number of a transfer curve that is not told
+
+_FULL = 2  # of full range
 _PQ, _HLG = 16, 18  # of transfer curves
 _NO_PLANE = ("pal8", "monob", "monow", "xyz")  # formats whose first component FFmpeg counts as luma, and is none
 _DEEPEST = 16
@@ -36,8 +38,12 @@ def luma_plane(frame: Any) -> NDArray[np.uint8]:
     Raises
     ------
     VideoError
-        FFmpeg cannot unpack the pixel format.
+        FFmpeg cannot unpack the pixel format, or it is Dolby Vision's own, which only its metadata make a picture.
     """
+    if frame.color_trc == UNSPECIFIED and frame.side_data.get("DOVI_METADATA") is not None:
+        raise VideoError(
+            "expected pixels that are a picture, got Dolby Vision without HDR10 below; convert it to bt709"
+        )
     bits = max(component.bits for component in frame.format.components) if frame.format.components else 0
     name = frame.format.name
     if not frame.format.components[0].is_luma or name.startswith(_NO_PLANE):

@@ -17,7 +17,7 @@ from ..errors import VideoError
 from .av import INDEXED, damage, load_av, opened, picture_stream, raise_the_system_s, reason
 from .display import Orientation, orientation_of
 from .film import DEFAULT_RATE, Film, FilmFrame
-from .planes import luma_plane, rgb_of
+from .planes import UNSPECIFIED, luma_plane, rgb_of
 from .times import FrameClock, PresentationOrder, Timeline, clocked
 
 _MICROSECONDS = 1_000_000
@@ -58,6 +58,7 @@ class VideoFile(Film):
         sizes = _UNITS.get(container.format.name, (1,))
         self._broken_off = all(self.path.stat().st_size % size for size in sizes)
         self._expect(self._promised or round((self._length or 0) * self.rate))
+        self._curve = stream.codec_context.color_trc  # before decoding: what ProRes itself does not say is lost then
         coded = Fraction(stream.sample_aspect_ratio or 1)
         self._orientation = self._look(container, stream)
         self.aspect = self._orientation.aspect(coded)
@@ -166,6 +167,8 @@ class VideoFile(Film):
             return None
 
     def _pixels(self, frame: Any) -> NDArray[np.uint8]:
+        if frame.color_trc == UNSPECIFIED:
+            frame.color_trc = self._curve
         try:
             return rgb_of(frame) if self._color else luma_plane(frame)
         except VideoError as error:

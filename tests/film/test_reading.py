@@ -219,6 +219,27 @@ def test_hdr_becomes_sdr(curve):
         rgb_of(frame)
 
 
+@pytest.mark.promise("Films", "HDR is recognised by the tags of the codec or of the container")
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"), [("in.mkv", "ffv1", "yuv420p10le"), ("in.mov", "prores_ks", "yuv422p10le")]
+)
+def test_hdr_films(tmp_path, name, codec, pixels):
+    def prepare(container, stream):
+        context = stream.codec_context
+        context.color_trc, context.colorspace, context.color_primaries = PQ, BT2020, BT2020
+
+    plain = [frame.pixels for frame in open_film(encode(tmp_path / f"plain{name}", codec, pixels, frames=2))]
+    hdr = [frame.pixels for frame in open_film(encode(tmp_path / name, codec, pixels, frames=2, prepare=prepare))]
+    levels = [np.array([luma[plain[0] == level].mean() for level in (30, 60)]) for luma in (plain[0], hdr[0])]
+    assert (levels[1] < levels[0] - 8).all()  # PQ is darker there
+
+
+def test_dolby_vision_without_a_base_is_refused():
+    frame = SimpleNamespace(color_trc=2, side_data={"DOVI_METADATA": b""})
+    with pytest.raises(VideoError, match="Dolby Vision"):
+        luma_plane(frame)
+
+
 def test_pixels_that_cannot_be_unpacked():
     with pytest.raises(VideoError, match="pixels of format rgb4 cannot be read"):
         luma_plane(av.VideoFrame(16, 16, "rgb4"))
@@ -573,7 +594,7 @@ def test_animations(tmp_path, name, monkeypatch):
         assert len(list(cut)) < 3
         assert "damaged or truncated after" in cut.problems[0]
     (tmp_path / name).write_bytes(data)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
     with pytest.raises(VideoError, match=r"in.*more pixels than the limit"):
         open_film(tmp_path / name)
 
