@@ -307,6 +307,8 @@ def test_timeline():
         ("audio", 40, 1),
     ]
     assert retimed(mpegts, [packet(kind, at, index=k) for kind, at, k in joint]) == [960, 960, 1000, 1000, 1000, 1040]
+    pause = [packet("audio", 0, index=1), *(packet("video", t, duration=6000) for t in (0, 6000, 12_000))]
+    assert retimed(mpegts, [*pause, packet("audio", 17_000, index=1)])[-1] == 17_000  # the pictures went on
     hours = 3_600_000
     assert retimed(mpegts, [packet("video", t) for t in (0, 40, 5 * hours, 5 * hours + 40, 80)]) == [
         0,
@@ -317,6 +319,7 @@ def test_timeline():
     ]
     assert retimed(0, [packet("video", t) for t in (0, 40, 60_040, 20 * hours)]) == [0, 40, 60_040, 60_080]
     assert retimed(0, [packet("video", 40, pts=9 * hours)]) == [40]
+    assert retimed(0, [packet("video", 0, duration=9 * hours), packet("video", 40)]) == [0, 40]
     assert retimed(0, [packet("video", 1000), packet("subtitle", 99 * hours, index=1)]) == [1000, 99 * hours]
     assert retimed(0, [packet("audio", t) for t in (0, 40, 40, 20, 80)]) == [0, 40, 41, 42, 80]
 
@@ -609,3 +612,13 @@ def test_transparent_frames_and_hidden_pictures(tmp_path):
     assert len(frames) == 2
     assert frames[0].pixels[0, :3].tolist() == [90, 204, 255]
     assert {frame.pixels.shape for frame in open_film(tmp_path / "in.png", color=True)} == {(8, 8, 3)}
+
+
+@pytest.mark.promise("Hostile files", "a film whose header claims enormous frames is refused before they are made")
+def test_enormous_frames(tmp_path):
+    path = encode(tmp_path / "in.avi", "rawvideo", frames=2)
+    data = path.read_bytes()
+    at = data.index(b"strf") + 12  # width and height in BITMAPINFOHEADER
+    path.write_bytes(data[:at] + np.array([14_000, 14_000], "<u4").tobytes() + data[at + 8 :])
+    with pytest.raises(VideoError, match=r"in\.avi: expected frames of at most 134,217,728 pixels, got 14000x14000"):
+        open_film(path)
