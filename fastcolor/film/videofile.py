@@ -49,19 +49,24 @@ class VideoFile(Film):
         self.origin = Fraction(container.start_time or 0, _MICROSECONDS)
         if self.origin < 0:  # sound may begin before the pictures do
             self.origin = min(Fraction(0), (stream.start_time or 0) * self.time_base)
-        self.sound = self.path if container.streams.audio else None
         self._indexed = container.format.name.startswith(INDEXED)
-        self._promised = stream.frames  # 0 if the file does not say
-        self._length = _length(stream, container, self.rate)  # seconds
-        self._slack = _AVI_SLACK if container.format.name == _AVI else _SLACK
-        self._whole = Fraction(container.duration, _MICROSECONDS) if container.format.name == "flv" else None
-        sizes = _UNITS.get(container.format.name, (1,))
-        self._broken_off = all(self.path.stat().st_size % size for size in sizes)
-        self._expect(self._promised or round((self._length or 0) * self.rate))
+        self._note_promises(container, stream)
         self._curve = stream.codec_context.color_trc  # before decoding: what ProRes itself does not say is lost then
         coded = Fraction(stream.sample_aspect_ratio or 1)
         self._orientation = self._look(container, stream)
         self.aspect = self._orientation.aspect(coded)
+
+    def _note_promises(self, container: Any, stream: Any) -> None:
+        """What the file says of its length, so that what is missing can be told."""
+        name = container.format.name
+        self._promised = stream.frames  # 0 if the file does not say
+        self._length = _length(stream, container, self.rate)  # of the pictures, in seconds
+        self._slack = _AVI_SLACK if name == _AVI else _SLACK
+        self._whole = (
+            Fraction(container.duration or 0, _MICROSECONDS) if name == "flv" else Fraction(0)
+        )  # of all tracks
+        self._broken_off = all(self.path.stat().st_size % size for size in _UNITS.get(name, (1,)))
+        self._expect(self._promised or round((self._length or 0) * self.rate))
 
     def _look(self, container: Any, stream: Any) -> Orientation:
         """How the first frame is to be shown; also finds out whether its pixels can be read."""
@@ -113,18 +118,20 @@ class VideoFile(Film):
         container.seek(int((self.origin + self.start) / self.time_base), stream=stream)
 
     def _tell_cut(self, count: int, clock: FrameClock, end: Fraction) -> None:
-        """Tell what is missing at the end: some frames, or some of what there is beside them; `count` 0 if unknown."""
+        """Tell what is missing: of the pictures (`count` came, 0 if unknown), or of all tracks, which `end` there."""
         came = clock.time + clock.duration
         if self._length is not None and came + self._slack * clock.duration < self._length:
             said, got = f"{float(self._length):.2f} s", f"{float(came):.2f} s"
             if self._promised and count:
                 said, got = f"{self._promised} frames ({said})", f"{count} ({got})"
-            self.problems.append(f"{self.path}: truncated: the file says {said}, got {got}")
-        elif self._whole is not None and end + _SLACK * clock.duration < self._whole:
-            said, got = f"{float(self._whole):.2f} s", f"{float(end):.2f} s"
-            self.problems.append(f"{self.path}: truncated: the file says {said}, got {got}")
+            what = f"the file says {said}, got {got}"
+        elif end + _SLACK * clock.duration < self._whole:
+            what = f"the file says {float(self._whole):.2f} s, got {float(end):.2f} s"
         elif self._broken_off:
-            self.problems.append(f"{self.path}: truncated: it ends within a packet")
+            what = "it ends within a packet"
+        else:
+            return
+        self.problems.append(f"{self.path}: truncated: {what}")
 
     def _decoded(self, container: Any, stream: Any, timeline: Timeline, most: int | None = None) -> Frames:
         """Frames; what cannot be decoded is skipped, and the end comes where nothing more can be read."""
