@@ -44,15 +44,21 @@ def luma_plane(frame: Any) -> NDArray[np.uint8]:
         raise VideoError(
             "expected pixels that are a picture, got Dolby Vision without HDR10 below; convert it to bt709"
         )
-    bits = max(component.bits for component in frame.format.components) if frame.format.components else 0
-    name = frame.format.name
-    if not frame.format.components[0].is_luma or name.startswith(_NO_PLANE):
+    components, name = frame.format.components, frame.format.name
+    bits = max((component.bits for component in components), default=0)
+    if not components or not components[0].is_luma or name.startswith(_NO_PLANE):
         return _luma_of_rgb(frame, bits)
-    deep = bits > 8
-    codes = _unpacked(frame, "gray16le" if deep else "gray")
-    depth = min(bits, _DEEPEST) if deep else 8
     full = frame.color_range == _FULL or name.startswith("yuvj") or (_is_gray(name) and not frame.color_range)
-    return _tones(depth, full or bits > _DEEPEST, int(frame.color_trc))[codes >> (_DEEPEST - depth) if deep else codes]
+    if bits <= 8:
+        codes = _unpacked(frame, "gray")
+        table = _tones(8, full, int(frame.color_trc)).tobytes()
+        return np.frombuffer(bytearray(codes).translate(table), np.uint8).reshape(
+            codes.shape
+        )  # quicker than table[codes]
+    depth = min(bits, _DEEPEST)
+    return _tones(depth, full or bits > _DEEPEST, int(frame.color_trc))[
+        _unpacked(frame, "gray16le") >> _DEEPEST - depth
+    ]
 
 
 def rgb_of(frame: Any) -> NDArray[np.uint8]:
