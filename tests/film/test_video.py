@@ -406,7 +406,7 @@ def test_interrupt_leaves_nothing(model, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "fastcolor", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not list(tmp_path.glob(".out-*.mp4")) and process.poll() is None:
+    while not list(tmp_path.glob(".fastcolor-*.mp4")) and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
