@@ -15,13 +15,13 @@ from tqdm import tqdm
 
 from ..arrays.checks import RINGS
 from ..files.images import gray_of, in_color, luma_of
+from ..files.outputs import check_new
 from ..film.film import Film, FilmFrame
 from ..film.io import open_film
 from ..film.scenes import DEFAULT_THRESHOLD
 from ..film.video import DEFAULT_BATCH, SMOOTHINGS, colorize_video
 from ..film.write import SUFFIXES, check_film_target, film_writer
 from ..photo.pipeline import closing_stream
-from ..photo.targets import check_new
 from . import options
 
 
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_film_target(args.out)
     if not (args.out.is_dir() and not any(args.out.iterdir())):  # a folder may be there if it is empty
-        check_new(args.out, args.force)
+        check_new([args.out], args.force)
     with ExitStack() as stack:
         source = options.film_or_sample("IN", args.input, args.sample, stack)
         if args.out.exists() and Path(source).exists() and args.out.samefile(source):

@@ -51,6 +51,7 @@ class Photo:
     rgb: NDArray[np.uint8] | None = None
     alpha: NDArray[np.uint8] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    toned: bool = False
 
 
 def read_photo(source: str | os.PathLike[str] | IO[bytes], *, page: int = 0, max_pixels: int | None = None) -> Photo:

@@ -91,7 +91,7 @@ def read_pack(path: Path, part: str) -> list[Packed]:
             index = json.loads(file.read(INDEX))
             if index.get("format") != FORMAT:
                 raise ValueError(f"{INDEX} says format {index.get('format')!r}, not {FORMAT!r}")
-            names = [name for name in file.namelist() if name.startswith(f"{part}/") and _suffix(name) in SUFFIXES]
+            names = [name for name in file.namelist() if name.startswith(f"{part}/") and _is_photograph(name)]
             found = [Packed(path, name, file.read(name)) for name in sorted(names)]
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, RuntimeError) as error:
         raise ValueError(
@@ -102,5 +102,6 @@ def read_pack(path: Path, part: str) -> list[Packed]:
     return found
 
 
-def _suffix(name: str) -> str:
-    return Path(name).suffix.lower()
+def _is_photograph(name: str) -> bool:
+    """By its name, and no hidden file, such as systems put beside photographs."""
+    return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")

@@ -25,6 +25,11 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
+def hidden(path: Path, folder: Path) -> bool:
+    """Whether a file in `folder` is hidden, or in a hidden folder of it: half-written ones are, and thumbnails."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
 def is_pattern(text: str) -> bool:
     """Whether `text` is a glob pattern, and not the name of something that is there."""
     return glob.has_magic(text) and not Path(text).exists()
@@ -32,7 +37,7 @@ def is_pattern(text: str) -> bool:
 
 def find_images(folder: str | Path) -> list[Path]:
     """All image files under `folder`, sorted by path; ValueError when there are none."""
-    paths = sorted(filter(is_image, Path(folder).rglob("*")))
+    paths = sorted(path for path in Path(folder).rglob("*") if is_image(path) and not hidden(path, Path(folder)))
     if not paths:
         raise ValueError(f"folder: expected photographs under {folder}, found none ({SUFFIXES_IN_SHORT})")
     return paths

@@ -30,8 +30,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
-        kept = "the one before is kept" if path.exists() else "there is none before it"
-        raise OSError(f"{path}: cannot be written ({error}); {kept}; make room, then --resume goes on") from error
+        next_step = "the one before is kept; make room, then --resume goes on" if path.exists() else "make room"
+        raise OSError(f"{path}: cannot be written ({error}); {next_step}") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -21,6 +21,7 @@ from ..arrays.dispatch import choose
 from ..encoding import encode, encode_soft
 from ..errors import ImageError
 from ..files.sets import Photograph, fit_within, open_rgb, size_of
+from ..plural import counted
 from .boxes import random_crops
 from .crops import mean_of_blocks, resample
 from .dataset import AnySample, PhotoDataset, Sample, SoftSample
@@ -61,7 +62,7 @@ class Memory:
     def __str__(self) -> str:
         where = "in memory" if self.store.device.type == "cpu" else f"on {self.store.device}"
         side = self.store.shape[1]
-        return f"{len(self)} photographs of at most {side} pixels, {self.store.nbytes / 1e9:.2f} GB {where}"
+        return f"{counted(len(self), 'photograph')} of at most {side} pixels, {self.store.nbytes / 1e9:.2f} GB {where}"
 
     def batch(self, step: int, keys: NDArray[np.int64], rank: int = 0, world: int = 1) -> AnySample:
         """The part of `rank` in the batch of a step; `keys` modulo the number of photographs say which they are."""

@@ -26,6 +26,11 @@ def save_model(network: ColorUNet, run: Path, name: str, said: dict[str, str] | 
             temporary.write_bytes((run / RUN_FILE).read_bytes())
 
 
+def found_best(run: Path) -> Path:
+    """The model of a run that is worth using: the best, or the last of one whose validation gave no number."""
+    return run / (BEST if (run / BEST / WEIGHTS).exists() else LAST)
+
+
 class Best:
     """Keeps the network whose validation loss is least.
 
