@@ -122,11 +122,11 @@ def _note(image: Image.Image, file: IO[bytes]) -> None:
 def _identified(file: IO[bytes], max_pixels: int | None) -> Image.Image:
     file.seek(0)
     start = file.read(16)
+    if start.startswith(_JXL_STARTS):  # whose plugin decodes at once
+        check_pixels(_jxl_size(file), max_pixels)
     for name in FORMATS:
         try:
             if factory := _factory(name, start):
-                if name == "JXL":  # whose plugin decodes at once
-                    check_pixels(_jxl_size(file), max_pixels)
                 file.seek(0)
                 return factory(file, "")
         except (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Any, NamedTuple
 
-from PIL import TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from ..errors import ImageError
 
@@ -81,10 +81,20 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     def check_whole(self, length: int) -> None:
         """ImageError if compressed pixels lie beyond the end of a file so long: libtiff would print about it."""
         tags = self.tag_v2
-        for offsets, counts in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
-            ends = map(sum, zip(_numbers(tags.get(offsets, ())), _numbers(tags.get(counts, ())), strict=False))
-            if tags.get(_COMPRESSION, 1) != 1 and max(ends, default=0) > length:
-                raise ImageError("damaged or truncated image file, whose pixels end before they should")
+        if tags.get(_COMPRESSION, 1) == 1:
+            return
+        offsets = _numbers(tags.get(_STRIPS, tags.get(_TILES, ())))
+        counts = _numbers(tags.get(_STRIP_BYTES, tags.get(_TILE_BYTES, ())))
+        if not counts and len(offsets) == 1:  # as some old programs have it
+            counts = (0,)
+        if not offsets or len(offsets) != len(counts) or max(map(sum, zip(offsets, counts, strict=True))) > length:
+            raise ImageError("damaged or truncated image file, whose pixels end before they should")
+
+    def load_prepare(self) -> None:
+        """The memory for the pixels, whose number has been looked at; Pillow would do so by a limit of its own."""
+        if self._im is None:
+            self.im = Image.core.new(self.mode, self._tile_size)
+        ImageFile.ImageFile.load_prepare(self)
 
     def _setup(self) -> None:
         tags = self.tag_v2

@@ -145,9 +145,7 @@ def test_signals(
     assert len(list(Path("o").iterdir())) == 2
 
 
-@pytest.mark.promise(
-    "Faults", "Ctrl-C pressed twice, the second time while files are removed, leaves nothing behind"
-)
+@pytest.mark.promise("Faults", "Ctrl-C pressed twice, the second time while files are removed, leaves nothing behind")
 def test_two_signals(photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with monkeypatch.context() as patch:
         at(patch, Image.Image, "save", signal.SIGINT, after=True)
