@@ -23,6 +23,9 @@ _INCH = {2: 1.0, 3: 2.54}
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB = 0, 1, 2
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
+ASSOCIATED, ALPHA = 1, 2  # ExtraSamples: multiplied into the colors, or not
+_MAY_HAVE_ALPHA = (MIN_IS_WHITE, MIN_IS_BLACK, RGB)
+MAX_SAMPLES = 8  # of a pixel
 
 
 class Layout(NamedTuple):
@@ -32,7 +35,7 @@ class Layout(NamedTuple):
     photometric: int
     bits: tuple[int, ...]  # of each sample
     kind: int  # SampleFormat
-    extra: tuple[int, ...]  # ExtraSamples: 1 associated alpha, 2 alpha, 0 anything
+    extra: tuple[int, ...]  # ExtraSamples
     planar: int  # 2: one plane a sample
     compression: int
     predictor: int
@@ -41,12 +44,23 @@ class Layout(NamedTuple):
     low: float | None  # SMinSampleValue
     high: float | None
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the first sample after the colors is alpha."""
+        return self.extra[:1] in ((ASSOCIATED,), (ALPHA,))
+
     def __str__(self) -> str:
         names = {0: "MinIsWhite gray", 1: "gray", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
         kind = {SIGNED: "signed ", FLOAT: "float "}.get(self.kind, "")
         bits = "/".join(map(str, sorted(set(self.bits))))
         planes = ", separate planes" if self.planar == 2 and len(self.bits) > 1 else ""
-        alpha = " + alpha" if self.extra and self.extra[0] in (1, 2) else " + extra samples" if self.extra else ""
+        alpha = (
+            " + alpha"
+            if self.extra and self.extra[0] in (ASSOCIATED, ALPHA)
+            else " + extra samples"
+            if self.extra
+            else ""
+        )
         name = names.get(self.photometric, f"photometric {self.photometric}")
         return f"{bits}-bit {kind}{name}{alpha} TIFF (compression {self.compression}{planes})"
 
@@ -60,15 +74,18 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     def layout(self) -> Layout:
         """Of the page that is open."""
         tags = self.tag_v2
-        samples = int(_first(tags.get(_SAMPLES, 1)))
+        photometric = int(_first(tags.get(_PHOTOMETRIC, 0)))
+        samples = min(int(_first(tags.get(_SAMPLES, 1))), MAX_SAMPLES + 1)
+        colors = 3 if photometric == RGB else 1
+        unsaid = (ALPHA,) if photometric in _MAY_HAVE_ALPHA and samples == colors + 1 else ()  # as Pillow has it
         bits = _numbers(tags.get(_BITS, 1))
         formats = set(_numbers(tags.get(_FORMAT, UNSIGNED)))
         return Layout(
             size=(tags[_WIDTH], tags[_LENGTH]),
-            photometric=int(_first(tags.get(_PHOTOMETRIC, 0))),
+            photometric=photometric,
             bits=bits * samples if len(bits) == 1 else bits[:samples],
             kind=int(formats.pop()) if len(formats) == 1 else 0,
-            extra=tuple(map(int, _numbers(tags.get(_EXTRA, ())))),
+            extra=tuple(map(int, _numbers(tags.get(_EXTRA, unsaid)))),
             planar=int(_first(tags.get(_PLANAR, 1))),
             compression=int(_first(tags.get(_COMPRESSION, 1))),
             predictor=int(_first(tags.get(_PREDICTOR, 1))),

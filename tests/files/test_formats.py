@@ -163,6 +163,13 @@ def lying(width: int, height: int, bits: int = 16, photometric: int = 1) -> byte
     return honest[:10] + sides + honest[34:]
 
 
+def _with_samples(samples: int) -> bytes:
+    honest = made_tiff(np.zeros((8, 8), np.uint16), 16)
+    tag = struct.pack("<HH", 277, 3)
+    at = honest.index(tag)
+    return honest[:at] + struct.pack("<HHII", 277, 4, 1, samples) + honest[at + 12 :]
+
+
 def _with_sides(png: bytes, side: int) -> bytes:
     header = b"IHDR" + struct.pack(">II", side, side) + png[24:29]
     return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
@@ -173,6 +180,7 @@ BOMBS = {
     "sides of 2^31": (lambda: as_photo(lying(2**31, 2**31)), "more pixels than the limit"),
     "sides without pixels": (lambda: as_photo(lying(9000, 9000)), "damaged or truncated"),
     "sides without pixels, by tifffile": (lambda: as_photo(lying(9000, 9000, bits=10)), "damaged or truncated"),
+    "2^31 samples a pixel": (lambda: as_photo(_with_samples(2**31)), "not supported"),
     "PNG sides": (lambda: as_photo(_with_sides(made_png(RAMP, 8, 0), 2**31 - 1)), "more pixels than the limit"),
     "PNG text": (lambda: as_photo(made_png(RAMP, 8, 0, zTXt=b"a\0\0" + zlib.compress(bytes(10**7)))), "too large"),
     "PNG profile": (lambda: as_photo(made_png(RAMP, 8, 0, iCCP=b"a\0\0" + zlib.compress(bytes(10**7)))), "too large"),
