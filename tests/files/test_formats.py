@@ -33,7 +33,7 @@ LOSSY = {"JPEG": 4, "WEBP": 4, "AVIF": 4, "HEIF": 4}  # levels, of a ramp at the
 OPTIONS = {"ICO": {"sizes": [RAMP.shape[::-1]]}, **{kind: {"quality": 100} for kind in LOSSY}}
 WRITTEN = {
     **dict.fromkeys(["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "DIB", "PPM", "JPEG2000"], "L"),
-    **dict.fromkeys(["DDS", "ICO", "PCX", "SGI", "IM", "TGA"], "L"),
+    **dict.fromkeys(["DDS", "ICO", "PCX", "SGI", "TGA"], "L"),
     "QOI": "RGB",
     "BLP": "P",
     "MSP": "1",
@@ -213,10 +213,11 @@ def test_cut_tiff(compression: str | None, dtype: type, capfd: pytest.CaptureFix
     file = io.BytesIO()
     values = (RNG.random((64, 48)) * (1 if dtype is np.float16 else 200)).astype(dtype)
     tifffile.imwrite(file, values, photometric="minisblack", compression=compression, rowsperstrip=8, metadata=None)
-    whole = as_photo(file).luma
+    data = file.getvalue()
+    whole = as_photo(data).luma
     for part in (0.2, 0.5, 0.9, 0.995):
         try:
-            photo = as_photo(file.getvalue()[: int(part * file.tell())])
+            photo = as_photo(data[: int(part * len(data))])
         except ImageError:
             continue
         assert np.array_equal(photo.luma, whole)
