@@ -23,7 +23,7 @@ from ..reference.constants import LUMA
 from .formats import FORMATS as FORMATS
 from .formats import SUFFIXES as SUFFIXES
 from .formats import open_image
-from .metadata import portable_metadata
+from .metadata import orientation_of, portable_metadata
 from .profiles import as_rgb
 from .samples import needs_scaling, read_samples
 from .tiff import TiffFile, count_tiff_pages, is_tiff
@@ -229,8 +229,9 @@ def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _photo(image: Image.Image, file: IO[bytes] | None = None) -> Photo:
     """Of an image whose file, where there is one, is still open."""
+    orientation = orientation_of(image)  # loading may take it away
     values, alpha = _pixels(image, file)
-    metadata = portable_metadata(image, values.shape[1::-1])
+    metadata = portable_metadata(image, values.shape[1::-1], orientation)
     return Photo(values, None, alpha, metadata) if values.ndim == 2 else _from_rgb(values, alpha, metadata)
 
 
