@@ -1,7 +1,7 @@
 """Samples of TIFF files: read by Pillow where it is right, else by tifffile, and scaled by what their tags say.
 
 Over a grid of 12,713 variants (sample type, photometric interpretation, planes, compression, byte order, predictor,
-tiles, extra samples) Pillow read 638 wrong without a word: 16-bit color in separate raw planes, gray with alpha and
+tiles, extra samples) Pillow read 550 wrong without a word: 16-bit color in separate raw planes, gray with alpha and
 Lab in planes, compressed big-endian signed and float samples, unsigned 32 bits, signed 8 bits, a predictor under
 PackBits. :func:`pillow_is_right` lists what is right, so that anything else goes to tifffile or is refused.
 """
@@ -29,8 +29,8 @@ from .tiff import (
     TiffFile,
 )
 
-_RAW, _PACKBITS, _JPEG, _OLD_JPEG = 1, 32773, 7, 6
-_COMPRESSIONS = {_RAW, 2, 3, 4, 5, _OLD_JPEG, _JPEG, 8, 32771, _PACKBITS, 32946, 34925, 50000}  # fax, LZW, zlib, ...
+_RAW, _PACKBITS = 1, 32773
+_COMPRESSIONS = {_RAW, 2, 3, 4, 5, 6, 7, 8, 32771, _PACKBITS, 32946, 34925, 50000}  # fax, LZW, JPEG, zlib, ...
 _CMYK, _YCBCR, _LAB = 5, 6, 8
 _ORIENTATION = 274
 _IN_8_BITS = {_CMYK: ("CMYK", 4), _YCBCR: ("YCbCr", 3), _LAB: ("LAB", 3)}
@@ -50,8 +50,8 @@ def pillow_is_right(layout: Layout) -> bool:
     depth = max(layout.bits)
     if layout.compression not in _COMPRESSIONS or (layout.predictor != 1 and layout.compression in (_RAW, _PACKBITS)):
         return False
-    if layout.photometric == _YCBCR and layout.compression not in (_JPEG, _OLD_JPEG):
-        return False
+    if layout.photometric == _YCBCR:  # compressed, libtiff makes RGB of it
+        return not (raw and (planes or layout.subsampled))
     if layout.kind in (SIGNED, FLOAT):
         whole = depth in ((16, 32) if layout.kind == SIGNED else (32,))
         return whole and len(layout.bits) == 1 and (layout.little_endian or raw)

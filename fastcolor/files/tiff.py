@@ -41,6 +41,7 @@ class Layout(NamedTuple):
     predictor: int
     fill_order: int
     little_endian: bool
+    subsampled: bool  # chroma, of YCbCr: fewer bytes than samples
     low: float | None  # SMinSampleValue
     high: float | None
 
@@ -91,6 +92,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             predictor=int(_first(tags.get(_PREDICTOR, 1))),
             fill_order=int(_first(tags.get(_FILL_ORDER, 1))),
             little_endian=tags.prefix == b"II",
+            subsampled=sum(self._bytes_of_pixels()) < tags[_WIDTH] * tags[_LENGTH] * samples,
             low=_first(tags.get(_LOW)),
             high=_first(tags.get(_HIGH)),
         )
@@ -101,11 +103,15 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         if tags.get(_COMPRESSION, 1) == 1:
             return
         offsets = _numbers(tags.get(_STRIPS, tags.get(_TILES, ())))
-        counts = _numbers(tags.get(_STRIP_BYTES, tags.get(_TILE_BYTES, ())))
+        counts = self._bytes_of_pixels()
         if not counts and len(offsets) == 1:  # as some old programs have it
             counts = (0,)
         if not offsets or len(offsets) != len(counts) or max(map(sum, zip(offsets, counts, strict=True))) > length:
             raise ImageError("damaged or truncated image file, whose pixels end before they should")
+
+    def _bytes_of_pixels(self) -> tuple[int, ...]:
+        """Of each strip or tile."""
+        return _numbers(self.tag_v2.get(_STRIP_BYTES, self.tag_v2.get(_TILE_BYTES, ())))
 
     def load_prepare(self) -> None:
         """The memory for the pixels, whose number has been looked at; Pillow would do so by a limit of its own."""
