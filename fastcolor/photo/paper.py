@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files.images import gray_of
 from ..ops import merge
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
-# Luma in levels of 255: from here to the end of the range, color fades.
-DARK, LIGHT = 8.0, 16.0
-# Borders: paper is at least this light, a film's edge at most this dark; color comes back over so many levels.
-PAPER, EDGE, SOFT = 238.0, 12.0, 12.0
-UNEVEN = 7.0  # standard deviation of a block that is paper: noise of a scan, rings of JPEG, no drawing
-GRID = 256  # blocks along the longer side, in which borders are looked for
+# Luma in levels of 255: over so many, color fades to nothing at both ends of the range.
+DARK, LIGHT = 8, 16
+# Borders: paper is at least this light on average, a film's edge at most this dark; in single pixels so much less.
+PAPER, EDGE, NOISE = 238, 12, 16
+SHARE = 0.97  # of a block's pixels that are so, or there is a drawing on it
+GRID = 256  # blocks along the longer side
+STRIP = 64  # rows at a time, that stay in the cache
 REACH = 2  # blocks around a border that are its own where they are as light: those that it fills in part
 
 
@@ -46,45 +49,69 @@ def render(chroma: NDArray[np.float32], luma: NDArray[Any], *, borders: bool = T
     >>> render(tint, np.array([[0, 255]], np.uint8)).tolist()
     [[[0, 0, 0], [255, 255, 255]]]
     """
-    rgb = merge(chroma, luma)
-    levels = luma if luma.dtype == np.uint8 else luma * np.float32(255)
-    near = (levels < DARK) | (levels > 255 - LIGHT)
-    frame = _border(levels) if borders else None
-    if frame is not None:
-        near |= (frame > 0) & ((levels > PAPER - SOFT) | (levels < EDGE + SOFT))
-    rows, columns = np.nonzero(near)
-    gray = levels[rows, columns].astype(np.float32)
-    weight = _smooth(gray / DARK) * _smooth((255 - gray) / LIGHT)
-    if frame is not None:
-        even = np.maximum(_smooth((gray - PAPER + SOFT) / SOFT), _smooth((EDGE + SOFT - gray) / SOFT))
-        weight *= 1 - even * frame[rows, columns]
-    color = rgb[rows, columns].astype(np.float32)
-    rgb[rows, columns] = gray[:, None] + weight[:, None] * (color - gray[:, None]) + np.float32(0.5)
+    rgb, gray = merge(chroma, luma), gray_of(luma)
+    frame = _border(gray) if borders else None
+    for top in range(0, len(gray), STRIP):
+        rows = slice(top, top + STRIP)
+        _fade(rgb[rows], gray[rows], None if frame is None else frame[rows])
     return rgb
 
 
-def _border(levels: NDArray[Any]) -> NDArray[np.float32] | None:
-    """(H, W) in [0, 1]: 1 where even light or dark blocks hang together with the border; None if there are none."""
-    side = -(-max(levels.shape) // GRID)
-    starts = [np.arange(0, length, side) for length in levels.shape]
-    sizes = [np.diff(np.append(start, length)) for start, length in zip(starts, levels.shape, strict=True)]
-    mean, square = (
-        _block_sums(values, starts) / np.outer(*sizes) for values in (levels, np.square(levels, dtype=np.float32))
-    )
-    even = square - np.square(mean) <= UNEVEN**2
-    found = [_from_border(even & level) for level in (mean >= PAPER, mean <= EDGE)]
-    blocks = found[0] | found[1]
+def _fade(rgb: NDArray[np.uint8], gray: NDArray[np.uint8], frame: NDArray[np.uint8] | None) -> None:
+    """``rgb = Y + w (rgb - Y)`` in place, in whole numbers of which w has 7 bits; few pixels of a photograph fade."""
+    fading = gray - np.uint8(DARK) >= 255 - LIGHT - DARK  # those below DARK have come round to the top
+    if frame is not None:
+        fading |= (frame > 0) & ((gray >= PAPER - NOISE) | (gray <= EDGE + NOISE))
+    levels = gray[fading]
+    if not len(levels):
+        return
+    weight = _WEIGHT[levels]
+    if frame is not None:
+        weight = weight * (_ONE - (_PAPERLIKE[levels] * frame[fading].astype(np.int16) >> 7)) >> 7
+    levels = levels.astype(np.int16)
+    color = rgb[fading].astype(np.int16)
+    color -= levels[:, None]
+    color *= weight[:, None]
+    color += _ONE // 2
+    color >>= 7
+    color += levels[:, None]
+    rgb[fading] = color
+
+
+def _smooth(x: Floats) -> Floats:
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+_ONE = np.int16(128)
+_LEVELS = np.arange(256.0)
+_WEIGHT = np.rint(128 * _smooth(_LEVELS / DARK) * _smooth((255 - _LEVELS) / LIGHT)).astype(np.int16)
+# 1 from paper's lightness on, and from an edge's darkness; 0 beyond their noise
+_PAPERLIKE = np.maximum(_smooth((_LEVELS - PAPER + NOISE) / NOISE), _smooth((EDGE + NOISE - _LEVELS) / NOISE))
+_PAPERLIKE = np.rint(128 * _PAPERLIKE).astype(np.int16)
+
+
+def _border(gray: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """(H, W) in 0..128: 128 where even light or dark blocks hang together with a whole side; None if there are none."""
+    image = Image.fromarray(gray)
+    side = -(-max(gray.shape) // GRID)
+    mean = np.asarray(image.reduce(side))
+    blocks = np.zeros(mean.shape, np.bool_)
+    for alike, single in ((mean >= PAPER, _LEVELS >= PAPER - NOISE), (mean <= EDGE, _LEVELS <= EDGE + NOISE)):
+        if _has_side(alike):
+            even = np.asarray(image.point((single * 255).astype(int).tolist()).reduce(side)) >= 255 * SHARE
+            if _has_side(alike & even):
+                blocks |= _from_border(alike & even)
     if not blocks.any():
         return None
     for _ in range(REACH):
         blocks = _grown(blocks)
-    shape = (levels.shape[1], levels.shape[0])
-    return np.asarray(Image.fromarray(blocks.astype(np.float32)).resize(shape, Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(blocks * np.uint8(128)).resize(image.size, Image.Resampling.BILINEAR))
 
 
-def _block_sums(values: NDArray[Any], starts: list[NDArray[np.int_]]) -> NDArray[np.float64]:
-    rows = np.add.reduceat(values, starts[0], axis=0, dtype=np.float32)
-    return np.add.reduceat(rows, starts[1], axis=1, dtype=np.float64)
+def _has_side(mask: Mask) -> bool:
+    """Whether one of the four sides is in `mask` as a whole, but for a speck."""
+    return max(float(line.mean()) for line in (mask[0], mask[-1], mask[:, 0], mask[:, -1])) >= SHARE
 
 
 def _from_border(mask: Mask) -> Mask:
@@ -103,17 +130,13 @@ def _along_rows(mask: Mask, reached: Mask) -> Mask:
     """Runs of `mask` in a row that have a reached element, as a whole."""
     apart = np.pad(~mask, ((0, 0), (0, 1)), constant_values=True)
     runs = np.cumsum(apart).reshape(apart.shape)[:, :-1]  # elements of one run have one number
-    hit = np.zeros(apart.sum() + 1, np.bool_)
+    hit = np.zeros(runs[-1, -1] + 2, np.bool_)
     hit[runs[reached]] = True
     return mask & hit[runs]
 
 
 def _grown(mask: Mask) -> Mask:
+    """With the eight neighbors of each element."""
     padded = np.pad(mask, 1)
     rows = padded[:-2] | padded[1:-1] | padded[2:]
     return rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-
-
-def _smooth(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
