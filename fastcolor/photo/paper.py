@@ -62,20 +62,19 @@ def _fade(rgb: NDArray[np.uint8], gray: NDArray[np.uint8], frame: NDArray[np.uin
     fading = gray - np.uint8(DARK) >= 255 - LIGHT - DARK  # those below DARK have come round to the top
     if frame is not None:
         fading |= (frame > 0) & ((gray >= PAPER - NOISE) | (gray <= EDGE + NOISE))
-    levels = gray[fading]
-    if not len(levels):
-        return
-    weight = _WEIGHT[levels]
+    places = np.flatnonzero(fading)
+    levels = np.take(gray, places)
+    weight = np.take(_WEIGHT, levels)
     if frame is not None:
-        weight = weight * (_ONE - (_PAPERLIKE[levels] * frame[fading].astype(np.int16) >> 7)) >> 7
-    levels = levels.astype(np.int16)
-    color = rgb[fading].astype(np.int16)
-    color -= levels[:, None]
-    color *= weight[:, None]
-    color += _ONE // 2
-    color >>= 7
-    color += levels[:, None]
-    rgb[fading] = color
+        weight = weight * (_ONE - (np.take(_PAPERLIKE, levels) * np.take(frame, places).astype(np.int16) >> 7)) >> 7
+    wide = levels.astype(np.int16)
+    for channel in np.moveaxis(rgb.reshape(-1, 3), -1, 0):
+        color = np.take(channel, places) - wide
+        color *= weight
+        color += _ONE // 2
+        color >>= 7
+        color += wide
+        channel[places] = color
 
 
 def _smooth(x: Floats) -> Floats:
