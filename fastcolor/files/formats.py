@@ -17,6 +17,7 @@ from PIL import Image
 
 from ..errors import ImageError, MissingExtraError
 from .chunks import jxl_size, nclx, png_header
+from .metadata import is_lossless_webp
 from .tiff import TiffFile, is_tiff, nth_page
 
 # By content, not by name, and tried in this order: the last three have no signature to speak of.
@@ -114,6 +115,8 @@ def _note(image: Image.Image, file: IO[bytes]) -> None:
             raise ImageError("a 16-bit RGB PNG file with a transparent color: not supported; save it with alpha")
     elif image.format in ("AVIF", "HEIF"):
         cicp = nclx(file)
+    elif image.format == "WEBP":
+        image.info["lossless"] = is_lossless_webp(file)
     if cicp:
         image.info["cicp"] = cicp
     file.seek(at)

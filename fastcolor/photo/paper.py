@@ -19,7 +19,7 @@ DARK, LIGHT = 8, 16
 # Borders: paper is at least this light on average, a film's edge at most this dark; in single pixels so much less.
 PAPER, EDGE, NOISE = 238, 12, 16
 SHARE = 0.97  # of a block's pixels that are so, or there is a drawing on it
-GRID = 256  # blocks along the longer side
+GRID, BLOCK = 256, 4  # blocks along the longer side, of so many pixels at least, whose noise has to even out
 STRIP = 64  # rows at a time, that stay in the cache
 REACH = 2  # blocks around a border that are its own where they are as light: those that it fills in part
 
@@ -85,15 +85,15 @@ def _smooth(x: Floats) -> Floats:
 _ONE = np.int16(128)
 _LEVELS = np.arange(256.0)
 _WEIGHT = np.rint(128 * _smooth(_LEVELS / DARK) * _smooth((255 - _LEVELS) / LIGHT)).astype(np.int16)
-# 1 from paper's lightness on, and from an edge's darkness; 0 beyond their noise
-_PAPERLIKE = np.maximum(_smooth((_LEVELS - PAPER + NOISE) / NOISE), _smooth((EDGE + NOISE - _LEVELS) / NOISE))
+# 1 within half the noise of paper's lightness, and of an edge's darkness; 0 beyond all of it
+_PAPERLIKE = np.maximum(_smooth(2 * (_LEVELS - PAPER + NOISE) / NOISE), _smooth(2 * (EDGE + NOISE - _LEVELS) / NOISE))
 _PAPERLIKE = np.rint(128 * _PAPERLIKE).astype(np.int16)
 
 
 def _border(gray: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """(H, W) in 0..128: 128 where even light or dark blocks hang together with a whole side; None if there are none."""
     image = Image.fromarray(gray)
-    side = -(-max(gray.shape) // GRID)
+    side = max(BLOCK, -(-max(gray.shape) // GRID))
     mean = np.asarray(image.reduce(side))
     blocks = np.zeros(mean.shape, np.bool_)
     for alike, single in ((mean >= PAPER, _LEVELS >= PAPER - NOISE), (mean <= EDGE, _LEVELS <= EDGE + NOISE)):
