@@ -85,13 +85,13 @@ class ColorBins(_reference.ColorBins):
 
     def __post_init__(self) -> None:
         checks.choice("space", self.space, SPACES)
-        n = len(self.colors)
-        checks.bin_table(np.asarray(self.table), n)  # before a cast could wrap labels
         for name, dtype in (("colors", np.float32), ("prior", np.float64)):
-            object.__setattr__(self, name, np.array(getattr(self, name), dtype=dtype, order="C"))
-        object.__setattr__(self, "table", np.array(_reference.as_table(self.table, n), order="C"))
+            object.__setattr__(self, name, np.array(checks.plain(name, getattr(self, name)), dtype=dtype, order="C"))
         checks.bin_colors(self.colors, self.prior)
         check_chroma(self.colors, self.space, -1)
+        n, table = len(self.colors), checks.plain("table", self.table)
+        checks.bin_table(table, n)  # before a cast could wrap labels
+        object.__setattr__(self, "table", np.array(_reference.as_table(table, n), order="C"))
         for array in (self.table, self.colors, self.prior):
             array.flags.writeable = False  # kernels cache what they derive from it
         object.__setattr__(self, "_n", n)
@@ -296,12 +296,12 @@ class ColorBins(_reference.ColorBins):
         3
         """
         checks.choice("space", space, SPACES)
-        points = np.asarray(centers, dtype=np.float64)
+        points = checks.plain("centers", centers).astype(np.float64)
         if points.ndim != 2 or points.shape[1] != 2 or not 1 <= len(points) <= MAX_BINS:
             raise ValueError(f"centers: expected shape (n, 2) with n in 1..{MAX_BINS}, got {points.shape}")
         if not np.isfinite(points).all():
             raise ValueError("centers: expected finite chroma, got NaN or inf")
-        shares = None if prior is None else np.asarray(prior, dtype=np.float64)
+        shares = None if prior is None else checks.plain("prior", prior).astype(np.float64)
         bins = _centers.bins_of_centers(points, shares, space)
         made = cls(bins.table, bins.colors, bins.prior, space=space)
         if prior is not None:
@@ -412,7 +412,7 @@ def sizes_to_count(cells: int | str, method: str) -> tuple[int, ...]:
 def check_fit_options(n: int, cells: int | str, method: str, centers: str) -> None:
     """Raise before the first image is read, not after the last."""
     checks.integer("n", n, 1, MAX_BINS)
-    if cells != "auto":
+    if not (isinstance(cells, str) and cells == "auto"):
         checks.integer("cells", cells, 1, MAX_CELLS)
     checks.choice("method", method, METHODS)
     checks.choice("centers", centers, CENTERS)
