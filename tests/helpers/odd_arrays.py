@@ -156,11 +156,11 @@ def _tensors(base: torch.Tensor, values: Array) -> Iterator[Odd]:
 
 def no_arrays(values: Array) -> Iterator[Odd]:
     """What is none, though some of it could be made one."""
-    things = None, 3, 0.5, "text", b"bytes", {}, [], (), object()
+    things: tuple[Any, ...] = None, 3, 0.5, "text", b"bytes", {}, [], (), object()
     yield from (Odd(type(thing).__name__, thing, None) for thing in things)
     yield Odd("list", values.tolist(), values)
     yield Odd("generator", (row for row in values), None)
-    yield Odd("memoryview", memoryview(values), values)
+    yield Odd("memoryview", memoryview(values.data), values)
     yield Odd("file", io.BytesIO(values.tobytes()), None)
     yield Odd("convertible", Convertible(values), values)
     yield Odd("class", np.ndarray, None)
