@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -17,7 +14,9 @@ import numpy as np
 
 from .arrays import checks
 from .arrays.bins_key import make_key
+from .errors import BinsError, in_short
 from .files.atomic import atomic_path
+from .files.npz import read_npz
 from .fitting.images import each_image
 from .fitting.moments import AUTO_CELLS, ChromaMoments
 from .prior import soft_prior, warn_of_unreachable
@@ -35,11 +34,9 @@ from .reference.constants import (
     SPACES,
 )
 
-# What reading a damaged or foreign archive may raise, besides what it finds inside.
-_NOT_BINS = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError),
-    *(ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError),
-)
+# The arrays in a file: the bins, their space, and the moments that they were fitted from.
+_PARTS = ("table", "colors", "prior")
+_STORED = "|".join([*_PARTS, "space", "images", "squares", "(counts|sums)_[1-9][0-9]{0,2}"])
 METHODS = ("frequent", "kmeans")
 CENTERS = ("mean", "midpoint")
 
@@ -86,7 +83,9 @@ class ColorBins(_reference.ColorBins):
     def __post_init__(self) -> None:
         checks.choice("space", self.space, SPACES)
         for name, dtype in (("colors", np.float32), ("prior", np.float64)):
-            object.__setattr__(self, name, np.array(checks.plain(name, getattr(self, name)), dtype=dtype, order="C"))
+            real = checks.plain(name, getattr(self, name))
+            with np.errstate(over="ignore"):  # to inf, which is refused
+                object.__setattr__(self, name, np.array(real, dtype=dtype, order="C"))
         checks.bin_colors(self.colors, self.prior)
         check_chroma(self.colors, self.space, -1)
         n, table = len(self.colors), checks.plain("table", self.table)
@@ -365,20 +364,22 @@ class ColorBins(_reference.ColorBins):
         ------
         FileNotFoundError
             If there is no such file.
-        ValueError
-            If it is damaged, or not a file of color bins.
+        BinsError
+            If it cannot be read, is damaged, or not a file of color bins.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_npz(path, _STORED)
+            if missing := [name for name in _PARTS if name not in arrays]:
+                raise ValueError(f"one without {', '.join(missing)}")
             space = str(arrays.get("space", "yuv"))  # files did not say before there was another
+            checks.choice("space", space, SPACES)
             moments = ChromaMoments.from_arrays(arrays, space) if "images" in arrays else None
             return cls(arrays["table"], arrays["colors"], arrays["prior"], moments, space=space)
         except FileNotFoundError:
             raise FileNotFoundError(f"{os.fspath(path)}: no such file; `fastcolor fit` writes one") from None
-        except _NOT_BINS as error:
-            raise ValueError(
-                f"{os.fspath(path)}: expected an npz file of color bins (table, colors, prior), got {error}; "
+        except (OSError, ValueError, TypeError) as error:
+            raise BinsError(
+                f"{os.fspath(path)}: expected an npz file of color bins (table, colors, prior), got {in_short(error)}; "
                 "`fastcolor fit` writes one"
             ) from error
 

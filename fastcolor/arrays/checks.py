@@ -54,7 +54,7 @@ def _no_array(name: str, value: Any) -> TypeError:
     return TypeError(f"{name}: expected {wanted}, got {_type(value)}; {make} makes one")
 
 
-def plain(name: str, value: Any, dtypes: tuple[str, ...] = REALS) -> NDArray[Any]:
+def plain(name: str, value: Any, dtypes: tuple[str, ...] = (*LOGIT_DTYPES, *INTEGERS)) -> NDArray[Any]:
     """The numbers of an array of any library on the CPU, or of what NumPy makes one of, as a NumPy array."""
     if kind(value) is None:
         try:
@@ -241,10 +241,16 @@ def bin_colors(colors: Any, prior: Any) -> None:
     if colors.ndim != 2 or not 1 <= len(colors) <= MAX_BINS or colors.shape[1] != 2:
         raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {colors.shape}")
     n = len(colors)
-    if prior.shape != (n,) or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-6:
-        raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {prior}")
+    if prior.shape != (n,) or not ((prior >= 0) & (prior <= 1)).all() or abs(prior.sum() - 1) > 1e-6:
+        raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {_told(prior)}")
     if not np.isfinite(colors).all():
         raise ValueError("colors: expected finite chroma, got NaN or inf")
+
+
+def _told(prior: Any) -> str:
+    """A prior that is none, in a few words."""
+    with np.errstate(all="ignore"):
+        return f"shape {prior.shape}, {prior.min(initial=np.inf):g} at least, a sum of {prior.sum():g}"
 
 
 def label_dtype(value: str, n: int) -> str:

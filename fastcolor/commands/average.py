@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from ..files.atomic import atomic_folder
+from ..files.outputs import Target, check_folder
 from ..photo.colorizer import network_module
+from . import options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,11 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read all, then write; nothing is written if one of them does not fit."""
+    check_folder(options.model_files(*args.models), Target(args.out, "--out"), force=False)
     ColorUNet = network_module("fastcolor average").ColorUNet
     from ..network.soup import average
 
-    if args.out.exists():
-        raise FileExistsError(f"{args.out}: exists already; choose another folder")
     networks = [ColorUNet.from_pretrained(model) for model in args.models]
     mean = average(networks, args.models)
     with atomic_folder(args.out) as temporary:

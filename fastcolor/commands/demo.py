@@ -18,12 +18,14 @@ PHOTOGRAPHS = ("hopper.jpg", "chelsea.jpg", "aitzgorri.jpg")  # of the bundled o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--out", type=Path, default=Path("demo.png"), help="overwritten (default: %(default)s)")
-    options.add(parser, "--model", "--temperature", "--size")
+    out = "picture to write (default: %(default)s)"
+    parser.add_argument("-o", "--out", type=Path, default=Path("demo.png"), help=out)
+    options.add(parser, "--model", "--temperature", "--size", "--force")
 
 
 def run(args: argparse.Namespace) -> int:
     check_writable_format(args.out)
+    options.check_named(options.model_files(args.model), args, "--out")
     colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size)
     write_photo(args.out, sheet(colorizer))
     print(f"wrote {args.out}: gray input, colorized, original, confidence of {len(PHOTOGRAPHS)} photographs")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arrays import checks
-from ..files.atomic import atomic_path, check_folder_of, write_json
-from ..files.writing import check_writable_format
+from ..files.atomic import write_json
+from ..files.sets import find_images
+from ..files.writing import check_writable_format, write_photo
 from ..photo.colorizer import DEFAULT_MODEL, Colorizer, network_module
 from ..photo.decoding import Decoding
 from . import options
@@ -40,24 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--fit-decoding", type=Path, metavar="JSON", help=fit)
     give = f"with --fit-decoding: part of gray's CIEDE2000 that colorfulness nearer to the truth's may cost ({GIVE})"
     arg("--give", type=float, help=give)
+    options.add(parser, "--force")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, write JSON and contact sheet."""
+    _check(args)
+    sets = {str(folder): find_images(folder)[:: args.every] for folder in args.folders}
+    read = [path for photographs in sets.values() for path in photographs] + options.model_files(args.model)
+    read += [args.content] if args.content else []
+    options.check_named(read, args, "--json", "--sheet", "--fit-decoding")
     ColorUNet = network_module("fastcolor evaluate").ColorUNet
     import numpy as np
-    from PIL import Image
 
     from ..evaluation.content import Content
     from ..evaluation.photos import evaluate, sheet
     from ..evaluation.report import table
     from ..evaluation.tuning import fit_decoding
-    from ..files.sets import find_images
 
-    _check(args)
     decodings = [Decoding(temperature) for temperature in args.temperature]
     content = Content.load(args.content) if args.content else None
-    sets = {str(folder): find_images(folder)[:: args.every] for folder in args.folders}
     model = ColorUNet.from_pretrained(args.model or DEFAULT_MODEL)
     used = Colorizer.load(model, size=args.size, mirror=args.mirror)
     seen: dict[str, Any] = {"size": used.size, "mirror": used.mirror}
@@ -77,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
         paths = [path for photographs in sets.values() for path in photographs]
         rows = np.linspace(0, len(paths) - 1, min(args.rows, len(paths))).round().astype(int)
         picture = sheet(model, [paths[row] for row in rows], decoding=(*decodings, None)[0], **seen)
-        with atomic_path(args.sheet) as temporary:
-            Image.fromarray(picture).save(temporary)
+        write_photo(args.sheet, picture)
     return 0
 
 
@@ -96,12 +98,6 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError("--give: expected with --fit-decoding alone, got without")
     if args.sheet:
         check_writable_format(args.sheet)
-    results = list(filter(None, (args.json, args.sheet, args.fit_decoding)))
-    for path in results:
-        check_folder_of(path)
-    if len({path.resolve() for path in results}) < len(results):
-        given = ", ".join(map(str, results))
-        raise ValueError(f"--json, --sheet, --fit-decoding: expected different files, got {given}")
 
 
 def _told(chosen: Candidate, front: Sequence[Candidate]) -> str:

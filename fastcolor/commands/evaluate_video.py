@@ -13,6 +13,7 @@ from ..evaluation.made_films import DEFAULT_CLIPS, clips_table, evaluate_clips
 from ..files.atomic import atomic_path, write_json
 from ..files.sets import find_images
 from ..film.video import SMOOTHINGS
+from ..plots.curves import check_plot
 from . import options
 
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "--model", "--temperature", "--size", "--alpha", "--window")
     arg("--json", type=Path, help="write means and curves here")
     arg("--plot", type=Path, help="draw the curves over time here")
+    options.add(parser, "--force")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,13 +37,16 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     variants = {} if args.result else {kind: {"smooth": kind} for kind in args.smooth or VARIANTS}
     chosen = options.chosen(args, "model", "temperature", "size", "alpha", "window")
+    photographs = find_images(args.photographs) if args.photographs else []
+    read = [*photographs, *options.film_files(args.film, *args.result), *options.model_files(args.model)]
+    options.check_named(read, args, "--json", "--plot")
+    if args.plot:
+        check_plot(args.plot)
     progress = sys.stderr.isatty()
     problems: list[str] = []
     if args.photographs:
         kinds, clips = args.kinds or KINDS, DEFAULT_CLIPS if args.clips is None else args.clips
-        report = evaluate_clips(
-            find_images(args.photographs), kinds, variants, clips=clips, progress=progress, **chosen
-        )
+        report = evaluate_clips(photographs, kinds, variants, clips=clips, progress=progress, **chosen)
         print(clips_table(report))
     else:
         with ExitStack() as stack:

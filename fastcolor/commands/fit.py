@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..bins import CENTERS, METHODS, ColorBins, check_fit_options, sizes_to_count
 from ..errors import ImageError
-from ..files.atomic import check_folder_of
 from ..fitting.counting import Counted, count_files, find_images
 from ..fitting.moments import ChromaMoments
 from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS, SPACES
@@ -55,14 +54,17 @@ def run(args: argparse.Namespace) -> int:
     if cells is None:
         cells = "auto" if args.merge else _CELLS[args.method]
     check_fit_options(args.n, cells, args.method, args.centers)
-    _check_outputs(args)
+    paths = find_images(args.places) if args.places else []
+    _check_outputs(args, paths)
     parts = _load_parts(args.merge)
     if not args.places and not parts:
         raise ValueError("DIR: expected a folder of photographs or --merge, got neither")
     first = parts[0] if parts else ChromaMoments(sizes_to_count(cells, args.method), args.space or "yuv")
     counted = Counted(ChromaMoments(first.sizes, args.space or first.space))
     if args.places:
-        counted = _count(args.places, counted.moments)
+        counted = _count(paths, counted.moments)
+        if not counted.moments.images:
+            raise ImageError(f"{', '.join(args.places)}: none of {len(paths)} image files can be used")
     for part in parts:
         counted.moments += part
     bins = _fit(counted.moments, cells, args)
@@ -90,16 +92,13 @@ def _fit(moments: ChromaMoments, cells: int | str, args: argparse.Namespace) -> 
     return bins
 
 
-def _count(places: Sequence[str], like: ChromaMoments) -> Counted:
+def _count(paths: Sequence[Path], like: ChromaMoments) -> Counted:
     from tqdm import tqdm
 
-    paths = find_images(places)
     with tqdm(total=len(paths), unit=" images", disable=None) as bar:
         counted = count_files(paths, like.sizes, bar.update, like.space)
     _report("cannot be read", counted.unreadable)
     _report("grayscale", [str(path) for path in counted.gray])
-    if not counted.moments.images:
-        raise ImageError(f"{', '.join(places)}: none of {len(paths)} image files can be used")
     return counted
 
 
@@ -124,16 +123,9 @@ def _load_parts(paths: Sequence[str]) -> list[ChromaMoments]:
     return parts
 
 
-def _check_outputs(args: argparse.Namespace) -> None:
+def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
     """Everything that can be known to fail at the end is said before hours of counting."""
-    for path in filter(None, (args.output, args.plot)):
-        if path.is_dir():
-            raise IsADirectoryError(f"{path}: expected the name of a file to write, got a folder")
-        if path.exists() and not args.force:
-            raise FileExistsError(f"{path}: exists; --force replaces it")
-        check_folder_of(path)
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(f"{path}: the folder {path.parent} cannot be written")
+    options.check_named([*args.merge, *paths], args, "--output", "--plot")
     if args.plot:
         from ..plots.curves import check_plot
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import glob
+import os
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -10,8 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ..files.outputs import Target, check_outputs
+from ..files.sets import is_image, is_pattern
 from ..photo.colorizer import DEFAULT_MODEL
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
+
+_SHOWN = 5  # of many names in a line
 
 _SHARED: dict[str, dict[str, Any]] = {
     "--model": {"help": f"bundled name or folder of a model (default: {DEFAULT_MODEL})"},
@@ -43,6 +49,28 @@ def chosen(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
+def model_files(*models: str | None) -> list[Path]:
+    """The folders of models that are given by their paths: what is in them is read."""
+    return [Path(model) for model in models if model and Path(model).exists()]
+
+
+def check_named(sources: Iterable[str | os.PathLike[str]], args: argparse.Namespace, *names: str) -> None:
+    """:func:`fastcolor.files.outputs.check_outputs` of the files that these options name, where they are given."""
+    given = {name: getattr(args, name.lstrip("-").replace("-", "_")) for name in names}
+    check_outputs(sources, [Target(path, name) for name, path in given.items() if path], force=args.force)
+
+
+def film_files(*films: str | Path | None) -> list[Path]:
+    """The files that films are read from: themselves, or the pictures of a folder or glob."""
+    found: list[Path] = []
+    for text in map(str, filter(None, films)):
+        if Path(text).is_dir():
+            found += filter(is_image, Path(text).iterdir())
+        else:
+            found += map(Path, glob.glob(text, recursive=True)) if is_pattern(text) else [Path(text)]
+    return found
+
+
 def film_or_sample(name: str, film: str | None, sample: bool, stack: ExitStack) -> str:
     """The path `film` of the argument `name`, or the sample clip, which is there until `stack` is closed."""
     if bool(film) == sample:
@@ -54,6 +82,19 @@ def film_or_sample(name: str, film: str | None, sample: bool, stack: ExitStack) 
     path = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sample.mp4")
     write_sample(path)
     return path
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a line, the first of many.
+
+    Examples
+    --------
+    >>> listed("abcdefg")
+    'a, b, c, d, e and 2 more'
+    """
+    first = list(names)
+    more = len(first) - _SHOWN
+    return ", ".join(first[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def tell(problems: Iterable[object]) -> int:

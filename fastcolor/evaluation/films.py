@@ -20,6 +20,7 @@ from ..film.io import open_film
 from ..film.video import colorize_video
 from ..photo.pipeline import closing_stream
 from ..plots.curves import new_figure
+from ..plural import counted
 from .flicker import FlickerMeter
 from .metrics import Rgb, delta_e2000, psnr, rgb_to_lab
 
@@ -104,11 +105,11 @@ def evaluate_file(
     opened: list[Film] = []
 
     def read(source: str | os.PathLike[str]) -> Iterator[Rgb]:
-        opened.append(open_film(source))
-        return (in_color(frame.pixels) for frame in opened[-1])
+        opened.append(open_film(source, color=True))
+        return (frame.pixels for frame in opened[-1])
 
     films: dict[str, Callable[[], Iterable[Rgb]]] = {
-        name: lambda variant=variant: colorize_video(path, **{**options, **variant})  # type: ignore[misc]
+        name: lambda variant=variant: colorize_video(read(path), **{**options, **variant})  # type: ignore[misc]
         for name, variant in variants.items()
     }
     films |= {Path(result).name: lambda result=result: read(result) for result in results}  # type: ignore[misc]
@@ -119,7 +120,7 @@ def evaluate_file(
 def table(report: dict[str, Any]) -> str:
     """The means as lines of text."""
     lines = [
-        f"{report['frames']} frames, measured at size {report['size']}",
+        f"{counted(report['frames'], 'frame')}, measured at size {report['size']}",
         f"{'':20}{'flicker':>10}{'PSNR dB':>10}{'CIEDE2000':>12}",
     ]
     for name, row in report["results"].items():

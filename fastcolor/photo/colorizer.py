@@ -88,7 +88,7 @@ def colorize(
     photo = as_photo(image)
     colorizer = Colorizer.load(model, temperature=temperature, size=size, mirror=mirror, device=device)
     (prediction,) = colorizer.predict(colorizer.reduce(photo.luma)[None])
-    return merge(prediction.chroma, photo.luma)
+    return colorizer.render(prediction, photo.luma)
 
 
 class Prediction(NamedTuple):
@@ -158,6 +158,10 @@ class Colorizer:
     def chroma(self, logits: Any) -> NDArray[np.float32]:
         """(2, h, w) or (N, 2, h, w) of logits, which may be the logarithms of any mean of probabilities."""
         return self.decoding.chroma(logits, self.bins)
+
+    def render(self, prediction: Prediction, luma: NDArray[Any]) -> NDArray[np.uint8]:
+        """RGB (H, W, 3), uint8, of a prediction and the photograph's own luma (H, W), uint8 or float32 in [0, 1]."""
+        return merge(prediction.chroma, luma)
 
     def predict(self, batch: NDArray[np.float32], *, with_confidence: bool = False) -> list[Prediction]:
         """A :class:`Prediction` for each image of (N, h, w) luma, all in one pass of the network."""

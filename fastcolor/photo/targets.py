@@ -4,108 +4,186 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from ..files.images import SUFFIXES
+from ..files.marks import is_marked
+from ..files.outputs import Target, is_standing
 from ..files.sets import is_image, is_pattern
 from ..files.writing import WRITERS, check_writable_format
 
 DEFAULT_SUFFIX = ".png"  # of results whose source is in a format that is only read
 
 
+STREAM = Path("-")  # standard input or output; a file of that name is ./-
+
+
 class Job(NamedTuple):
-    """One photograph: where it is, and where its result goes."""
+    """One photograph: where it is, where its result goes, and the picture of the network's confidence."""
 
     source: Path
     target: Path
+    map: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What errors call the photograph."""
+        return "standard input" if self.source == STREAM else str(self.source)
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        return (self.target,) if self.map is None else (self.target, self.map)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was written by an earlier run."""
+        return all(map(is_standing, self.outputs))
 
 
-def plan(inputs: Sequence[str], out: str) -> list[Job]:
+@dataclass
+class Plan:
+    """What a run does, and what it found beside photographs."""
+
+    jobs: list[Job]
+    targets: list[Target]  # of the jobs
+    others: list[Path]  # no photographs by their names
+    pictures: list[Path]  # maps and sheets of earlier runs
+
+
+@dataclass
+class _Found:
+    """Photographs with their places below the output folder, and files that are none."""
+
+    photographs: list[tuple[Path, Path]] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+
+
+def plan(inputs: Sequence[str], out: str, *, confidence: Path | None = None) -> Plan:
     """One :class:`Job` a photograph.
 
     An input is a file, a folder (all images below it; their places below it are kept) or a glob pattern ("**" goes
-    through folders). `out` is a file for one input file, else a folder, which is made; results keep the name of their
-    source, and its suffix if that format is written.
+    through folders). `out` is a file for one input file, else a folder. Results keep the name of their source, and its
+    suffix if that format is written; else they are PNG files: "s.gif" becomes "s.png", or "s.gif.png" if another
+    result has that name. `confidence` is a file for one input file, else a folder that gets the names of the results.
+    "-" is standard input, or output, of one photograph.
 
     Raises
     ------
     ValueError
-        Nothing to do, two results of one name, a result that would replace its source.
+        A file name, or "-", for several photographs.
     ImageError
-        `out` is a file with an unknown suffix.
-    OSError
-        No such pattern or folder, or a folder that cannot be made or written to.
+        `out` or `confidence` is a file with an unknown suffix.
+    FileNotFoundError
+        No photographs there.
     """
-    target = Path(out)
-    found = [pair for text in inputs for pair in _expand(text, target)]
-    folder = _is_folder(out, inputs)
-    if folder:
-        names = [p if p.suffix.lower() in WRITERS else p.with_suffix(DEFAULT_SUFFIX) for _, p in found]
-        jobs = [Job(source, target / name) for (source, _), name in zip(found, names, strict=True)]
-    else:
-        check_writable_format(target)
-        jobs = [Job(found[0][0], target)]
-    _check(jobs)
-    for parent in sorted({job.target.parent for job in jobs}):
-        _prepare_folder(parent, make=folder)
-    return jobs
-
-
-def check_new(path: Path, force: bool) -> None:
-    """FileExistsError if there is something that must not be overwritten."""
-    if path.exists() and not force:
-        raise FileExistsError(f"{path}: exists already; --force overwrites it")
-
-
-def _is_folder(out: str, inputs: Sequence[str]) -> bool:
-    """A single input file may go to a file; everything else goes to a folder."""
+    if "-" in (*inputs, out):
+        return _stream_plan(inputs, out, confidence)
     many = len(inputs) > 1 or Path(inputs[0]).is_dir() or is_pattern(inputs[0])
+    found = _Found()
+    for text in inputs:
+        _expand(text, Path(out), found)
+    photographs = list(dict.fromkeys(found.photographs))
+    names = _names([place for _, place in photographs])
+    results, maps = [_path(out)] * len(names), [confidence] * len(names)
+    if into_folder := _is_folder("--out", out, many):
+        results = [Path(out) / name for name in names]
+    else:
+        check_writable_format(out)
+    if confidence and (many or confidence.is_dir()):
+        _is_folder("--confidence", str(confidence), many)
+        maps = [confidence / name for name in names]
+    elif confidence:
+        check_writable_format(confidence)
+    jobs = list(map(Job, (source for source, _ in photographs), results, maps))
+    return Plan(jobs, _targets(jobs, into_folder, many), found.others, found.pictures)
+
+
+def _stream_plan(inputs: Sequence[str], out: str, confidence: Path | None) -> Plan:
+    """One photograph from standard input, or to standard output."""
+    if len(inputs) > 1 or Path(inputs[0]).is_dir() or is_pattern(inputs[0]):
+        raise ValueError(f"-: expected one photograph, got {' '.join(inputs)}; several go to a folder, by --out")
+    if out != "-" and _is_folder("--out", out, many=False):
+        raise ValueError(f"--out: expected a file name, since standard input has none, got the folder {out}")
+    for path in (Path(out), confidence):
+        if path not in (None, STREAM):
+            check_writable_format(path)
+    jobs = [Job(STREAM if inputs[0] == "-" else _path(inputs[0]), STREAM if out == "-" else _path(out), confidence)]
+    return Plan(jobs, _targets(jobs, False, False), [], [])
+
+
+def _targets(jobs: Sequence[Job], make: bool, make_maps: bool) -> list[Target]:
+    """All files that jobs write, and whether folders for them are made."""
+    targets = [Target(job.target, f"the result of {job.name}", make) for job in jobs if job.target != STREAM]
+    return targets + [Target(job.map, f"the confidence map of {job.name}", make_maps) for job in jobs if job.map]
+
+
+def _path(text: str) -> Path:
+    """The path of a file; ./- is one, too."""
+    return Path(text).absolute() if Path(text) == STREAM else Path(text)
+
+
+def _is_folder(option: str, out: str, many: bool) -> bool:
+    """A single input file may go to a file; everything else goes to a folder."""
     if many and Path(out).suffix.lower() in WRITERS and not Path(out).is_dir():
-        raise ValueError(f"--out: expected a folder for several inputs, got the file name {out!r}")
+        raise ValueError(f"{option}: expected a folder for several inputs, got the file name {out!r}")
     return many or Path(out).is_dir() or out.endswith(("/", os.sep)) or not Path(out).suffix
 
 
-def _expand(text: str, out: Path) -> Iterator[tuple[Path, Path]]:
-    """(file, place below the output folder) of everything that one input stands for."""
-    path = Path(text)
+def _names(places: Sequence[Path]) -> list[Path]:
+    """Where results go below their folder: in a format that is written, and no two alike if that can be."""
+    names = [p if p.suffix.lower() in WRITERS else p.with_suffix(DEFAULT_SUFFIX) for p in places]
+    alike = Counter(str(name).casefold() for name in names)
+    return [
+        place.with_name(place.name + DEFAULT_SUFFIX) if name != place and alike[str(name).casefold()] > 1 else name
+        for place, name in zip(places, names, strict=True)
+    ]
+
+
+def _expand(text: str, out: Path, found: _Found) -> None:
+    """Add everything that one input stands for."""
+    path = _path(text)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if _is_photograph(file, path, out))
-        pairs = [(file, file.relative_to(path)) for file in files]
+        pairs = [(file, file.relative_to(path)) for file in sorted(path.rglob("*"))]
+        root = path
     elif is_pattern(text):
-        matches = map(Path, sorted(glob.glob(text, recursive=True)))
-        pairs = [(file, Path(file.name)) for file in matches if is_image(file)]
+        pairs = [(file, Path(file.name)) for file in map(Path, sorted(glob.glob(text, recursive=True)))]
+        root = Path(*_without_magic(path.parts[:-1]))
     else:
-        pairs = [(path, Path(path.name))]  # a missing file is reported when its turn comes
-    if not pairs:
+        found.photographs.append((path, Path(path.name)))  # a missing file is reported when its turn comes
+        return
+    before = len(found.photographs)
+    for file, place in pairs:
+        if not file.is_file() or _is_hidden(place) or _is_result(file, root, out):
+            continue
+        if not is_image(file):
+            found.others.append(file)
+        elif is_marked(file):
+            found.pictures.append(file)
+        else:
+            found.photographs.append((file, place))
+    if len(found.photographs) == before:
         raise FileNotFoundError(f"{text}: no photographs there ({', '.join(sorted(SUFFIXES))})")
-    yield from pairs
 
 
-def _is_photograph(file: Path, folder: Path, out: Path) -> bool:
-    """An image by its name, not hidden, and not a result of an earlier run into a folder inside `folder`."""
-    if not is_image(file) or any(part.startswith(".") for part in file.relative_to(folder).parts):
-        return False
-    return out.resolve() == folder.resolve() or not file.resolve().is_relative_to(out.resolve())
+def _without_magic(parts: Sequence[str]) -> Iterator[str]:
+    """The folders of a pattern that are the same for all it matches."""
+    for part in parts:
+        if glob.has_magic(part):
+            return
+        yield part
 
 
-def _check(jobs: Sequence[Job]) -> None:
-    sources: dict[Path, Path] = {}
-    for source, target in jobs:
-        if target in sources:
-            raise ValueError(f"{target}: would be the result of both {sources[target]} and {source}; rename one")
-        if target.exists() and source.exists() and target.samefile(source):
-            raise ValueError(f"{target}: would replace the photograph that it is made from; choose another output")
-        sources[target] = source
+def _is_hidden(place: Path) -> bool:
+    """What systems and this package keep for themselves beside photographs."""
+    return place.name.lower() in ("thumbs.db", "desktop.ini") or any(part.startswith(".") for part in place.parts)
 
 
-def _prepare_folder(folder: Path, *, make: bool) -> None:
-    if not make and not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; make it first")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise NotADirectoryError(f"{folder}: expected a folder for the results, but a file is in the way") from None
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder}: the folder cannot be written to")
+def _is_result(file: Path, root: Path, out: Path) -> bool:
+    """Whether `file` lies in the folder of results, and that inside the folder that is read."""
+    inner = out.resolve()
+    return inner != root.resolve() and inner.is_relative_to(root.resolve()) and file.resolve().is_relative_to(inner)

@@ -237,7 +237,7 @@ def test_a_decoding_is_learned_and_goes_into_the_configuration(case, tmp_path, c
     (model / "config.json").write_text(json.dumps(config | numbers))
     assert Colorizer.load(model).decoding == Decoding(**numbers)
     first = fitted.read_bytes()
-    assert main([*arguments, "--fit-decoding", str(fitted)]) == 0
+    assert main([*arguments, "--fit-decoding", str(fitted), "--force"]) == 0
     assert fitted.read_bytes() == first
 
 
@@ -255,7 +255,7 @@ def test_a_decoding_is_learned_and_goes_into_the_configuration(case, tmp_path, c
         (["photos", "--lam", "1.5"], "--lam: expected a number in [0, 1]"),
         (["photos", "--give", "0.1"], "--give: expected with --fit-decoding alone"),
         (["photos", "--fit-decoding", "d.json", "--give", "-1"], "--give: expected a finite number >= 0"),
-        (["photos", "--fit-decoding", "d.json", "--json", "./d.json"], "expected different files"),
+        (["photos", "--fit-decoding", "d.json", "--json", "./d.json"], "would be both --json and --fit-decoding"),
     ],
 )
 def test_refused_before_anything_is_measured(case, tmp_path, capsys, monkeypatch, arguments, message):
