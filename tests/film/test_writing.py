@@ -27,13 +27,16 @@ def rich(tmp_path_factory) -> dict[str, Path]:
     return {suffix: make_film(folder / f"in{suffix}", FRAMES, rich=True) for suffix in (".mkv", ".mp4")}
 
 
-@pytest.mark.promise("Films", "the luma plane of H.264 is the film's, level by level, and tagged as what it is")
+@pytest.mark.promise(
+    "Films", "the luma plane of H.264 is the film's within one level, without bias, and tagged as what it is"
+)
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_the_luma_plane_is_the_film_s(suffix, tmp_path, monkeypatch):
     """Before the encoder, which is made lossless here: Y of the file is 16 + 219 / 255 luma, rounded.
 
-    `merge` rounds R, G and B by 0.5 at most, so luma by 0.5, so Y by 0.43; 8-bit luma that came from limited Y lies on
-    a whole Y: that is what it is rounded to. Where a channel is clipped, luma is the clipped one's.
+    A limited Y made luma of 8 bits is off by 0.43 of its levels at most, which rounding undoes: gray is exact. `merge`
+    rounds R, G and B by 0.5 at most, another 0.43 of Y: 0.86, so that a Y may be one off, as often up as down. Where a
+    channel is clipped, luma is the clipped one's.
     """
     if "libx264" not in av.codecs_available:
         monkeypatch.setattr(encode, "_ENCODERS", {"ffv1": {}})
@@ -42,7 +45,7 @@ def test_the_luma_plane_is_the_film_s(suffix, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     plane = rng.integers(16, 236, (32, 48))
     luma = np.rint((plane - 16) * 255 / 219).astype(np.uint8)
-    rgb = merge(rng.uniform(-25, 25, (2, 8, 12)).astype(np.float32), luma)
+    rgb = merge(rng.uniform(-0.08, 0.08, (2, 8, 12)).astype(np.float32), luma)
     write_gray(Made([rgb, np.repeat(luma[..., None], 3, axis=2)]), tmp_path / f"out{suffix}", codec="h264")
     with av.open(str(tmp_path / f"out{suffix}")) as container:
         context = container.streams.video[0].codec_context
@@ -52,7 +55,9 @@ def test_the_luma_plane_is_the_film_s(suffix, tmp_path, monkeypatch):
     clipped = ((rgb == 0) | (rgb == 255)).any(axis=-1)
     assert clipped.mean() < 0.5
     assert (_luma(gray) == plane).all()
-    assert (_luma(colored) == plane)[~clipped].all()
+    off = (_luma(colored) - plane)[~clipped]
+    assert np.abs(off).max() <= 1
+    assert abs(off.mean()) < 4 * 0.3 / len(off) ** 0.5  # of 0.3 levels, r.m.s.
     exact = 16 + 219 / 255 * (rgb @ np.array([0.299, 0.587, 0.114]))
     assert np.abs(_luma(colored) - exact).max() < 0.55  # 0.5 of rounding, and FFmpeg's 15-bit coefficients
 
@@ -73,9 +78,7 @@ LEFT_OUT = {  # of a Matroska film; of an MP4 film
 }
 
 
-@pytest.mark.promise(
-    "Films", "languages, titles, roles, chapters, timecode, covers, subtitles, fonts stay or are named"
-)
+@pytest.mark.promise("Films", "languages, titles, roles, chapters, timecode, cover, subtitles, fonts stay or are named")
 @pytest.mark.parametrize("source", [".mkv", ".mp4"])
 @pytest.mark.parametrize("suffix", LEFT_OUT)
 def test_what_a_container_keeps(rich, suffix, source, tmp_path):
@@ -87,7 +90,7 @@ def test_what_a_container_keeps(rich, suffix, source, tmp_path):
     with av.open(str(out)) as container:
         said = {name.lower(): text for name, text in container.metadata.items()}
         assert (said["title"], said["artist"], said["comment"]) == ("The trip", "Méliès", "nitrate")
-        (chapter,) = container.chapters()
+        *_, chapter = container.chapters()  # in MP4 the first one always begins at 0: an empty one
         assert (chapter["metadata"]["title"], chapter["start"] * chapter["time_base"]) == ("Landing", Fraction(2, 25))
         tones = container.streams.audio
         assert [tone.metadata["language"] for tone in tones] == list(LANGUAGES)
@@ -108,9 +111,7 @@ def _bytes(path: Path, kind: str) -> list[list[bytes]]:
     return [[data for _, data in track] for track in packets(path, kind)]
 
 
-@pytest.mark.promise(
-    "Films", "of a part of a film: its chapters, its sound; a timecode that would be wrong is left out"
-)
+@pytest.mark.promise("Films", "a part of a film has its chapters and its sound, and no timecode that would be wrong")
 def test_a_part_of_a_film(rich, tmp_path):
     film = open_film(rich[".mp4"], start=Fraction(4, RATE), end=Fraction(6, RATE))
     assert write_gray(film, tmp_path / "out.mp4") == ["timecode"]
@@ -139,7 +140,7 @@ def test_titles_of_windows(tmp_path):
     [
         ("in.asf", "wmav2", ".mp4", "sound track 1 (wmav2, eng) as it is, which is encoded anew as AAC"),
         ("in.mkv", "flac", ".mov", "sound track 1 (flac, eng) as it is, which is encoded anew as AAC"),
-        ("in.asf", "wmav2", ".mkv", None),
+        ("in.asf", "wmav2", ".mkv", "sound track 1 (wmav2, eng) as it is, which is encoded anew as AAC"),
         ("in.mkv", "flac", ".mp4", None),
         ("in.avi", "mp2", ".mp4", None),
         ("in.vob", "ac3", ".mp4", None),
@@ -164,7 +165,7 @@ def test_sound_that_does_not_fit(name, sound, suffix, said, tmp_path):
 @pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mp4"])
 @pytest.mark.parametrize("target", [".mp4", ".mkv"])
 def test_an_unusable_packet_of_sound(suffix, target, tmp_path):
-    """A bit of the head of a frame of sound in MPEG-TS; raw AAC that looks as if it had such a head, elsewhere."""
+    """The head of a frame of sound in MPEG-TS; raw AAC that looks as if it had such a head, elsewhere."""
     path = make_film(tmp_path / f"in{suffix}", FRAMES)
     whole = packets(path, "audio")[0]
     data = bytearray(path.read_bytes())
@@ -175,8 +176,9 @@ def test_an_unusable_packet_of_sound(suffix, target, tmp_path):
     write_gray(film, tmp_path / f"out{target}")
     assert len(list(open_film(tmp_path / f"out{target}"))) == FRAMES
     (kept,) = packets(tmp_path / f"out{target}", "audio")
-    assert len(whole) - 2 <= len(kept) < len(whole)
-    assert film.problems == [f"{path}: packets of sound that cannot be used are left out: 1"]
+    lost = 2 if suffix == ".ts" else 1  # the parser of MPEG-TS takes all frames of sound up to the next head for one
+    assert film.problems == [f"{path}: packets of sound that cannot be used are left out: {lost}"]
+    assert len(kept) == (4 if suffix == ".ts" else len(whole) - 1)
 
 
 @pytest.mark.promise("Films", "a flipped bit anywhere never gives a film without its pictures or a name half-written")

@@ -78,8 +78,13 @@ def _rich(av: Any, container: Any, pictures: Any, suffix: str) -> list[Any]:
     """Titles, timecode, chapters and a cover; in Matroska subtitles and a font as well."""
     container.metadata.update(title="The trip", artist="Méliès", comment="nitrate")
     pictures.metadata["timecode"] = "01:00:00:00"
-    title = {"title": "Landing"}
-    container.set_chapters([{"id": 1, "start": 80, "end": 320, "time_base": _MILLISECOND, "metadata": title}])
+    named = [(0, 80, "Start"), (80, 320, "Landing")][suffix == ".mkv" :]  # in MP4 the first begins with the film
+    container.set_chapters(
+        [
+            {"id": at, "start": at, "end": end, "time_base": _MILLISECOND, "metadata": {"title": t}}
+            for at, end, t in named
+        ]
+    )
     cover = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(cover, "JPEG")
     if suffix != ".mkv":
