@@ -27,9 +27,7 @@ def rich(tmp_path_factory) -> dict[str, Path]:
     return {suffix: make_film(folder / f"in{suffix}", FRAMES, rich=True) for suffix in (".mkv", ".mp4")}
 
 
-@pytest.mark.promise(
-    "Films", "the luma plane of H.264 is the film's within one level, without bias, and tagged as what it is"
-)
+@pytest.mark.promise("Films", "the luma plane of H.264 is the film's within one level, without bias, and tagged")
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_the_luma_plane_is_the_film_s(suffix, tmp_path, monkeypatch):
     """Before the encoder, which is made lossless here: Y of the file is 16 + 219 / 255 luma, rounded.

@@ -82,8 +82,9 @@ def test_folders_of_frames(tmp_path):
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.gif"])
 def test_sizes(name, shape, tmp_path):
     path, film = tmp_path / name, black(2, *shape)
-    if name == "out.mp4" and max(shape) > 16_384 and "libx264" in av.codecs_available:
-        with pytest.raises(VideoError, match=rf"out\.mp4: expected frames .*, got {shape[1]}x{shape[0]} pixels"):
+    large = name == "out.mp4" and max(shape) > 16_384 and "libx264" in av.codecs_available
+    if large or (name == "out.mkv" and shape == (1, 1)):  # FFV1 begins at two pixels
+        with pytest.raises(VideoError, match=rf"{name}: expected frames .*, got {shape[1]}x{shape[0]} pixels"):
             write_gray(film, path)
         assert not list(tmp_path.iterdir())
         return
@@ -179,7 +180,7 @@ def test_sources_are_never_replaced(tmp_path, monkeypatch, capsys):
         ("hard.mp4", "./film.mp4"),
     ]:
         assert cli.main(["video", source, "-o", target, "--force"]) == 1, (source, target)
-        assert "which is read" in capsys.readouterr().err
+        assert " read" in capsys.readouterr().err
     assert files(tmp_path) == before
 
 

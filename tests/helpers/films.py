@@ -79,12 +79,7 @@ def _rich(av: Any, container: Any, pictures: Any, suffix: str) -> list[Any]:
     container.metadata.update(title="The trip", artist="Méliès", comment="nitrate")
     pictures.metadata["timecode"] = "01:00:00:00"
     named = [(0, 80, "Start"), (80, 320, "Landing")][suffix == ".mkv" :]  # in MP4 the first begins with the film
-    container.set_chapters(
-        [
-            {"id": at, "start": at, "end": end, "time_base": _MILLISECOND, "metadata": {"title": t}}
-            for at, end, t in named
-        ]
-    )
+    container.set_chapters([_chapter(*chapter) for chapter in named])
     cover = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(cover, "JPEG")
     if suffix != ".mkv":
@@ -96,6 +91,10 @@ def _rich(av: Any, container: Any, pictures: Any, suffix: str) -> list[Any]:
     container.add_attachment("font.ttf", "font/ttf", b"a font")
     container.add_attachment("cover.jpg", "image/jpeg", cover.getvalue())
     return [_packet(av, subtitles, b"Bonjour", 40)]
+
+
+def _chapter(start: int, end: int, title: str) -> dict[str, Any]:
+    return {"id": start, "start": start, "end": end, "time_base": _MILLISECOND, "metadata": {"title": title}}
 
 
 def _packet(av: Any, stream: Any, data: bytes, time: int) -> Any:
