@@ -17,6 +17,8 @@ from ..files.sets import is_image, is_pattern
 from ..photo.colorizer import DEFAULT_MODEL
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
 
+_SHOWN = 5  # of many names in a line
+
 _SHARED: dict[str, dict[str, Any]] = {
     "--model": {"help": f"bundled name or folder of a model (default: {DEFAULT_MODEL})"},
     "--temperature": {
@@ -80,6 +82,19 @@ def film_or_sample(name: str, film: str | None, sample: bool, stack: ExitStack) 
     path = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sample.mp4")
     write_sample(path)
     return path
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a line, the first of many.
+
+    Examples
+    --------
+    >>> listed("abcdefg")
+    'a, b, c, d, e and 2 more'
+    """
+    first = list(names)
+    more = len(first) - _SHOWN
+    return ", ".join(first[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def tell(problems: Iterable[object]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from . import options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "fastcolor prepare [options] DIR [DIR ...] OUT\n       fastcolor prepare [options] --pack FILE SET"
@@ -15,11 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--seed", type=int, default=0, help="of the split")
     arg("--pack", type=Path, metavar="FILE", help="write the set into this one file, too: a zip for `fastcolor train`")
     arg("--pack-megabytes", type=float, default=45.0, help="size and quality are lowered until it fits (%(default)g)")
+    options.add(parser, "--force")
 
 
 _PLACES = (
-    "folders of color photographs, searched with subfolders, then the one that gets train/, val/ and report.json; "
-    "one alone is such a set"
+    "folders of color photographs, searched with subfolders, then the set, which gets train/, val/ and report.json, or "
+    "what is new if it has them; one alone is such a set"
 )
 
 
@@ -31,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     *folders, out = args.places
     if not folders and args.pack is None:
         raise ValueError("out: expected the folder to be made, or --pack FILE to pack a set that is there; got neither")
+    options.check_named(args.places, args, "--pack")
     unreadable = False
     if folders:
         report = prepare(folders, out, size=args.size, validation=args.validation, seed=args.seed, progress=True)

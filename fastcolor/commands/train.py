@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from . import options
 if TYPE_CHECKING:
     from ..bins import ColorBins
     from ..training.config import TrainConfig
+    from ..training.mixture import PhotoSet
     from ..training.runfile import Described
 
 _UNSET = argparse.SUPPRESS  # an option that is not given keeps the recipe's value, or that of the resumed run
@@ -125,12 +127,28 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"sets: expected those of the run; name the sets; {_kept(args)}, which keeps them, is not there"
         )
+    sets = [parse_set(text) for text in top.get("sets", [])]
+    _check_out(args, sets)
     chosen = options.chosen(args, *_LOOP) | {"validate_every": top.get("validate_every")}
     for name in ("start", "encoder_weights"):  # a run that goes on has its weights
         chosen[name] = getattr(args, name) if args.resume else top.get(name)
-    sets = [parse_set(text) for text in top.get("sets", [])]
     train(sets, args.out, config, bins, started=started, description=describe(config, **top), **chosen)
     return 0
+
+
+def _check_out(args: argparse.Namespace, sets: Sequence[PhotoSet]) -> None:
+    """A run replaces nothing that it is made of, and leaves no samples among the photographs."""
+    from ..training.models import BEST, LAST
+    from ..training.runfile import RUN_FILE
+
+    run = args.out.resolve()
+    if found := [one for one in sets for part in ("train", "val") if run.is_relative_to(one.place.resolve() / part)]:
+        raise ValueError(f"--out: {args.out} lies among the photographs of {found[0].place}; choose another folder")
+    for name in () if args.resume else ("config", "bins", "start", "encoder_weights"):
+        given = getattr(args, name)
+        if given and any(Path(given).resolve().is_relative_to(run / one) for one in (BEST, LAST, RUN_FILE)):
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"--out: {args.out} is where {option} {given} lies and would be replaced; choose another")
 
 
 def _described(args: argparse.Namespace) -> Described:

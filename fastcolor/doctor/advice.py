@@ -154,7 +154,7 @@ def _torch_problems(torch: Any, error: str, packages: dict[str, dict[str, str | 
 
 def _kernel_cache() -> dict[str, str | None]:
     try:
-        from ..kernels.numba_cpu.jit import cache_folder
+        from ..kernels.cache import cache_folder
 
         folder, reason = cache_folder(), None
     except Exception as error:

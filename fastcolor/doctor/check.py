@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..plural import counted
+
 Place = tuple[Callable[[Any], Any], Callable[[Any], Any]]  # to the device, and back to NumPy
 ON_CPU: Place = (np.asarray, np.asarray)
 
@@ -43,7 +45,7 @@ def check_path(path: str, backend: str = "auto", place: Place = ON_CPU) -> tuple
     except Exception as error:
         return False, f"{path} does not run: {named(error)}"
     if wrong:
-        return False, f"{path} gives {wrong} wrong values; please report this with the text above"
+        return False, f"{path} gives {counted(wrong, 'wrong value')}; please report this with the text above"
     return True, f"encode and decode agree with the reference ({perf_counter() - started:.2f} s)"
 
 

@@ -20,6 +20,7 @@ from ..film.io import open_film
 from ..film.video import colorize_video
 from ..photo.pipeline import closing_stream
 from ..plots.curves import new_figure
+from ..plural import counted
 from .flicker import FlickerMeter
 from .metrics import Rgb, delta_e2000, psnr, rgb_to_lab
 
@@ -119,7 +120,7 @@ def evaluate_file(
 def table(report: dict[str, Any]) -> str:
     """The means as lines of text."""
     lines = [
-        f"{report['frames']} frames, measured at size {report['size']}",
+        f"{counted(report['frames'], 'frame')}, measured at size {report['size']}",
         f"{'':20}{'flicker':>10}{'PSNR dB':>10}{'CIEDE2000':>12}",
     ]
     for name, row in report["results"].items():

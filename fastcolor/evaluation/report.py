@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..photo.decoding import Decoding
+from ..plural import counted
 
 WORSE = "worse than gray"
 
@@ -35,7 +36,7 @@ def vividness(row: dict[str, Any], truth: dict[str, Any]) -> float:
 def _of_set(entry: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
     twice = ", seen in a mirror, too" * report["mirror"]
     yield (
-        f"{entry['name']}: {entry['images']} photographs at size {report['size']}{twice}: top-1 "
+        f"{entry['name']}: {counted(entry['images'], 'photograph')} at size {report['size']}{twice}: top-1 "
         f"{100 * entry['top1']:.1f} %, weighted cross entropy {entry['weighted_cross_entropy']:.4f} "
         f"(lambda {report['lam']:g})"
     )

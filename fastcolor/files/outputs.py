@@ -113,6 +113,11 @@ def check_folder(sources: Iterable[str | os.PathLike[str]], target: Target, *, f
         raise FileExistsError(f"{path}: exists already and is not empty; --force replaces what is in it")
 
 
+def is_standing(path: Path) -> bool:
+    """Whether a file lies there; it is whole, for none is written under its final name by parts."""
+    return path.is_file()
+
+
 def check_new(paths: Iterable[Path], force: bool, instead: str = "") -> None:
     """FileExistsError if there is something that must not be overwritten; says how many files."""
     found = [] if force else [path for path in paths if os.path.lexists(path)]

@@ -6,19 +6,26 @@ was cut or damaged is known as such.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .atomic import atomic_path
-from .images import SUFFIXES
+from .formats import SUFFIXES
 
 FORMAT = "fastcolor pack 1"
 INDEX = "index.json"
 _DATE = (1980, 1, 1, 0, 0, 0)  # of every member: the same photographs are the same bytes
+
+
+class _NamedBytes(io.BytesIO):
+    """Bytes as a file that has a name."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,12 @@ class Packed:
     def stem(self) -> str:
         """The name without folder and suffix, as of a path."""
         return Path(self.name).stem
+
+    def open(self) -> IO[bytes]:
+        """The image file, by whose name errors call it."""
+        file = _NamedBytes(self.data)
+        file.name = str(self)
+        return file
 
     def __str__(self) -> str:
         return f"{self.pack}, {self.name}"
@@ -78,7 +91,7 @@ def read_pack(path: Path, part: str) -> list[Packed]:
             index = json.loads(file.read(INDEX))
             if index.get("format") != FORMAT:
                 raise ValueError(f"{INDEX} says format {index.get('format')!r}, not {FORMAT!r}")
-            names = [name for name in file.namelist() if name.startswith(f"{part}/") and _suffix(name) in SUFFIXES]
+            names = [name for name in file.namelist() if name.startswith(f"{part}/") and _is_photograph(name)]
             found = [Packed(path, name, file.read(name)) for name in sorted(names)]
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, RuntimeError) as error:
         raise ValueError(
@@ -89,5 +102,6 @@ def read_pack(path: Path, part: str) -> list[Packed]:
     return found
 
 
-def _suffix(name: str) -> str:
-    return Path(name).suffix.lower()
+def _is_photograph(name: str) -> bool:
+    """By its name, and no hidden file, such as systems put beside photographs."""
+    return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")

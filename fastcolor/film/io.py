@@ -19,8 +19,8 @@ from PIL import Image
 from ..errors import ImageError, VideoError
 from ..files.images import SUFFIXES, gray_of, in_color, luma_of, read_photo
 from ..files.sets import is_image, is_pattern
-from .av import VideoFile
 from .film import DEFAULT_RATE, Film, FilmFrame
+from .videofile import VideoFile
 
 ANIMATIONS = frozenset({".gif", ".webp"})
 

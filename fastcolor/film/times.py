@@ -61,6 +61,11 @@ class Timeline:
         self._tracks: dict[int, _Track] = {}
         self.joints = 0
 
+    @property
+    def end(self) -> Fraction:
+        """Where the longest track has ended so far, in seconds."""
+        return max((track.end for track in self._tracks.values() if track.end is not None), default=Fraction(0))
+
     def retime(self, packet: Any) -> None:
         """Set the packet's ``pts`` and ``dts``; one without times stays as it is."""
         stamp = packet.pts if packet.dts is None else packet.dts
@@ -86,7 +91,7 @@ class Timeline:
         if self._goes_on(track, time + track.shift):
             return
         if not self._goes_on(track, time + self._shift):
-            self._shift = max(other.end for other in self._tracks.values() if other.end is not None) - time
+            self._shift = self.end - time
             self.joints += 1
         track.shift = self._shift
 

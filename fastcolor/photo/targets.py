@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..files.images import SUFFIXES
-from ..files.outputs import Target
+from ..files.marks import is_marked
+from ..files.outputs import Target, is_standing
 from ..files.sets import is_image, is_pattern
 from ..files.writing import WRITERS, check_writable_format
 
 DEFAULT_SUFFIX = ".png"  # of results whose source is in a format that is only read
+
+
+STREAM = Path("-")  # standard input or output; a file of that name is ./-
 
 
 class Job(NamedTuple):
@@ -26,13 +30,18 @@ class Job(NamedTuple):
     map: Path | None = None
 
     @property
+    def name(self) -> str:
+        """What errors call the photograph."""
+        return "standard input" if self.source == STREAM else str(self.source)
+
+    @property
     def outputs(self) -> tuple[Path, ...]:
         return (self.target,) if self.map is None else (self.target, self.map)
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it has been written by an earlier run: a file under its final name is whole."""
-        return all(path.exists() for path in self.outputs)
+        """Whether all of it was written by an earlier run."""
+        return all(map(is_standing, self.outputs))
 
 
 @dataclass
@@ -41,7 +50,8 @@ class Plan:
 
     jobs: list[Job]
     targets: list[Target]  # of the jobs
-    left_out: list[Path]  # no photographs by their names
+    others: list[Path]  # no photographs by their names
+    pictures: list[Path]  # maps and sheets of earlier runs
 
 
 @dataclass
@@ -49,7 +59,8 @@ class _Found:
     """Photographs with their places below the output folder, and files that are none."""
 
     photographs: list[tuple[Path, Path]] = field(default_factory=list)
-    left_out: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
 
 
 def plan(inputs: Sequence[str], out: str, *, confidence: Path | None = None) -> Plan:
@@ -59,23 +70,26 @@ def plan(inputs: Sequence[str], out: str, *, confidence: Path | None = None) -> 
     through folders). `out` is a file for one input file, else a folder. Results keep the name of their source, and its
     suffix if that format is written; else they are PNG files: "s.gif" becomes "s.png", or "s.gif.png" if another
     result has that name. `confidence` is a file for one input file, else a folder that gets the names of the results.
+    "-" is standard input, or output, of one photograph.
 
     Raises
     ------
     ValueError
-        A file name for several results.
+        A file name, or "-", for several photographs.
     ImageError
         `out` or `confidence` is a file with an unknown suffix.
     FileNotFoundError
         No photographs there.
     """
+    if "-" in (*inputs, out):
+        return _stream_plan(inputs, out, confidence)
     many = len(inputs) > 1 or Path(inputs[0]).is_dir() or is_pattern(inputs[0])
     found = _Found()
     for text in inputs:
         _expand(text, Path(out), found)
     photographs = list(dict.fromkeys(found.photographs))
     names = _names([place for _, place in photographs])
-    results, maps = [Path(out)] * len(names), [confidence] * len(names)
+    results, maps = [_path(out)] * len(names), [confidence] * len(names)
     if into_folder := _is_folder("--out", out, many):
         results = [Path(out) / name for name in names]
     else:
@@ -86,9 +100,31 @@ def plan(inputs: Sequence[str], out: str, *, confidence: Path | None = None) -> 
     elif confidence:
         check_writable_format(confidence)
     jobs = list(map(Job, (source for source, _ in photographs), results, maps))
-    targets = [Target(job.target, f"the result of {job.source}", into_folder) for job in jobs]
-    targets += [Target(job.map, f"the confidence map of {job.source}", many) for job in jobs if job.map]
-    return Plan(jobs, targets, found.left_out)
+    return Plan(jobs, _targets(jobs, into_folder, many), found.others, found.pictures)
+
+
+def _stream_plan(inputs: Sequence[str], out: str, confidence: Path | None) -> Plan:
+    """One photograph from standard input, or to standard output."""
+    if len(inputs) > 1 or Path(inputs[0]).is_dir() or is_pattern(inputs[0]):
+        raise ValueError(f"-: expected one photograph, got {' '.join(inputs)}; several go to a folder, by --out")
+    if out != "-" and _is_folder("--out", out, many=False):
+        raise ValueError(f"--out: expected a file name, since standard input has none, got the folder {out}")
+    for path in (Path(out), confidence):
+        if path not in (None, STREAM):
+            check_writable_format(path)
+    jobs = [Job(STREAM if inputs[0] == "-" else _path(inputs[0]), STREAM if out == "-" else _path(out), confidence)]
+    return Plan(jobs, _targets(jobs, False, False), [], [])
+
+
+def _targets(jobs: Sequence[Job], make: bool, make_maps: bool) -> list[Target]:
+    """All files that jobs write, and whether folders for them are made."""
+    targets = [Target(job.target, f"the result of {job.name}", make) for job in jobs if job.target != STREAM]
+    return targets + [Target(job.map, f"the confidence map of {job.name}", make_maps) for job in jobs if job.map]
+
+
+def _path(text: str) -> Path:
+    """The path of a file; ./- is one, too."""
+    return Path(text).absolute() if Path(text) == STREAM else Path(text)
 
 
 def _is_folder(option: str, out: str, many: bool) -> bool:
@@ -110,7 +146,7 @@ def _names(places: Sequence[Path]) -> list[Path]:
 
 def _expand(text: str, out: Path, found: _Found) -> None:
     """Add everything that one input stands for."""
-    path = Path(text)
+    path = _path(text)
     if path.is_dir():
         pairs = [(file, file.relative_to(path)) for file in sorted(path.rglob("*"))]
         root = path
@@ -124,10 +160,12 @@ def _expand(text: str, out: Path, found: _Found) -> None:
     for file, place in pairs:
         if not file.is_file() or _is_hidden(place) or _is_result(file, root, out):
             continue
-        if is_image(file):
-            found.photographs.append((file, place))
+        if not is_image(file):
+            found.others.append(file)
+        elif is_marked(file):
+            found.pictures.append(file)
         else:
-            found.left_out.append(file)
+            found.photographs.append((file, place))
     if len(found.photographs) == before:
         raise FileNotFoundError(f"{text}: no photographs there ({', '.join(sorted(SUFFIXES))})")
 

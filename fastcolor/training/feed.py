@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from ..files.sets import Photograph
@@ -59,6 +60,8 @@ def open_feed(trainer: Trainer, sets: Sequence[OpenSet], workers: int, say: Call
         say(f"{memory}; batches are made on {trainer.device}")
         samples = memory.samples(sampler)
     else:
+        if workers:
+            photos.sample(Image.new("RGB", (config.size, config.size)))  # compiled here, once, and not in each worker
         samples = DataLoader(photos, batch_sampler=sampler, **loading)
     turns = zip_longest(*(one.val for one in sets))
     shown = [photograph for turn in turns for photograph in turn if photograph is not None]
@@ -94,6 +97,11 @@ def _check(trainer: Trainer, one: OpenSet, loading: dict[str, Any]) -> Check:
 
 
 def _alone(worker: int) -> None:
-    """Workers run beside each other: each keeps to one thread, and leaves Ctrl-C to the process that saves."""
+    """Workers run beside each other: each keeps to one thread, and leaves it to the process that saves when to stop.
+
+    Ctrl-C and SIGTERM of a batch system or a container come to all processes. A worker ends when it is told to, or when
+    the process that it serves is gone.
+    """
     set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

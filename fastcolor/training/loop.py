@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..evaluation.photos import sheet
+from ..plural import counted
 from .clock import Clock, Every
 from .fast import few_shapes, rehearse
 from .feed import Check, Feed
@@ -43,14 +45,19 @@ def go(trainer: Trainer, feed: Feed, course: Course, log: RunLog | None) -> None
         feed = _rehearsed(trainer, feed, course, log)
     meter = _Meter(config.batch, READ_EVERY if trainer.device.type == "cuda" else 1)
     alone = trainer.team.world == 1
-    with asked_to_stop(alone) as stop, tqdm(feed.samples, total=total, unit="step", disable=log is None) as bar:
-        for sample in bar:
+    with asked_to_stop(alone) as stop, tqdm(total=total, unit="step", disable=log is None) as bar:
+        for sample in feed.samples:
             meter.add(trainer.train_step(sample, clock.place(trainer.step, config.steps)))
             if meter.due:
                 bar.set_postfix_str(f"loss {meter.read():.4f}, {meter.speed:.1f} images/s", refresh=False)
                 clock.tick()
-            if _after_step(trainer, feed, course, meter, log, bool(stop)):
+            last = _after_step(trainer, feed, course, meter, log, bool(stop))
+            bar.update()
+            if last:
                 break
+        if stop and log:
+            by = signal.Signals(stop[0]).name
+            log.say(f"stopped at step {trainer.step} by {by}; the checkpoint is written, --resume goes on")
 
 
 def _after_step(trainer: Trainer, feed: Feed, course: Course, meter: _Meter, log: RunLog | None, stopped: bool) -> bool:
@@ -163,7 +170,7 @@ class _Meter:
         loss = float(self._mean)
         if not math.isfinite(loss):
             raise RuntimeError(
-                f"loss: {loss} within {self.steps} steps; the last checkpoint is kept; try a lower --rate"
+                f"loss: {loss} within {counted(self.steps, 'step')}; the last checkpoint is kept; try a lower --rate"
             )
         return loss
 

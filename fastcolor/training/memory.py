@@ -19,7 +19,9 @@ from torch.utils.data import default_collate
 
 from ..arrays.dispatch import choose
 from ..encoding import encode, encode_soft
-from ..files.sets import Photograph, fit_within, open_lazily, open_rgb
+from ..errors import ImageError
+from ..files.sets import Photograph, fit_within, open_rgb, size_of
+from ..plural import counted
 from .boxes import random_crops
 from .crops import mean_of_blocks, resample
 from .dataset import AnySample, PhotoDataset, Sample, SoftSample
@@ -60,7 +62,7 @@ class Memory:
     def __str__(self) -> str:
         where = "in memory" if self.store.device.type == "cpu" else f"on {self.store.device}"
         side = self.store.shape[1]
-        return f"{len(self)} photographs of at most {side} pixels, {self.store.nbytes / 1e9:.2f} GB {where}"
+        return f"{counted(len(self), 'photograph')} of at most {side} pixels, {self.store.nbytes / 1e9:.2f} GB {where}"
 
     def batch(self, step: int, keys: NDArray[np.int64], rank: int = 0, world: int = 1) -> AnySample:
         """The part of `rank` in the batch of a step; `keys` modulo the number of photographs say which they are."""
@@ -142,9 +144,8 @@ def _fits(size: int, device: torch.device) -> bool:
 def _longer_side(path: Photograph) -> int:
     """From the head of the file; 1 of one that cannot be read, which decoding will tell."""
     try:
-        with open_lazily(path) as image:
-            return max(image.size)
-    except Exception:  # anything, in Pillow's decoders
+        return max(size_of(path))
+    except (ImageError, OSError):
         return 1
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.sets import Photograph, find_part, source_of, unlike_names
+from ..plural import counted
 
 
 class PhotoSet(NamedTuple):
@@ -88,7 +89,7 @@ def open_sets(sets: Sequence[PhotoSet]) -> list[OpenSet]:
 def said_of(photographs: Sequence[Photograph]) -> str:
     """How many photographs there are, and how many sources their names have."""
     sources = {source_of(one) for one in photographs} - {""}
-    return f"{len(photographs)} photographs ({len(sources)} sources)"
+    return f"{counted(len(photographs), 'photograph')} ({counted(len(sources), 'source')})"
 
 
 def shares(sets: Sequence[OpenSet], balance: float) -> NDArray[Any] | None:

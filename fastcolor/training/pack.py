@@ -17,6 +17,7 @@ from ..arrays import checks
 from ..files.atomic import check_folder_of
 from ..files.packs import write_pack
 from ..files.sets import find_images, fit_within, open_rgb
+from ..plural import counted
 
 PARTS = ("train", "val")
 SAMPLE = 600  # photographs that the size of the whole is estimated from
@@ -99,8 +100,8 @@ def pack_set(folder: Path, path: Path, *, megabytes: float = 45.0, progress: boo
             size = write_pack(path, members, {**counts, **rung._asdict()})
             return Packing(path, rung, size=size, **counts)
     raise ValueError(
-        f"megabytes: {len(paths)} photographs do not fit into {megabytes:g} MB even at {LADDER[-1].size} pixels and "
-        f"quality {LADDER[-1].quality}; allow more, or prepare fewer photographs"
+        f"megabytes: no room for {counted(len(paths), 'photograph')} in {megabytes:g} MB even at {LADDER[-1].size} "
+        f"pixels and quality {LADDER[-1].quality}; allow more, or prepare fewer photographs"
     )
 
 

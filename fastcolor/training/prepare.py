@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import ImageError
-from ..files.atomic import atomic_path, write_json
+from ..files.atomic import write_json
+from ..files.lock import own_folder
 from ..files.sets import find_images, fit_within, open_rgb, source_of, unlike_names
+from ..files.toning import is_toned
+from ..files.writing import save
+from ..plural import counted
+from .split import PARTS, REPORT, Standing, drawn
 
 GRAY_SPREAD = 4.0  # a photograph whose mean of max(R, G, B) - min(R, G, B) is below this is called gray
 QUALITY = 92
+NEW = ".new"  # in the set: what is being written, until all of it is
 
 
 @dataclass
@@ -26,13 +36,28 @@ class Report:
     train: list[str] = field(default_factory=list)
     val: list[str] = field(default_factory=list)
     gray: list[str] = field(default_factory=list)
+    toned: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    kept: int = 0  # photographs that were in the set before
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.train)} photographs for training, {len(self.val)} for validation"]
+        lines = [f"{counted(len(self.train), 'photograph')} for training, {len(self.val)} for validation"]
+        if self.kept:
+            new = len(self.train) + len(self.val) - self.kept
+            lines[0] += f": {self.kept} as before, each in its part, and {new} new"
         lines += [f"gray, left out: {path}" for path in self.gray]
+        lines += [f"toned, as sepia is, left out: {path}" for path in self.toned]
         lines += [f"unreadable, left out: {path}: {reason}" for path, reason in self.unreadable.items()]
         return "\n".join(lines)
+
+
+class _Photo(NamedTuple):
+    """A photograph to be in the set, and its file there if it was before."""
+
+    path: Path
+    digest: str
+    before: Path | None
 
 
 def prepare(
@@ -51,7 +76,12 @@ def prepare(
     one could be trained on and the other validated. They are named `<source>_<hash of the content>.jpg`, the source
     being that in the name of the file, if it is so named, or else the folder where there are several: training balances
     sources (:mod:`fastcolor.training.mixture`). Those without a source are named `<name>-<hash>.jpg`.
-    `out`/report.json says what became of each file.
+    `out`/report.json says what became of each file, and by which options.
+
+    Content and seed alone decide in which part a photograph is (:func:`fastcolor.training.split.drawn`), so that it is
+    in the same when others come. A set that is there already is brought up to date: what it holds stays where it is,
+    also in one of an older version, which drew parts otherwise, and what is new is added. All is in place at the end,
+    or nothing of it: a run that is stopped leaves the set as it was.
 
     Parameters
     ----------
@@ -59,7 +89,7 @@ def prepare(
     out : Path
     size : int
     validation : float
-        Share of the photographs that goes to `val`, in (0, 1); at least one each when there are two.
+        Share of the photographs that goes to `val`, in (0, 1), on average; at least one each when there are two.
     seed : int
         Of the split.
     progress : bool
@@ -68,61 +98,112 @@ def prepare(
     Raises
     ------
     ValueError
-        If an option is out of range, a folder has no photographs or lies inside another, `out` lies inside one, or no
-        photograph is left.
+        If an option is out of range, a folder has no photographs or lies inside another or in `out`, `out` lies inside
+        one, no photograph is left, or `out` has a set of other options or of other photographs.
+    BlockingIOError
+        If another process writes into `out` at this moment.
+    OSError
+        If something cannot be written, on a full disk say; names it.
     """
     if not 0 < validation < 1:
         raise ValueError(f"validation: expected a share in (0, 1), got {validation}")
     if size < 16:
         raise ValueError(f"size: expected at least 16 pixels, got {size}")
     _check_apart(folders, out)
-    report = Report()
-    kept: dict[str, Path] = {}
-    seen: set[str] = set()
-    several = len(folders) > 1
+    options = {"size": size, "validation": validation, "seed": seed}
+    report = Report(options=options)
     found = [find_images(folder) for folder in folders]  # an empty one is told before the first is read
-    for paths, title in zip(found, unlike_names([folder.resolve() for folder in folders]), strict=True):
-        for path, digest in _usable(paths, report, progress):
-            source = source_of(path) or (title if several else "")
-            name = f"{source}_{digest[:12]}" if source else f"{path.stem}-{digest[:8]}"
-            if digest not in seen:
-                kept.setdefault(f"{name}.jpg", path)
-                seen.add(digest)
-    if not kept:
-        places = ", ".join(map(str, folders))
-        raise ValueError(f"folder: expected color photographs under {places}, but none is left; {report}")
-    names = sorted(kept)
-    order = np.random.default_rng(seed).permutation(len(names))
-    held = set(order[: max(1, round(validation * len(names)))]) if len(names) > 1 else set()
-    for part in ("train", "val"):
-        (out / part).mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor() as pool:
-        parts = ["val" if number in held else "train" for number in range(len(names))]
-        jobs = [
-            pool.submit(_write, kept[name], out / part / name, size) for name, part in zip(names, parts, strict=True)
-        ]
-        for job in tqdm(jobs, desc="writing", unit="photo", disable=not progress):
-            job.result()
-    for name, part in zip(names, parts, strict=True):
-        getattr(report, part).append(str(kept[name]))
-    write_json(out / "report.json", vars(report))
+    with own_folder(out):
+        standing = Standing(out, options)
+        photos = _photographs(folders, found, standing, report, progress)
+        if not photos:
+            places = ", ".join(map(str, folders))
+            raise ValueError(f"folder: expected color photographs under {places}, but none is left; {report}")
+        before = {photo.before for photo in photos.values() if photo.before}
+        known = before.union(*(standing.alike(photo.digest) for photo in photos.values()))
+        standing.check_all_known(known)
+        parts = _parts(photos, standing, validation, seed)
+        for name, part in parts.items():
+            getattr(report, part).append(str(photos[name].path))
+        report.kept = len(before)
+        targets = {name: out / part / name for name, part in parts.items()}
+        missing = [name for name in photos if not standing.whole or photos[name].before != targets[name]]
+        with _beside(out) as new:
+            _write_all(((photos[name].path, new / parts[name] / name) for name in missing), size, progress)
+            for part in PARTS:
+                (out / part).mkdir(exist_ok=True)
+            for name in missing:
+                os.replace(new / parts[name] / name, targets[name])
+        for path in known - set(targets.values()):  # under another name now
+            path.unlink()
+        write_json(out / REPORT, asdict(report))
     return report
 
 
 def _check_apart(folders: Sequence[Path], out: Path) -> None:
-    """No folder inside another, `out` in none."""
-    places = [folder.resolve() for folder in folders]
+    """No folder inside another, `out` in none, and none in it."""
+    places, whole = [folder.resolve() for folder in folders], out.resolve()
     for folder, place in zip(folders, places, strict=True):
-        if out.resolve().is_relative_to(place):
+        if whole.is_relative_to(place):
             raise ValueError(
                 f"out: expected a folder outside of {folder}, got {out}; it would be read as input next time"
             )
+        if place.is_relative_to(whole):
+            raise ValueError(f"out: expected a folder that holds none that is read, got {out}, in which {folder} lies")
         if sum(other.is_relative_to(place) for other in places) > 1:
             raise ValueError(f"folder: expected folders outside of each other, got {folder} and one inside of it")
 
 
-def _usable(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[Path, str]]:
-    """Each usable photograph with the hash of its content; the others go into the report."""
+def _photographs(
+    folders: Sequence[Path], found: list[list[Path]], standing: Standing, report: Report, progress: bool
+) -> dict[str, _Photo]:
+    """All that are to be in the set by their names in it, each content once; the others go into the report."""
+    photos: dict[str, _Photo] = {}
+    seen: set[str] = set()
+    several = len(folders) > 1
+    for paths, title in zip(found, unlike_names([folder.resolve() for folder in folders]), strict=True):
+        for path, digest, toned in _usable(paths, report, progress):
+            source = source_of(path) or (title if several else "")
+            name = (f"{source}_{digest[:12]}" if source else f"{path.stem}-{digest[:8]}") + ".jpg"
+            before = standing.find(name, digest)
+            if toned and before is None:
+                report.toned.append(str(path))
+            elif digest not in seen and name not in photos:
+                photos[name] = _Photo(path, digest, before)
+            seen.add(digest)
+    return dict(sorted(photos.items()))
+
+
+def _parts(photos: dict[str, _Photo], standing: Standing, validation: float, seed: int) -> dict[str, str]:
+    """The part of each: where it is, or as it is drawn; of two that are new in an empty set one in each part."""
+    draws = {name: drawn(photo.digest, seed) for name, photo in photos.items()}
+    parts = {
+        name: standing.parts[photo.before] if photo.before else ("val" if draws[name] < validation else "train")
+        for name, photo in photos.items()
+    }
+    new = [name for name in photos if photos[name].before is None]
+    if new and "train" not in parts.values():
+        parts[max(new, key=draws.__getitem__)] = "train"
+    if new and len(parts) > 1 and "val" not in parts.values():
+        parts[min(new, key=draws.__getitem__)] = "val"
+    return parts
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """An empty hidden folder in `out` with the parts of a set, gone at the end; what a killed run left is cleared."""
+    new = out / NEW
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        for part in PARTS:
+            (new / part).mkdir(parents=True)
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _usable(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[Path, str, bool]]:
+    """Each photograph with the hash of its content and whether it is toned; those without color go into the report."""
     with ThreadPoolExecutor() as pool:
         looked = pool.map(_look, paths)
         for path, found in zip(
@@ -130,21 +211,34 @@ def _usable(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple
         ):
             if isinstance(found, ImageError):
                 report.unreadable[str(path)] = str(found.__cause__ or found)
-            elif found < GRAY_SPREAD:
+            elif found == "gray":
                 report.gray.append(str(path))
             else:
-                yield path, hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+                yield path, hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest(), found == "toned"
 
 
-def _look(path: Path) -> float | ImageError:
-    """Mean spread of the channels of a small copy, or what went wrong."""
+def _look(path: Path) -> str | ImageError:
+    """By a small copy: "gray", "toned" or "", or what went wrong."""
     try:
-        small = np.asarray(fit_within(open_rgb(path), 64)).astype(np.int16)
+        small = np.asarray(fit_within(open_rgb(path), 64))
     except ImageError as error:
         return error
-    return float((small.max(axis=-1) - small.min(axis=-1)).mean())
+    if float((small.max(axis=-1).astype(np.int16) - small.min(axis=-1)).mean()) < GRAY_SPREAD:
+        return "gray"
+    return "toned" if is_toned(small) else ""
 
 
-def _write(path: Path, target: Path, size: int) -> None:
-    with atomic_path(target) as temporary:
-        fit_within(open_rgb(path), size).save(temporary, "JPEG", quality=QUALITY, subsampling=0)
+def _write_all(jobs: Iterable[tuple[Path, Path]], size: int, progress: bool) -> None:
+    """Fit each photograph into size x size."""
+
+    def write(path: Path, target: Path) -> None:
+        save(fit_within(open_rgb(path), size), target, "JPEG", quality=QUALITY, subsampling=0)
+
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(write, *job) for job in jobs]
+        try:
+            for job in tqdm(running, "writing", unit="photo", disable=not progress):
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

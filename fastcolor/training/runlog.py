@@ -6,7 +6,6 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..files.atomic import atomic_path, naming
+from .board import open_board
 
 FIELDS = ("step", "epoch", "rate", "train_loss", "validation_loss", "images_per_second", "seconds")
 
@@ -40,7 +40,7 @@ class RunLog:
             writer = csv.DictWriter(file, self.fields, extrasaction="ignore")  # a set may have been left out
             writer.writeheader()
             writer.writerows(kept)
-        self.board = _tensorboard(folder, step)
+        self.board = open_board(folder / "tensorboard", step)
 
     def write(self, **row: float) -> None:
         """One row; fields that are missing stay empty."""
@@ -49,8 +49,7 @@ class RunLog:
         if self.board is not None:
             for name in set(self.fields) - {"step", "epoch", "seconds"}:
                 if name in row:
-                    self.board.add_scalar(name, row[name], int(row["step"]))
-            self.board.flush()
+                    self.board.scalar(name, row[name], int(row["step"]))
 
     @staticmethod
     def by_set(losses: dict[str, float]) -> dict[str, float]:
@@ -71,12 +70,7 @@ class RunLog:
         with atomic_path(folder / f"step-{step:07d}.jpg") as temporary:
             Image.fromarray(rgb).save(temporary, quality=90, subsampling=0)
         if self.board is not None:
-            self.board.add_image("samples", rgb, step, dataformats="HWC")
-
-    def close(self) -> None:
-        """Flush and close the TensorBoard file."""
-        if self.board is not None:
-            self.board.close()
+            self.board.image("samples", rgb, step)
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
@@ -85,11 +79,3 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return []
     with open(path, newline="") as file:
         return list(csv.DictReader(line for line in file if line.endswith("\n")))  # a kill may have torn the last
-
-
-def _tensorboard(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)

@@ -8,13 +8,16 @@ that of the last validation, `best/` that of the best.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ..arrays import checks
 from ..bins import ColorBins
 from ..files.atomic import atomic_path
+from ..files.lock import own_folder
 from ..network.unet import ColorUNet
 from .clock import ROWS, Clock, Every, parts, validations
 from .config import TrainConfig
@@ -24,7 +27,7 @@ from .fast import compiled, set_fast_math
 from .feed import open_feed
 from .loop import Course, go
 from .mixture import OpenSet, PhotoSet, open_sets, said_of
-from .models import Best
+from .models import Best, found_best
 from .runfile import RUN_FILE
 from .runlog import RunLog
 from .trainer import CHECKPOINT, Trainer, config_in
@@ -98,6 +101,8 @@ def train(
         the run, or the budget leaves no time for a step.
     FileNotFoundError, FileExistsError
         If a set is not there or nothing to resume, or there is a run in `run` already.
+    BlockingIOError
+        If another process writes into `run` at this moment.
     OSError
         If something cannot be written, on a full disk say; names the file. The last checkpoint is kept.
     KeyboardInterrupt, SystemExit
@@ -105,7 +110,8 @@ def train(
     """
     place = own_device(device)
     team = join_team(place)
-    try:
+    with ExitStack() as stack:
+        stack.callback(leave_team)
         if team.world > 1:
             _check_alone(config, compile, team.world)
         _check_start(run, resume, start, encoder_weights)
@@ -115,6 +121,8 @@ def train(
             if steps is not None:
                 checks.integer(name, steps, 1)
         opened = open_sets(sets)
+        if team.leads:
+            stack.enter_context(own_folder(run))
         set_fast_math(place)
         trainer = Trainer(config, bins, place, team)
         before: dict[str, Any] = {}
@@ -125,9 +133,12 @@ def train(
         elif encoder_weights is not None:
             trainer.start_encoder_from(encoder_weights)
         clock = Clock(config.minutes, started, before.get("clock"))
+        said: list[str] = []
+        feed = open_feed(trainer, opened, workers, said.append)  # a set that cannot be read leaves no run behind
         log = _begun(run, trainer.step, opened) if team.leads else None
         say: Callable[[str], object] = log.say if log else str
-        feed = open_feed(trainer, opened, workers, say)
+        for text in said:
+            say(text)
         if log:
             _describe(run, description)
             if resume and config_in(before) != config:  # so that the two say the same
@@ -139,11 +150,10 @@ def train(
         best = Best(run, _measure(config, opened, team.world), anew=not resume)
         go(trainer, feed, Course(clock, saves, validating, parts(clock, ROWS), pictures, best), log)
         if log:
-            say(f"step {trainer.step} after {clock}")
-            log.close()
+            model = found_best(run)
+            say(f"step {trainer.step} after {clock}; the network is in {model}:")
+            say(f"    fastcolor colorize PHOTO --model {shlex.quote(str(model))}")
         return trainer
-    finally:
-        leave_team()
 
 
 def _check_alone(config: TrainConfig, compile: bool, world: int) -> None:
@@ -166,7 +176,6 @@ def _check_start(run: Path, resume: bool, start: str | None, encoder_weights: st
 
 def _begun(run: Path, step: int, sets: Sequence[OpenSet]) -> RunLog:
     """The folder of the run with its log, which says what is in the sets."""
-    run.mkdir(parents=True, exist_ok=True)
     log = RunLog(run, step, [one.name for one in sets])
     for one in sets:
         log.say(f"{one.name}: {said_of(one.train)} for training, {said_of(one.val)} for validation")

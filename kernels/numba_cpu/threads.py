@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 # Below this many pixels, handing work over costs more than a second thread brings.
 PARALLEL_PIXELS = 1 << 18
@@ -55,18 +57,34 @@ def run_blocks(kernel: Callable[..., Any], blocks: int, pixels: int, *args: Any)
     if parts <= 1:
         return [kernel(0, blocks, *args)]
     ranges = list(pairwise(blocks * part // parts for part in range(parts + 1)))
-    pool = _workers(parts - 1)
-    futures = [pool.submit(kernel, lo, hi, *args) for lo, hi in ranges[1:]]
+    futures = _handed_over(kernel, ranges[1:], args)
     try:
-        first = kernel(*ranges[0], *args)
+        done = [kernel(lo, hi, *args) for lo, hi in (ranges[0], *ranges[1 + len(futures) :])]
     finally:
         # Whatever happens here, no worker may still write into the caller's memory after we return.
         results = [future.result() for future in futures]
-    return [first, *results]
+    return [done[0], *results, *done[1:]]
+
+
+def _handed_over(kernel: Callable[..., Any], ranges: list[tuple[int, int]], args: tuple[Any, ...]) -> list[Future[Any]]:
+    """As many of the first parts as other threads take: in a process that is about to end none, and we do them all."""
+    futures: list[Future[Any]] = []
+    pool = None
+    try:
+        pool = _workers(len(ranges))
+        for lo, hi in ranges:
+            futures.append(pool.submit(kernel, lo, hi, *args))
+    except RuntimeError:  # "cannot schedule new futures after interpreter shutdown", "can't start new thread"
+        if pool is not None:
+            pool.shutdown()  # waits: a part may lie in its queue although no thread was started for it
+            _anew()
+    return futures
 
 
 def _workers(count: int) -> ThreadPoolExecutor:
     """The pool of this process, made on first use; a forked child makes its own: threads do not survive a fork."""
+    from concurrent.futures import ThreadPoolExecutor  # here: it cannot be imported when the interpreter shuts down
+
     global _pool
     with _lock:
         if _pool is None or _pool[0] != os.getpid() or _pool[1] < count:
@@ -74,11 +92,11 @@ def _workers(count: int) -> ThreadPoolExecutor:
         return _pool[2]
 
 
-def _after_fork() -> None:
-    """A lock held by another thread at the fork would never be released in the child."""
+def _anew() -> None:
+    """No pool as yet; and a lock held by another thread at a fork would never be released in the child."""
     global _lock, _pool
     _lock, _pool = threading.Lock(), None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_anew)

@@ -108,7 +108,7 @@ def test_an_unavailable_backend_says_why(monkeypatch: pytest.MonkeyPatch, capsys
 def test_no_kernel_cache_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fastcolor.kernels.numba_cpu.jit.cache_folder", lambda: None)
+    monkeypatch.setattr("fastcolor.kernels.cache.cache_folder", lambda: None)
     assert main(["doctor"]) == 0
     assert "set NUMBA_CACHE_DIR" in capsys.readouterr().out
 

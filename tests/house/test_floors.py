@@ -29,9 +29,9 @@ FLOORS = {
         "ops encoding smoother loss fitting",
         "arrays files",
         "kernels",
-        "errors reference",
+        "errors plural reference",
     ],
-    "fastcolor.kernels": ["registry", "numba_cpu cupy_cuda numba_cuda", "common"],
+    "fastcolor.kernels": ["registry", "numba_cpu cupy_cuda numba_cuda", "cache common"],
     "fastcolor.reference": ["loss smoothing", "ops soft fitting centers", "bins", "cells", "color", "constants"],
     "bench": [
         "__main__",

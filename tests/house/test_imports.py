@@ -81,27 +81,30 @@ def test_an_unknown_name_is_an_attribute_error(tmp_path: Path) -> None:
 # --- where compiled kernels are kept ----------------------------------------------------------------------------------
 
 ENCODE = "import fastcolor, numpy as np; fastcolor.encode(np.zeros((1, 3), np.float32), fastcolor.ColorBins.default());"
-FOLDER = "from fastcolor.kernels.numba_cpu.jit import cache_folder; print(cache_folder())"
+FOLDER = "from fastcolor.kernels.cache import cache_folder; print(cache_folder())"
 NOWHERE = os.path.join(os.devnull, "x")  # cannot be made, not even by root
 
 
 @pytest.fixture
 def sealed(tmp_path: Path) -> dict[str, str]:
-    """The environment of an installed copy in which no folder for compiled kernels can be made."""
+    """The environment of an installed copy of a user for whose compiled kernels no folder can be made."""
     package, ignored = tmp_path / "lib" / "fastcolor", shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "fastcolor", package, ignore=ignored)
     for folder in ("reference", "kernels"):
         shutil.copytree(ROOT / folder, package / folder, ignore=ignored)
-    (package / "kernels" / "numba_cpu" / "__pycache__").write_text("a file where a folder would have to be")
     names = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
     return {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"} | dict.fromkeys(names, NOWHERE)
 
 
-def test_a_read_only_package_keeps_kernels_in_the_users_cache(sealed: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.promise("Newcomers", "nothing compiled lies in the package's folder, so that an uninstalled one is gone")
+def test_a_package_stays_as_it_was_installed_and_kernels_lie_in_the_users_cache(
+    sealed: dict[str, str], tmp_path: Path
+) -> None:
     """And a second process finds them there: nothing is compiled again."""
-    cache = tmp_path / "cache"
+    cache, installed = tmp_path / "cache", set((tmp_path / "lib").rglob("*"))
     environment = sealed | {"XDG_CACHE_HOME": str(cache)}
     assert Path(run_python(ENCODE + FOLDER, tmp_path, **environment)).is_relative_to(cache / "fastcolor")
+    assert set((tmp_path / "lib").rglob("*")) == installed
     compiled = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
     assert compiled
     run_python(ENCODE, tmp_path, **environment)

@@ -1,4 +1,4 @@
-"""What only the Numba kernels can get wrong: block edges, the redo path, threads, cache folder, ring, other CPUs."""
+"""What only the Numba kernels can get wrong: block edges, the redo path, threads, ring, other CPUs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from fastcolor.kernels.numba_cpu import decode as numba_decode
-from fastcolor.kernels.numba_cpu import jit, ops, temporal
+from fastcolor.kernels.numba_cpu import ops, temporal
 from fastcolor.kernels.numba_cpu import pixels as numba_pixels
 from fastcolor.kernels.numba_cpu import threads as _threads
 
@@ -171,7 +171,8 @@ def test_recursion_without_decay_does_not_drift(bins: reference.ColorBins) -> No
 _FRESH = """
 import numpy as np
 from fastcolor import reference
-from fastcolor.kernels.numba_cpu import jit, ops
+from fastcolor.kernels.numba_cpu import ops
+from fastcolor.kernels.cache import cache_folder
 bins = reference.ColorBins(np.zeros((17, 17), np.uint8), np.full((32, 2), 0.1, np.float32), np.full(32, 1 / 32))
 bins.table[3:9, 4:] = 5
 logits = np.random.default_rng(0).standard_normal((32, 5, 50)).astype(np.float32) * 4
@@ -180,7 +181,7 @@ for kernels in (ops, reference):
     rgb, top, ratio = kernels.decode(logits, luma, bins, confidence=True)
     labels = kernels.encode(image, bins)[1]
     print(rgb.sum(), labels.sum(), round(float(top.sum()), 3))
-print(jit.cache_folder())
+print(cache_folder())
 """
 
 
@@ -199,21 +200,6 @@ def test_another_cpu_gets_the_portable_exponential(tmp_path: object) -> None:
     for features in ("+avx2,+fma", ""):
         lines = _run_fresh(NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path))
         assert lines[-1].startswith(str(tmp_path))
-
-
-def test_cache_folder_without_any_writable_home(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """A private folder among the temporary files, and only if it is ours alone; otherwise no cache, and no error."""
-    monkeypatch.setattr(jit, "_usable", lambda folder, private: private)
-    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert tmp_path in jit.cache_folder.__wrapped__().parents
-    monkeypatch.undo()
-    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert jit._usable(tmp_path / "ours" / "cache", private=True)
-    (tmp_path / "theirs").mkdir(mode=0o777)
-    (tmp_path / "theirs").chmod(0o777)
-    assert not jit._usable(tmp_path / "theirs" / "cache", private=True)
-    monkeypatch.setattr(jit, "_usable", lambda folder, private: False)
-    assert jit.cache_folder.__wrapped__() is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

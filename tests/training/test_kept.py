@@ -39,8 +39,7 @@ def test_a_resumed_log_drops_what_was_lost(tmp_path):
     log = RunLog(tmp_path, 0)
     for step in (10, 20, 30):
         log.write(step=step, train_loss=1.0)
-    log.close()
-    RunLog(tmp_path, 20).close()
+    RunLog(tmp_path, 20)
     with open(tmp_path / "log.csv", newline="") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["10", "20"]
 
@@ -62,7 +61,6 @@ def test_a_row_that_a_kill_has_torn_is_dropped(tmp_path, torn):
 def test_a_stop_within_a_resume_keeps_the_log(tmp_path, monkeypatch):
     log = RunLog(tmp_path, 0)
     log.write(step=10, train_loss=1.0)
-    log.close()
     before = (tmp_path / "log.csv").read_bytes()
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("power cut")))
     with pytest.raises(OSError, match="power cut"):

@@ -1,0 +1,204 @@
+"""TIFF files opened: their pages, and what the tags of one say of its samples. No pixel is decoded here."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import islice
+from typing import IO, Any, NamedTuple
+
+from PIL import TiffImagePlugin
+
+from ..errors import ImageError
+
+MAX_PAGES = 10_000  # a chain of folders ("IFDs") costs a hostile file 6 bytes a page
+
+_SUBFILE, _REDUCED_OR_MASK = 254, 1 | 4
+_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
+_SAMPLES, _X_DPI, _Y_DPI, _PLANAR, _UNIT = 277, 282, 283, 284, 296
+_PREDICTOR, _EXTRA, _FORMAT, _LOW, _HIGH, _PROFILE = 317, 338, 339, 340, 341, 34675
+_CLASSIC_ENTRY, _BIG_ENTRY, _SHORT = 12, 20, 3  # bytes of a tag; a type
+_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
+_INCH = {2: 1.0, 3: 2.54}
+
+MIN_IS_WHITE, MIN_IS_BLACK, RGB = 0, 1, 2
+UNSIGNED, SIGNED, FLOAT = 1, 2, 3
+
+
+class Layout(NamedTuple):
+    """How one page stores its samples, in the words of the TIFF 6.0 specification."""
+
+    size: tuple[int, int]
+    photometric: int
+    bits: tuple[int, ...]  # of each sample
+    kind: int  # SampleFormat
+    extra: tuple[int, ...]  # ExtraSamples: 1 associated alpha, 2 alpha, 0 anything
+    planar: int  # 2: one plane a sample
+    compression: int
+    predictor: int
+    fill_order: int
+    little_endian: bool
+    low: float | None  # SMinSampleValue
+    high: float | None
+
+    def __str__(self) -> str:
+        names = {0: "MinIsWhite gray", 1: "gray", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
+        kind = {SIGNED: "signed ", FLOAT: "float "}.get(self.kind, "")
+        bits = "/".join(map(str, sorted(set(self.bits))))
+        planes = ", separate planes" if self.planar == 2 and len(self.bits) > 1 else ""
+        alpha = " + alpha" if self.extra and self.extra[0] in (1, 2) else " + extra samples" if self.extra else ""
+        name = names.get(self.photometric, f"photometric {self.photometric}")
+        return f"{bits}-bit {kind}{name}{alpha} TIFF (compression {self.compression}{planes})"
+
+
+class TiffFile(TiffImagePlugin.TiffImageFile):
+    """Pillow's TIFF image; one whose samples Pillow does not know opens too, for its size and tags (`known` False)."""
+
+    known = True
+
+    @property
+    def layout(self) -> Layout:
+        """Of the page that is open."""
+        tags = self.tag_v2
+        samples = int(_first(tags.get(_SAMPLES, 1)))
+        bits = _numbers(tags.get(_BITS, 1))
+        formats = set(_numbers(tags.get(_FORMAT, UNSIGNED)))
+        return Layout(
+            size=(tags[_WIDTH], tags[_LENGTH]),
+            photometric=int(_first(tags.get(_PHOTOMETRIC, 0))),
+            bits=bits * samples if len(bits) == 1 else bits[:samples],
+            kind=int(formats.pop()) if len(formats) == 1 else 0,
+            extra=tuple(map(int, _numbers(tags.get(_EXTRA, ())))),
+            planar=int(_first(tags.get(_PLANAR, 1))),
+            compression=int(_first(tags.get(_COMPRESSION, 1))),
+            predictor=int(_first(tags.get(_PREDICTOR, 1))),
+            fill_order=int(_first(tags.get(_FILL_ORDER, 1))),
+            little_endian=tags.prefix == b"II",
+            low=_first(tags.get(_LOW)),
+            high=_first(tags.get(_HIGH)),
+        )
+
+    def check_whole(self, length: int) -> None:
+        """ImageError if compressed pixels lie beyond the end of a file so long: libtiff would print about it."""
+        tags = self.tag_v2
+        for offsets, counts in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
+            ends = map(sum, zip(_numbers(tags.get(offsets, ())), _numbers(tags.get(counts, ())), strict=False))
+            if tags.get(_COMPRESSION, 1) != 1 and max(ends, default=0) > length:
+                raise ImageError("damaged or truncated image file, whose pixels end before they should")
+
+    def _setup(self) -> None:
+        tags = self.tag_v2
+        inverted = tags.get(_PHOTOMETRIC) == MIN_IS_WHITE and max(_numbers(tags.get(_BITS, 1))) > 8
+        try:
+            if inverted:  # Pillow inverts up to 8 bits, and of more knows few that are inverted, which it leaves so
+                tags[_PHOTOMETRIC] = MIN_IS_BLACK
+            super()._setup()
+            self.known = True
+        except (SyntaxError, LookupError, OSError) as error:
+            width, length = self.tag_v2.get(_WIDTH), self.tag_v2.get(_LENGTH)
+            if not isinstance(width, int) or not isinstance(length, int):
+                raise ImageError("damaged TIFF file, which does not say how large the picture is") from error
+            self.known, self._mode, self.tile = False, "L", []
+            self._size = self._tile_size = (width, length)
+            self._keep_info()
+        finally:
+            if inverted:
+                tags[_PHOTOMETRIC] = MIN_IS_WHITE
+
+    def _keep_info(self) -> None:
+        """What Pillow would have noted had it known the samples."""
+        tags = self.tag_v2
+        if _PROFILE in tags:
+            self.info["icc_profile"] = tags[_PROFILE]
+        scale = _INCH.get(_first(tags.get(_UNIT, 2)) or 0)
+        if scale and _X_DPI in tags and _Y_DPI in tags:
+            self.info["dpi"] = (tags[_X_DPI] * scale, tags[_Y_DPI] * scale)
+
+
+def is_tiff(start: bytes) -> bool:
+    """Whether a file that begins so is a TIFF file, classic or BigTIFF.
+
+    Raises
+    ------
+    ImageError
+        A big-endian BigTIFF, whose header Pillow misreads.
+    """
+    if start.startswith(b"MM\0+"):
+        raise ImageError("a big-endian BigTIFF: not supported; save it as classic or as little-endian TIFF")
+    return start.startswith(tuple(TiffImagePlugin.PREFIXES))
+
+
+def count_tiff_pages(file: IO[bytes]) -> int:
+    """Pages of a TIFF file; reduced pictures and masks beside them are none.
+
+    Raises
+    ------
+    ImageError
+        More than 10,000, or a damaged file.
+    """
+    count = len(list(islice(_pages(file), MAX_PAGES + 1)))
+    if count > MAX_PAGES:
+        raise ImageError(f"expected at most {MAX_PAGES:,} pages, got a TIFF file with more; split it")
+    return count
+
+
+def nth_page(file: IO[bytes], page: int) -> int:
+    """The place of a page among all folders of the file."""
+    found = next(islice(_pages(file), page, None), None) if 0 <= page < MAX_PAGES else None
+    if found is None:
+        raise ImageError(f"page {page}: expected 0 to {count_tiff_pages(file) - 1}, since there are no more")
+    return found
+
+
+def _pages(file: IO[bytes]) -> Iterator[int]:
+    """Places of the folders that are pages: all but reduced pictures and masks; the first if there is nothing else."""
+    found = False
+    for place, kind in enumerate(islice(_folders(file), 2 * MAX_PAGES + 2)):
+        if not kind & _REDUCED_OR_MASK:
+            found = True
+            yield place
+    if not found:
+        yield 0
+
+
+def _folders(file: IO[bytes]) -> Iterator[int]:
+    """NewSubfileType of each folder in the chain, which ends where it is cut or comes back to itself."""
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = 43 in head[2:4]
+    at = struct.unpack(order + "Q", head[8:16])[0] if big else struct.unpack(order + "I", head[4:8])[0]
+    count_format, entry, next_format = ("Q", _BIG_ENTRY, "Q") if big else ("H", _CLASSIC_ENTRY, "I")
+    seen: set[int] = set()
+    while at and at not in seen and at < 2**63:
+        seen.add(at)
+        file.seek(at)
+        count = _unpacked(order + count_format, file)
+        entries = file.read(min(count or 0, 65_535) * entry)
+        following = _unpacked(order + next_format, file)
+        yield _subfile_type(entries, order, entry)
+        at = following or 0
+
+
+def _unpacked(code: str, file: IO[bytes]) -> int | None:
+    data = file.read(struct.calcsize(code))
+    return struct.unpack(code, data)[0] if len(data) == struct.calcsize(code) else None
+
+
+def _subfile_type(entries: bytes, order: str, length: int) -> int:
+    for start in range(0, len(entries) - length + 1, length):
+        tag, kind = struct.unpack_from(order + "HH", entries, start)
+        if tag == _SUBFILE:
+            value_at = start + (8 if length == _CLASSIC_ENTRY else 12)
+            return int(struct.unpack_from(order + ("H" if kind == _SHORT else "I"), entries, value_at)[0])
+        if tag > _SUBFILE:  # tags are sorted
+            break
+    return 0
+
+
+def _numbers(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, (tuple, list)) and value else value
