@@ -113,7 +113,10 @@ def evaluate_file(
         for name, variant in variants.items()
     }
     films |= {Path(result).name: lambda result=result: read(result) for result in results}  # type: ignore[misc]
-    report = evaluate_video(lambda: read(path), films, total=open_film(path).count, progress=progress)
+    try:
+        report = evaluate_video(lambda: read(path), films, total=open_film(path).count, progress=progress)
+    except VideoError as error:  # by the name of the file, not that of the argument
+        raise VideoError(str(error).replace("truth:", f"{path}:", 1)) from error
     return report, sorted({problem for film in opened for problem in film.problems})
 
 

@@ -182,7 +182,7 @@ def test_nothing_else_is_written_when_the_result_cannot_be(
     assert main(["colorize", "photos", "-o", "out", "--model", model]) == 1
     assert names(Path("out")) == []
     errors = capsys.readouterr().err
-    assert all(f"No space left on device: 'out/{name}'" in errors for name in ("a.png", "b.jpg", "sub/c.png"))
+    assert all(f"out/{name}: No space left on device; make room" in errors for name in ("a.png", "b.jpg", "sub/c.png"))
 
 
 def prepare(name: str) -> Callable[[Path], object]:
