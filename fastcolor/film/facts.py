@@ -70,7 +70,7 @@ def timecode(container: Any) -> str | None:
 
 def fits(code: str, rate: Fraction) -> bool:
     """Whether a film of this rate can have the timecode: one that leaves numbers out is for NTSC's rates alone."""
-    return code[-3] == ":" or rate in _DROPPING
+    return rate >= 1 and (code[-3] == ":" or rate in _DROPPING)
 
 
 def chapters(container: Any, shift: Fraction, end: Fraction | None) -> list[dict[str, Any]]:
