@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -17,7 +14,9 @@ import numpy as np
 
 from .arrays import checks
 from .arrays.bins_key import make_key
+from .errors import BinsError, in_short
 from .files.atomic import atomic_path
+from .files.npz import read_npz
 from .fitting.images import each_image
 from .fitting.moments import AUTO_CELLS, ChromaMoments
 from .prior import soft_prior, warn_of_unreachable
@@ -35,11 +34,9 @@ from .reference.constants import (
     SPACES,
 )
 
-# What reading a damaged or foreign archive may raise, besides what it finds inside.
-_NOT_BINS = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError),
-    *(ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError),
-)
+# The arrays in a file: the bins, their space, and the moments that they were fitted from.
+_PARTS = ("table", "colors", "prior")
+_STORED = "|".join([*_PARTS, "space", "images", "squares", "(counts|sums)_[1-9][0-9]{0,2}"])
 METHODS = ("frequent", "kmeans")
 CENTERS = ("mean", "midpoint")
 
@@ -85,12 +82,13 @@ class ColorBins(_reference.ColorBins):
 
     def __post_init__(self) -> None:
         checks.choice("space", self.space, SPACES)
+        for name, dtype in (("colors", np.float32), ("prior", np.float64)):
+            object.__setattr__(self, name, _floats(name, getattr(self, name), dtype))
+        checks.bin_colors(self.colors, self.prior)
+        check_chroma(self.colors, self.space, -1)
         n = len(self.colors)
         checks.bin_table(np.asarray(self.table), n)  # before a cast could wrap labels
-        for name, dtype in (("colors", np.float32), ("prior", np.float64)):
-            object.__setattr__(self, name, np.array(getattr(self, name), dtype=dtype, order="C"))
         object.__setattr__(self, "table", np.array(_reference.as_table(self.table, n), order="C"))
-        _check(self)
         for array in (self.table, self.colors, self.prior):
             array.flags.writeable = False  # kernels cache what they derive from it
         object.__setattr__(self, "_n", n)
@@ -364,20 +362,22 @@ class ColorBins(_reference.ColorBins):
         ------
         FileNotFoundError
             If there is no such file.
-        ValueError
-            If it is damaged, or not a file of color bins.
+        BinsError
+            If it cannot be read, is damaged, or not a file of color bins.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_npz(path, _STORED)
+            if missing := [name for name in _PARTS if name not in arrays]:
+                raise ValueError(f"one without {', '.join(missing)}")
             space = str(arrays.get("space", "yuv"))  # files did not say before there was another
+            checks.choice("space", space, SPACES)
             moments = ChromaMoments.from_arrays(arrays, space) if "images" in arrays else None
             return cls(arrays["table"], arrays["colors"], arrays["prior"], moments, space=space)
         except FileNotFoundError:
             raise FileNotFoundError(f"{os.fspath(path)}: no such file; `fastcolor fit` writes one") from None
-        except _NOT_BINS as error:
-            raise ValueError(
-                f"{os.fspath(path)}: expected an npz file of color bins (table, colors, prior), got {error}; "
+        except (OSError, ValueError, TypeError) as error:
+            raise BinsError(
+                f"{os.fspath(path)}: expected an npz file of color bins (table, colors, prior), got {in_short(error)}; "
                 "`fastcolor fit` writes one"
             ) from error
 
@@ -424,12 +424,10 @@ def _least_error(moments: ChromaMoments, n: int, method: str, centers: str) -> i
     return min(errors, key=errors.__getitem__) if errors else moments.sizes[-1]
 
 
-def _check(bins: ColorBins) -> None:
-    n = len(bins.colors)
-    if not 1 <= n <= MAX_BINS or bins.colors.shape != (n, 2):
-        raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {bins.colors.shape}")
-    if bins.prior.shape != (n,) or not (bins.prior >= 0).all() or abs(bins.prior.sum() - 1) > 1e-6:
-        raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {bins.prior}")
-    if not np.isfinite(bins.colors).all():
-        raise ValueError("colors: expected finite chroma, got NaN or inf")
-    check_chroma(bins.colors, bins.space, -1)
+def _floats(name: str, value: Any, dtype: type[np.floating[Any]]) -> np.ndarray[Any, Any]:
+    """A copy of real numbers; those beyond `dtype` are inf, which :func:`_check` refuses."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):
+        return np.array(array, dtype=dtype, order="C")

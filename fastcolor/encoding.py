@@ -74,7 +74,7 @@ def encode(
     """
     image, axis = _rgb(rgb, channel_axis)
     checks.color_bins(bins)
-    lam = checks.real("lam", lam, 0.0, 1.0)
+    lam = checks.class_weights(bins, lam)
     labels = checks.label_dtype(label_dtype, len(bins.colors))
     checks.no_gradient("encode", rgb=image)
     parts: tuple[Any, Any, Any] = route(image).encode(image, bins, lam, labels, axis, backend)
@@ -159,7 +159,7 @@ def encode_soft(
     n = len(bins.colors)
     k = checks.integer("neighbors", neighbors, 1, min(n, MAX_NEIGHBORS))
     sigma = checks.positive("sigma", sigma)
-    lam = checks.real("lam", lam, 0.0, 1.0)
+    lam = checks.class_weights(bins, lam)
     checks.choice("weighting", weighting, checks.WEIGHTINGS)
     labels = checks.label_dtype(label_dtype, n)
     where = checks.axis("axis", axis, len(image.shape))
@@ -245,6 +245,9 @@ def check_range(values: Any, what: str, *, space: str = "yuv") -> None:
     seen = checks.array("values", values)
     checks.choice("what", what, checks.RANGES)
     checks.choice("space", space, SPACES)
+    checks.dtype("values", seen, checks.LUMA_DTYPES)
+    if seen.device == "meta":
+        raise ValueError("values: expected an array whose values are there, got device 'meta'; look at the data")
     if seen.dtype == "uint8" or 0 in seen.shape:
         return
     if what == "chroma":

@@ -74,8 +74,9 @@ def weighted_cross_entropy(
         If an argument is no tensor, or has another dtype.
     ValueError
         Shapes or devices that do not fit; weights that may be one a pixel or one a bin; weights, shares or a mask that
-        require a gradient; forward mode (jvp, jacfwd); on the CPU, labels out of range where a pixel counts. On a GPU
-        these make the loss NaN: to see them, the host would have to wait for the device.
+        require a gradient; forward mode (jvp, jacfwd); on the CPU, where a pixel counts, labels out of range, and
+        weights that are negative or not finite. On a GPU such labels make the loss NaN, and weights are taken as they
+        come: to see them, the host would have to wait for the device.
 
     References
     ----------
@@ -130,12 +131,14 @@ def _of_form(form: tuple[bool, bool, bool, bool, int], *parts: Tensor) -> Loss:
 def _loss(seen: Seen, given: Loss) -> Tensor:
     """``w_i l_i`` of each pixel, or their sum over a divisor, which counts as 1 where it is 0."""
     if not _is_fused(given.logits):
-        losses = targets.losses_by_torch(targets.Target(*given[:3]), given.weights)
+        divides = given.over is given.weights
+        weights = targets.checked_weights(given.weights, divides)
+        losses = targets.losses_by_torch(targets.Target(*given[:3]), weights)
         if given.number is None:
             return losses
         if given.over is None:
             return losses.sum() / given.number
-        divisor = given.over.sum(dtype=torch.float64).to(losses.dtype)
+        divisor = (weights if divides else given.over).sum(dtype=torch.float64).to(losses.dtype)
         return losses.sum() / torch.where(divisor > 0, divisor, 1)
     if seen.traced or given.number is None:
         from .arrays import torch_ops

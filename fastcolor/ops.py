@@ -82,7 +82,7 @@ def annealed_mean(
     True
     """
     x, where = checks.logits(logits, axis, bins)
-    temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+    temperature = checks.temperature(temperature)
     checks.no_tangent("annealed_mean", "logits", x)
     if x.wants_gradient and temperature == 0:
         raise ValueError("temperature: expected T > 0 for logits that require a gradient, got 0; the mode has none")
@@ -216,7 +216,7 @@ def decode(
     if not _is_larger(y.shape, x.shape, where):
         checks.shape("luma", y, without(x.shape, where), "it must be the shape of logits without the bins, or larger")
     channel = checks.axis("channel_axis", channel_axis, len(x.shape))
-    temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+    temperature = checks.temperature(temperature)
     checks.no_gradient("decode", logits=x, luma=y)
     options = temperature, where, channel, bool(confidence), bool(from_logits), backend, out
     return route(x).decode(x, y, bins, *options)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from .arrays import checks
 from .arrays.dispatch import choose, known
-from .arrays.kinds import Seen, adopt, empty, is_traced, kind, native, native_as
+from .arrays.kinds import Seen, adopt, empty, is_traced, is_watched, kind, native, native_as
 from .arrays.plans import Plans
 from .kernels.common.device_arrays import is_capturing
 from .reference.bins import ColorBins, space_of
 from .reference.constants import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, DEFAULT_WINDOW
 
+MAX_WINDOW = 65_535  # 45 minutes of film; the ring of the smallest network's output would take 100 GB
 _FILM = 16  # plans of a film: arrays that come by turns may lie differently
+_BYTES = {"float32": 4, "float16": 2, "uint8": 1}
 
 
 def _now(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +47,7 @@ class TemporalSmoother:
     alpha : float
         Decay a frame, >= 0.
     window : int
-        Number of past frames that count, >= 0.
+        Number of past frames that count, 0..65535.
     temperature : float
         T >= 0 of the annealed mean of p̂.
     ring : {"float32", "float16", "uint8"}
@@ -90,8 +93,8 @@ class TemporalSmoother:
         checks.choice("ring", ring, checks.RINGS)
         self.bins, self.backend, self.ring, self.from_logits = bins, backend, ring, bool(from_logits)
         self.alpha = checks.real("alpha", alpha, 0.0)
-        self.window = checks.integer("window", window, 0)
-        self.temperature = checks.real("temperature", temperature, 0.0, hint="T = 0 is the mode")
+        self.window = checks.integer("window", window, 0, MAX_WINDOW)
+        self.temperature = checks.temperature(temperature)
         self._plans = Plans(_FILM)
         self._kernel: Any = None
         self._like: Seen | None = None  # of a frame: an empty array of its kind on its device, with its shape
@@ -130,6 +133,8 @@ class TemporalSmoother:
         ------
         ValueError
             If the shape, kind or device differs from the frames before: call :meth:`reset` first.
+        MemoryError
+            If the ring of the window does not fit; the message says what it takes.
         """
         return self._plans.call("step", self._step, (logits, luma, out, self.bins), {}, self.backend)
 
@@ -170,13 +175,18 @@ class TemporalSmoother:
         return chroma.array
 
     def _check(self, logits: Any, bins: ColorBins, **others: Any) -> list[Seen]:
+        checks.ndim("logits", checks.array("logits", logits), 3, 3)
         x, _ = checks.logits(logits, -3, bins)
-        checks.ndim("logits", x, 3, 3)
         seen = {"logits": x} | {name: checks.beside(name, value, "logits", x) for name, value in others.items()}
         checks.no_gradient("TemporalSmoother", **seen)
         if self._like is not None:
             checks.shape("logits", x, self._like.shape, "frames must not change their shape; reset() starts anew")
             checks.beside("logits", logits, "the frames before", self._like)
+        if x.traced and not is_watched():
+            raise TypeError(
+                f"logits: expected a plain tensor, got {type(logits).__name__}, whose values may not be those in its "
+                "memory; .as_subclass(torch.Tensor) makes one"
+            )
         if x.traced or is_capturing(logits):
             raise RuntimeError(
                 "TemporalSmoother: expected a frame to add now, got one to be recorded (torch.export or a CUDA graph), "
@@ -188,7 +198,12 @@ class TemporalSmoother:
         """Give a frame to the kernel; one that fails, for want of memory say, does not start the film."""
         kernel = self._start(logits) if self._like is None else self._kernel
         if kernel is not None:
-            run(kernel)
+            try:
+                run(kernel)
+            except Exception as error:
+                if self._like is None and _is_out_of_memory(error):
+                    raise self._too_large(logits) from error
+                raise
         if self._like is None:
             self._kernel, self._like = kernel, empty(logits, (0,), "float32")._replace(shape=logits.shape)
 
@@ -206,6 +221,13 @@ class TemporalSmoother:
             from_logits=self.from_logits,
         )
 
+    def _too_large(self, logits: Seen) -> MemoryError:
+        taken = math.prod(logits.shape) * (4 + (self.window + 1) * _BYTES[self.ring])
+        return MemoryError(
+            f"window: expected one whose past frames fit into memory, got {self.window}, which takes "
+            f"{taken / 1e9:,.1f} GB for logits {logits.shape} in a ring of {self.ring}; take a smaller window or frame"
+        )
+
     @property
     def probabilities(self) -> Any:
         """``p̂ / sum_b p̂``, shape (n, H, W), float32; NaN where no frame of the window had a valid pixel.
@@ -220,3 +242,8 @@ class TemporalSmoother:
         if self._kernel is None:
             return empty(self._like, self._like.shape, "float32").array
         return adopt(self._like, self._kernel.probabilities)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """NumPy's, torch's or CuPy's."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -7,6 +7,7 @@ and equal bins are one constant.
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..reference.bins import ColorBins, as_table, space_of
+from ..reference.constants import MAX_BINS, MAX_CELLS
 
 _FIELDS = (("table", "<u2"), ("colors", "<f4"), ("prior", "<f8"))
 
@@ -41,14 +43,18 @@ def make_key(bins: Any) -> str:
 @cache
 def from_key(key: str) -> ColorBins:
     """The bins that :func:`make_key` described: one object for each text, which kernels know by it."""
-    space, n, cells, text = key.split(" ")
-    content = zlib.decompress(base64.b85decode(text))
+    space, count, side, text = key.split(" ")
+    n, cells = int(count), int(side)
+    if not (1 <= n <= MAX_BINS and 1 <= cells <= MAX_CELLS):
+        raise ValueError(f"expected the text of color bins, got one of {n} bins of {cells} x {cells} cells")
+    shapes = (cells, cells), (n, 2), (n,)
+    sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, (_, dtype) in zip(shapes, _FIELDS, strict=True)]
+    content = zlib.decompressobj().decompress(base64.b85decode(text), sum(sizes))  # never more, whatever is in it
     arrays, start = [], 0
-    for shape, (_, dtype) in zip(((int(cells),) * 2, (int(n), 2), (int(n),)), _FIELDS, strict=True):
-        count = int(np.prod(shape))
-        arrays.append(np.frombuffer(content, dtype, count, start).reshape(shape))
-        start += count * np.dtype(dtype).itemsize
-    table = as_table(arrays[0], int(n))
+    for shape, size, (_, dtype) in zip(shapes, sizes, _FIELDS, strict=True):
+        arrays.append(np.frombuffer(content[start : start + size], dtype).reshape(shape))
+        start += size
+    table = as_table(arrays[0], n)
     table.flags.writeable = False
     bins = ColorBins(table, arrays[1], arrays[2], space=space)
     object.__setattr__(bins, "_key", key)  # their arrays are read-only, as those of fastcolor.ColorBins

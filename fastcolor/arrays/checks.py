@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import sys
 from typing import Any
 
+import numpy as np
+
 from ..reference.bins import space_of
-from ..reference.constants import LUMA_MAX, MAX_CELLS, SPACES
-from .kinds import Seen, empty, kind, look, overlaps
+from ..reference.constants import LUMA_MAX, MAX_BINS, MAX_CELLS, SPACES
+from .kinds import Seen, empty, is_dense, is_traced, kind, look, overlaps
 
 RGB_DTYPES = ("uint8", "float32", "float64")
 LUMA_DTYPES = ("uint8", "float16", "bfloat16", "float32", "float64")
@@ -20,17 +23,32 @@ WEIGHTINGS = ("nearest", "mean")
 RANGES = ("rgb", "luma", "chroma")
 RINGS = ("float32", "float16", "uint8")
 _GREATEST = sys.float_info.max
+HOTTEST = 1e30  # the temperature up to which kernels can tell the largest logits of float32 apart
+_FIELDS = ("table", "colors", "prior", "n", "cells", "weights")
 
 
 def array(name: str, value: Any, dtypes: tuple[str, ...] = (), hint: str = "cast it first") -> Seen:
     """What is seen of an array of NumPy, torch or CuPy with one of these dtypes (none named: any)."""
     seen = look(value)
     if seen is None:
-        raise TypeError(
-            f"{name}: expected a NumPy array, a torch tensor or a CuPy array, got {_type(value)}; "
-            "numpy.asarray(...) makes one"
-        )
+        raise _no_array(name, value)
     return dtype(name, seen, dtypes, hint) if dtypes else seen
+
+
+def _no_array(name: str, value: Any) -> TypeError:
+    """What :func:`fastcolor.arrays.kinds.look` has not taken, and what to make of it."""
+    which = kind(value)
+    if which is None or is_dense(value, which):
+        wanted, make = "a NumPy array, a torch tensor or a CuPy array", "numpy.asarray(...)"
+    elif which == "numpy":
+        wanted, make = "an array without a mask", "filled(...), with NaN say,"
+    elif value.is_nested:
+        wanted, make = "a tensor that is not nested", "torch.nested.to_padded_tensor(...)"
+    elif value.layout is sys.modules["torch"].strided:
+        wanted, make = "a tensor without a mask", "to_tensor(...), with NaN say,"
+    else:
+        wanted, make = f"a tensor of layout torch.strided, and not {value.layout}", "to_dense()"
+    return TypeError(f"{name}: expected {wanted}, got {_type(value)}; {make} makes one")
 
 
 def beside(name: str, value: Any, first_name: str, first: Seen) -> Seen:
@@ -95,13 +113,35 @@ def shape(name: str, seen: Seen, expected: tuple[int, ...], hint: str) -> None:
 
 def real(name: str, value: Any, low: float, high: float = _GREATEST, hint: str = "") -> float:
     """A finite number in [low, high]; told by comparisons alone, which torch.compile traces for any number."""
-    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
-        raise TypeError(f"{name}: expected a number, got {_type(value)}")
-    number = float(value)
+    if type(value) is not float:
+        value = _number(name, value)
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{name}: expected a number, got {_type(value)}")
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        number = math.copysign(math.inf, value)
     if not low <= number <= high:
         wanted = f"a finite number >= {low:g}" if high == _GREATEST else f"a number in [{low:g}, {high:g}]"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}{hint and '; ' + hint}")
     return number
+
+
+def _number(name: str, value: Any) -> Any:
+    """The number in an array of one, without dimensions; anything else as it is."""
+    which = kind(value)
+    if which is None or value.shape != () or not is_dense(value, which):
+        return value
+    if which == "cupy" or (which == "torch" and (value.device.type != "cpu" or is_traced(value))):
+        raise TypeError(f"{name}: expected a number, got {_type(value)}, which is to be waited for; float(...) does")
+    if which == "torch" and value.requires_grad:
+        raise TypeError(f"{name}: expected a number, got a tensor that requires a gradient; there is none, use .item()")
+    return value.item()
+
+
+def temperature(value: Any) -> float:
+    """T of an annealed mean."""
+    return real("temperature", value, 0.0, HOTTEST, "T = 0 is the mode")
 
 
 def positive(name: str, value: Any) -> float:
@@ -113,6 +153,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
+    value = _number(name, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an integer, got {_type(value)}")
     number = int(value)
@@ -123,22 +164,41 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, options))}, got {value!r}")
 
 
 def color_bins(value: Any) -> None:
     if hasattr(value, "_key"):  # fastcolor.ColorBins: its arrays are read-only, and were checked when it was made
         return
-    if not all(hasattr(value, field) for field in ("table", "colors", "prior", "weights")):
-        raise TypeError(f"bins: expected fastcolor.ColorBins, got {_type(value)}; ColorBins.default() is one")
+    if missing := [field for field in _FIELDS if not hasattr(value, field)]:
+        without = "" if len(missing) == len(_FIELDS) else f" without {', '.join(missing)}"
+        raise TypeError(f"bins: expected fastcolor.ColorBins, got {_type(value)}{without}; ColorBins.default() is one")
     if "torch" in sys.modules and sys.modules["torch"].compiler.is_compiling():
         raise TypeError(
             f"bins: expected fastcolor.ColorBins in compiled code, got {_type(value)}; "
             "ColorBins(table, colors, prior) makes one"
         )
     choice("bins.space", space_of(value), SPACES)
-    bin_table(value.table, len(value.colors))  # kernels look labels up without a bounds check
+    for name in ("table", "colors", "prior"):
+        if not isinstance(getattr(value, name), np.ndarray):
+            raise TypeError(
+                f"bins.{name}: expected a NumPy array, got {_type(getattr(value, name))}; "
+                "ColorBins(table, colors, prior) makes bins of anything like one"
+            )
+    n = len(value.colors)
+    bin_table(value.table, n)  # kernels look labels up without a bounds check
+    bin_colors(value.colors, value.prior)
+    if (value.n, value.cells) != (n, len(value.table)):
+        raise ValueError(f"bins: expected n, cells of {n}, {len(value.table)}, got {value.n}, {value.cells}")
+
+
+def class_weights(bins: Any, lam: Any) -> float:
+    """λ, for which the bins have a weight each."""
+    lam = real("lam", lam, 0.0, 1.0)
+    if not hasattr(bins, "_key") and (shape_ := np.shape(bins.weights(lam))) != (len(bins.colors),):
+        raise ValueError(f"bins: expected weights(lam) of shape ({len(bins.colors)},), one a bin, got {shape_}")
+    return lam
 
 
 def bin_table(table: Any, n: int) -> None:
@@ -149,6 +209,23 @@ def bin_table(table: Any, n: int) -> None:
         raise TypeError(f"table: expected integer labels, got dtype {table.dtype}")
     if not 0 <= int(table.min()) <= int(table.max()) < n:
         raise ValueError(f"table: expected labels in 0..{n - 1}, got {table.min()}..{table.max()}")
+
+
+def bin_colors(colors: Any, prior: Any) -> None:
+    """Colors (n, 2), finite, and a prior (n,) that sums to 1."""
+    n = len(colors) if colors.ndim else 0
+    if not 1 <= n <= MAX_BINS or colors.shape != (n, 2):
+        raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {colors.shape}")
+    if prior.shape != (n,) or not ((prior >= 0) & (prior <= 1)).all() or abs(prior.sum() - 1) > 1e-6:
+        raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {_told(prior)}")
+    if not np.isfinite(colors).all():
+        raise ValueError("colors: expected finite chroma, got NaN or inf")
+
+
+def _told(prior: Any) -> str:
+    """A prior that is none, in a few words."""
+    with np.errstate(all="ignore"):
+        return f"shape {prior.shape}, {prior.min(initial=np.inf):g} at least, a sum of {prior.sum():g}"
 
 
 def label_dtype(value: str, n: int) -> str:

@@ -92,6 +92,8 @@ def choose(backend: str, device: str, *ops: str) -> ModuleType:
 
 def _wrong_device(backend: str, device: str) -> str:
     message = f"backend: no backend for {backend!r} takes arrays on device {device!r}; "
+    if device == "meta":
+        return f"{message}no values are there: make the array on the device of its data"
     if backend == "auto":
         takes = {name: b.devices for name, b in registry.BACKENDS.items()}
         return f"{message}there are {takes}; move the array to the CPU first"

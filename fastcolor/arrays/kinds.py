@@ -48,26 +48,39 @@ class Seen(NamedTuple):
 
 
 def look(array: Any) -> Seen | None:
-    """What is to be known of an array; None for anything that is none.
+    """What is to be known of an array; None for anything that is none, and for one whose elements are not all there.
 
     Examples
     --------
     >>> look(np.zeros((2, 3), np.uint8))[1:5]
     ('numpy', 'cpu', 'uint8', (2, 3))
-    >>> look([0, 0]) is None
-    True
+    >>> look([0, 0]) is None, look(np.ma.masked_invalid([0.0, np.nan])) is None
+    (True, True)
     """
-    if isinstance(array, np.ndarray):
+    if type(array) is np.ndarray:
         return _on_cpu(array, _name(array.dtype), array.shape)
     which = kind(array)
+    if which is None or not is_dense(array, which):
+        return None
+    if which == "numpy":
+        return _on_cpu(array, _name(array.dtype), array.shape)
     if which == "torch":
         dtype, shape = str(array.dtype)[len("torch.") :], tuple(array.shape)
         traced = is_traced(array)
         facts = _wants_gradient(array, traced), has_tangent(array), traced
         return Seen(array, which, str(array.device), dtype, shape, *facts)
-    if which == "cupy":
-        return Seen(array, which, f"cuda:{array.device.id}", _name(array.dtype), array.shape)
-    return None
+    return Seen(array, which, f"cuda:{array.device.id}", _name(array.dtype), array.shape)
+
+
+def is_dense(array: Any, which: str) -> bool:
+    """Whether each element lies in memory and counts; not so with a mask, or in a sparse, packed or nested tensor."""
+    if which == "numpy":
+        return type(array) is np.ndarray or not isinstance(array, np.ma.MaskedArray)
+    if which == "torch":
+        torch = sys.modules["torch"]
+        strided = array.layout is torch.strided and not array.is_nested
+        return strided and (type(array) is torch.Tensor or not isinstance(array, torch.masked.MaskedTensor))
+    return True
 
 
 def kind(array: Any) -> str | None:
@@ -100,14 +113,29 @@ def _name(dtype: Any) -> str:
 def as_numpy(array: Any) -> NDArray[Any]:
     """A NumPy view of a CPU array, without a copy; bfloat16 becomes uint16 bit patterns (NumPy has no bfloat16).
 
-    Only a NumPy array of foreign byte order is copied.
+    Only a NumPy array of foreign byte order is copied. One of a subclass, such as np.matrix, which would not be
+    reshaped, is seen as a plain one.
     """
     if isinstance(array, np.ndarray):
+        if type(array) is not np.ndarray:
+            array = array.view(np.ndarray)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-    torch = sys.modules["torch"]
-    if array.requires_grad or array.is_neg():
-        array = array.detach().resolve_neg()
+    torch, array = sys.modules["torch"], settled(array)
     return (array.view(torch.uint16) if array.dtype == torch.bfloat16 else array).numpy()
+
+
+def settled(tensor: Any) -> Any:
+    """A tensor without its graph, whose memory holds its elements: not their negatives, nor zeros that lie nowhere.
+
+    Examples
+    --------
+    >>> import torch
+    >>> settled(torch._neg_view(torch.ones(1))).numpy()
+    array([-1.], dtype=float32)
+    """
+    if tensor.requires_grad or tensor.is_neg():
+        tensor = tensor.detach().resolve_neg()
+    return tensor.clone() if tensor._is_zerotensor() else tensor
 
 
 def native(seen: Seen) -> Any:
@@ -120,7 +148,7 @@ def native(seen: Seen) -> Any:
     """
     if seen.device == "cpu":
         return as_numpy(seen.array)
-    return seen.array.detach().resolve_neg() if seen.kind == "torch" else seen.array
+    return settled(seen.array) if seen.kind == "torch" else seen.array
 
 
 def native_as(seen: Seen, *dtypes: str) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .dispatch import choose
-from .kinds import as_numpy
+from .kinds import as_numpy, settled
 
 # Taken as they are, beside int64.
 _LABELS = {"cpu": (torch.uint8,), "cuda": (torch.uint8, torch.int16, torch.uint16, torch.int32)}
@@ -121,8 +122,29 @@ def _tensor(array: Any) -> Tensor:
 
 
 def fitted(given: Loss) -> Loss:
-    """With labels in a type that kernels take."""
-    return given._replace(labels=_fit_labels(given.logits, given.labels, given.weights))
+    """With labels in a type that kernels take, and weights that their arithmetic holds."""
+    logits, labels, _, weights, over, _ = given
+    divides = over is not None and over.data_ptr() == weights.data_ptr()  # torch.compile may wrap one tensor twice
+    fit = checked_weights(weights, divides)
+    labels = _fit_labels(logits, labels, weights)
+    return given._replace(labels=labels, weights=fit, over=fit if divides else over)
+
+
+def checked_weights(weights: Tensor, divides: bool) -> Tensor:
+    """The weights of the pixels; on the CPU, ValueError where one is negative or not finite.
+
+    Where their own sum `divides` the loss their scale is free, and one whose sum or its reciprocal would leave float32
+    becomes 1.
+    """
+    if weights.device.type != "cpu" or not weights.numel():
+        return weights
+    low, high = map(float, torch.aminmax(weights))
+    if not 0 <= low <= high < math.inf:  # nor with NaN
+        raise ValueError(
+            f"weights: expected finite numbers >= 0, times the mask, got {low:g} to {high:g}; a pixel that is not to "
+            "count has mask 0, whatever its weight"
+        )
+    return weights / high if divides and high and not 2.0**-100 <= high <= 2.0**80 else weights
 
 
 def _fit_labels(logits: Tensor, labels: Tensor | None, weights: Tensor) -> Tensor | None:
@@ -153,7 +175,7 @@ def annealed_mean_gradient(
 
 
 def _native(tensor: Tensor) -> Any:
-    return as_numpy(tensor) if tensor.device.type == "cpu" else tensor.detach().resolve_neg()
+    return as_numpy(tensor) if tensor.device.type == "cpu" else settled(tensor)
 
 
 def logits_and_room(logits: Tensor, axis: int = 1) -> tuple[Tensor, Tensor]:

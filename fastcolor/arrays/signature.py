@@ -28,8 +28,8 @@ def sign(name: Any, args: tuple[Any, ...], options: dict[str, Any], backend: str
     """What a call depends on; None where it has no plan.
 
     That is where the first argument lies on the CPU, unless a backend is named; where torch traces, transforms, or
-    differentiates; for subclasses of arrays, lazily negated tensors, bins without a key, and any value that is none of
-    an array, a number, a text or bins.
+    differentiates; for subclasses of arrays, tensors without memory or lazily negated, bins without a key, and any
+    value that is none of an array, a number, a text or bins.
     """
     library = _library_of(args[0], backend)
     if library is None:
@@ -108,9 +108,9 @@ def _read_tensor_to_differentiate(tensor: Any, key: list[Any]) -> int | None:
 
 
 def _read_tensor(tensor: Any, key: list[Any]) -> int | None:
-    if tensor.is_neg():
-        return None
     address: int = tensor.data_ptr()
+    if not address or tensor.is_neg():  # without memory: empty, or zeros that lie nowhere
+        return None
     key += tensor.dtype, tensor.device, tensor.shape, tensor.stride(), address % ALIGNED
     return address
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from . import run_gradient
 from .kinds import is_traced
-from .run_gradient import checked_labels
 
 
 class Target(NamedTuple):
@@ -74,7 +74,8 @@ def losses_by_torch(target: Target, weights: Tensor) -> Tensor:
     logits, labels, shares = target
     live = (weights != 0).unsqueeze(1)
     x = torch.where(live, logits, 0).to(precision(logits))
-    below = x.logsumexp(dim=1, keepdim=True) - x
+    total = x.logsumexp(dim=1, keepdim=True)
+    below = torch.where(total.isfinite(), total, torch.nan) - x
     if labels is not None:
         index = torch.where(live, labels.unsqueeze(1) if shares is None else labels, 0)
         index = _checked(index, logits.shape[1])
@@ -85,12 +86,21 @@ def losses_by_torch(target: Target, weights: Tensor) -> Tensor:
     return torch.where(weights != 0, losses * weights, 0)
 
 
+def checked_weights(weights: Tensor, divides: bool) -> Tensor:
+    """The weights of the pixels; ValueError on the CPU if one is negative or not finite."""
+    if weights.device.type != "cpu" or not is_traced(weights):
+        return run_gradient.checked_weights(weights, divides)
+    from . import torch_ops
+
+    return torch_ops.checked_weights(weights, divides)
+
+
 def _checked(labels: Tensor, n: int) -> Tensor:
     """The labels as int64; ValueError on the CPU if one is out of range."""
     if labels.device.type != "cpu":
         return labels.long()
     if not is_traced(labels):
-        return checked_labels(labels, n)
+        return run_gradient.checked_labels(labels, n)
     from . import torch_ops
 
     return torch_ops.checked_labels(labels, n)

@@ -110,6 +110,11 @@ def checked_labels(labels: Tensor, n: int) -> Tensor:
     return checked
 
 
+def checked_weights(weights: Tensor, divides: bool) -> Tensor:
+    checked: Tensor = _checked_weights(weights, divides)
+    return checked
+
+
 _REASON = "TemporalSmoother changes its state, which a compiled graph cannot; call it outside, or without fullgraph"
 _SAYS_WHY = "reason" in signature(torch.compiler.disable).parameters  # not in torch 2.6
 
@@ -274,6 +279,11 @@ _checked_labels = _operator(
     "checked_labels(Tensor labels, int n) -> Tensor",
     run_gradient.checked_labels,
     lambda labels, n: torch.empty_like(labels, dtype=torch.int64),
+)
+_checked_weights = _operator(
+    "checked_weights(Tensor weights, bool divides) -> Tensor",
+    lambda weights, divides: run_gradient.checked_weights(weights, divides).clone(),
+    lambda weights, divides: torch.empty_like(weights),
 )
 
 

@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--page", type=int, metavar="N", help="only the N-th page of files with several (default: all, in a TIFF file)")
     arg("--quality", type=int, default=DEFAULT_QUALITY, help="1..100, JPEG and WebP (default: %(default)s)")
     arg("--max-pixels", type=int, help="refuse larger photographs (default: Pillow's 89 million)")
-    arg(
-        "--skip-existing", action="store_true", help="go on with a run that was stopped: leave the files that are there"
-    )
+    arg("--skip-existing", action="store_true", help="go on with a run that was stopped: files there stay")
     options.add(parser, "--force")
 
 
@@ -82,8 +80,9 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 def _check_stream(name: str, used: bool, stream: Any, expected: str) -> None:
-    if used and (stream is None or stream.isatty()):
-        raise ValueError(f"{name}: -: expected {expected}; got the terminal")
+    missing = stream is None or getattr(stream, "missing", False)
+    if used and (missing or stream.isatty()):
+        raise ValueError(f"{name}: -: expected {expected}; got {'nothing' if missing else 'the terminal'}")
 
 
 def _planned(args: argparse.Namespace) -> Plan:
@@ -111,7 +110,7 @@ def _told(args: argparse.Namespace, planned: Plan, jobs: Sequence[Job], bulk: Bu
     """What was done, what was left out, and what could not be kept."""
     total, there = len(jobs), len(planned.jobs) - len(jobs)
     photographs = f"{total} photograph{'s' * (total > 1)}"
-    lines = [f"colorized {total - len(bulk.failures)} of {photographs} into {args.out}"]
+    lines = [f"colorized {bulk.done} of {photographs} into {args.out}"]
     if there:
         lines[0] += f"; {there} more {'was' if there == 1 else 'were'} there already"
     for (kind, what), names in bulk.lost.items():

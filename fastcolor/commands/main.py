@@ -7,7 +7,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from ..files.atomic import remove_leftovers
+from .signals import stopping, told, undisturbed
 from .telling import telling
+from .terminal import patient_terminal, quiet_libraries
 
 # Command -> (one line of help). The module fastcolor.commands.<command> has add_arguments(parser) and run(args) -> int;
 # "-" in a command is "_" in the module's name.
@@ -24,30 +27,45 @@ COMMANDS = {
     "doctor": "show versions, backends and what is missing",
 }
 
-INTERRUPTED = 130  # what a shell reports after Ctrl-C
+_EPILOG = """
+Exit status: 0 all is done; 1 an error, or something that was asked for was left out; 2 wrong usage; 130 stopped by
+Ctrl-C, 143 by SIGTERM, 129 by the end of the terminal. However a command ends, no file is half-written under its final
+name, and no file that was read is replaced.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    """Run the command line; returns the exit status, which ``fastcolor --help`` lists."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(words[0] if words else "").parse_args(words)
-    try:
-        with telling():
-            return int(args.run(args))
-    except KeyboardInterrupt:
-        print("fastcolor: interrupted; nothing half-written is left", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
-        # Errors of the package name the argument or file and the next step: a traceback would only hide that.
-        print(f"fastcolor: error: {error}", file=sys.stderr)
-        return 1
+    with patient_terminal(), quiet_libraries(), stopping():
+        try:
+            args = _parser(words[0] if words else "").parse_args(words)
+            with telling():
+                status = int(args.run(args))
+            sys.stdout.flush()
+            return status
+        except KeyboardInterrupt as stop:
+            with undisturbed():
+                remove_leftovers()
+                why, status = told(stop)
+                print(f"fastcolor: {why}", file=sys.stderr)
+            return status
+        except (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError) as error:
+            # Errors of the package name the argument or file and the next step: a traceback would only hide that.
+            print(f"fastcolor: error: {error}", file=sys.stderr)
+            return 1
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
     """The parser; only the chosen command's own arguments are filled in."""
     from .. import __version__
 
-    parser = argparse.ArgumentParser(prog="fastcolor", description="Colorization as classification.")
+    parser = argparse.ArgumentParser(
+        prog="fastcolor",
+        description="Colorization as classification.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"fastcolor {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, text in COMMANDS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,12 +16,12 @@ from tqdm import tqdm
 
 from ..arrays.checks import RINGS
 from ..files.images import gray_of, in_color, luma_of
-from ..files.outputs import check_new
+from ..files.outputs import Target, check_folder, check_outputs
 from ..film.film import Film, FilmFrame
 from ..film.io import open_film
 from ..film.scenes import DEFAULT_THRESHOLD
 from ..film.video import DEFAULT_BATCH, SMOOTHINGS, colorize_video
-from ..film.write import SUFFIXES, check_film_target, film_writer
+from ..film.write import CODECS, SUFFIXES, check_film_target, codec_of, film_writer, is_folder
 from ..photo.pipeline import closing_stream
 from . import options
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg = parser.add_argument
     arg("input", nargs="?", metavar="IN", help="video file, animated GIF or WebP, folder or 'glob' of images")
     arg("--sample", action="store_true", help="colorize the sample clip instead, made of photographs")
-    out = f"{' '.join(SUFFIXES)} (.mkv is lossless) or a folder for PNG files"
+    out = f"{' '.join(SUFFIXES)} or a folder for PNG files"
     arg("-o", "--out", type=Path, required=True, help=out)
     how = "along the motion (%(default)s), along OpenCV's optical flow, probabilities in place, every frame by itself"
     arg("--smooth", choices=SMOOTHINGS, default=SMOOTHINGS[0], help=how)
@@ -43,27 +44,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--start", type=_seconds, default=Fraction(0), help="seconds or [h:]m:s to begin at")
     arg("--end", type=_seconds, help="seconds or [h:]m:s to stop before")
     arg("--rate", type=Fraction, help="frames a second of a folder or glob of images (25)")
+    codec = "h264, small, or ffv1, lossless, in .mkv alone (default: ffv1 for .mkv, else h264)"
+    arg("--codec", choices=CODECS, help=codec)
     arg("--no-sound", action="store_true", help="leave the audio tracks out")
     arg("--compare", action="store_true", help="gray film and result side by side")
     options.add(parser, "--force")
 
 
 def run(args: argparse.Namespace) -> int:
-    check_film_target(args.out)
-    if not (args.out.is_dir() and not any(args.out.iterdir())):  # a folder may be there if it is empty
-        check_new([args.out], args.force)
+    check_film_target(args.out, args.codec)
     with ExitStack() as stack:
         source = options.film_or_sample("IN", args.input, args.sample, stack)
-        if args.out.exists() and Path(source).exists() and args.out.samefile(source):
-            raise ValueError(f"{args.out}: would replace the film that it is made from; choose another output")
+        _check_outputs(args, source)
         film = open_film(source, start=args.start, end=args.end, rate=args.rate)
-        frames, size = _write(args, film)
+        _tell_size(args)
+        frames, size, left_out = _write(args, film)
     print(f"colorized {frames} frames of {size} into {args.out}")
+    if left_out:
+        _say(f"{args.out}: has no place for {len(left_out)} things of {source}: {', '.join(left_out)}")
     return options.tell(film.problems)
 
 
-def _write(args: argparse.Namespace, film: Film) -> tuple[int, str]:
-    """Colorize and write frame by frame; the number of frames and their size."""
+def _check_outputs(args: argparse.Namespace, source: str) -> None:
+    """Nothing that is read is replaced, and nothing else without --force."""
+    read = [*options.film_files(source), *options.model_files(args.model)]
+    target = Target(args.out, "--out")
+    if is_folder(args.out):
+        check_folder(read, target, force=args.force)
+    else:
+        check_outputs(read, [target], force=args.force)
+
+
+def _tell_size(args: argparse.Namespace) -> None:
+    if args.codec is None and codec_of(args.out) == "ffv1":
+        _say(f"{args.out}: FFV1, lossless, about ten times the size of H.264; --codec h264 writes a small one")
+
+
+def _say(text: str) -> None:
+    print(f"fastcolor: note: {text}", file=sys.stderr)
+
+
+def _write(args: argparse.Namespace, film: Film) -> tuple[int, str, list[str]]:
+    """Colorize and write frame by frame; the number of frames, their size, and what the format has no place for."""
     waiting: deque[FilmFrame] = deque()  # read, and not yet colorized: times, and the gray side of --compare
     same = ("model", "alpha", "window", "temperature", "size", "ring", "smooth", "device", "batch")
     cuts = None if args.no_cuts else args.cuts
@@ -72,17 +94,16 @@ def _write(args: argparse.Namespace, film: Film) -> tuple[int, str]:
     # disable=None: no bar where nobody watches
     bar = tqdm(total=film.count, unit="frame", disable=None)
     rgb = None
-    count = 0
-    with film_writer(args.out, film, sound=not args.no_sound) as writer, closing_stream(colored) as frames, bar:
+    writing = film_writer(args.out, film, sound=not args.no_sound, codec=args.codec)
+    with writing as writer, closing_stream(colored) as frames, bar:
         for rgb in frames:
             source = waiting.popleft()
             writer.write(_beside(source.pixels, rgb) if args.compare else rgb, source.time, source.duration)
-            count += 1
             bar.update()
         if rgb is None and film.problems:
             raise ValueError(film.problems[0])
     assert rgb is not None  # the writer has raised
-    return count, f"{rgb.shape[1]}x{rgb.shape[0]}"
+    return writer.count, f"{rgb.shape[1]}x{rgb.shape[0]}", writer.left_out
 
 
 def _pixels(film: Film, waiting: deque[FilmFrame]) -> Iterator[NDArray[np.uint8]]:

@@ -105,11 +105,11 @@ def evaluate_file(
     opened: list[Film] = []
 
     def read(source: str | os.PathLike[str]) -> Iterator[Rgb]:
-        opened.append(open_film(source))
-        return (in_color(frame.pixels) for frame in opened[-1])
+        opened.append(open_film(source, color=True))
+        return (frame.pixels for frame in opened[-1])
 
     films: dict[str, Callable[[], Iterable[Rgb]]] = {
-        name: lambda variant=variant: colorize_video(path, **{**options, **variant})  # type: ignore[misc]
+        name: lambda variant=variant: colorize_video(read(path), **{**options, **variant})  # type: ignore[misc]
         for name, variant in variants.items()
     }
     films |= {Path(result).name: lambda result=result: read(result) for result in results}  # type: ignore[misc]

@@ -12,6 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PREFIX = ".fastcolor-"  # of temporary names, which are short: file systems that take the final name take these
+
+_LONGEST_SUFFIX = 16  # that is kept: libraries go by it
+_living: set[Path] = set()  # temporary files and folders that are there now
+
 
 def check_folder_of(path: Path) -> None:
     """FileNotFoundError if `path` would lie in a folder that is not there."""
@@ -21,11 +26,11 @@ def check_folder_of(path: Path) -> None:
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """OSErrors of the system that name no file, as those of a full disk, name `path`."""
+    """OSErrors of the system that name no file, as those of a full disk, or a temporary one, name `path`."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is not None:
+        if error.errno is None or not (error.filename is None or PREFIX in str(error.filename)):
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
@@ -37,7 +42,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the folder does not exist or cannot be written; names it.
+        If the folder does not exist or cannot be written, the name is too long, the disk is full; names `path`.
 
     Examples
     --------
@@ -50,35 +55,54 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     check_folder_of(target)
-    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
-    try:  # from here on, so that Ctrl-C at any moment finds what it has to remove
-        with naming(target):
-            open(temporary, "xb").close()
-            mode = temporary.stat().st_mode
-            yield temporary
-            temporary.chmod(mode)  # safetensors makes files anew, which their owner alone may read
-            os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _temporary(target) as temporary, naming(target):
+        open(temporary, "xb").close()
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(mode)  # safetensors makes files anew, which their owner alone may read
+        os.replace(temporary, target)
 
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder beside `path`, renamed to it on success and removed with all that is in it on failure."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
-    try:
+    with _temporary(target) as temporary, naming(target):
         temporary.mkdir(parents=True)
         yield temporary
         os.rename(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers() -> None:
+    """Remove what was being written, where a signal came between the making of a file and the care for its removal."""
+    for temporary in tuple(_living):
+        _remove(temporary)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Indented JSON, whole or not at all; numbers that are not finite, for which JSON has no word, become null."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(_spoken(value), indent=1, allow_nan=False) + "\n")
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """A name beside `target` for what is not there yet; what is there at the end is removed."""
+    suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
+    temporary = target.with_name(f"{PREFIX}{secrets.token_hex(4)}{suffix}")
+    _living.add(temporary)
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        temporary.unlink(missing_ok=True)
+    _living.discard(temporary)
 
 
 def _spoken(value: Any) -> Any:

@@ -8,14 +8,15 @@ here each call has its own.
 
 from __future__ import annotations
 
-import importlib
+import io
 import struct
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from PIL import Image
 
 from ..errors import ImageError, MissingExtraError
+from .chunks import jxl_size, nclx, png_header
 from .tiff import TiffFile, is_tiff, nth_page
 
 # By content, not by name, and tried in this order: the last three have no signature to speak of.
@@ -43,8 +44,12 @@ FORMATS = (
 _SUFFIXES_OF_PLUGINS = {".heic", ".heif", ".hif", ".jxl", ".mpo"}
 SUFFIXES = frozenset(s for s, name in Image.registered_extensions().items() if name in FORMATS) | _SUFFIXES_OF_PLUGINS
 
+# For messages: all of them would be three lines.
+SUFFIXES_IN_SHORT = f".jpg, .png, .tif, .webp, .heic and {len(SUFFIXES) - 5} others"
+
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_PNG_GRAY, _PNG_RGB = 0, 2
 _NOT_READ = {  # start of file -> what it is, for the message
     b"%!PS": "PostScript, which another program would have to draw",
     b"\xc5\xd0\xd3\xc6": "EPS, which another program would have to draw",
@@ -58,7 +63,7 @@ _NOT_READ = {  # start of file -> what it is, for the message
 }
 
 
-def open_image(file: BinaryIO, *, page: int = 0, max_pixels: int | None = None) -> Image.Image:
+def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None) -> Image.Image:
     """The picture in `file` as Pillow opens it: its size is known, its pixels are decoded when they are asked for.
 
     Parameters
@@ -76,12 +81,14 @@ def open_image(file: BinaryIO, *, page: int = 0, max_pixels: int | None = None) 
     MissingExtraError
         The format needs a package that is not installed; names the extra.
     """
-    image = _identified(file)
+    image = _identified(file, max_pixels)
     if page and not isinstance(image, TiffFile):
         raise ImageError(f"page {page}: expected 0, since a {image.format} file is one picture")
     if isinstance(image, TiffFile):
         image.seek(nth_page(file, page))
+        image.check_whole(file.seek(0, io.SEEK_END))
     check_pixels(image.size, max_pixels)
+    _note(image, file)
     return image
 
 
@@ -95,12 +102,31 @@ def check_pixels(size: tuple[int, int], max_pixels: int | None = None) -> None:
         )
 
 
-def _identified(file: BinaryIO) -> Image.Image:
+def _note(image: Image.Image, file: IO[bytes]) -> None:
+    """What Pillow leaves out of ``info`` or gets wrong there; the file is left where Pillow had it."""
+    at = file.tell()
+    cicp = None
+    if image.format == "PNG":
+        depth, color, cicp = png_header(file)
+        if "transparency" in image.info and depth in (2, 4) and color == _PNG_GRAY:
+            image.info["transparency"] *= 255 // (2**depth - 1)  # as the levels are
+        if "transparency" in image.info and depth == 16 and color == _PNG_RGB:
+            raise ImageError("a 16-bit RGB PNG file with a transparent color: not supported; save it with alpha")
+    elif image.format in ("AVIF", "HEIF"):
+        cicp = nclx(file)
+    if cicp:
+        image.info["cicp"] = cicp
+    file.seek(at)
+
+
+def _identified(file: IO[bytes], max_pixels: int | None) -> Image.Image:
     file.seek(0)
     start = file.read(16)
     for name in FORMATS:
         try:
             if factory := _factory(name, start):
+                if name == "JXL":  # whose plugin decodes at once
+                    check_pixels(_jxl_size(file), max_pixels)
                 file.seek(0)
                 return factory(file, "")
         except (
@@ -112,7 +138,15 @@ def _identified(file: BinaryIO) -> Image.Image:
         ) as error:  # "not mine"
             if name == "TIFF":
                 raise ImageError(f"damaged or truncated image file ({error})") from error
-    raise ImageError(f"expected an image file ({', '.join(FORMATS)}), got {_what_it_is(start)}")
+    known = f"{', '.join(FORMATS[:6])} or one of {len(FORMATS) - 6} other formats"
+    raise ImageError(f"expected an image file ({known}), got {_what_it_is(start)}")
+
+
+def _jxl_size(file: IO[bytes]) -> tuple[int, int]:
+    size = jxl_size(file)
+    if size is None:
+        raise ImageError("damaged or truncated JPEG XL file, which does not say how large the picture is")
+    return size
 
 
 def _factory(name: str, start: bytes) -> Callable[[Any, str], Image.Image] | None:
@@ -121,22 +155,31 @@ def _factory(name: str, start: bytes) -> Callable[[Any, str], Image.Image] | Non
         return TiffFile if is_tiff(start) else None
     if name == "HEIF":
         heif = start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
-        return _plugin("HEIC", "pillow_heif", "HeifImageFile", "archive") if heif else None
+        return _heif_file() if heif else None
     if name == "JXL":
         jxl = start.startswith(_JXL_STARTS)
-        return _plugin("JPEG XL", "pillow_jxl.JpegXLImagePlugin", "JXLImageFile", "archive") if jxl else None
+        return _jxl_file() if jxl else None
     if name not in Image.OPEN:  # Pillow was built without it
         return None
     factory, accept = Image.OPEN[name]
     return factory if accept is None or accept(start) is True else None
 
 
-def _plugin(what: str, module: str, name: str, extra: str) -> Any:
-    """A plugin's class, used here alone: registered with Pillow, it would change ``Image.open`` for all."""
+def _heif_file() -> Any:
+    """The plugin's class, used here alone: registered with Pillow, it would change ``Image.open`` for all."""
     try:
-        return getattr(importlib.import_module(module), name)
+        from pillow_heif import HeifImageFile
     except ImportError as error:
-        raise MissingExtraError(f"reading {what}", module.partition(".")[0].replace("_", "-"), extra) from error
+        raise MissingExtraError("reading HEIC", "pillow-heif", "archive") from error
+    return HeifImageFile
+
+
+def _jxl_file() -> Any:
+    try:
+        from pillow_jxl.JpegXLImagePlugin import JXLImageFile
+    except ImportError as error:
+        raise ImageError("reading JPEG XL needs pillow-jxl-plugin; pip install pillow-jxl-plugin") from error
+    return JXLImageFile
 
 
 def _what_it_is(start: bytes) -> str:

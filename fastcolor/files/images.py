@@ -12,20 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from ..errors import ImageError, MissingExtraError
 from ..reference.constants import LUMA
 from .formats import FORMATS as FORMATS
 from .formats import SUFFIXES as SUFFIXES
 from .formats import open_image
-from .metadata import portable_metadata
-from .profiles import as_rgb, through_gray_profile
-from .tiff import count_tiff_pages, is_tiff
+from .metadata import orientation_of, portable_metadata
+from .profiles import as_rgb
+from .samples import needs_scaling, read_samples
+from .tiff import TiffFile, count_tiff_pages, is_tiff
+from .tones import shown
 
 _STRIP = 256  # rows whose luma is computed at a time: no float copy of the whole color image
 
@@ -52,7 +54,7 @@ class Photo:
     toned: bool = False
 
 
-def read_photo(source: str | os.PathLike[str] | BinaryIO, *, page: int = 0, max_pixels: int | None = None) -> Photo:
+def read_photo(source: str | os.PathLike[str] | IO[bytes], *, page: int = 0, max_pixels: int | None = None) -> Photo:
     """The :class:`Photo` in a file: TIFF, JPEG, PNG, HEIC and whatever else Pillow reads by itself; the first frame.
 
     Gray, 1-bit, palette, CMYK and Lab files, of any depth, with or without alpha, in any EXIF orientation. Gray and
@@ -74,10 +76,22 @@ def read_photo(source: str | os.PathLike[str] | BinaryIO, *, page: int = 0, max_
         The file is no image, is damaged or truncated, has too many pixels or no such page, or needs an extra.
     """
     with _opened(source) as (file, name), _named_errors(name):
-        return _photo(open_image(file, page=page, max_pixels=max_pixels))
+        return _photo(open_image(file, page=page, max_pixels=max_pixels), file)
 
 
-def count_pages(source: str | os.PathLike[str] | BinaryIO) -> int:
+def read_rgb(source: str | os.PathLike[str] | IO[bytes]) -> NDArray[np.uint8]:
+    """(H, W, 3) of what :func:`read_photo` reads, without alpha and metadata; gray has three equal channels."""
+    with _opened(source) as (file, name), _named_errors(name):
+        return in_color(gray_of(_pixels(open_image(file), file)[0]))
+
+
+def image_size(source: str | os.PathLike[str] | IO[bytes]) -> tuple[int, int]:
+    """The sides of a picture, from the head of its file; errors as of :func:`read_photo`."""
+    with _opened(source) as (file, name), _named_errors(name):
+        return open_image(file).size
+
+
+def count_pages(source: str | os.PathLike[str] | IO[bytes]) -> int:
     """Pages of a TIFF file; 1 for any other file, whether it is a picture or not.
 
     Raises
@@ -92,7 +106,7 @@ def count_pages(source: str | os.PathLike[str] | BinaryIO) -> int:
 
 
 @contextmanager
-def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[tuple[IO[bytes], str]]:
     """A seekable file at its beginning, and its name; one that was given open stays open."""
     if not isinstance(source, (str, os.PathLike)):
         file = source if source.seekable() else io.BytesIO(source.read())
@@ -114,29 +128,78 @@ def _named_errors(name: str) -> Iterator[None]:
         yield
     except (ImageError, MissingExtraError) as error:
         raise ImageError(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise ImageError(f"{name}: larger than the memory that is left; reduce it first") from error
     except Exception as error:  # a damaged file can raise anything in Pillow's decoders
         raise ImageError(f"{name}: damaged or truncated image file ({error})") from error
 
 
 def as_photo(image: Any) -> Photo:
-    """The :class:`Photo` of a path, a Pillow image, or a uint8 array (H, W) or (H, W, 3).
+    """The :class:`Photo` of a path, a binary file or its bytes, a Pillow image, or a uint8 array.
+
+    Parameters
+    ----------
+    image : path, binary file, bytes, Image or ndarray
+        Arrays are (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha. A
+        Pillow image of a file that is not loaded yet is what the file is to :func:`read_photo`.
 
     Raises
     ------
     TypeError, ValueError
-        Anything else; a float array is not rescaled by guess.
+        Anything else; a float array is not rescaled by guess, and what is masked is not filled.
+    ImageError
+        As :func:`read_photo`.
     """
-    if isinstance(image, (str, os.PathLike)):
+    if isinstance(image, (str, os.PathLike)) or hasattr(image, "seekable"):
         return read_photo(image)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return read_photo(io.BytesIO(image))
     if isinstance(image, Image.Image):
-        return _photo(image)
+        return _of_pillow(image)
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image: expected a path, a Pillow image or a NumPy array, got {type(image).__name__}")
+    if np.ma.is_masked(image):
+        raise TypeError("image: expected an array without masked pixels, got some; fill them first (image.filled(0))")
     if image.dtype != np.uint8:
         raise TypeError(f"image: expected dtype uint8 in 0..255, got {image.dtype}; scale and round it first")
-    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[-1] == 3)) or not image.size:
-        raise ValueError(f"image: expected shape (H, W) or (H, W, 3) with pixels, got {image.shape}")
-    return Photo(image) if image.ndim == 2 else _from_rgb(image)
+    if not (image.ndim == 2 or (image.ndim == 3 and 1 <= image.shape[-1] <= 4)) or not image.size:
+        raise ValueError(f"image: expected shape (H, W) or (H, W, 1 to 4) with pixels, got {image.shape}")
+    return _of_array(np.asarray(image))
+
+
+def _of_array(image: NDArray[np.uint8]) -> Photo:
+    if image.ndim == 2:
+        return Photo(image)
+    alpha = image[..., -1] if image.shape[-1] in (2, 4) else None
+    return Photo(image[..., 0], None, alpha) if image.shape[-1] < 3 else _from_rgb(image[..., :3], alpha)
+
+
+def _of_pillow(image: Image.Image) -> Photo:
+    """As of its file, where that still says all; pixels that were changed since are taken as they are."""
+    with _named_errors(str(getattr(image, "filename", "") or "image")):
+        file = _file_of(image)
+        if file is None:
+            return _photo(image)
+        at = file.tell()
+        again = open_image(file, max_pixels=image.width * image.height)  # Pillow has looked at its own limit
+        again.seek(image.tell())
+        photo = _photo(again, file)
+        file.seek(at)
+        return photo
+
+
+def _file_of(image: Image.Image) -> IO[bytes] | None:
+    """The file of a TIFF or PNG image whose pixels are not loaded, or are mapped into memory and unchanged.
+
+    Once Pillow has loaded the pixels it has forgotten what else the file said of them; of a path, it maps uncompressed
+    TIFF into memory and then misreads rotated pictures.
+    """
+    if not isinstance(image, (TiffImagePlugin.TiffImageFile, PngImagePlugin.PngImageFile)):
+        return None
+    if image.tile:
+        return None if image.fp is None or image.fp.closed else image.fp
+    mapped = getattr(image, "map", None)
+    return io.BytesIO(mapped) if mapped and image.readonly else None
 
 
 def luma_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -164,22 +227,41 @@ def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
-def _photo(image: Image.Image) -> Photo:
-    image.load()
-    if not image.width or not image.height:
+def _photo(image: Image.Image, file: IO[bytes] | None = None) -> Photo:
+    """Of an image whose file, where there is one, is still open."""
+    orientation = orientation_of(image)  # loading may take it away
+    values, alpha = _pixels(image, file)
+    metadata = portable_metadata(image, values.shape[1::-1], orientation)
+    return Photo(values, None, alpha, metadata) if values.ndim == 2 else _from_rgb(values, alpha, metadata)
+
+
+def _pixels(image: Image.Image, file: IO[bytes] | None) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+    """Upright gray, uint8 or float32 in [0, 1], or uint8 RGB, as a viewer shows it; and alpha."""
+    if isinstance(image, TiffFile) and file and needs_scaling(image):
+        values, alpha = read_samples(image, file)
+        if isinstance(values, np.ndarray):
+            return shown(values if values.ndim == 2 else gray_of(values), image.info), alpha
+        upright = values
+    else:
+        image.load()
+        upright, alpha = ImageOps.exif_transpose(image), None
+    if not upright.width or not upright.height:
         raise ImageError("expected an image with pixels, got an empty one")
-    profile = image.info.get("icc_profile") or b""
-    upright = ImageOps.exif_transpose(image)
-    metadata = portable_metadata(image, upright.size)
     if upright.mode.startswith("I") or upright.mode == "F":
-        return Photo(_deep_luma(upright), metadata=metadata)
+        return shown(_deep_luma(upright), image.info), _transparent_level(upright)
     if upright.has_transparency_data:
         upright = upright.convert("LA" if upright.mode in ("L", "LA", "La") else "RGBA")
-    alpha = np.array(upright.getchannel("A")) if "A" in upright.getbands() and upright.mode != "LAB" else None
+    if "A" in upright.getbands() and upright.mode != "LAB":
+        alpha = np.array(upright.getchannel("A"))
     if upright.mode in ("1", "L", "LA"):
-        luma = np.array(upright.getchannel(0).convert("L"))
-        return Photo(through_gray_profile(luma, profile), None, alpha, metadata)
-    return _from_rgb(np.array(as_rgb(upright, profile)), alpha, metadata)
+        return shown(np.array(upright.getchannel(0).convert("L")), image.info), alpha
+    return shown(np.array(as_rgb(upright, image.info.get("icc_profile") or b"")), image.info), alpha
+
+
+def _transparent_level(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Alpha of 16-bit gray with one level that is transparent."""
+    level = image.info.get("transparency")
+    return None if level is None else np.where(np.asarray(image) == level, 0, 255).astype(np.uint8)
 
 
 def _from_rgb(

@@ -6,19 +6,26 @@ was cut or damaged is known as such.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .atomic import atomic_path
-from .images import SUFFIXES
+from .formats import SUFFIXES
 
 FORMAT = "fastcolor pack 1"
 INDEX = "index.json"
 _DATE = (1980, 1, 1, 0, 0, 0)  # of every member: the same photographs are the same bytes
+
+
+class _NamedBytes(io.BytesIO):
+    """Bytes as a file that has a name."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,12 @@ class Packed:
     def stem(self) -> str:
         """The name without folder and suffix, as of a path."""
         return Path(self.name).stem
+
+    def open(self) -> IO[bytes]:
+        """The image file, by whose name errors call it."""
+        file = _NamedBytes(self.data)
+        file.name = str(self)
+        return file
 
     def __str__(self) -> str:
         return f"{self.pack}, {self.name}"

@@ -1,12 +1,10 @@
-"""ICC profiles: what a file's numbers mean, and CMYK, Lab and gray taken to sRGB."""
+"""ICC profiles: what a file's numbers mean, and CMYK and Lab taken to sRGB."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 
@@ -27,18 +25,3 @@ def as_rgb(image: Image.Image, profile: bytes) -> Image.Image:
         return converted or image.convert("RGB")
     except (ImageCms.PyCMSError, OSError):  # a broken profile: Pillow's plain formula
         return image.convert("RGB")
-
-
-def through_gray_profile(luma: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
-    """Gray values as sRGB shows them: a gray profile is one curve, so 256 values tell it all."""
-    if color_space(profile) != "GRAY":
-        return luma
-    from PIL import ImageCms
-
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-    try:
-        source, srgb, exact = io.BytesIO(profile), ImageCms.createProfile("sRGB"), ImageCms.Flags.NOOPTIMIZE
-        curve = ImageCms.profileToProfile(ramp, source, srgb, outputMode="RGB", flags=exact)
-    except (ImageCms.PyCMSError, OSError):
-        return luma
-    return luma if curve is None else np.asarray(curve)[0, :, 0][luma]

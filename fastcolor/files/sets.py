@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import glob
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..errors import ImageError
-from .images import SUFFIXES
+from .formats import SUFFIXES, SUFFIXES_IN_SHORT
+from .images import image_size, read_rgb
 from .packs import Packed, read_pack
 
 Photograph = Path | Packed
@@ -38,7 +39,7 @@ def find_images(folder: str | Path) -> list[Path]:
     """All image files under `folder`, sorted by path; ValueError when there are none."""
     paths = sorted(path for path in Path(folder).rglob("*") if is_image(path) and not hidden(path, Path(folder)))
     if not paths:
-        raise ValueError(f"folder: expected photographs under {folder}, found none ({', '.join(sorted(SUFFIXES))})")
+        raise ValueError(f"folder: expected photographs under {folder}, found none ({SUFFIXES_IN_SHORT})")
     return paths
 
 
@@ -87,12 +88,12 @@ def unlike_names(places: Sequence[Path]) -> list[str]:
     return [f"{number}-{name}" for number, name in enumerate(names, 1)] if alike else names
 
 
-def open_lazily(path: str | Photograph) -> Image.Image:
-    """The image file as Pillow opens it: its size is known, its pixels are decoded when they are asked for."""
-    return Image.open(io.BytesIO(path.data) if isinstance(path, Packed) else path)
+def size_of(photograph: str | Photograph) -> tuple[int, int]:
+    """The sides of a photograph, from the head of its file; errors as of :func:`open_rgb`."""
+    return image_size(_source(photograph))
 
 
-def open_rgb(path: str | Photograph) -> Image.Image:
+def open_rgb(photograph: str | Photograph) -> Image.Image:
     """The decoded RGB photograph, turned upright by its EXIF orientation.
 
     Raises
@@ -101,10 +102,13 @@ def open_rgb(path: str | Photograph) -> Image.Image:
         The file cannot be read; names it.
     """
     try:
-        with open_lazily(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # a damaged file can raise anything in Pillow's decoders
-        raise ImageError(f"{path}: cannot be read ({error}); `fastcolor prepare` leaves such files out") from error
+        return Image.fromarray(read_rgb(_source(photograph)))
+    except (ImageError, OSError) as error:
+        raise ImageError(f"{error}; `fastcolor prepare` leaves such files out") from error
+
+
+def _source(photograph: str | Photograph) -> str | Path | IO[bytes]:
+    return photograph.open() if isinstance(photograph, Packed) else photograph
 
 
 def fit_within(image: Image.Image, size: int, resample: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:

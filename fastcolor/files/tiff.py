@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from PIL import TiffImagePlugin
 
@@ -18,6 +18,7 @@ _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258,
 _SAMPLES, _X_DPI, _Y_DPI, _PLANAR, _UNIT = 277, 282, 283, 284, 296
 _PREDICTOR, _EXTRA, _FORMAT, _LOW, _HIGH, _PROFILE = 317, 338, 339, 340, 341, 34675
 _CLASSIC_ENTRY, _BIG_ENTRY, _SHORT = 12, 20, 3  # bytes of a tag; a type
+_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 _INCH = {2: 1.0, 3: 2.54}
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB = 0, 1, 2
@@ -77,17 +78,32 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             high=_first(tags.get(_HIGH)),
         )
 
+    def check_whole(self, length: int) -> None:
+        """ImageError if compressed pixels lie beyond the end of a file so long: libtiff would print about it."""
+        tags = self.tag_v2
+        for offsets, counts in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
+            ends = map(sum, zip(_numbers(tags.get(offsets, ())), _numbers(tags.get(counts, ())), strict=False))
+            if tags.get(_COMPRESSION, 1) != 1 and max(ends, default=0) > length:
+                raise ImageError("damaged or truncated image file, whose pixels end before they should")
+
     def _setup(self) -> None:
+        tags = self.tag_v2
+        inverted = tags.get(_PHOTOMETRIC) == MIN_IS_WHITE and max(_numbers(tags.get(_BITS, 1))) > 8
         try:
+            if inverted:  # Pillow inverts up to 8 bits, and of more knows few that are inverted, which it leaves so
+                tags[_PHOTOMETRIC] = MIN_IS_BLACK
             super()._setup()
             self.known = True
-        except (SyntaxError, KeyError, OSError) as error:
+        except (SyntaxError, LookupError, OSError) as error:
             width, length = self.tag_v2.get(_WIDTH), self.tag_v2.get(_LENGTH)
             if not isinstance(width, int) or not isinstance(length, int):
                 raise ImageError("damaged TIFF file, which does not say how large the picture is") from error
             self.known, self._mode, self.tile = False, "L", []
             self._size = self._tile_size = (width, length)
             self._keep_info()
+        finally:
+            if inverted:
+                tags[_PHOTOMETRIC] = MIN_IS_WHITE
 
     def _keep_info(self) -> None:
         """What Pillow would have noted had it known the samples."""
@@ -100,11 +116,19 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
 
 
 def is_tiff(start: bytes) -> bool:
-    """Whether a file that begins so is a TIFF file, classic or BigTIFF."""
+    """Whether a file that begins so is a TIFF file, classic or BigTIFF.
+
+    Raises
+    ------
+    ImageError
+        A big-endian BigTIFF, whose header Pillow misreads.
+    """
+    if start.startswith(b"MM\0+"):
+        raise ImageError("a big-endian BigTIFF: not supported; save it as classic or as little-endian TIFF")
     return start.startswith(tuple(TiffImagePlugin.PREFIXES))
 
 
-def count_tiff_pages(file: BinaryIO) -> int:
+def count_tiff_pages(file: IO[bytes]) -> int:
     """Pages of a TIFF file; reduced pictures and masks beside them are none.
 
     Raises
@@ -118,7 +142,7 @@ def count_tiff_pages(file: BinaryIO) -> int:
     return count
 
 
-def nth_page(file: BinaryIO, page: int) -> int:
+def nth_page(file: IO[bytes], page: int) -> int:
     """The place of a page among all folders of the file."""
     found = next(islice(_pages(file), page, None), None) if 0 <= page < MAX_PAGES else None
     if found is None:
@@ -126,7 +150,7 @@ def nth_page(file: BinaryIO, page: int) -> int:
     return found
 
 
-def _pages(file: BinaryIO) -> Iterator[int]:
+def _pages(file: IO[bytes]) -> Iterator[int]:
     """Places of the folders that are pages: all but reduced pictures and masks; the first if there is nothing else."""
     found = False
     for place, kind in enumerate(islice(_folders(file), 2 * MAX_PAGES + 2)):
@@ -137,7 +161,7 @@ def _pages(file: BinaryIO) -> Iterator[int]:
         yield 0
 
 
-def _folders(file: BinaryIO) -> Iterator[int]:
+def _folders(file: IO[bytes]) -> Iterator[int]:
     """NewSubfileType of each folder in the chain, which ends where it is cut or comes back to itself."""
     file.seek(0)
     head = file.read(16)
@@ -156,7 +180,7 @@ def _folders(file: BinaryIO) -> Iterator[int]:
         at = following or 0
 
 
-def _unpacked(code: str, file: BinaryIO) -> int | None:
+def _unpacked(code: str, file: IO[bytes]) -> int | None:
     data = file.read(struct.calcsize(code))
     return struct.unpack(code, data)[0] if len(data) == struct.calcsize(code) else None
 

@@ -7,10 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..errors import in_short
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+LARGEST = 1 << 20  # bytes
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -24,6 +28,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         It is not TOML; names the file, the line and the column.
     """
     try:
+        if (size := Path(path).stat().st_size) > LARGEST:
+            raise ValueError(f"a file of {size} bytes; expected at most {LARGEST}")
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the grammar, or of the encoding
-        raise ValueError(f"{path}: expected TOML, got {error}") from error
+    except (ValueError, RecursionError) as error:  # of the grammar, or of the encoding; lists in lists in lists
+        raise ValueError(f"{path}: expected TOML, got {in_short(error)}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile
 
 from ..errors import ImageError
 from .atomic import atomic_path, naming
@@ -80,7 +81,7 @@ def write_pages(target: str | os.PathLike[str] | BinaryIO, pages: Iterable[Page]
     Parameters
     ----------
     target : path or binary file
-        An existing file is replaced. A file object must be readable and seekable.
+        An existing file is replaced.
     pages : iterable of (rgb, alpha, metadata)
         As of :func:`write_photo`.
 
@@ -90,13 +91,31 @@ def write_pages(target: str | os.PathLike[str] | BinaryIO, pages: Iterable[Page]
         More than the 4 GB that a TIFF file can hold.
     OSError
         As of :func:`write_photo`.
+    ValueError
+        No pages.
     """
-    with _opened(target) as (file, name), TiffImagePlugin.AppendingTiffWriter(file, True) as pile:
+    with _opened(target) as (file, name):
+        link = None  # where the place of the next page is to be written
         for page in pages:
             image, options = _encodable(page, "TIFF", DEFAULT_QUALITY)
-            check_fits(image, "TIFF", name, before=file.tell())
-            image.save(pile, "TIFF", **options)
-            pile.newFrame()
+            start = file.seek(0, os.SEEK_END)
+            check_fits(image, "TIFF", name, before=start)
+            image.save(file, "TIFF", **options)  # its own places count from the beginning of the file
+            link = _chained(file, link, start)
+        if link is None:
+            raise ValueError(f"{name}: expected at least one page, got none")
+
+
+def _chained(file: BinaryIO, link: int | None, start: int) -> int:
+    """Tell the page before of the one at `start`, and return where this one will be told of the next."""
+    if link is None:
+        start = 8  # after the header
+    else:
+        file.seek(link)
+        file.write(struct.pack("<L", start))
+    file.seek(start)
+    (tags,) = struct.unpack("<H", file.read(2))
+    return start + 2 + 12 * tags
 
 
 def save(image: Image.Image, target: str | os.PathLike[str] | BinaryIO, format: str, **options: Any) -> None:
@@ -104,7 +123,7 @@ def save(image: Image.Image, target: str | os.PathLike[str] | BinaryIO, format: 
 
     Pillow's encoders write to a file's descriptor by themselves and take no notice of a disk that is full; here they
     get a file without one. An optimized JPEG needs a buffer for all of it, which Pillow sizes by a guess: where that
-    is too small, the tables that need no buffer are taken.
+    may be too small, as for noise at a high quality, it is not optimized.
 
     Raises
     ------
@@ -117,7 +136,9 @@ def save(image: Image.Image, target: str | os.PathLike[str] | BinaryIO, format: 
         check_fits(image, format, name)
         try:
             _encode(image, file, format, options)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the system's; the others are the encoder's
+                raise
             raise ImageError(f"{name}: cannot be written as {format} ({error})") from error
 
 
@@ -156,14 +177,16 @@ def _opened(target: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[BinaryI
 
 
 def _encode(image: Image.Image, file: BinaryIO, format: str, options: dict[str, Any]) -> None:
-    try:
+    """Into `file`; an optimized JPEG only if Pillow's buffer for all of it, a byte a pixel or more, is enough."""
+    if format != "JPEG" or not options.get("optimize"):
         image.save(file, format, **options)
-    except OSError as error:
-        if error.errno is not None or not options.get("optimize"):  # the system's, not the encoder's
-            raise
-        file.seek(0)
-        file.truncate()
-        image.save(file, format, **options | {"optimize": False})
+        return
+    plain = io.BytesIO()
+    image.save(plain, format, **options | {"optimize": False})
+    if len(plain.getbuffer()) < max(image.width * image.height, ImageFile.MAXBLOCK):  # optimizing makes it smaller
+        image.save(file, format, **options)
+    else:
+        file.write(plain.getbuffer())
 
 
 def _encodable(page: Page, format: str, quality: int) -> tuple[Image.Image, dict[str, Any]]:

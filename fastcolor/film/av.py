@@ -1,135 +1,21 @@
-"""Video files by PyAV (FFmpeg): what can be read is read, what is damaged is skipped, see ``Film.problems``."""
+"""Video files opened by PyAV (FFmpeg): one file and nothing else; what its header is worth, and its picture track."""
 
 from __future__ import annotations
 
-import os
-import re
+import errno
+import io
 from collections.abc import Iterator
-from fractions import Fraction
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import MissingExtraError, VideoError
-from .film import DEFAULT_RATE, Film, FilmFrame
+from .times import is_still
 
-_NEUTRAL = 1  # chroma of a gray film may be this far from 128
-_MICROSECONDS = 1_000_000
+INDEXED = ("mov", "matroska")  # where one can begin anywhere; elsewhere the film is decoded from its beginning
 
-
-class VideoFile(Film):
-    """Anything that FFmpeg reads."""
-
-    def __init__(self, path: Path, start: Fraction, end: Fraction | None) -> None:
-        super().__init__(start, end)
-        self.path = path
-        av = load_av("reading video files")
-        try:
-            with av.open(os.fspath(path)) as container:
-                self._describe(container)
-        except av.FFmpegError as error:
-            raise VideoError(
-                f"{path}: expected a video file, got something else or one that is damaged from the start "
-                f"({error.strerror})"
-            ) from error
-
-    def _describe(self, container: Any) -> None:
-        stream = _picture_stream(container, self.path)
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_RATE
-        self.rate = Fraction(rate).limit_denominator(65_535)
-        self.time_base = Fraction(stream.time_base)
-        self.aspect = Fraction(stream.sample_aspect_ratio or 1)
-        self.origin = max(Fraction(container.start_time or 0, _MICROSECONDS), Fraction(0))
-        self.sound = self.path if container.streams.audio else None
-        self._length = _length(stream, container)  # seconds
-        self._packets = stream.frames  # 0 if the file does not say
-        self._expect(stream.frames or round((self._length or 0) * self.rate))
-
-    def _frames(self) -> Iterator[FilmFrame]:
-        av = load_av("reading video files")
-        reformat = av.video.reformatter.VideoReformatter().reformat
-        time, duration = -1 / self.rate, 1 / self.rate
-        with av.open(os.fspath(self.path)) as container:
-            stream = _picture_stream(container, self.path)
-            stream.thread_type = "AUTO"
-            if self.start:
-                container.seek(int((self.origin + self.start) / self.time_base), stream=stream)
-            for frame in self._decoded(av, container, stream):
-                if frame.pts is None:
-                    time += duration
-                else:
-                    time = max(frame.pts * Fraction(frame.time_base) - self.origin, time + self.time_base)
-                if frame.duration:
-                    duration = frame.duration * Fraction(frame.time_base)
-                if self.end is not None and time >= self.end:
-                    return
-                if time >= self.start:
-                    yield FilmFrame(_upright(_pixels(frame, reformat), frame.rotation), time, duration)
-        if self.end is None and self._length is not None and time + 3 * duration < self._length:
-            self.problems.append(
-                f"{self.path}: truncated: expected {float(self._length):.2f} s, got {float(time + duration):.2f} s"
-            )
-
-    def _decoded(self, av: Any, container: Any, stream: Any) -> Iterator[Any]:
-        """Frames; what cannot be decoded is skipped, and the end comes where nothing more can be read."""
-        packets = container.demux(stream)
-        damaged = 0
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                self.problems.append(f"{self.path}: cannot be read any further ({error.strerror})")
-                packet = None
-            damaged += packet is not None and packet.is_corrupt
-            try:
-                yield from stream.decode(packet)
-            except av.EOFError:  # nothing was left in the decoder
-                pass
-            except av.FFmpegError:
-                damaged += 1
-            if packet is None:
-                break
-        if damaged:
-            self.problems.append(f"{self.path}: {damaged} damaged packets; frames are missing or broken")
-
-
-def _picture_stream(container: Any, path: Path) -> Any:
-    for stream in container.streams.video:
-        if "attached_pic" not in str(stream.disposition) and stream.codec_context is not None:
-            return stream
-    raise VideoError(f"{path}: no video stream; there are {len(container.streams.audio)} audio tracks")
-
-
-def _length(stream: Any, container: Any) -> Fraction | None:
-    """Seconds that the file promises for the pictures, counted from the start; None if it does not say."""
-    if stream.duration:
-        return stream.duration * Fraction(stream.time_base)
-    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # Matroska
-        hours, minutes, seconds = match.groups()
-        return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
-    if container.duration and len(container.streams) == 1:
-        return Fraction(container.duration, _MICROSECONDS)
-    return None
-
-
-def _pixels(frame: Any, reformat: Any) -> NDArray[np.uint8]:
-    """Gray if the frame has no color: then the luma plane is all there is, and a third of the work."""
-    name = frame.format.name
-    planar = name.startswith(("yuv420p", "yuvj420p", "yuv422p", "yuv444p")) and name[-2:] not in ("le", "be")
-    gray = name.startswith("gray") or (planar and all(_neutral(plane) for plane in frame.planes[1:]))
-    return reformat(frame, format="gray" if gray else "rgb24").to_ndarray()
-
-
-def _neutral(plane: Any) -> bool:
-    values = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-    return int(values.min()) >= 128 - _NEUTRAL and int(values.max()) <= 128 + _NEUTRAL
-
-
-def _upright(pixels: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
-    """Turned counterclockwise by the nearest multiple of 90 degrees."""
-    return np.ascontiguousarray(np.rot90(pixels, round(degrees / 90) % 4))
+_DEFAULT = 1  # FFmpeg's disposition of the track that players choose
+_MOST_PIXELS = 1 << 27  # of a frame; a header that says more is damaged or hostile
 
 
 def load_av(what: str) -> Any:
@@ -142,3 +28,72 @@ def load_av(what: str) -> Any:
             raise
         raise MissingExtraError(what, "PyAV (av)", "video") from None
     return av
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The container in this file, whatever its name is, and nothing else: no other file, no protocol, no device.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    VideoError
+        No film, or one that is damaged from the start.
+    """
+    av = load_av("reading video files")
+    # FFmpeg gets the open file: of "12:30 film.mp4" it would take "12" for a protocol. What playlists name stays shut.
+    with _File(path) as file:
+        with damage(path):
+            container = av.open(file, options={"protocol_whitelist": "none"}, metadata_errors="surrogateescape")
+        with container:
+            yield container
+
+
+class _File(io.FileIO):
+    """A file in which a damaged header may send FFmpeg before the beginning: it is told so, and goes on."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return -errno.EINVAL
+
+
+@contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """VideoError for anything that a damaged header makes PyAV raise."""
+    try:
+        yield
+    except VideoError:
+        raise
+    except Exception as error:
+        raise_the_system_s(error)
+        raise VideoError(
+            f"{path}: expected a video file, got something else or one that is damaged from the start ({reason(error)})"
+        ) from error
+
+
+def raise_the_system_s(error: Exception) -> None:
+    """Raise errors again that are none of the film's: the disk's, memory."""
+    av = load_av("reading video files")
+    if isinstance(error, (OSError, MemoryError)) and not isinstance(error, av.FFmpegError):
+        raise error
+
+
+def reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def picture_stream(container: Any, path: Path) -> Any:
+    """The track that players show: the one marked as default, or the first; no cover art, no thumbnails."""
+    shown = [stream for stream in container.streams.video if not is_still(stream) and stream.codec_context is not None]
+    if not shown:
+        raise VideoError(f"{path}: no film in it; there are {len(container.streams.audio)} audio tracks")
+    stream = next((stream for stream in shown if stream.disposition & _DEFAULT), shown[0])
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > _MOST_PIXELS:
+        raise VideoError(f"{path}: expected frames of at most {_MOST_PIXELS:,} pixels, got {width}x{height}")
+    return stream

@@ -15,7 +15,7 @@ DEFAULT_RATE = Fraction(25)
 
 
 class FilmFrame(NamedTuple):
-    """One frame: uint8 (H, W) if it is gray, else (H, W, 3); time and duration in seconds since the start."""
+    """One frame: luma uint8 (H, W), or RGB (H, W, 3) of a film opened in color; time and duration in seconds."""
 
     pixels: NDArray[np.uint8]
     time: Fraction
@@ -23,7 +23,7 @@ class FilmFrame(NamedTuple):
 
 
 class Film(ABC):
-    """Frames in order, and what must survive: rate, time base, aspect, the file with the sound.
+    """Frames in order, and what must survive: rate, time base, aspect, the file with the other tracks.
 
     Attributes
     ----------
@@ -35,8 +35,9 @@ class Film(ABC):
         About how many frames there are, for the progress bar.
     aspect : Fraction
         Width of a pixel over its height, 1 for square ones.
-    sound : Path or None
-        The video file with audio tracks; their times count from `origin` seconds.
+    path : Path or None
+        The video file whose sound, subtitles, chapters and titles go with the pictures; its times count from `origin`
+        seconds.
     problems : list of str
         What could not be read. Complete after the last frame.
     """
@@ -45,7 +46,7 @@ class Film(ABC):
     time_base = 1 / DEFAULT_RATE
     count: int | None = None
     aspect = Fraction(1)
-    sound: Path | None = None
+    path: Path | None = None
     origin = Fraction(0)
 
     def __init__(self, start: Fraction = Fraction(0), end: Fraction | None = None) -> None:

@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ImageError, VideoError
-from ..files.images import SUFFIXES, gray_of, read_photo
+from ..files.images import SUFFIXES, gray_of, in_color, luma_of, read_photo
 from ..files.sets import is_image, is_pattern
-from .av import VideoFile
 from .film import DEFAULT_RATE, Film, FilmFrame
+from .videofile import VideoFile
 
 ANIMATIONS = frozenset({".gif", ".webp"})
 
@@ -33,6 +33,7 @@ def open_film(
     start: Fraction = Fraction(0),
     end: Fraction | None = None,
     rate: Fraction | None = None,
+    color: bool = False,
 ) -> Film:
     """The :class:`Film` at `path`: a video file, an animated GIF or WebP, a folder or glob of images.
 
@@ -43,6 +44,8 @@ def open_film(
         Seconds; only frames with start <= time < end come.
     rate : Fraction, optional
         Frames a second of a folder or glob of images, 25 by default; other films know theirs.
+    color : bool
+        Whether frames come as RGB (H, W, 3), to measure against, or as luma (H, W).
 
     Raises
     ------
@@ -55,21 +58,22 @@ def open_film(
     """
     text = os.fspath(path)
     if Path(text).is_dir() or is_pattern(text):
-        return _Images(text, start, end, rate or DEFAULT_RATE)
+        return _Images(text, start, end, rate or DEFAULT_RATE, color)
     if rate is not None:
         raise ValueError(f"rate: expected None, got {float(rate):g}; only folders and globs of images have no rate")
     if not Path(text).is_file():
         raise FileNotFoundError(f"{text}: no such file")
     if Path(text).suffix.lower() in ANIMATIONS:
-        return _Animation(Path(text), start, end)
-    return VideoFile(Path(text), start, end)
+        return _Animation(Path(text), start, end, color)
+    return VideoFile(Path(text), start, end, color)
 
 
 class _Images(Film):
     """Images of a folder or glob, in the order people expect: frame2 before frame10."""
 
-    def __init__(self, text: str, start: Fraction, end: Fraction | None, rate: Fraction) -> None:
+    def __init__(self, text: str, start: Fraction, end: Fraction | None, rate: Fraction, color: bool) -> None:
         super().__init__(start, end)
+        self._color = color
         if rate <= 0:
             raise ValueError(f"rate: expected a number > 0, got {float(rate):g}")
         folder = Path(text)
@@ -87,7 +91,9 @@ class _Images(Film):
             except ImageError as error:
                 self.problems.append(str(error))
                 continue
-            yield FilmFrame(gray_of(photo.luma) if photo.rgb is None else photo.rgb, number / self.rate, 1 / self.rate)
+            gray = gray_of(photo.luma)
+            pixels = in_color(gray if photo.rgb is None else photo.rgb) if self._color else gray
+            yield FilmFrame(pixels, number / self.rate, 1 / self.rate)
 
 
 def _natural(path: Path) -> list[Any]:
@@ -99,9 +105,10 @@ class _Animation(Film):
 
     time_base = Fraction(1, 1000)
 
-    def __init__(self, path: Path, start: Fraction, end: Fraction | None) -> None:
+    def __init__(self, path: Path, start: Fraction, end: Fraction | None, color: bool) -> None:
         super().__init__(start, end)
-        self.path = path
+        self._file = path
+        self._color = color
         try:
             with Image.open(path, formats=("GIF", "WEBP")) as image:
                 frames = getattr(image, "n_frames", 1)
@@ -115,17 +122,18 @@ class _Animation(Film):
 
     def _frames(self) -> Iterator[FilmFrame]:
         time = Fraction(0)
-        with Image.open(self.path, formats=("GIF", "WEBP")) as image:
+        with Image.open(self._file, formats=("GIF", "WEBP")) as image:
             for number in range(getattr(image, "n_frames", 1)):
                 try:
                     image.seek(number)
                     shown = image.convert("RGBA")
                 except (OSError, SyntaxError, EOFError, ValueError) as error:
-                    self.problems.append(f"{self.path}: damaged or truncated after {number} frames ({error})")
+                    self.problems.append(f"{self._file}: damaged or truncated after {number} frames ({error})")
                     return
                 opaque = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
                 duration = _delay(image)
-                yield FilmFrame(np.asarray(opaque), time, duration)
+                rgb = np.asarray(opaque)
+                yield FilmFrame(rgb if self._color else gray_of(luma_of(rgb)), time, duration)
                 time += duration
 
 

@@ -1,7 +1,8 @@
 """Scene cuts, found on small luma images: a cut changes both the brightnesses and the structure at once.
 
-Either alone is common inside a scene: a flash or a fade changes the histogram and leaves the structure; a fast pan
-changes every pixel and keeps the histogram. Their geometric mean is high for cuts only.
+Either alone is common inside a scene: a flash or a fade changes the histograms and leaves the structure; a fast pan
+changes every pixel and keeps the histograms. Their geometric mean is high for cuts only. Brightnesses are counted in
+each quarter of the picture: the same scene mirrored has them all, elsewhere.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from PIL import Image
 
 from ..arrays import checks
 
-DEFAULT_THRESHOLD = 0.26
+DEFAULT_THRESHOLD = 0.3
 
-_SHORTEST = 3  # frames of a scene: the first frames of a fade from black have little structure to compare
+_SHORTEST = 2  # frames of a scene: the first frame of a fade from black has little structure to compare
+_FLASH = 2  # frames after which the scene before may go on
 _THUMBNAIL = 64  # side of the image whose structure is compared
 _FINE, _COARSE = 5, 17  # detail between these sizes counts: film grain is smaller, light and shade are larger
 _WINDOW = np.outer(
@@ -42,18 +44,21 @@ _MEANS = _running_mean(_FINE), _running_mean(_COARSE)
 class _Seen(NamedTuple):
     """What is kept of a frame."""
 
-    histogram: NDArray[np.floating]
+    histograms: NDArray[np.floating]  # (4, levels), of the quarters; they add up to 1
     spectrum: NDArray[np.complex128] | None
 
 
 class CutDetector:
     """``score = sqrt(histogram distance * structure distance)``, a cut where it reaches the threshold.
 
-    Histogram distance is half the sum of absolute differences of smoothed luma histograms, in [0, 1]. Structure
-    distance is 1 minus the highest correlation of two band-passed thumbnails over all shifts, so that a pan is none.
+    Histogram distance is half the sum of absolute differences of smoothed luma histograms of the four quarters, in
+    [0, 1]. Structure distance is 1 minus the highest correlation of two band-passed thumbnails over all shifts, so that
+    a pan is none.
 
-    After a cut there is none for two frames. If within these the picture is more like the one before the cut than like
-    its predecessor, the cut was a flash (one or two frames of light, or of another scene), and `returned` is True.
+    A scene has two frames at least: of shots of a single frame, every other one begins a scene. If one or two frames
+    after a cut the picture is more like the one before it than like its predecessor, the cut was a flash (of light, or
+    of another scene), and `returned` is True. A cut to a scene with the same brightnesses in the same quarters, such as
+    the mirror image of a symmetric one, is missed.
 
     Parameters
     ----------
@@ -87,30 +92,33 @@ class CutDetector:
 
     def step(self, luma: NDArray[np.float32]) -> bool:
         """Whether a scene starts with this frame, luma (H, W) in [0, 1]; never with the first. `score` is kept."""
-        now = _Seen(_histogram(luma), _spectrum(luma))
+        now = _Seen(_histograms(luma), _spectrum(luma))
         before, self._before, self.returned = self._before, now, False
         if before is None:
             return False
         self.score = _score(before, now)
-        cut = self.score >= self.threshold and self._age >= _SHORTEST
+        if self._left is not None:
+            self.returned = _score(self._left, now) < min(self.threshold, self.score)
+        cut = self.score >= self.threshold and self._age >= _SHORTEST and not self.returned
         self._age = 1 if cut else self._age + 1
         if cut:
             self._left = before
-        elif self._left is not None:
-            self.returned = _score(self._left, now) < min(self.threshold, self.score)
-            if self.returned or self._age >= _SHORTEST:
-                self._left = None
+        elif self.returned or self._age > _FLASH:
+            self._left = None
         return cut
 
 
 def _score(before: _Seen, now: _Seen) -> float:
-    levels = 0.5 * float(np.abs(now.histogram - before.histogram).sum())
+    levels = 0.5 * float(np.abs(now.histograms - before.histograms).sum())
     return float(np.sqrt(levels * _structure_distance(before.spectrum, now.spectrum)))
 
 
-def _histogram(luma: NDArray[np.float32]) -> NDArray[np.floating]:
-    levels = (luma[::_SKIP, ::_SKIP] * np.float32(_LEVELS - 0.01)).astype(np.uint8).ravel()
-    return np.convolve(np.bincount(levels, minlength=_LEVELS) / levels.size, _BLUR)
+def _histograms(luma: NDArray[np.float32]) -> NDArray[np.floating]:
+    levels = (luma[::_SKIP, ::_SKIP] * np.float32(_LEVELS - 0.01)).astype(np.uint8)
+    lower, right = (np.arange(side) >= side / 2 for side in levels.shape)
+    quarters = _LEVELS * (2 * lower[:, None] + right) + levels
+    counts = np.bincount(quarters.ravel(), minlength=4 * _LEVELS).reshape(4, _LEVELS) / levels.size
+    return np.stack([np.convolve(quarter, _BLUR) for quarter in counts])
 
 
 def _spectrum(luma: NDArray[np.float32]) -> NDArray[np.complex128] | None:

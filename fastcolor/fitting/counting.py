@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ImageError
-from ..files.images import SUFFIXES, read_photo
+from ..files.formats import SUFFIXES_IN_SHORT
+from ..files.images import read_photo
 from ..files.sets import is_image
 from ..kernels.numba_cpu.threads import get_num_threads
 from .moments import ChromaMoments
@@ -54,7 +55,7 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
         paths = [place] if place.is_file() else filter(is_image, place.rglob("*"))
         files = {path.resolve() for path in paths}
         if not files:
-            raise ValueError(f"{place}: no image file in this folder ({', '.join(sorted(SUFFIXES))})")
+            raise ValueError(f"{place}: no image file in this folder ({SUFFIXES_IN_SHORT})")
         found |= files
     return sorted(found)
 

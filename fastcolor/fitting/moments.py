@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..arrays.dispatch import choose
 from ..reference.bins import ColorBins
+from ..reference.constants import AB_FIXED, AB_MAX, MAX_CELLS
 from ..reference.fitting import fit_bins, quantization_error
 
 # What `cells="auto"` chooses from; odd, see reference.cells. K-means wants cells finer than its bins.
@@ -19,6 +20,8 @@ AUTO_CELLS = {"frequent": tuple(range(9, 34, 2)), "kmeans": (33, 49, 65, 97, 129
 _PARTS = 2  # fitted on, held out
 _HOLD_OUT = 3  # one image in three is held out when cells are chosen
 _CHUNK = 1 << 17  # pixels whose squared numerators surely add up exactly in float64: 2^17 * (115 * 2^11)^2 < 2^53
+_LARGEST = int(AB_MAX * AB_FIXED)  # numerator, of either plane
+_MOST_PIXELS = 1 << 45  # of which int64 holds the sums
 _HALF = 1 << 62  # the squares of many images outgrow int64: files hold them as two
 
 
@@ -145,16 +148,31 @@ class ChromaMoments:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], space: str = "yuv") -> ChromaMoments:
-        """The inverse of :meth:`to_arrays`; raises ValueError or KeyError if something does not fit."""
-        sizes = (int(name.removeprefix("counts_")) for name in arrays if name.startswith("counts_"))
+        """The inverse of :meth:`to_arrays`; raises ValueError if something is missing or does not fit."""
+        sizes = {int(name.removeprefix("counts_")) for name in arrays if name.startswith("counts_")}
+        if not sizes or max(sizes) > MAX_CELLS:
+            raise ValueError(f"counts_K: expected some with K up to {MAX_CELLS}, got K = {sorted(sizes)}")
         moments = cls(sizes, space)
-        moments.images = int(_checked(arrays, "images", ()))
-        halves = _checked(arrays, "squares", (_PARTS, 2, 2)).astype(object)
+        moments.images = int(_checked(arrays, "images", (), negative=False))
+        halves = _checked(arrays, "squares", (_PARTS, 2, 2), negative=False).astype(object)
         moments.squares = halves[..., 0] * _HALF + halves[..., 1]
         for k in moments.sizes:
-            moments.counts[k] = _checked(arrays, f"counts_{k}", (_PARTS, k, k)).copy()
+            moments.counts[k] = _checked(arrays, f"counts_{k}", (_PARTS, k, k), negative=False).copy()
             moments.sums[k] = _checked(arrays, f"sums_{k}", (_PARTS, k, k, 2)).copy()
+        moments._check()
         return moments
+
+    def _check(self) -> None:
+        """ValueError if these cannot have been counted: the pixels differ between K, or the chroma is beyond the plane.
+
+        In float64, for what a file says may be more than int64 can add up.
+        """
+        pixels = [self.counts[k].astype(np.float64).sum(axis=(1, 2)) for k in self.sizes]
+        if max(p.sum() for p in pixels) > _MOST_PIXELS or any((p != pixels[0]).any() for p in pixels):
+            raise ValueError(f"counts: expected the same pixels for every K, at most {_MOST_PIXELS:.0e}, got others")
+        for k in self.sizes:
+            if (np.abs(self.sums[k].astype(np.float64)) > self.counts[k][..., None] * float(_LARGEST)).any():
+                raise ValueError(f"sums_{k}: expected chroma within the plane, got sums beyond it")
 
 
 def _count(pixels: NDArray[np.uint8], k: int, space: str) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int]]:
@@ -179,10 +197,16 @@ def _part(counts: NDArray[np.int64], sums: NDArray[np.int64]) -> int:
     return int(zlib.crc32(total.tobytes()) % _HOLD_OUT == 0)
 
 
-def _checked(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    array = arrays[name]
+def _checked(
+    arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...], *, negative: bool = True
+) -> NDArray[np.int64]:
+    array = arrays.get(name)
+    if array is None:
+        raise ValueError(f"{name}: expected int64 of shape {shape}, got nothing of this name")
     if array.shape != shape or array.dtype != np.int64:
         raise ValueError(f"{name}: expected int64 of shape {shape}, got {array.dtype} of shape {array.shape}")
+    if not negative and array.min(initial=0) < 0:
+        raise ValueError(f"{name}: expected no number below 0, got {array.min()}")
     return array
 
 

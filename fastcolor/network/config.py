@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arrays import checks
-from ..errors import WeightsError
+from ..errors import WeightsError, in_short
 
 PLAIN, LITE0 = "plain", "efficientnet-lite0"
 SHAPES: dict[str, dict[str, Any]] = {  # by encoder: the fields that follow from it, unless they are given
@@ -16,6 +16,10 @@ SHAPES: dict[str, dict[str, Any]] = {  # by encoder: the fields that follow from
     LITE0: {"down": (), "bottom": 256, "up": (192, 128, 64, 32), "head": 0, "fold": 2},
 }
 LITE0_STRIDE = 32
+MAX_WIDTH = 65_536  # channels of a layer, whose weights are 150 GB if all are so wide
+MAX_CELLS = 8  # of the way down: the input is padded to multiples of 1,024 pixels then
+MAX_SIZE = 4096  # pixels
+LARGEST_FILE = 1 << 20  # bytes of a config.json
 MOST = 1000.0  # doubt and gain: far beyond use, and their squares far from the end of float32
 OWN: Any = None  # the encoder's own value, which __post_init__ puts in its place
 
@@ -88,13 +92,16 @@ class UNetConfig:
             object.__setattr__(self, name, own if given is None else _width(name, given, several=several))
         (self._check_plain if self.encoder == PLAIN else self._check_lite0)()
         check_decoding(self.temperature, self.doubt, self.gain)
-        checks.integer("size", self.size, 1)
+        checks.integer("size", self.size, 1, MAX_SIZE)
         if not isinstance(self.mirror, bool):
             raise TypeError(f"mirror: expected true or false, got {self.mirror!r}")
 
     def _check_plain(self) -> None:
-        if len(self.down) < 2 or len(self.up) != len(self.down) - 1:
-            raise ValueError(f"up: expected one width fewer than down has (at least 2), got {self.down} and {self.up}")
+        if not 2 <= len(self.down) <= MAX_CELLS or len(self.up) != len(self.down) - 1:
+            raise ValueError(
+                f"up: expected one width fewer than down has (2 to {MAX_CELLS}), "
+                f"got {_few(self.down)} and {_few(self.up)}"
+            )
         if self.fold not in (1, 2, 4):
             raise ValueError(f"fold: expected 1, 2 or 4, got {self.fold}")
         _check_positive(self, self.bins, *self.down, *self.up, self.head, self.fold)
@@ -109,7 +116,7 @@ class UNetConfig:
                 f"{', '.join(fixed)}: expected {fixed} with encoder={LITE0!r}, got {given}; leave them out"
             )
         if len(self.up) != 4:
-            raise ValueError(f"up: expected 4 widths with encoder={LITE0!r}, deepest first, got {self.up}")
+            raise ValueError(f"up: expected 4 widths with encoder={LITE0!r}, deepest first, got {_few(self.up)}")
         _check_positive(self, self.bins, self.bottom, *self.up)
 
     @property
@@ -135,14 +142,21 @@ def _width(name: str, value: Any, *, several: bool) -> Any:
 
 
 def _check_positive(config: UNetConfig, *widths: Any) -> None:
-    if not all(type(width) is int and width > 0 for width in widths):
-        raise ValueError(f"down, bottom, up, head, fold, bins: expected positive integers, got {config}")
+    if not all(type(width) is int and 0 < width <= MAX_WIDTH for width in widths):
+        raise ValueError(f"down, bottom, up, head, fold, bins: expected integers in 1..{MAX_WIDTH}, got {config}")
+
+
+def _few(widths: tuple[int, ...]) -> str:
+    """Widths as text, the first of them if they are many."""
+    return str(widths[:12]) + (f" and {len(widths) - 12} more" if len(widths) > 12 else "")
 
 
 def load_config(path: Path) -> UNetConfig:
     """Read a JSON file that :meth:`ColorUNet.save_pretrained` wrote; WeightsError that names it if it is wrong."""
     try:
-        values = json.loads(path.read_text())
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"a file of {path.stat().st_size} bytes; expected at most {LARGEST_FILE}")
+        values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise TypeError(f"{type(values).__name__}; expected an object of keys and values")
         if unknown := sorted(set(values) - {field.name for field in fields(UNetConfig)}):
@@ -150,5 +164,5 @@ def load_config(path: Path) -> UNetConfig:
         return UNetConfig(**values)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; is this the folder of a model?") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path}: expected the configuration of a ColorUNet, got {error}") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{path}: expected the configuration of a ColorUNet, got {in_short(error)}") from error

@@ -8,14 +8,18 @@ brings such a file.
 from __future__ import annotations
 
 import os
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import MissingExtraError, WeightsError
+from ..errors import MissingExtraError, WeightsError, in_short
+from ..files.tensors import look_into, read_tensors
 from .config import LITE0
-from .pretrained import misfit, not_finite
+from .pretrained import Shaped, misfit, strange
 from .unet import ColorUNet
 
 PARTS = {  # layer of this package's blocks: name in the file
@@ -31,6 +35,7 @@ PARTS = {  # layer of this package's blocks: name in the file
 CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # behind the encoder
 COUNTER = "num_batches_tracked"  # of no use where the momentum is a constant
 STEM = "_conv_stem.weight"
+LARGEST = 1 << 30  # bytes of a .pth, unpacked; EfficientNet-Lite0 has 20 MB
 
 
 def load_encoder(network: ColorUNet, path: str | os.PathLike[str]) -> None:
@@ -57,14 +62,12 @@ def load_encoder(network: ColorUNet, path: str | os.PathLike[str]) -> None:
     if network.config.encoder != LITE0:
         raise ValueError(f"network: expected encoder={LITE0!r} for public weights, got {network.config.encoder!r}")
     file = _packaged() if os.fspath(path) == LITE0 else Path(path)
-    found = {name: value for name, value in _read(file).items() if not _unused(name)}
     own = {name: value for name, value in network.encoder.state_dict().items() if not name.endswith(COUNTER)}
     wanted = {_public_name(name): value for name, value in own.items()}
     wanted[STEM] = wanted[STEM].expand(-1, 3, -1, -1)
-    if wrong := misfit(found, wanted):
-        raise WeightsError(f"{file}: expected the weights of EfficientNet-Lite0, got others: {wrong}")
-    if strange := not_finite(found, wanted):
-        raise WeightsError(f"{file}: expected finite floats, got others in {strange}")
+    found = _read(file, wanted)
+    if wrong := strange(found):
+        raise WeightsError(f"{file}: {wrong}")
     found[STEM] = found[STEM].float().sum(dim=1, keepdim=True)
     network.encoder.load_state_dict({name: found[_public_name(name)] for name in own}, strict=False)
 
@@ -75,31 +78,49 @@ def _public_name(name: str) -> str:
     return "".join(f"_blocks.{number}." for number in block[1:]) + f"{PARTS[f'{part}.{layer}']}.{value}"
 
 
-def _unused(name: str) -> bool:
-    return name.endswith(COUNTER) or name.startswith(CLASSIFIER)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """Tensors by name; of a pickle, torch's restricted reader makes nothing but tensors and their containers."""
+def _read(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the encoder, which fit."""
     try:
         with open(path, "rb") as file:
             start = file.read(9)
         if start[8:] == b"{":  # behind the length of the header: safetensors
-            from safetensors.torch import load_file
-
-            tensors = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            stored = _used(look_into(path)[0])
+            _check(path, stored, wanted)
+            return read_tensors(path, stored)
+        tensors = _unpickled(path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; {LITE0!r} is the one of the extra train") from None
+    except WeightsError:
+        raise
     except Exception as error:  # what a damaged pickle raises is not limited to a few kinds
         kind = type(error).__name__  # and not its text: torch advises to run what is in the file
         raise WeightsError(f"{path}: expected a safetensors file or a .pth of tensors, got neither ({kind})") from error
+    _check(path, tensors, wanted)
+    return tensors
+
+
+def _unpickled(path: Path) -> dict[str, Tensor]:
+    """Of a pickle, torch's restricted reader makes nothing but tensors and their containers."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(info.file_size for info in archive.infolist())) > LARGEST:
+                raise WeightsError(f"{path}: expected at most {LARGEST} bytes of weights, got {size}")
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(tensors, dict) or not all(
         isinstance(n, str) and isinstance(v, Tensor) for n, v in tensors.items()
     ):
         raise WeightsError(f"{path}: expected tensors by name, got {type(tensors).__name__} of other things")
-    return tensors
+    return _used(tensors)
+
+
+def _used(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the classifier and the counters."""
+    return {n: v for n, v in tensors.items() if not n.endswith(COUNTER) and not n.startswith(CLASSIFIER)}
+
+
+def _check(path: Path, found: Mapping[str, Shaped], wanted: Mapping[str, Tensor]) -> None:
+    if wrong := misfit(found, wanted):
+        raise WeightsError(f"{path}: expected the weights of EfficientNet-Lite0, got others: {in_short(wrong)}")
 
 
 def _packaged() -> Path:

@@ -9,13 +9,26 @@ import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+
+class Shaped(Protocol):
+    """What a tensor and what the header of a file says of one have in common."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+
+    def is_floating_point(self) -> bool:
+        """Whether its numbers are floats."""
+
+
+VARIANCES = ("running_var", "exp_avg_sq")  # how the names of mean squares end
 WEIGHTS, CONFIG, BINS = "weights.safetensors", "config.json", "bins.npz"
 
 
@@ -46,17 +59,11 @@ def model_folder(name_or_path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def not_finite(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Names of the tensors of a file that are not floats where floats are wanted, or not finite; "" if there are none.
+def misfit(found: Mapping[str, Shaped], wanted: Mapping[str, Shaped]) -> str:
+    """How tensors of a file differ from those wanted, in a few words; "" if they do not.
 
-    They must fit by name: see :func:`misfit`.
+    By name, by shape, and by whether they are floats: the header of the file is enough to know.
     """
-    floats = {name: value for name, value in sorted(found.items()) if wanted[name].is_floating_point()}
-    return ", ".join(n for n, v in floats.items() if not (v.is_floating_point() and bool(v.isfinite().all())))
-
-
-def misfit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """How tensors of a file differ from those wanted, by name and shape, in a few words; "" if they do not."""
     said = []
     for what, names in (("missing", wanted.keys() - found.keys()), ("left over", found.keys() - wanted.keys())):
         if names:
@@ -66,4 +73,16 @@ def misfit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         shapes = [tuple(tensors[name].shape) for tensors in (wanted, found)]
         if not said and shapes[0] != shapes[1]:
             said.append(f"{name}: expected shape {shapes[0]}, got {shapes[1]}")
+        if not said and (floats := wanted[name].is_floating_point()) != found[name].is_floating_point():
+            said.append(f"{name}: expected {'floats' if floats else 'integers'}, got others")
     return ", ".join(said)
+
+
+def strange(found: Mapping[str, Tensor]) -> str:
+    """Which tensors hold what no training leaves, NaN, inf or a variance below 0, in a few words; "" if none does."""
+    floats = {name: value for name, value in sorted(found.items()) if value.is_floating_point()}
+    if names := [name for name, value in floats.items() if not bool(value.isfinite().all())]:
+        return f"expected finite floats, got others in {', '.join(names)}"
+    if names := [name for name, value in floats.items() if name.endswith(VARIANCES) and bool((value < 0).any())]:
+        return f"expected variances >= 0, got others in {', '.join(names)}"
+    return ""

@@ -20,13 +20,14 @@ from torch import Tensor, nn
 
 from ..arrays import checks
 from ..bins import ColorBins
-from ..errors import WeightsError
+from ..errors import WeightsError, in_short
 from ..files.atomic import atomic_path, write_json
+from ..files.tensors import look_into, read_tensors
 from .config import PLAIN, UNetConfig, load_config
 from .decoder import Bottom, sum_cells
 from .efficientnet import DEEPEST, SKIPS, EfficientNetLite0
 from .plain import DownCells, head, up_cells
-from .pretrained import BINS, CONFIG, WEIGHTS, misfit, model_folder, not_finite
+from .pretrained import BINS, CONFIG, WEIGHTS, misfit, model_folder, strange
 
 
 def pad_reflected(x: Tensor, multiple: int) -> Tensor:
@@ -77,10 +78,8 @@ class ColorUNet(nn.Module):
     def __init__(self, config: UNetConfig | None = None, bins: ColorBins | None = None) -> None:
         super().__init__()
         self.config = config = config or UNetConfig()
-        if bins is not None and bins.n != config.bins:
-            raise ValueError(f"bins: expected {config.bins} bins as in the config, got {bins.n}")
-        if bins is not None and bins.space != "yuv":
-            raise ValueError(f"bins: expected bins of YUV, whose luma is the network's input, got bins of {bins.space}")
+        if bins is not None:
+            _check_bins(bins, config)
         self.bins = bins
         if config.encoder == PLAIN:
             self.down = DownCells(config.fold, config.down)
@@ -149,27 +148,25 @@ class ColorUNet(nn.Module):
         >>> ColorUNet.from_pretrained("landscapes").bins.n
         32
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         folder = model_folder(name_or_path)
         config = load_config(folder / CONFIG)
-        try:
-            model = cls(config, ColorBins.load(folder / BINS))
-        except (ValueError, OSError) as error:
-            raise WeightsError(f"{folder / BINS}: {error}") from error
+        bins = _load_bins(folder / BINS, config)
         path = folder / WEIGHTS
         try:
-            tensors = load_file(path)
+            stored, _ = look_into(path)
+            if wrong := misfit(stored, shapes_of(config)):  # before anything of the size in the config is made
+                raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {in_short(wrong)}")
+            tensors = read_tensors(path, stored)
         except FileNotFoundError:
             raise WeightsError(f"{path}: no such file") from None
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path}: expected a safetensors file, got a damaged one ({error})") from error
-        if wrong := misfit(tensors, model.state_dict()):
-            raise WeightsError(f"{path}: weights do not fit {folder / CONFIG}: {wrong}")
-        if strange := not_finite(tensors, model.state_dict()):
-            raise WeightsError(f"{path}: expected finite floats, got others in {strange}")
+        except WeightsError:
+            raise
+        except (ValueError, OSError) as error:
+            raise WeightsError(f"{path}: expected a safetensors file, got a damaged one ({in_short(error)})") from error
+        model = cls(config, bins)
         model.load_state_dict(tensors)
+        if wrong := strange(model.state_dict()):
+            raise WeightsError(f"{path}: {wrong}")
         # Channels-last weights make the bfloat16 convolutions two to three times faster on the CPU.
         return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -205,3 +202,29 @@ class ColorUNet(nn.Module):
                 save_file(tensors, temporary, said)
         except SafetensorError as error:
             raise OSError(f"{folder / WEIGHTS}: cannot be written ({error})") from error
+
+
+def shapes_of(config: UNetConfig) -> dict[str, Tensor]:
+    """The tensors of a ColorUNet by name, without memory for what is in them."""
+    with torch.device("meta"):
+        return dict(ColorUNet(config).state_dict())
+
+
+def _load_bins(path: Path, config: UNetConfig) -> ColorBins:
+    """The bins of a model, which fit its configuration."""
+    try:
+        bins = ColorBins.load(path)
+    except (ValueError, OSError) as error:  # which names the file
+        raise WeightsError(str(error)) from error
+    try:
+        _check_bins(bins, config)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    return bins
+
+
+def _check_bins(bins: ColorBins, config: UNetConfig) -> None:
+    if bins.n != config.bins:
+        raise ValueError(f"bins: expected {config.bins} bins as in the config, got {bins.n}")
+    if bins.space != "yuv":
+        raise ValueError(f"bins: expected bins of YUV, whose luma is the network's input, got bins of {bins.space}")

@@ -69,6 +69,7 @@ class Bulk:
     max_pixels: int | None = None
     page: int | None = None
     sheet: Path | None = None
+    done: int = 0  # photographs
     failures: list[Exception] = field(default_factory=list)
     toned: list[str] = field(default_factory=list)  # names of photographs
     lost: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (format, what it cannot hold) -> names
@@ -82,6 +83,7 @@ class Bulk:
             for item, prediction in zip(batch, self.colorizer.predict(small, with_confidence=maps), strict=True):
                 with self._collected(item.job.name):
                     self._finish(item, prediction)
+                    self.done += 1
         if self.sheet and self._rows:
             with self._collected(str(self.sheet)):
                 self._write_sheet(self.sheet)
@@ -100,6 +102,7 @@ class Bulk:
                 source = standard_input() if job.source == STREAM else job.source
                 if (page := self._page(job, source)) is None:
                     self._do_pages(job, source)
+                    self.done += 1
                 else:
                     photo = read_photo(source, page=page, max_pixels=self.max_pixels)
             if photo:

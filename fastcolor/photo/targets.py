@@ -106,9 +106,7 @@ def plan(inputs: Sequence[str], out: str, *, confidence: Path | None = None) -> 
 def _stream_plan(inputs: Sequence[str], out: str, confidence: Path | None) -> Plan:
     """One photograph from standard input, or to standard output."""
     if len(inputs) > 1 or Path(inputs[0]).is_dir() or is_pattern(inputs[0]):
-        raise ValueError(
-            f"-: expected one photograph from or to it, got {' '.join(inputs)}; choose a folder with --out"
-        )
+        raise ValueError(f"-: expected one photograph, got {' '.join(inputs)}; several go to a folder, by --out")
     if out != "-" and _is_folder("--out", out, many=False):
         raise ValueError(f"--out: expected a file name, since standard input has none, got the folder {out}")
     for path in (Path(out), confidence):

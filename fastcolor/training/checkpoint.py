@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..arrays import checks
+from ..errors import CheckpointError, in_short
 from ..files.atomic import atomic_path
+from ..files.tensors import Stored, look_into, read_tensors
+from ..network.pretrained import misfit, strange
+
+# What :class:`~fastcolor.training.clock.Clock` keeps.
+_CLOCK = ("seconds", "begin", "closing")
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam, as torch calls them
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -34,14 +44,53 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -
         raise OSError(f"{path}: cannot be written ({error}); {next_step}") from error
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the JSON of :func:`save_tensors`; ValueError naming the file if it is damaged."""
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What is wrong in a checkpoint is said with the name of its file.
+
+    Raises
+    ------
+    CheckpointError
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["json"])
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: expected a checkpoint of fastcolor train, got a damaged file ({error})") from error
+        yield
+    except (CheckpointError, FileNotFoundError):
+        raise
+    except (ValueError, TypeError, OSError) as error:
+        said = f"expected a checkpoint of fastcolor train, got a damaged one ({in_short(error)})"
+        raise CheckpointError(f"{path}: {said}") from error
+
+
+def load_meta(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
+    """The JSON of :func:`save_tensors`, and what the header says of the tensors; CheckpointError if it is damaged."""
+    with naming(path):
+        stored, said = look_into(path)
+        try:
+            meta = json.loads(said["json"])
+        except (KeyError, RecursionError) as error:
+            raise ValueError(f"no JSON in its header: {error}") from error
+        _check_meta(meta)
+        return meta, stored
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the JSON of :func:`save_tensors`; CheckpointError naming the file if it is damaged."""
+    meta, stored = load_meta(path)
+    with naming(path):
+        return read_tensors(path, stored), meta
+
+
+def _check_meta(meta: Any) -> None:
+    """Of the JSON: a step, and what the clock kept if there was one."""
+    if not isinstance(meta, dict):
+        raise ValueError(f"JSON of a {type(meta).__name__}; expected an object")
+    checks.integer("step", meta.get("step"), 0)
+    clock = meta.get("clock", {})
+    if not isinstance(clock, dict):
+        raise ValueError(f"clock: expected an object, got {clock!r}")
+    for name in _CLOCK:
+        if clock.get(name) is not None:
+            checks.real(f"clock, {name}", clock[name], 0.0)
 
 
 def pack(model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -54,10 +103,11 @@ def pack(model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer)
     return tensors | {"random": torch.get_rng_state()}
 
 
-def unpack(tensors: dict[str, Tensor], model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put back what :func:`pack` collected."""
-    model.load_state_dict(_under("model.", tensors))
-    average.load_state_dict(_under("average.", tensors))
+def unpack(
+    tensors: dict[str, Tensor], model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int
+) -> None:
+    """Put back what :func:`pack` collected after `step` steps; ValueError says why nothing was changed."""
+    _check(tensors, model, optimizer, step)
     parameters = list(model.parameters())
     moments: dict[Tensor, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
@@ -65,10 +115,31 @@ def unpack(tensors: dict[str, Tensor], model: nn.Module, average: nn.Module, opt
         # The fused optimizer walks memory: moments must have the strides of their parameter (channels-last here).
         like = parameters[int(number)]
         moments.setdefault(like, {})[key] = torch.empty_like(like).copy_(value) if value.ndim else value
+    try:
+        torch.set_rng_state(tensors["random"])
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"random: expected the state of torch's generator, got another ({error})") from error
+    model.load_state_dict(_under("model.", tensors))
+    average.load_state_dict(_under("average.", tensors))
     state, places = optimizer.state_dict(), (p for group in optimizer.param_groups for p in group["params"])
     state["state"] = {place: moments[p] for place, p in enumerate(places) if p in moments}
     optimizer.load_state_dict(state)
-    torch.set_rng_state(tensors["random"])
+
+
+def _check(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """ValueError unless these are the tensors that such a run has after so many steps, and its numbers are finite."""
+    wanted: dict[str, Tensor] = {"random": torch.get_rng_state()}
+    for prefix in ("model", "average"):
+        wanted |= {f"{prefix}.{name}": value for name, value in model.state_dict().items()}
+    trained = {parameter for group in optimizer.param_groups for parameter in group["params"]} if step else set()
+    for number, parameter in enumerate(model.parameters()):
+        if parameter in trained:
+            of = {"step": torch.zeros(()), **dict.fromkeys(MOMENTS, parameter)}
+            wanted |= {f"optimizer.{number}.{name}": like for name, like in of.items()}
+    if wrong := misfit(tensors, wanted):
+        raise ValueError(wrong)
+    if wrong := strange(tensors):
+        raise ValueError(wrong)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ from torch.utils.data import default_collate
 
 from ..arrays.dispatch import choose
 from ..encoding import encode, encode_soft
-from ..files.sets import Photograph, fit_within, open_lazily, open_rgb
+from ..errors import ImageError
+from ..files.sets import Photograph, fit_within, open_rgb, size_of
 from ..plural import counted
 from .boxes import random_crops
 from .crops import mean_of_blocks, resample
@@ -143,9 +144,8 @@ def _fits(size: int, device: torch.device) -> bool:
 def _longer_side(path: Photograph) -> int:
     """From the head of the file; 1 of one that cannot be read, which decoding will tell."""
     try:
-        with open_lazily(path) as image:
-            return max(image.size)
-    except Exception:  # anything, in Pillow's decoders
+        return max(size_of(path))
+    except (ImageError, OSError):
         return 1
 
 

@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
+from ..arrays import checks
+from ..errors import CheckpointError, in_short
 from ..files.atomic import atomic_path, write_json
+from ..files.tensors import look_into
 from ..network.pretrained import WEIGHTS
 from ..network.unet import ColorUNet
 from .runfile import RUN_FILE
@@ -81,7 +82,12 @@ class Best:
 def _read(path: Path) -> dict[str, Any]:
     """What the file of the best weights says of their validation; nothing if they come from elsewhere."""
     try:
-        with safe_open(path, "pt") as file:
-            return dict(json.loads((file.metadata() or {}).get(_SAID, "{}")))
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{path}: expected the weights of the best network, got {error}; remove it") from error
+        kept = json.loads(look_into(path)[1].get(_SAID, "{}"))
+        if not isinstance(kept, dict):
+            raise ValueError(f"a validation of {type(kept).__name__}")
+        if kept:
+            checks.real("loss", kept.get("loss"), -math.inf, math.inf)
+        return kept
+    except (ValueError, TypeError, RecursionError) as error:
+        said = in_short(error)
+        raise CheckpointError(f"{path}: expected the weights of the best network, got {said}; remove it") from error

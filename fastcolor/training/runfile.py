@@ -13,6 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..errors import in_short
 from ..files.toml import read_toml
 from ..network.config import UNetConfig
 from .config import TrainConfig
@@ -79,17 +80,18 @@ def read_description(path: Path) -> Described:
     for name, kind in (("network", UNetConfig), ("training", TrainConfig)):
         tables[name] = values.pop(name, {})
         if not isinstance(tables[name], dict):
-            raise ValueError(f"{path}: expected a table [{name}], got {tables[name]!r}")
+            raise ValueError(f"{path}: expected a table [{name}], got {in_short(repr(tables[name]))}")
         _check_keys(path, f" in [{name}]", tables[name], [f.name for f in fields(kind) if f.name != "network"])
     _check_keys(path, "", values, [*TOP, "[network]", "[training]"])
     for name, value in values.items():
         if type(value) is not TOP[name]:
-            raise ValueError(f"{path}: {name}: expected {TOP[name].__name__}, got {value!r}")
+            raise ValueError(f"{path}: {name}: expected {TOP[name].__name__}, got {in_short(repr(value))}")
     if not all(isinstance(text, str) for text in values.get("sets", [])):
-        raise ValueError(f'{path}: sets: expected texts, "SET" or "SET=WEIGHT", got {values["sets"]!r}')
+        said = in_short(repr(values["sets"]))
+        raise ValueError(f'{path}: sets: expected texts, "SET" or "SET=WEIGHT", got {said}')
     return Described(values, **tables)
 
 
 def _check_keys(path: Path, where: str, found: dict[str, Any], known: list[str]) -> None:
     if unknown := sorted(set(found) - set(known)):
-        raise ValueError(f"{path}: unknown{where}: {', '.join(unknown)}; expected some of {', '.join(known)}")
+        raise ValueError(f"{path}: unknown{where}: {in_short(', '.join(unknown))}; expected some of {', '.join(known)}")

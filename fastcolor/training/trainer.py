@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..arrays.bins_key import from_key, key_of
 from ..bins import ColorBins
+from ..files.tensors import Stored
 from ..loss import weighted_cross_entropy
 from ..network.config import UNetConfig
 from ..network.encoder_weights import load_encoder
-from ..network.unet import ColorUNet
+from ..network.pretrained import misfit
+from ..network.unet import ColorUNet, shapes_of
 from . import checkpoint
 from .config import TrainConfig
 from .dataset import AnySample, Sample, SoftSample
@@ -167,9 +170,12 @@ class Trainer:
         ------
         ValueError
             If it is of another network, trained other parameters, or its labels had other bins.
+        CheckpointError
+            If it is damaged, or lacks what a run has after its steps; nothing is changed then.
         """
-        tensors, meta = checkpoint.load_tensors(folder / CHECKPOINT)
-        before = config_in(meta)
+        path = folder / CHECKPOINT
+        tensors, meta = checkpoint.load_tensors(path)
+        before = saved_config(folder)
         if before.network != self.config.network:
             raise ValueError(
                 f"network: expected that of the run in {folder}, {before.network}, got {self.config.network}"
@@ -179,37 +185,55 @@ class Trainer:
                 raise ValueError(
                     f"{name}: expected {kept}, as the run in {folder} began with, got {given}; --start begins a new one"
                 )
-        if _bins_in(meta) not in (None, self.bins):
+        if saved_bins(folder) not in (None, self.bins):
             raise ValueError(f"bins: expected those that the run in {folder} began with, got others; leave --bins out")
-        checkpoint.unpack(tensors, self.model, self.average, self.optimizer)
-        self.step = int(meta["step"])
+        with checkpoint.naming(path):
+            checkpoint.unpack(tensors, self.model, self.average, self.optimizer, meta["step"])
+        self.step = meta["step"]
         return meta
 
 
 def saved_config(run: Path) -> TrainConfig:
-    """The configuration in the checkpoint of a run."""
-    return config_in(_meta(run))
+    """The configuration in the checkpoint of a run, whose network has the shapes of the weights beside it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    CheckpointError
+        If it is damaged.
+    """
+    meta, stored = _look(run)
+    with checkpoint.naming(run / CHECKPOINT):
+        config = config_in(meta)
+        weights = {name.removeprefix("model."): one for name, one in stored.items() if name.startswith("model.")}
+        if wrong := misfit(weights, shapes_of(config.network)):  # before anything of the size in the JSON is made
+            raise ValueError(f"weights that do not fit its configuration: {wrong}")
+    return config
 
 
 def config_in(meta: dict[str, Any]) -> TrainConfig:
-    """The configuration in the JSON of a checkpoint."""
-    values = meta["config"]
+    """The configuration in the JSON of a checkpoint; ValueError or TypeError if there is none."""
+    values = meta.get("config")
+    if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
+        raise ValueError("no configuration in its JSON")
     return TrainConfig(**{**values, "network": UNetConfig(**values["network"])})
 
 
 def saved_bins(run: Path) -> ColorBins | None:
-    """The bins of the labels of a run; None of one from before they were kept."""
-    return _bins_in(_meta(run))
-
-
-def _meta(run: Path) -> dict[str, Any]:
-    if not (run / CHECKPOINT).exists():
-        raise FileNotFoundError(f"{run / CHECKPOINT}: no such file; there is no run to resume")
-    return checkpoint.load_tensors(run / CHECKPOINT)[1]
-
-
-def _bins_in(meta: dict[str, Any]) -> ColorBins | None:
+    """The bins of the labels of a run; None of one from before they were kept. Raises as :func:`saved_config`."""
+    meta, _ = _look(run)
     if "bins" not in meta:
         return None
-    kept = from_key(meta["bins"])  # made anew, for another build of zlib would have written another text
-    return ColorBins(kept.table, kept.colors, kept.prior, space=kept.space)
+    with checkpoint.naming(run / CHECKPOINT):
+        try:
+            kept = from_key(meta["bins"])  # made anew, for another build of zlib would have written another text
+        except (AttributeError, TypeError, zlib.error) as error:
+            raise ValueError(f"bins: expected the text of color bins, got {error}") from error
+        return ColorBins(kept.table, kept.colors, kept.prior, space=kept.space)
+
+
+def _look(run: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
+    if not (run / CHECKPOINT).exists():
+        raise FileNotFoundError(f"{run / CHECKPOINT}: no such file; there is no run to resume")
+    return checkpoint.load_meta(run / CHECKPOINT)

@@ -16,7 +16,7 @@ from PIL import Image
 
 import fastcolor
 from fastcolor.commands import main as cli
-from fastcolor.commands.main import COMMANDS, INTERRUPTED, main
+from fastcolor.commands.main import COMMANDS, main
 
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -124,12 +124,16 @@ def test_faults_of_the_program_keep_their_traceback(monkeypatch: pytest.MonkeyPa
 
 def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pretend(monkeypatch, KeyboardInterrupt())
-    assert main(["doctor"]) == INTERRUPTED
+    assert main(["doctor"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
-def test_a_real_ctrl_c_stops_counting_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.promise(
+    "Faults", "Ctrl-C and SIGTERM stop a command at once, with 130 and 143; nothing half-written is left"
+)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_real_signal_stops_counting_at_once_and_leaves_nothing(tmp_path: Path, number: int, status: int) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8))
@@ -150,9 +154,9 @@ def test_a_real_ctrl_c_stops_counting_at_once_and_leaves_nothing(tmp_path: Path)
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "counting\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, shown = process.communicate(timeout=30)
-    assert process.returncode == INTERRUPTED
-    assert "interrupted" in shown
+    assert process.returncode == status
+    assert "nothing half-written is left" in shown
     assert "Traceback" not in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]

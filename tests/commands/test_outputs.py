@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import pytest
+from blank_network import BlankColorizer
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,7 +23,8 @@ from PIL import Image
 from fastcolor.commands import colorize as command
 from fastcolor.commands.main import main
 from fastcolor.files import outputs
-from fastcolor.photo.colorizer import Prediction
+from fastcolor.files.outputs import Target, check_folder, check_outputs
+from fastcolor.photo import bulk
 
 PHOTOGRAPHS = ("p/a.png", "p/A.jpg", "p/b.gif", "p/b.bmp", "p/sub/a.png", "p/sub/A.gif", "q/a.png", "q/b.png")
 LINKS = {  # link -> what it leads to
@@ -41,19 +42,6 @@ OUTS = "o o/ p q l p/out l/out new new/deep r.png R.png o/a.png o/soft.png o/b.p
 FILES = f"{OUTS} p/a.png ./p/a.png l/a.png q/hard.png p/new.png o/gone.png new/a.png r.png/x.png nowhere.png"
 
 
-class Stub:
-    """Stands for a network: neutral gray, unsure everywhere."""
-
-    bins = None
-
-    def reduce(self, luma: Any) -> Any:
-        return np.zeros((2, 2), np.float32)
-
-    def predict(self, batch: Any, *, with_confidence: bool = False) -> list[Prediction]:
-        top = np.full((2, 2), 0.5, np.float32) if with_confidence else None
-        return [Prediction(np.zeros((2, 2, 2), np.float32), top) for _ in batch]
-
-
 class Watched:
     """What a run has read, and where it has written."""
 
@@ -63,7 +51,7 @@ class Watched:
 
     @contextmanager
     def __call__(self, folded: bool = False) -> Iterator[None]:
-        read_photo, write_photo = command.read_photo, command.write_photo
+        read_photo, write_photo = bulk.read_photo, bulk.write_photo
 
         def reading(path: Path, **options: Any) -> Any:
             self.nodes.add(os.stat(path).st_ino)
@@ -75,9 +63,9 @@ class Watched:
             write_photo(path, *args, **options)
 
         with ExitStack() as stack:
-            stack.enter_context(mock.patch.object(command, "read_photo", reading))
-            stack.enter_context(mock.patch.object(command, "write_photo", writing))
-            stack.enter_context(mock.patch.object(command.Colorizer, "load", return_value=Stub()))
+            stack.enter_context(mock.patch.object(bulk, "read_photo", reading))
+            stack.enter_context(mock.patch.object(bulk, "write_photo", writing))
+            stack.enter_context(mock.patch.object(command.Colorizer, "load", return_value=BlankColorizer()))
             if folded:
                 stack.enter_context(mock.patch.object(outputs, "ignores_case", return_value=True))
             yield
@@ -130,13 +118,13 @@ def lost(words: list[str], *, folded: bool = False) -> list[str]:
     out=st.sampled_from(OUTS.split()),
     confidence=st.none() | st.sampled_from(FILES.split()),
     compare=st.none() | st.sampled_from(FILES.split()),
-    flags=st.sets(st.sampled_from(["--force"])),
+    flag=st.sampled_from(["", "--force", "--skip-existing"]),
     folded=st.booleans(),
 )
 def test_nothing_is_ever_lost(
-    inputs: list[str], out: str, confidence: str | None, compare: str | None, flags: set[str], folded: bool
+    inputs: list[str], out: str, confidence: str | None, compare: str | None, flag: str, folded: bool
 ) -> None:
-    words = [*inputs, "-o", out, *sorted(flags)]
+    words = [*inputs, "-o", out, *filter(None, [flag])]
     words += [] if confidence is None else ["--confidence", confidence]
     words += [] if compare is None else ["--compare", compare]
     assert lost(words, folded=folded) == []
@@ -156,16 +144,16 @@ COLLISIONS = {
     "through two links": ("p/a.png -o o/soft.png --force", "o/soft.png: would replace"),
     "a hard link": ("q/b.png -o o/b.png --force", "o/b.png: would replace"),
     "a sheet on the result": (
-        "p/a.png -o r.png --compare r.png",
+        "p/a.png -o r.png --compare r.png --force",
         "r.png: would be both the result of p/a.png and --compare",
     ),
-    "a sheet on the map": ("p/a.png -o r.png --compare c.png --confidence c.png", "c.png: would be both"),
+    "a sheet on the map": ("p/a.png -o r.png --compare c.png --confidence c.png --force", "c.png: would be both"),
     "maps on the results": ("p -o new --confidence new --force", "would be both"),
     "two of one name": ("p/sub q -o new --force", "would be both the result of p/sub/a.png and the result of q/a.png"),
 }
 
 
-@pytest.mark.promise("Outputs", "a run that would replace an input or another output is refused before it begins")
+@pytest.mark.promise("Outputs", "a run that would replace one of its files is refused before it begins")
 @pytest.mark.parametrize("name", COLLISIONS)
 def test_collisions_are_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     words, message = COLLISIONS[name]
@@ -186,3 +174,132 @@ def test_without_the_check_they_lose_something(name: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(command, "check_outputs", lambda *args, **options: None)
     assert lost(COLLISIONS[name][0].split())
+
+
+def others(root: Path) -> None:
+    """What other commands read: bins, a model, films; as far as the plan looks at them."""
+    for name in (
+        "a.npz",
+        "b.npz",
+        "m/config.json",
+        "m/x.png",
+        "n/config.json",
+        "film.mp4",
+        "other.mp4",
+        "classes.toml",
+    ):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(name)
+
+
+# words -> what the error says
+OTHER_COMMANDS = {
+    "fit p -o p/a.png --force": "p/a.png: would replace",
+    "fit p -o new.npz --plot p/a.png --force": "p/a.png: would replace",
+    "fit --merge a.npz b.npz -o b.npz --force": "b.npz: would replace",
+    "fit p -o new.npz --plot new.npz": "would be both --output and --plot",
+    "fit p -o a.npz": "a.npz: exists already; --force overwrites it",
+    "evaluate p --sheet p/a.png --force": "p/a.png: would replace",
+    "evaluate p --json l/a.png --force": "would replace a file that this run reads as p/a.png",
+    "evaluate p --model m --fit-decoding m/config.json --force": "m/config.json: would replace",
+    "evaluate p --content classes.toml --json classes.toml --force": "classes.toml: would replace",
+    "evaluate p --json r.json --fit-decoding ./r.json": "would be both --json and --fit-decoding",
+    "evaluate p --json a.npz": "a.npz: exists already",
+    "evaluate p --json none/r.json": "the folder none does not exist; make it first",
+    "evaluate-video film.mp4 --json film.mp4 --force": "film.mp4: would replace",
+    "evaluate-video film.mp4 --result other.mp4 --json other.mp4 --force": "other.mp4: would replace",
+    "evaluate-video p/*.png --json p/a.png --force": "p/a.png: would replace",
+    "evaluate-video --photographs q --json q/a.png --force": "q/a.png: would replace",
+    "evaluate-video film.mp4 --json r.png --plot r.png": "would be both --json and --plot",
+    "demo --model m -o m/x.png --force": "m/x.png: would replace",
+    "demo -o p/a.png": "p/a.png: exists already; --force overwrites it",
+    "average m n --out m": "m: m, which is read, lies in it",
+    "average m n --out p": "p: exists already and is not empty",
+    "average m n --out a.npz": "a.npz: expected a folder or a new name",
+}
+
+
+@pytest.mark.promise("Outputs", "all commands refuse an output that would replace an input or another output")
+@pytest.mark.parametrize("words", OTHER_COMMANDS)
+def test_other_commands(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with archive() as root:
+        others(root)
+        before = contents(root)
+        assert main(words.split()) == 1
+        assert contents(root) == before
+    out, errors = capsys.readouterr()
+    assert not out
+    assert OTHER_COMMANDS[words] in errors
+    assert errors.count("\n") == 1
+
+
+# name -> (target, error, its words); in a folder with a file `a`, a folder `d`, and nothing else
+PLACES: dict[str, tuple[str, type[Exception], str]] = {
+    "a folder": ("d", IsADirectoryError, "d: expected the name of a file to write, got a folder"),
+    "a folder that is not there": (
+        "none/x",
+        FileNotFoundError,
+        "none/x: the folder none does not exist; make it first",
+    ),
+    "a file as a folder": ("a/x", NotADirectoryError, "a/x: expected a folder, but .*a is a file"),
+    "a file": ("a", FileExistsError, "a: exists already; --force overwrites it"),
+    "a dangling link": ("gone", FileExistsError, "gone: exists already"),
+    "a device": (os.devnull, FileExistsError, "got a device or a pipe"),
+    "a file system that takes no files": ("/proc/x", PermissionError, "the folder cannot be written to"),
+}
+
+
+@pytest.mark.promise("Messages", "an output that cannot be written is named, with what to do, before any work")
+@pytest.mark.parametrize("name", PLACES)
+def test_places_that_cannot_be_written(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").touch()
+    Path("d").mkdir()
+    Path("gone").symlink_to("nowhere")
+    path, error, words = PLACES[name]
+    if path.startswith("/proc"):
+        monkeypatch.setattr(tempfile, "NamedTemporaryFile", mock.Mock(side_effect=OSError(30, "Read-only file system")))
+        path = "x"
+    with pytest.raises(error, match=words):
+        check_outputs([], [Target(Path(path), "--out")], force=False)
+
+
+@pytest.mark.promise("Outputs", "two names that a file system takes for one are told apart, or refused")
+@pytest.mark.parametrize(("folded", "same"), [(True, True), (False, False)])
+def test_case_of_letters(folded: bool, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "ignores_case", lambda folder: folded)
+    pairs = [("Straße.png", "STRASSE.png"), ("e\u0301.png", "\u00c9.png"), ("new/A/x.png", "new/a/x.png")]
+    for pair in pairs:
+        targets = [Target(tmp_path / name, name, make=True) for name in pair]
+        if same:
+            with pytest.raises(ValueError, match="would be both"):
+                check_outputs([], targets, force=False)
+        else:
+            check_outputs([], targets, force=False)
+
+
+def test_the_probe_tells_how_this_file_system_takes_names(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    assert outputs.ignores_case(tmp_path) == (tmp_path / "A").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_result_is_no_folder_of_another(tmp_path: Path) -> None:
+    targets = [Target(tmp_path / name, name, make=True) for name in ("a.png/b.png", "a.png")]
+    with pytest.raises(ValueError, match=r"would be both a.png and a folder for a.png/b.png"):
+        check_outputs([], targets, force=False)
+
+
+def test_folders_to_fill(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames/1.png").touch()
+    (tmp_path / "link").symlink_to("frames")
+    with pytest.raises(FileExistsError, match="is not empty; --force replaces what is in it"):
+        check_folder([], Target(tmp_path / "frames", "--out"), force=False)
+    check_folder([tmp_path / "film.mp4"], Target(tmp_path / "frames", "--out"), force=True)
+    for out in ("frames", "link"):
+        for source in ("frames", "frames/1.png", "link/1.png"):
+            with pytest.raises(ValueError, match="which is read, lies in it"):
+                check_folder([tmp_path / source], Target(tmp_path / out, "--out"), force=True)
+    with pytest.raises(FileNotFoundError, match="make it first"):
+        check_folder([], Target(tmp_path / "none/frames", "--out"), force=True)

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_pictures import EXIF_IFD, ORIENTATION, UPRIGHT, exif, gray_profile, made_png
 from PIL import Image, ImageCms
 
 from fastcolor import ImageError, reference
 from fastcolor.files.images import as_photo, gray_of, luma_of, read_photo
-from fastcolor.files.writing import check_writable_format, write_photo
+from fastcolor.files.writing import write_photo
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (30, 40, 3), dtype=np.uint8)
 GRAY = RNG.integers(0, 256, (30, 40), dtype=np.uint8)
 ALPHA = RNG.integers(0, 256, (30, 40), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (30, 40)).astype(np.uint16)
-ORIENTATION, MAKE, EXIF_IFD, GPS_IFD = 0x0112, 0x010F, 0x8769, 0x8825
-
-
-def png(path: Path, values: np.ndarray, depth: int, kind: int) -> Path:
-    """A PNG of any bit depth and color type, which Pillow cannot write."""
-    raw = b"".join(b"\0" + row.astype(">u2" if depth == 16 else np.uint8).tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], depth, kind, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
-    return path
 
 
 def saved(path: Path, image: Image.Image, **options: object) -> Path:
@@ -68,20 +56,20 @@ def test_color_with_equal_channels_is_gray() -> None:
 
 
 def test_16_bit_gray_keeps_its_precision(tmp_path: Path) -> None:
-    for path in (saved(tmp_path / "a.tif", Image.fromarray(DEEP)), png(tmp_path / "a.png", DEEP, 16, 0)):
+    for path in (saved(tmp_path / "a.tif", Image.fromarray(DEEP)), _written(tmp_path / "a.png", made_png(DEEP, 16, 0))):
         luma = read_photo(path).luma
         assert luma.dtype == np.float32
         np.testing.assert_allclose(luma, DEEP / 65535, atol=1e-7, rtol=0)
 
 
 def test_16_bit_color_png(tmp_path: Path) -> None:
-    assert np.array_equal(read_photo(png(tmp_path / "a.png", COLOR.astype(np.uint16) * 257, 16, 2)).rgb, COLOR)
+    assert np.array_equal(as_photo(made_png(COLOR.astype(np.uint16) * 257, 16, 2)).rgb, COLOR)
 
 
 def test_float_tiff(tmp_path: Path) -> None:
     values = RNG.random((30, 40), dtype=np.float32)
     assert np.array_equal(read_photo(saved(tmp_path / "a.tif", Image.fromarray(values))).luma, values)
-    with pytest.raises(ImageError, match=r"b\.tif: expected values in 0\.\.1 .* got 0\..*\.\.255"):
+    with pytest.raises(ImageError, match=r"b\.tif: 32-bit float gray TIFF .* in 0\.\.1, got 0\..*\.\.255"):
         read_photo(saved(tmp_path / "b.tif", Image.fromarray(values / values.max() * 255)))
 
 
@@ -120,11 +108,6 @@ def test_gray_alpha_and_transparent_gray(tmp_path: Path) -> None:
     assert np.array_equal(photo.luma, GRAY)
 
 
-def test_alpha_becomes_white_in_jpeg(tmp_path: Path) -> None:
-    write_photo(tmp_path / "a.jpg", np.zeros((16, 16, 3), np.uint8), alpha=np.zeros((16, 16), np.uint8))
-    assert as_photo(tmp_path / "a.jpg").luma.min() >= 254
-
-
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
 def test_cmyk(tmp_path: Path, suffix: str) -> None:
     smooth = np.asarray(Image.fromarray(COLOR).resize((5, 4)).resize((40, 30), Image.Resampling.BILINEAR))
@@ -144,32 +127,11 @@ def test_lab_and_ycbcr(tmp_path: Path) -> None:
         assert photo.alpha is None
 
 
-def exif(orientation: int = 1) -> bytes:
-    tags = Image.Exif()
-    tags[ORIENTATION] = orientation
-    tags[MAKE] = "Acme"
-    tags[EXIF_IFD] = {0xA002: 40, 0xA003: 30, 0x9003: "2020:01:02 03:04:05"}
-    tags[GPS_IFD] = {1: "N", 2: (1.0, 2.0, 3.0)}
-    return tags.tobytes()
-
-
 @cache
 def profile(space: bytes = b"RGB ") -> bytes:
     """The same bytes at every call: a new profile has the second in which it was made."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return data[:16] + space + data[20:]
-
-
-UPRIGHT = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.T,
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].T,
-    8: lambda a: np.rot90(a, 1),
-}
 
 
 @pytest.mark.parametrize("orientation", sorted(UPRIGHT))
@@ -183,39 +145,11 @@ def test_orientation_is_applied_and_reset(tmp_path: Path, orientation: int, suff
     assert (tags.get_ifd(EXIF_IFD)[0xA002], tags.get_ifd(EXIF_IFD)[0xA003]) == photo.luma.shape[::-1]
 
 
-@pytest.mark.parametrize("source", ["jpg", "png", "tif", "webp"])
-@pytest.mark.parametrize("target", ["jpg", "png", "tif", "webp"])
-def test_metadata_survives(tmp_path: Path, source: str, target: str) -> None:
-    path = tmp_path / f"a.{source}"
-    photo = read_photo(saved(path, Image.fromarray(COLOR), exif=exif(6), icc_profile=profile(), dpi=(300, 300)))
-    write_photo(tmp_path / f"b.{target}", np.ascontiguousarray(COLOR.transpose(1, 0, 2)), metadata=photo.metadata)
-    with Image.open(tmp_path / f"b.{target}") as image:
-        image.load()
-        tags = image.getexif()
-        assert (tags[MAKE], tags.get(ORIENTATION, 1)) == ("Acme", 1)
-        assert tags.get_ifd(EXIF_IFD)[0x9003] == "2020:01:02 03:04:05"
-        assert tags.get_ifd(GPS_IFD)[2] == (1.0, 2.0, 3.0)
-        assert image.info["icc_profile"] == profile()
-        if "webp" not in (source, target):  # which has no resolution
-            assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-
-
 @pytest.mark.parametrize(("mode", "space"), [("L", b"GRAY"), ("CMYK", b"CMYK")])
 def test_profile_that_does_not_fit_rgb_is_dropped(tmp_path: Path, mode: str, space: bytes) -> None:
     image = Image.fromarray(COLOR).convert(mode)
     photo = read_photo(saved(tmp_path / "a.tif", image, icc_profile=profile(space)))  # broken: falls back, no error
     assert "icc_profile" not in photo.metadata
-
-
-def gray_profile(gamma: float) -> bytes:
-    """A minimal ICC profile of gray with a power law."""
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
-    white = b"XYZ " + bytes(4) + struct.pack(">iii", 63190, 65536, 54061)
-    table = struct.pack(">I", 2) + b"kTRC" + struct.pack(">II", 156, 14) + b"wtpt" + struct.pack(">II", 172, 20)
-    body = table + curve + white
-    header = struct.pack(">I4sI4s4s4s", 128 + len(body), b"lcms", 0x02100000, b"mntr", b"GRAY", b"XYZ ")
-    header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 63190, 65536, 54061)
-    return header.ljust(128, b"\0") + body
 
 
 def test_gray_profile_is_applied(tmp_path: Path) -> None:
@@ -232,11 +166,6 @@ def test_broken_exif_is_no_reason_to_fail(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Corrupt EXIF"):
         photo = read_photo(path)
     assert photo.luma.shape == GRAY.shape
-
-
-def test_exif_too_large_for_jpeg_is_left_out(tmp_path: Path) -> None:
-    write_photo(tmp_path / "a.jpg", COLOR, metadata={"exif": bytes(70_000)})
-    assert (tmp_path / "a.jpg").exists()
 
 
 def test_pillow_image_and_path_agree(tmp_path: Path) -> None:
@@ -262,7 +191,7 @@ BAD_IMAGES = {
     "cut tiff": (lambda d: _cut(d / "c.tif"), ImageError, r"c\.tif: (damaged|expected an image)"),
     "cut webp": (lambda d: _cut(d / "c.webp"), ImageError, r"c\.webp: (damaged|expected an image)"),
     "float array": (lambda d: np.zeros((4, 4)), TypeError, "image: expected dtype uint8 in 0..255, got float64"),
-    "4 channels": (lambda d: np.zeros((4, 4, 4), np.uint8), ValueError, r"got \(4, 4, 4\)"),
+    "5 channels": (lambda d: np.zeros((4, 4, 5), np.uint8), ValueError, r"got \(4, 4, 5\)"),
     "no pixels": (lambda d: np.zeros((0, 4), np.uint8), ValueError, r"with pixels, got \(0, 4\)"),
     "list": (lambda d: [[1]], TypeError, "image: expected a path, a Pillow image or a NumPy array, got list"),
 }
@@ -291,26 +220,3 @@ def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lim
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(ImageError, match=r"bomb\.png: .*is more pixels than .*--max-pixels"):
         read_photo(path)
-
-
-def test_unknown_suffix() -> None:
-    with pytest.raises(ImageError, match=r"out\.xyz: expected a name that ends in \.jpg.*got '\.xyz'"):
-        check_writable_format("out.xyz")
-    with pytest.raises(ImageError, match="got 'no suffix'"):
-        check_writable_format("out")
-
-
-def test_failed_writes_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ImageError, match=r"wide\.webp: WEBP holds at most 16,383 pixels"):
-        write_photo(tmp_path / "wide.webp", np.zeros((1, 20_000, 3), np.uint8))
-
-    def interrupted(self: Image.Image, path: Path, **options: object) -> None:
-        Path(path).write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    (tmp_path / "old.png").write_bytes(b"old")
-    monkeypatch.setattr(Image.Image, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_photo(tmp_path / "old.png", COLOR)
-    assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
-    assert (tmp_path / "old.png").read_bytes() == b"old"

@@ -99,6 +99,6 @@ def test_threshold():
     dark, bright = np.zeros((32, 32), np.float32), np.tile(np.linspace(0.5, 1, 32, dtype=np.float32), (32, 1))
     assert [CutDetector(1.0).step(x) for x in (dark, dark)] == [False, False]
     detector = CutDetector(0.0)
-    assert [detector.step(x) for x in (dark, bright, bright, bright, dark)] == [False, True, False, False, True]
+    assert [detector.step(x) for x in (dark, bright, bright, bright, dark)] == [False, True, False, True, False]
     with pytest.raises(ValueError, match=r"threshold: expected a number in \[0, 1\]"):
         CutDetector(1.5)

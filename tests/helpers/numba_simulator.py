@@ -20,7 +20,7 @@ from fastcolor.kernels.numba_cuda import device
 from numba import cuda
 from numba.cuda.cudadrv.devicearray import FakeCUDAArray
 
-NAME, PIXELS, LOGITS = "numba-cuda-simulator", 64, 6400
+NAME, PIXELS, LOGITS = "numba-cuda-simulator", 40, 3200
 
 _config: Any = numba.config  # its settings are made at run time, unknown to type checkers
 if not _config.ENABLE_CUDASIM:
@@ -67,5 +67,5 @@ registry.BACKENDS[NAME] = registry.Backend(
 )
 _shapes, strategies.shapes, strategies.MAX_LOGITS = strategies.shapes, _small_shapes, LOGITS
 hypothesis.settings.register_profile(
-    "simulator", deadline=None, max_examples=3, derandomize=True, phases=[hypothesis.Phase.generate]
+    "simulator", deadline=None, max_examples=2, derandomize=True, phases=[hypothesis.Phase.generate]
 )

@@ -28,7 +28,7 @@ def test_no_access_outside_and_nothing_undefined() -> None:
 
 def test_no_data_race() -> None:
     """Real threads take longer: one size, one address."""
-    _clean("thread", (132,), (0,))
+    _clean("thread", (68,), (0,))
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ BIAS = "_blocks.4._bn1.bias"
         (lambda w, p: save_file(w | {"_conv_stem.weight": w["_conv_stem.weight"][:, :1].clone()}, p),
          r"_conv_stem.weight: expected shape \(32, 3, 3, 3\), got \(32, 1, 3, 3\)"),
         (lambda w, p: save_file(w | {BIAS: w[BIAS] / 0}, p), f"expected finite floats, got others in {BIAS}$"),
-        (lambda w, p: save_file(w | {BIAS: w[BIAS].int()}, p), f"expected finite floats, got others in {BIAS}$"),
+        (lambda w, p: save_file(w | {BIAS: w[BIAS].int()}, p), f"{BIAS}: expected floats, got others$"),
         (lambda w, p: torch.save({"model": w}, p), "expected tensors by name, got dict of other things"),
         (lambda w, p: torch.save(list(w.values()), p), "expected tensors by name, got list"),
         (lambda w, p: torch.save(dict(enumerate(w.values())), p), "expected tensors by name, got dict of other things"),

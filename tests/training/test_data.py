@@ -101,7 +101,7 @@ def test_samples_depend_on_seed_and_key_alone(folder, augment, keep):
 
 def test_a_damaged_photograph_is_named(folder):
     (folder / "4.png").write_bytes((folder / "0.png").read_bytes()[:200])
-    with pytest.raises(ImageError, match=r"4\.png: cannot be read .*prepare"):
+    with pytest.raises(ImageError, match=r"4\.png: damaged or truncated .*prepare"):
         PhotoDataset(find_images(folder), BINS, augment="none", keep=True)
 
 

@@ -1,0 +1,183 @@
+"""Video files read: what can be read is read, what is damaged is skipped, what is missing is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VideoError
+from .av import INDEXED, damage, load_av, opened, picture_stream, raise_the_system_s, reason
+from .display import Orientation, orientation_of
+from .film import DEFAULT_RATE, Film, FilmFrame
+from .planes import luma_plane, rgb_of
+from .times import FrameClock, PresentationOrder, Timeline, clocked
+
+_MICROSECONDS = 1_000_000
+_FASTEST = 1000  # frames a second; what a damaged file says beyond is not believed
+_LOOK = 300  # packets that are read before the first frame must have come
+_AVI = "avi"
+_SLACK = 3  # frames at the end that may be missing, or less long than the file says
+_AVI_SLACK = Fraction(1, 2)  # in AVI, which counts frames
+_UNITS = {"mpegts": (188, 192, 204), "dv": (120_000, 144_000)}  # bytes of what such a file is made of
+
+Frames = Generator[Any, None, None]
+
+
+class VideoFile(Film):
+    """Anything that FFmpeg reads, of one file: what a playlist names is not opened."""
+
+    def __init__(self, path: Path, start: Fraction, end: Fraction | None, color: bool) -> None:
+        super().__init__(start, end)
+        self.path: Path = path
+        self._color = color
+        with opened(path) as container, damage(path):
+            self._describe(container)
+
+    def _describe(self, container: Any) -> None:
+        stream = picture_stream(container, self.path)
+        rate = stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_RATE
+        self.rate = Fraction(rate).limit_denominator(65_535) if 0 < rate <= _FASTEST else DEFAULT_RATE
+        self.time_base = Fraction(stream.time_base)
+        self.origin = Fraction(container.start_time or 0, _MICROSECONDS)
+        if self.origin < 0:  # sound may begin before the pictures do
+            self.origin = min(Fraction(0), (stream.start_time or 0) * self.time_base)
+        self.sound = self.path if container.streams.audio else None
+        self._indexed = container.format.name.startswith(INDEXED)
+        self._promised = stream.frames  # 0 if the file does not say
+        self._length = _length(stream, container, self.rate)  # seconds
+        self._slack = _AVI_SLACK if container.format.name == _AVI else _SLACK
+        self._whole = Fraction(container.duration, _MICROSECONDS) if container.format.name == "flv" else None
+        sizes = _UNITS.get(container.format.name, (1,))
+        self._broken_off = all(self.path.stat().st_size % size for size in sizes)
+        self._expect(self._promised or round((self._length or 0) * self.rate))
+        coded = Fraction(stream.sample_aspect_ratio or 1)
+        self._orientation = self._look(container, stream)
+        self.aspect = self._orientation.aspect(coded)
+
+    def _look(self, container: Any, stream: Any) -> Orientation:
+        """How the first frame is to be shown; also finds out whether its pixels can be read."""
+        with closing(self._decoded(container, stream, Timeline(container), _LOOK)) as frames:
+            first = next(frames, None)
+        self.problems.clear()
+        if first is None:
+            return Orientation()
+        self._pixels(first)
+        return orientation_of(first)
+
+    def _frames(self) -> Iterator[FilmFrame]:
+        clock, count, seek = FrameClock(self.rate, self.time_base, self.origin), 0, self._can_seek()
+        with opened(self.path) as container:
+            stream, timeline = picture_stream(container, self.path), Timeline(container)
+            stream.thread_type = "AUTO"
+            if seek:
+                self._seek(container, stream)
+            with closing(self._decoded(container, stream, timeline)) as frames:
+                for frame in frames:
+                    count += 1
+                    clock.step(frame)
+                    if self.end is not None and clock.time >= self.end:
+                        return
+                    if clock.time >= self.start:
+                        yield FilmFrame(self._orientation.shown(self._pixels(frame)), clock.time, clock.duration)
+        if not count:
+            self.problems.append(f"{self.path}: no frame of it can be decoded")
+        elif self.end is None:
+            self._tell_cut(0 if seek else count, clock, timeline.end - self.origin)
+
+    def _can_seek(self) -> bool:
+        """Whether reading may begin at a key frame before the start; else all frames before it are decoded."""
+        if not self.start or not self._indexed:
+            return False
+        with opened(self.path) as container:
+            stream = picture_stream(container, self.path)
+            try:
+                self._seek(container, stream)
+            except Exception as error:
+                raise_the_system_s(error)
+                return False
+            with closing(self._decoded(container, stream, Timeline(container), _LOOK)) as frames:
+                first = next(frames, None)
+        self.problems.clear()
+        return first is not None and first.pts is not None and first.pts * self.time_base <= self.origin + self.start
+
+    def _seek(self, container: Any, stream: Any) -> None:
+        container.seek(int((self.origin + self.start) / self.time_base), stream=stream)
+
+    def _tell_cut(self, count: int, clock: FrameClock, end: Fraction) -> None:
+        """Tell what is missing at the end: some frames, or some of what there is beside them; `count` 0 if unknown."""
+        came = clock.time + clock.duration
+        if self._length is not None and came + self._slack * clock.duration < self._length:
+            said, got = f"{float(self._length):.2f} s", f"{float(came):.2f} s"
+            if self._promised and count:
+                said, got = f"{self._promised} frames ({said})", f"{count} ({got})"
+            self.problems.append(f"{self.path}: truncated: the file says {said}, got {got}")
+        elif self._whole is not None and end + _SLACK * clock.duration < self._whole:
+            said, got = f"{float(self._whole):.2f} s", f"{float(end):.2f} s"
+            self.problems.append(f"{self.path}: truncated: the file says {said}, got {got}")
+        elif self._broken_off:
+            self.problems.append(f"{self.path}: truncated: it ends within a packet")
+
+    def _decoded(self, container: Any, stream: Any, timeline: Timeline, most: int | None = None) -> Frames:
+        """Frames; what cannot be decoded is skipped, and the end comes where nothing more can be read."""
+        av = load_av("reading video files")
+        order = PresentationOrder(container)
+        packets = islice(container.demux(clocked(container)), most)
+        damaged = 0
+        try:
+            while True:
+                packet = self._next(packets)
+                if packet is not None:
+                    timeline.retime(packet)
+                    if packet.stream.index != stream.index or not packet.size:  # nothing: AVI repeats a frame
+                        continue
+                    damaged += packet.is_corrupt
+                try:
+                    for frame in stream.decode(order.sent(packet)):
+                        damaged += frame.is_corrupt
+                        yield order.received(frame)
+                except av.EOFError:  # nothing was left in the decoder
+                    pass
+                except av.FFmpegError:
+                    damaged += 1
+                if packet is None:
+                    return
+        finally:
+            if damaged:
+                self.problems.append(f"{self.path}: {damaged} damaged packets or frames; some are missing or broken")
+
+    def _next(self, packets: Iterator[Any]) -> Any:
+        """The next packet; None where there are none, or cannot be read any further."""
+        try:
+            return next(packets, None)
+        except Exception as error:
+            raise_the_system_s(error)
+            self.problems.append(f"{self.path}: cannot be read any further ({reason(error)})")
+            return None
+
+    def _pixels(self, frame: Any) -> NDArray[np.uint8]:
+        try:
+            return rgb_of(frame) if self._color else luma_plane(frame)
+        except VideoError as error:
+            raise VideoError(f"{self.path}: {error}") from error
+
+
+def _length(stream: Any, container: Any, rate: Fraction) -> Fraction | None:
+    """Seconds that the file promises for the pictures, counted from the start; None if it does not say."""
+    if container.format.name == _AVI and stream.frames:  # FFmpeg shortens the duration to what is there
+        return stream.frames / rate
+    if stream.duration:
+        return Fraction(stream.duration) * Fraction(stream.time_base)
+    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # Matroska
+        hours, minutes, seconds = match.groups()
+        return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
+    if container.duration and len(container.streams) == 1:
+        return Fraction(container.duration, _MICROSECONDS)
+    return None
