@@ -98,7 +98,7 @@ def _check(trainer: Trainer, one: OpenSet, loading: dict[str, Any]) -> Check:
 
 
 class _Loader(DataLoader[AnySample]):
-    """Its workers begin with signals held back, for a moment until :func:`_alone` is called they would end them."""
+    """Its workers begin with signals held back, which would end them before :func:`_alone` is called."""
 
     def __iter__(self) -> Any:
         with held_back():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from fastcolor.commands.main import main  # noqa: E402
 from fastcolor.network.unet import ColorUNet  # noqa: E402
 from fastcolor.training.board import Board  # noqa: E402
 from fastcolor.training.checkpoint import load_tensors  # noqa: E402
+from fastcolor.training.stopping import asked_to_stop  # noqa: E402
 from fastcolor.training.trainer import CHECKPOINT, Trainer  # noqa: E402
 
 OPTIONS = ["--batch", "4", "--size", "16", "--augment", "random", "--pictures", "0", "--workers", "0"]
@@ -67,7 +69,7 @@ def test_sigterm_to_a_run_and_its_loaders(photos: Path, tmp_path: Path, capsys: 
 
 
 @pytest.mark.promise("Sets and training", "a run that a signal stops writes its checkpoint and says so; exit 143")
-@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
 def test_a_signal_to_the_run_alone(
     photos: Path,
     tmp_path: Path,
@@ -84,13 +86,30 @@ def test_a_signal_to_the_run_alone(
         return step(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Trainer, "train_step", stops)
-    try:
-        found = main(words(photos, tmp_path / "run", "--steps", "9"))
-    except SystemExit as stopped:
-        found = int(str(stopped.code))
-    assert found == status
+    assert main(words(photos, tmp_path / "run", "--steps", "9")) == status
     assert f"stopped at step 3 by {name}; the checkpoint is written, --resume goes on" in capfd.readouterr().err
     assert load_tensors(tmp_path / "run" / CHECKPOINT)[1]["step"] == 3
+
+
+def test_a_signal_does_what_it_would_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here: to the loop alone, where SIGTERM would kill, another handler is there, and one signal is ignored."""
+    heard: list[int] = []
+    for name, handler in (
+        ("SIGTERM", signal.SIG_DFL),
+        ("SIGINT", lambda *_: heard.append(2)),
+        ("SIGHUP", signal.SIG_IGN),
+    ):
+        before = signal.signal(getattr(signal, name), handler)
+        try:
+            asked = []
+            with pytest.raises(SystemExit, match="143") if name == "SIGTERM" else nullcontext():  # noqa: SIM117
+                with asked_to_stop(True) as asked:
+                    signal.raise_signal(getattr(signal, name))
+            assert asked == ([] if name == "SIGHUP" else [getattr(signal, name)])
+            assert signal.getsignal(getattr(signal, name)) is handler
+        finally:
+            signal.signal(getattr(signal, name), before)
+    assert heard == [2]
 
 
 @pytest.mark.promise("Sets and training", "a run replaces nothing that it is made of, nor writes among photographs")

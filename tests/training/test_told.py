@@ -92,5 +92,5 @@ def test_no_run_no_schedule_and_no_checkpoint(photos: Path, tmp_path: Path, caps
     assert "there is no run to resume" in capsys.readouterr().err
     damaged = tmp_path / CHECKPOINT
     damaged.write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
-    with pytest.raises(ValueError, match="expected a checkpoint of fastcolor train, got a damaged file"):
+    with pytest.raises(ValueError, match="expected a checkpoint of fastcolor train, got a damaged one"):
         load_tensors(damaged)
