@@ -81,7 +81,7 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
 
 def _exchange(new: Path, target: Path) -> None:
     """`new` under the name of `target`, which is removed; or, if that fails, kept."""
-    with _temporary(target) as older:
+    with temporary_name(target) as older:
         os.rename(target, older)
         try:
             os.rename(new, target)
