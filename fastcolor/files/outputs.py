@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from .atomic import temporary_path
 
 Key = tuple[object, ...]  # (device, inode) of what is there, followed by the names of what is not
 
@@ -160,9 +161,9 @@ class _Places:
 
 def ignores_case(folder: Path) -> bool:
     """Whether the file system takes "a" and "A" for one name in `folder`: tried with a temporary file."""
-    with tempfile.NamedTemporaryFile(prefix=".fastcolor-Aa-", dir=folder) as probe:
-        name = Path(probe.name)
-        return name.with_name(name.name.swapcase()).exists()
+    with temporary_path(folder / "probe") as probe:
+        open(probe, "xb").close()
+        return probe.with_name(probe.name.swapcase()).exists()
 
 
 def _there(path: Path) -> tuple[Path, tuple[str, ...]]:
