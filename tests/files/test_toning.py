@@ -40,12 +40,11 @@ def gray_of(path: Path, side: int = 512) -> np.ndarray:
     "A sepia, albumen or selenium print or a cyanotype is told as toned and read as gray",
 )
 @pytest.mark.parametrize("tone", TONES)
-@pytest.mark.parametrize("quality", [60, 90])
-def test_toned_photographs(tmp_path: Path, tone: str, quality: int) -> None:
+def test_toned_photographs(tmp_path: Path, tone: str) -> None:
     known = []
     for path in PICTURES:
         made = toned(gray_of(path), tone, grain=3.0)
-        Image.fromarray(made).save(tmp_path / "a.jpg", quality=quality)
+        Image.fromarray(made).save(tmp_path / "a.jpg", quality=90)
         photo = read_photo(tmp_path / "a.jpg")
         assert (photo.rgb is None) == photo.toned
         assert np.array_equal(photo.luma, luma_of(np.asarray(Image.open(tmp_path / "a.jpg"))))
