@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read all, then write; nothing is written if one of them does not fit."""
-    check_folder(options.model_files(*args.models), Target(args.out, "--out"), force=False)
+    other = "choose another folder"
+    check_folder(options.model_files(*args.models), Target(args.out, "--out"), force=False, instead=other)
     ColorUNet = network_module("fastcolor average").ColorUNet
     from ..network.soup import average
 

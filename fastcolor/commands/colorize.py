@@ -15,6 +15,7 @@ from ..files.writing import DEFAULT_QUALITY, check_writable_format
 from ..photo.bulk import SHEET_ROWS, STREAM_FORMAT, Bulk
 from ..photo.colorizer import Colorizer
 from ..photo.targets import STREAM, Job, Plan, plan
+from ..plural import counted
 from . import options
 
 _EPILOG = f"""
@@ -88,6 +89,8 @@ def _check_stream(name: str, used: bool, stream: Any, expected: str) -> None:
 def _planned(args: argparse.Namespace) -> Plan:
     """What is to be done, checked before torch is loaded."""
     planned = plan(args.inputs, args.out, confidence=args.confidence)
+    if len(planned.jobs) == 1 and not (planned.jobs[0].source == STREAM or planned.jobs[0].source.exists()):
+        raise FileNotFoundError(f"{planned.jobs[0].source}: no such file")
     targets = list(planned.targets)
     if args.compare:
         check_writable_format(args.compare)
@@ -108,17 +111,19 @@ def _left_to_do(args: argparse.Namespace, jobs: Sequence[Job]) -> Sequence[Job]:
 
 def _told(args: argparse.Namespace, planned: Plan, jobs: Sequence[Job], bulk: Bulk) -> list[str]:
     """What was done, what was left out, and what could not be kept."""
-    total, there = len(jobs), len(planned.jobs) - len(jobs)
-    photographs = f"{total} photograph{'s' * (total > 1)}"
-    lines = [f"colorized {bulk.done} of {photographs} into {args.out}"]
+    there = len(planned.jobs) - len(jobs)
+    lines = [f"colorized {bulk.done} of {counted(len(jobs), 'photograph')} into {args.out}"]
     if there:
         lines[0] += f"; {there} more {'was' if there == 1 else 'were'} there already"
     for (kind, what), names in bulk.lost.items():
         lines.append(f"{options.listed(names)}: {what} left out, which {kind} cannot hold")
     if bulk.toned:
         lines.append(f"{options.listed(bulk.toned)}: toned; the tint is treated as gray")
-    for what, paths in (("no photographs", planned.others), ("maps or sheets of earlier runs", planned.pictures)):
-        if paths:
-            files = f"{len(paths)} file{'s' * (len(paths) > 1)}"
-            lines.append(f"left out {files}, {what}: {options.listed(map(str, paths))}")
-    return lines
+    return lines + [
+        f"left out {counted(len(paths), 'file')}, {what}: {options.listed(map(str, paths))}"
+        for what, paths in (
+            ("no photographs by name", planned.others),
+            ("maps or sheets of fastcolor", planned.pictures),
+        )
+        if paths
+    ]

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.places:
         counted = _count(paths, counted.moments)
         if not counted.moments.images:
-            raise ImageError(f"{', '.join(args.places)}: none of {len(paths)} image files can be used")
+            raise ImageError(f"{', '.join(args.places)}: no image file there can be used; expected color photographs")
     for part in parts:
         counted.moments += part
     bins = _fit(counted.moments, cells, args)

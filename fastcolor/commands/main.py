@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from ..files.atomic import remove_leftovers
-from .signals import stopping, told, undisturbed
+from .signals import STOPPED, stopping, told, undisturbed
 from .telling import telling
-from .terminal import patient_terminal, quiet_libraries
+from .terminal import patient_terminal, quiet_libraries, said
 
 # Command -> (one line of help). The module fastcolor.commands.<command> has add_arguments(parser) and run(args) -> int;
 # "-" in a command is "_" in the module's name.
@@ -27,10 +28,12 @@ COMMANDS = {
     "doctor": "show versions, backends and what is missing",
 }
 
-_EPILOG = """
-Exit status: 0 all is done; 1 an error, or something that was asked for was left out; 2 wrong usage; 130 stopped by
-Ctrl-C, 143 by SIGTERM, 129 by the end of the terminal. However a command ends, no file is half-written under its final
-name, and no file that was read is replaced.
+INTERRUPTED, TERMINATED = (STOPPED + number for number in (signal.SIGINT, signal.SIGTERM))
+
+_EPILOG = f"""
+Exit status: 0 all is done; 1 an error, or something that was asked for was left out; 2 wrong usage;
+{INTERRUPTED} stopped by Ctrl-C, {TERMINATED} by SIGTERM.
+However a command ends, no file is half-written under its final name, and no file that was read is replaced.
 """
 
 
@@ -52,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return status
         except (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError) as error:
             # Errors of the package name the argument or file and the next step: a traceback would only hide that.
-            print(f"fastcolor: error: {error}", file=sys.stderr)
+            print(f"fastcolor: error: {said(error)}", file=sys.stderr)
             return 1
 
 

@@ -16,6 +16,7 @@ from ..files.outputs import Target, check_outputs
 from ..files.sets import is_image, is_pattern
 from ..photo.colorizer import DEFAULT_MODEL
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
+from .terminal import said
 
 _SHOWN = 5  # of many names in a line
 
@@ -99,7 +100,7 @@ def listed(names: Iterable[str]) -> str:
 
 def tell(problems: Iterable[object]) -> int:
     """Print what went wrong on the way; the exit status."""
-    lines = [f"fastcolor: error: {problem}" for problem in problems]
+    lines = [f"fastcolor: error: {said(p) if isinstance(p, Exception) else p}" for p in problems]
     if lines:
         print(*lines, sep="\n", file=sys.stderr)
     return 1 if lines else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -12,6 +13,18 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _PACKAGE = Path(__file__).parents[1]
+_ROOM = "make room there, or write to another place"
+_RIGHTS = "give yourself the right, or choose another place"
+_ADVICE = {  # name of a system error -> what helps
+    "ENOSPC": _ROOM,
+    "EDQUOT": _ROOM,
+    "EFBIG": _ROOM,
+    "EACCES": _RIGHTS,
+    "EPERM": _RIGHTS,
+    "EROFS": "choose another place",
+    "ENAMETOOLONG": "choose a shorter one",
+    "EMFILE": "raise the limit of open files (ulimit -n)",
+}
 
 
 class _Patient:
@@ -50,6 +63,14 @@ class _Patient:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+
+
+def said(error: Exception) -> str:
+    """An error in a line: the file, what is wrong with it, and, of the system's errors, what to do."""
+    if not (isinstance(error, OSError) and error.errno is not None and error.filename is not None):
+        return str(error) or type(error).__name__
+    advice = _ADVICE.get(errno.errorcode.get(error.errno, ""))
+    return f"{error.filename}: {error.strerror}" + (f"; {advice}" if advice else "")
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from .metrics import Rgb, delta_e2000, psnr, rgb_to_lab
 
 MEASURED_SIZE = 512  # longer side that frames are reduced to before they are compared
 _BOX = Image.Resampling.BOX
+_NEUTRAL = 3  # levels that coding may add to a gray film: chroma is then one step from neutral
 MEASURES = ("flicker", "psnr", "ciede2000")
 
 # What is compared unless the caller says otherwise: options of colorize_video.
@@ -78,7 +79,7 @@ def evaluate_video(
         for rgbs in tqdm(_in_step(streams, list(films)), total=total, unit="frame", disable=not progress):
             true, *others = (np.asarray(fit_within(Image.fromarray(rgb), MEASURED_SIZE, _BOX)) for rgb in rgbs)
             gray = in_color(np.asarray(Image.fromarray(true).convert("L")))
-            colored = colored or bool((true != gray).any())
+            colored = colored or bool(np.abs(true.astype(np.int16) - gray).max() > _NEUTRAL)
             shown = {"gray": gray, **dict(zip(films, others, strict=True))}
             size, frames = max(true.shape[:2]), frames + 1
             _append(curves, meter.step(true, {"truth": true, **shown}), true, shown)
@@ -113,7 +114,10 @@ def evaluate_file(
         for name, variant in variants.items()
     }
     films |= {Path(result).name: lambda result=result: read(result) for result in results}  # type: ignore[misc]
-    report = evaluate_video(lambda: read(path), films, total=open_film(path).count, progress=progress)
+    try:
+        report = evaluate_video(lambda: read(path), films, total=open_film(path).count, progress=progress)
+    except VideoError as error:  # by the name of the file, not that of the argument
+        raise VideoError(str(error).replace("truth:", f"{path}:", 1)) from error
     return report, sorted({problem for film in opened for problem in film.problems})
 
 

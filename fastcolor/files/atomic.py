@@ -64,13 +64,30 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new folder beside `path`, renamed to it on success and removed with all that is in it on failure."""
+def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
+    """A new folder beside `path`, renamed to it on success and removed with all that is in it on failure.
+
+    With `replace`, a folder that is there makes way for it, as a whole.
+    """
     target = Path(path)
     with _temporary(target) as temporary, naming(target):
         temporary.mkdir(parents=True)
         yield temporary
-        os.rename(temporary, target)
+        if replace and target.is_dir():
+            _exchange(temporary, target)
+        else:
+            os.rename(temporary, target)
+
+
+def _exchange(new: Path, target: Path) -> None:
+    """`new` under the name of `target`, which is removed; or, if that fails, kept."""
+    with _temporary(target) as older:
+        os.rename(target, older)
+        try:
+            os.rename(new, target)
+        except BaseException:
+            os.rename(older, target)
+            raise
 
 
 def remove_leftovers() -> None:

@@ -66,7 +66,8 @@ def check_outputs(
     places = _Places()
     for target in planned:
         _check_place(target, places)
-    read = {places.key(path): path for source in sources for path in _files(Path(source)) if path.exists()}
+    there = any(target.path.exists() for target in planned)  # or nothing can be lost
+    read = {places.key(path): path for source in sources for path in _files(Path(source))} if there else {}
     taken: dict[Key, Target] = {}
     for target in planned:
         key = places.key(target.path)
@@ -85,7 +86,13 @@ def check_outputs(
     check_new((target.path for target in planned), force, instead)
 
 
-def check_folder(sources: Iterable[str | os.PathLike[str]], target: Target, *, force: bool) -> None:
+def check_folder(
+    sources: Iterable[str | os.PathLike[str]],
+    target: Target,
+    *,
+    force: bool,
+    instead: str = "--force replaces what is in it",
+) -> None:
     """As :func:`check_outputs`, of a folder that a run is going to fill: new, or empty, or with `force` not a source's.
 
     Raises
@@ -110,7 +117,7 @@ def check_folder(sources: Iterable[str | os.PathLike[str]], target: Target, *, f
         if source.exists() and Path(os.path.realpath(source)).is_relative_to(whole):
             raise ValueError(f"{path}: {source}, which is read, lies in it; choose another output")
     if not force and any(path.iterdir()):
-        raise FileExistsError(f"{path}: exists already and is not empty; --force replaces what is in it")
+        raise FileExistsError(f"{path}: exists already and is not empty; {instead}")
 
 
 def is_standing(path: Path) -> bool:
@@ -182,9 +189,9 @@ def _check_place(target: Target, places: _Places) -> None:
 
 
 def _files(source: Path) -> Iterator[Path]:
-    """The file `source`, or all in the folder `source`."""
-    if not source.is_dir():
+    """The file `source`, or all in the folder `source`; nothing if it is not there."""
+    if source.is_dir():
+        inner = (Path(folder, name) for folder, _, names in os.walk(source) for name in names)
+        yield from filter(Path.exists, inner)
+    elif source.exists():
         yield source
-        return
-    for folder, _, names in os.walk(source):
-        yield from (Path(folder, name) for name in names)

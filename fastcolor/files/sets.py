@@ -36,7 +36,9 @@ def is_pattern(text: str) -> bool:
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """All image files under `folder`, sorted by path; ValueError when there are none."""
+    """All image files under `folder`, sorted by path; FileNotFoundError or ValueError when there are none."""
+    if not Path(folder).exists():
+        raise FileNotFoundError(f"{folder}: no such folder; expected one of photographs")
     paths = sorted(path for path in Path(folder).rglob("*") if is_image(path) and not hidden(path, Path(folder)))
     if not paths:
         raise ValueError(f"folder: expected photographs under {folder}, found none ({SUFFIXES_IN_SHORT})")

@@ -6,7 +6,7 @@ from typing import Any
 
 from .muxing import holds
 
-_MATROSKA = "matroska"
+MATROSKA = "matroska"
 
 
 def attach(av: Any, output: Any, track: Any, packet: Any) -> list[Any] | None:
@@ -17,7 +17,7 @@ def attach(av: Any, output: Any, track: Any, packet: Any) -> list[Any] | None:
     list of Packet, or None
         None if the container has no place for it.
     """
-    matroska = output.format.name == _MATROSKA
+    matroska = output.format.name == MATROSKA
     if track.type == "attachment":
         if matroska:
             output.add_attachment(track.name or "attachment", track.mimetype or "", track.data)

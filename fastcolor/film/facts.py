@@ -18,11 +18,11 @@ Facts = dict[tuple[int, str], str]  # (track or FILM, what) -> what is said
 
 # Said by a file of how it was made, which is not true of another one.
 _OF_THE_FILE = re.compile(
-    r"encoder|software|(major|compatible)_brands?|minor_version|duration|handler_name|vendor_id|filename|mimetype|variant_bitrate"
+    r"encoder|software|timecode|(major|compatible)_brands?|minor_version|duration|handler_name|vendor_id|filename|mimetype|variant_bitrate"
     r"|(_statistics_.*|bps|number_of_(frames|bytes)|source_id)(-\w+)?"
 )
 _ESCAPED = re.compile("[\udc80-\udcff]")  # bytes that are no UTF-8, as Python keeps them
-_TIMECODE = re.compile(r"\d\d:[0-5]\d:[0-5]\d([:;.])\d\d")
+_TIMECODE = re.compile(r"\d\d:[0-5]\d:[0-5]\d[:;.]\d\d")
 _DROPPING = (Fraction(30_000, 1001), Fraction(60_000, 1001))  # rates of timecodes that leave numbers out
 _KINDS = {"audio": "sound", "video": "picture", "subtitle": "subtitle", "data": "data", "attachment": "attachment"}
 _ROLES = ("dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired")
@@ -58,14 +58,19 @@ def roles(track: Any) -> list[str]:
     return [role.name for role in type(track.disposition) if role in track.disposition and role.name in _ROLES]
 
 
-def timecode(container: Any, rate: Fraction) -> str | None:
-    """The first timecode that the container or a track of it says, if a film of this rate can have it."""
+def timecode(container: Any) -> str | None:
+    """The first timecode that the container or a track of it says."""
     places = [container.metadata, *(stream.metadata for stream in container.streams)]
     for said in places:
         for name, text in said.items():
-            if name.lower() == "timecode" and (match := _TIMECODE.fullmatch(text)):
-                return text if match[1] == ":" or rate in _DROPPING else None
+            if name.lower() == "timecode" and _TIMECODE.fullmatch(text):
+                return text
     return None
+
+
+def fits(code: str, rate: Fraction) -> bool:
+    """Whether a film of this rate can have the timecode: one that leaves numbers out is for NTSC's rates alone."""
+    return rate >= 1 and (code[-3] == ":" or rate in _DROPPING)
 
 
 def chapters(container: Any, shift: Fraction, end: Fraction | None) -> list[dict[str, Any]]:
@@ -82,7 +87,7 @@ def chapters(container: Any, shift: Fraction, end: Fraction | None) -> list[dict
 
 
 def facts(container: Any) -> Facts:
-    """All that a written film says."""
+    """All that a film says."""
     said = of_film(container)
     for track in container.streams:
         said |= of_track(track, track.index)
@@ -90,12 +95,14 @@ def facts(container: Any) -> Facts:
 
 
 def of_film(container: Any) -> Facts:
-    """What is said of the whole film: titles, that there are chapters, a cover."""
+    """What is said of the whole film: titles, timecode, that there are chapters, a cover."""
     said = {(FILM, name): text for name, text in titles(container.metadata).items()}
     if found := container.chapters():
         said[FILM, "chapters"] = str(len(found))
     if any(_is_cover(track) for track in container.streams):
         said[FILM, "cover picture"] = "yes"
+    if code := timecode(container):
+        said[FILM, "timecode"] = code
     return said
 
 
@@ -108,7 +115,7 @@ def of_track(track: Any, number: int) -> Facts:
 def missing(wanted: Facts, found: Facts) -> list[str]:
     """Names of what is wanted and not said."""
     absent = [(place, name) for place, name in wanted if (place, name) not in found]
-    return [name if place in (FILM, 0) else f"{name} of track {place}" for place, name in absent]
+    return [name if place == FILM else f"{name} of track {place}" for place, name in absent]
 
 
 def names_beside(film: Film, *, sound: bool) -> list[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -13,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..files.atomic import check_folder_of, naming
+from ..files.atomic import atomic_folder, check_folder_of
 from .encode import Rgb
 from .facts import names_beside
 from .film import Film
@@ -48,22 +45,8 @@ def folder_of_frames(target: Path) -> Iterator[Path]:
     target = target.resolve()  # of a link to a folder, the folder
     check_folder_of(target)
     _check_older(target)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}-", dir=target.parent))
-    new, older = work / "new", work / "older"
-    try:
-        new.mkdir()
-        with naming(target):
-            yield new
-        if target.exists():
-            os.rename(target, older)
-        try:
-            os.rename(new, target)
-        except BaseException:
-            if older.exists():
-                os.rename(older, target)
-            raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with atomic_folder(target, replace=True) as folder:
+        yield folder
 
 
 def _check_older(target: Path) -> None:

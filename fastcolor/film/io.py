@@ -1,4 +1,4 @@
-"""Films in: video files, animated GIF and WebP by Pillow, folders and globs of images.
+"""Films in: video files, animated GIF, WebP and PNG by Pillow, folders and globs of images.
 
 Each is a :class:`Film`. What can be read is read; what is damaged ends up in ``Film.problems``.
 """
@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError, VideoError
-from ..files.images import SUFFIXES, gray_of, in_color, luma_of, read_photo
+from ..files.formats import open_image
+from ..files.images import SUFFIXES, Photo, as_photo, gray_of, in_color, read_photo
 from ..files.sets import is_image, is_pattern
 from .film import DEFAULT_RATE, Film, FilmFrame
 from .videofile import VideoFile
 
-ANIMATIONS = frozenset({".gif", ".webp"})
+ANIMATIONS = frozenset({".gif", ".webp", ".apng", ".png"})
 
 _GIF_DELAY = 100  # ms, what browsers take for a frame without a duration
 
@@ -35,7 +37,7 @@ def open_film(
     rate: Fraction | None = None,
     color: bool = False,
 ) -> Film:
-    """The :class:`Film` at `path`: a video file, an animated GIF or WebP, a folder or glob of images.
+    """The :class:`Film` at `path`: a video file, an animated GIF, WebP or PNG, a folder or glob of images.
 
     Parameters
     ----------
@@ -91,9 +93,7 @@ class _Images(Film):
             except ImageError as error:
                 self.problems.append(str(error))
                 continue
-            gray = gray_of(photo.luma)
-            pixels = in_color(gray if photo.rgb is None else photo.rgb) if self._color else gray
-            yield FilmFrame(pixels, number / self.rate, 1 / self.rate)
+            yield FilmFrame(_on_white(photo, self._color), number / self.rate, 1 / self.rate)
 
 
 def _natural(path: Path) -> list[Any]:
@@ -101,7 +101,7 @@ def _natural(path: Path) -> list[Any]:
 
 
 class _Animation(Film):
-    """Animated GIF and WebP, frames as they are shown, transparency on white."""
+    """Animated GIF, WebP and PNG, frames as they are shown."""
 
     time_base = Fraction(1, 1000)
 
@@ -109,33 +109,49 @@ class _Animation(Film):
         super().__init__(start, end)
         self._file = path
         self._color = color
-        try:
-            with Image.open(path, formats=("GIF", "WEBP")) as image:
-                frames = getattr(image, "n_frames", 1)
+        with open(path, "rb") as file:
+            try:
+                image = open_image(file)
+                frames = _frame_numbers(image)
+                image.seek(frames[0])
                 image.load()
-                self.rate = 1 / _delay(image)
-        except (OSError, SyntaxError, EOFError, ValueError) as error:
-            raise VideoError(
-                f"{path}: expected a GIF or WebP, got something else or a damaged file ({error})"
-            ) from error
-        self._expect(frames)
+                self.rate = 1000 / _delay(image)
+            except Exception as error:  # a damaged file can raise anything in Pillow's decoders
+                raise VideoError(
+                    f"{path}: expected a GIF, WebP or PNG, got something else or a damaged file ({error})"
+                ) from error
+        self._expect(len(frames))
 
     def _frames(self) -> Iterator[FilmFrame]:
-        time = Fraction(0)
-        with Image.open(self._file, formats=("GIF", "WEBP")) as image:
-            for number in range(getattr(image, "n_frames", 1)):
+        time = Fraction(0)  # ms
+        with open(self._file, "rb") as file:
+            image = open_image(file)
+            for number in _frame_numbers(image):
                 try:
                     image.seek(number)
-                    shown = image.convert("RGBA")
-                except (OSError, SyntaxError, EOFError, ValueError) as error:
+                    image.load()
+                    pixels = _on_white(as_photo(image), self._color)
+                except Exception as error:
                     self.problems.append(f"{self._file}: damaged or truncated after {number} frames ({error})")
                     return
-                opaque = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
-                duration = _delay(image)
-                rgb = np.asarray(opaque)
-                yield FilmFrame(rgb if self._color else gray_of(luma_of(rgb)), time, duration)
-                time += duration
+                shown, time = round(time), time + _delay(image)
+                yield FilmFrame(pixels, Fraction(shown, 1000), Fraction(max(1, round(time) - shown), 1000))
+
+
+def _frame_numbers(image: Image.Image) -> range:
+    """Without the picture that PNG has for those who know no animations."""
+    return range(int(bool(getattr(image, "default_image", False))), getattr(image, "n_frames", 1))
 
 
 def _delay(image: Image.Image) -> Fraction:
-    return Fraction(int(image.info.get("duration") or _GIF_DELAY), 1000)
+    """Of a frame, in ms."""
+    return Fraction(image.info.get("duration") or _GIF_DELAY)
+
+
+def _on_white(photo: Photo, color: bool) -> NDArray[np.uint8]:
+    """Luma (H, W) or RGB (H, W, 3) of a picture, what is transparent on white."""
+    pixels = gray_of(photo.luma) if photo.rgb is None or not color else photo.rgb
+    if photo.alpha is not None:
+        opaque = (photo.alpha if pixels.ndim == 2 else photo.alpha[..., None]) / np.float32(255)
+        pixels = (255 - opaque * (255 - pixels) + np.float32(0.5)).astype(np.uint8)
+    return in_color(pixels) if color else pixels

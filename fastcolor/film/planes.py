@@ -21,7 +21,9 @@ from ..errors import VideoError
 from ..files.images import gray_of, luma_of
 from ..reference.constants import LUMA
 
-_FULL = 2  # FFmpeg's number of full range
+UNSPECIFIED = 2  # FFmpeg's number of a transfer curve that is not told
+
+_FULL = 2  # of full range
 _PQ, _HLG = 16, 18  # of transfer curves
 _NO_PLANE = ("pal8", "monob", "monow", "xyz")  # formats whose first component FFmpeg counts as luma, and is none
 _DEEPEST = 16
@@ -36,18 +38,27 @@ def luma_plane(frame: Any) -> NDArray[np.uint8]:
     Raises
     ------
     VideoError
-        FFmpeg cannot unpack the pixel format.
+        FFmpeg cannot unpack the pixel format, or it is Dolby Vision's own, which only its metadata make a picture.
     """
-    bits = max(component.bits for component in frame.format.components) if frame.format.components else 0
-    name = frame.format.name
-    if not frame.format.components[0].is_luma or name.startswith(_NO_PLANE):
+    if frame.color_trc == UNSPECIFIED and frame.side_data.get("DOVI_METADATA") is not None:
+        raise VideoError(
+            "expected pixels that are a picture, got Dolby Vision without HDR10 below; convert it to bt709"
+        )
+    components, name = frame.format.components, frame.format.name
+    bits = max((component.bits for component in components), default=0)
+    if not components or not components[0].is_luma or name.startswith(_NO_PLANE):
         return _luma_of_rgb(frame, bits)
-    # FFmpeg takes gray for full range, and converts: told that the frame is so too, it hands out the codes as they are.
-    deep = bits > 8
-    codes = _unpacked(frame, "gray16le" if deep else "gray")
-    depth = min(bits, _DEEPEST) if deep else 8
     full = frame.color_range == _FULL or name.startswith("yuvj") or (_is_gray(name) and not frame.color_range)
-    return _tones(depth, full or bits > _DEEPEST, int(frame.color_trc))[codes >> (_DEEPEST - depth) if deep else codes]
+    if bits <= 8:
+        codes = _unpacked(frame, "gray")
+        table = _tones(8, full, int(frame.color_trc)).tobytes()
+        return np.frombuffer(bytearray(codes).translate(table), np.uint8).reshape(
+            codes.shape
+        )  # quicker than table[codes]
+    depth = min(bits, _DEEPEST)
+    return _tones(depth, full or bits > _DEEPEST, int(frame.color_trc))[
+        _unpacked(frame, "gray16le") >> _DEEPEST - depth
+    ]
 
 
 def rgb_of(frame: Any) -> NDArray[np.uint8]:
@@ -69,17 +80,20 @@ def _luma_of_rgb(frame: Any, bits: int) -> NDArray[np.uint8]:
 
 
 def _unpacked(frame: Any, name: str, *, convert: bool = False) -> NDArray[Any]:
+    """The frame as gray or RGB by FFmpeg: the codes as they are, or converted to RGB by the frame's own tags."""
     import av
-    from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-    ranges = {} if convert else {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
+    tags: dict[str, Any] = {}
+    if not convert:  # gray is full range for FFmpeg, of no matrix: a frame tagged like that is only unpacked
+        tags = dict.fromkeys(("src_color_range", "dst_color_range"), ColorRange.JPEG)
+        tags |= dict.fromkeys(("src_colorspace", "dst_colorspace"), Colorspace.DEFAULT)
     exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     try:
-        return VideoReformatter().reformat(frame, format=name, interpolation=exact, **ranges).to_ndarray()
+        return VideoReformatter().reformat(frame, format=name, interpolation=exact, **tags).to_ndarray()
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError(
-            f"pixels of format {frame.format.name} cannot be read ({error}); convert them first"
-        ) from error
+        message = f"pixels of format {frame.format.name} cannot be read ({error}); convert the film first"
+        raise VideoError(message) from error
 
 
 @lru_cache(maxsize=16)

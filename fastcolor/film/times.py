@@ -30,17 +30,18 @@ def clocked(container: Any) -> list[Any]:
 @dataclass
 class _Track:
     shift: Fraction  # seconds added to the file's times
-    end: Fraction | None = None  # of the last packet, shifted
+    last: Fraction | None = None  # when the last packet begins and ends, shifted
+    end: Fraction | None = None
     ticks: int | None = None  # its decoding time
 
 
 class Timeline:
     """``t' = t + s``, s changed at a joint so that the first packet after it begins where the longest track ended.
 
-    A joint is where a track of pictures or sound goes back by more than a quarter of a second, or leaves a gap of more
-    than ten seconds (an hour in formats that have one clock). What one track shows is true for all: each takes over
-    the new shift where its own packets jump, so that sound and pictures stay together, whichever comes first. Decoding
-    times of sound and subtitles only increase.
+    A joint is where a track of pictures or sound goes back by more than a quarter of a second, or leaves the longest
+    track more than ten seconds behind (an hour in formats that have one clock). What one track shows is true for all:
+    each takes over the new shift where its own packets jump, so that sound and pictures stay together, whichever comes
+    first. Decoding times of sound and subtitles only increase.
 
     Pictures and sound are read apart. Both find the same joints if each gives all packets of picture and sound tracks
     to a timeline of its own, from the start of the file.
@@ -75,7 +76,8 @@ class Timeline:
         track = self._tracks.setdefault(packet.stream.index, _Track(self._shift))
         if packet.stream.type in ("video", "audio"):
             self._follow(track, stamp * base)
-            track.end = stamp * base + track.shift + (packet.duration or 0) * base
+            track.last = stamp * base + track.shift
+            track.end = track.last + min((packet.duration or 0) * base, self._gap)
         else:  # subtitles come rarely, and say nothing of the clock
             track.shift = self._shift
         if packet.pts is not None and packet.dts is not None and abs(packet.pts - packet.dts) * base > GAP:
@@ -96,7 +98,7 @@ class Timeline:
         track.shift = self._shift
 
     def _goes_on(self, track: _Track, time: Fraction) -> bool:
-        return track.end is None or track.end - BACK <= time <= track.end + self._gap
+        return track.last is None or track.last - BACK <= time <= self.end + self._gap
 
 
 def _increase(packet: Any, track: _Track) -> None:

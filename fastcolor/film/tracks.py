@@ -11,8 +11,21 @@ from typing import Any
 
 from ..errors import VideoError
 from .av import INDEXED, opened, picture_stream
-from .covers import attach
-from .facts import FILM, Facts, chapters, facts, is_made_of_facts, missing, named, of_film, of_track, timecode, titles
+from .covers import MATROSKA, attach
+from .facts import (
+    FILM,
+    Facts,
+    chapters,
+    facts,
+    fits,
+    is_made_of_facts,
+    missing,
+    named,
+    of_film,
+    of_track,
+    timecode,
+    titles,
+)
 from .film import Film
 from .muxing import first_packets, holds, is_systems
 from .sound import Copied, EncodedAnew, Way
@@ -112,20 +125,19 @@ class SideTracks:
         return missing(self._wanted, facts(written))
 
     def _say_titles(self) -> None:
-        film, source, output = self.film, self._source, self.output
+        source, output = self._source, self.output
         output.metadata.update(titles(source.metadata))
-        output.set_chapters(chapters(source, self._shift, self._end))
+        kept = chapters(source, self._shift, self._end)
+        if kept and kept[0]["start"] and output.format.name != MATROSKA:  # there the first one begins with the film
+            kept.insert(0, {**kept[0], "id": 0, "start": 0, "end": kept[0]["start"], "metadata": {"title": ""}})
+        output.set_chapters(kept)
+        self._describe(picture_stream(source, self._path), output.streams[0])
         self._wanted |= of_film(source)
-        if not output.chapters():
+        if not kept:
             self._wanted.pop((FILM, "chapters"), None)
-        pictures = output.streams[0]
-        self._describe(picture_stream(source, self._path), pictures)
-        for said in (output.metadata, pictures.metadata):
-            said.pop("timecode", None)
-        if code := timecode(source, film.rate):
-            self._wanted[0, "timecode"] = code
-            if not film.start:  # it would be that of another frame
-                pictures.metadata["timecode"] = code
+        code = timecode(source)
+        if code and fits(code, self.film.rate) and not self.film.start:  # else it would be that of another frame
+            output.streams[0].metadata["timecode"] = code
 
     def _describe(self, track: Any, new: Any) -> None:
         new.metadata.update(titles(track.metadata))

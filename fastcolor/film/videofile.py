@@ -17,7 +17,7 @@ from ..errors import VideoError
 from .av import INDEXED, damage, load_av, opened, picture_stream, raise_the_system_s, reason
 from .display import Orientation, orientation_of
 from .film import DEFAULT_RATE, Film, FilmFrame
-from .planes import luma_plane, rgb_of
+from .planes import UNSPECIFIED, luma_plane, rgb_of
 from .times import FrameClock, PresentationOrder, Timeline, clocked
 
 _MICROSECONDS = 1_000_000
@@ -49,18 +49,24 @@ class VideoFile(Film):
         self.origin = Fraction(container.start_time or 0, _MICROSECONDS)
         if self.origin < 0:  # sound may begin before the pictures do
             self.origin = min(Fraction(0), (stream.start_time or 0) * self.time_base)
-        self.sound = self.path if container.streams.audio else None
         self._indexed = container.format.name.startswith(INDEXED)
-        self._promised = stream.frames  # 0 if the file does not say
-        self._length = _length(stream, container, self.rate)  # seconds
-        self._slack = _AVI_SLACK if container.format.name == _AVI else _SLACK
-        self._whole = Fraction(container.duration, _MICROSECONDS) if container.format.name == "flv" else None
-        sizes = _UNITS.get(container.format.name, (1,))
-        self._broken_off = all(self.path.stat().st_size % size for size in sizes)
-        self._expect(self._promised or round((self._length or 0) * self.rate))
+        self._note_promises(container, stream)
+        self._curve = stream.codec_context.color_trc  # before decoding: what ProRes itself does not say is lost then
         coded = Fraction(stream.sample_aspect_ratio or 1)
         self._orientation = self._look(container, stream)
         self.aspect = self._orientation.aspect(coded)
+
+    def _note_promises(self, container: Any, stream: Any) -> None:
+        """What the file says of its length, so that what is missing can be told."""
+        name = container.format.name
+        self._promised = stream.frames  # 0 if the file does not say
+        self._length = _length(stream, container, self.rate)  # of the pictures, in seconds
+        self._slack = _AVI_SLACK if name == _AVI else _SLACK
+        self._whole = (
+            Fraction(container.duration or 0, _MICROSECONDS) if name == "flv" else Fraction(0)
+        )  # of all tracks
+        self._broken_off = all(self.path.stat().st_size % size for size in _UNITS.get(name, (1,)))
+        self._expect(self._promised or round((self._length or 0) * self.rate))
 
     def _look(self, container: Any, stream: Any) -> Orientation:
         """How the first frame is to be shown; also finds out whether its pixels can be read."""
@@ -112,25 +118,27 @@ class VideoFile(Film):
         container.seek(int((self.origin + self.start) / self.time_base), stream=stream)
 
     def _tell_cut(self, count: int, clock: FrameClock, end: Fraction) -> None:
-        """Tell what is missing at the end: some frames, or some of what there is beside them; `count` 0 if unknown."""
+        """Tell what is missing: of the pictures (`count` came, 0 if unknown), or of all tracks, which `end` there."""
         came = clock.time + clock.duration
         if self._length is not None and came + self._slack * clock.duration < self._length:
             said, got = f"{float(self._length):.2f} s", f"{float(came):.2f} s"
             if self._promised and count:
                 said, got = f"{self._promised} frames ({said})", f"{count} ({got})"
-            self.problems.append(f"{self.path}: truncated: the file says {said}, got {got}")
-        elif self._whole is not None and end + _SLACK * clock.duration < self._whole:
-            said, got = f"{float(self._whole):.2f} s", f"{float(end):.2f} s"
-            self.problems.append(f"{self.path}: truncated: the file says {said}, got {got}")
+            what = f"the file says {said}, got {got}"
+        elif end + _SLACK * clock.duration < self._whole:
+            what = f"the file says {float(self._whole):.2f} s, got {float(end):.2f} s"
         elif self._broken_off:
-            self.problems.append(f"{self.path}: truncated: it ends within a packet")
+            what = "it ends within a packet"
+        else:
+            return
+        self.problems.append(f"{self.path}: truncated: {what}")
 
     def _decoded(self, container: Any, stream: Any, timeline: Timeline, most: int | None = None) -> Frames:
         """Frames; what cannot be decoded is skipped, and the end comes where nothing more can be read."""
         av = load_av("reading video files")
         order = PresentationOrder(container)
         packets = islice(container.demux(clocked(container)), most)
-        damaged = 0
+        damaged = broken = 0
         try:
             while True:
                 packet = self._next(packets)
@@ -138,7 +146,7 @@ class VideoFile(Film):
                     timeline.retime(packet)
                     if packet.stream.index != stream.index or not packet.size:  # nothing: AVI repeats a frame
                         continue
-                    damaged += packet.is_corrupt
+                    broken += packet.is_corrupt
                 try:
                     for frame in stream.decode(order.sent(packet)):
                         damaged += frame.is_corrupt
@@ -150,8 +158,11 @@ class VideoFile(Film):
                 if packet is None:
                     return
         finally:
+            damaged += max(0, broken - timeline.joints)  # a joint looks like a packet lost
             if damaged:
-                self.problems.append(f"{self.path}: {damaged} damaged packets or frames; some are missing or broken")
+                self.problems.append(
+                    f"{self.path}: damaged packets or frames: {damaged}; some frames are missing or broken"
+                )
 
     def _next(self, packets: Iterator[Any]) -> Any:
         """The next packet; None where there are none, or cannot be read any further."""
@@ -163,6 +174,8 @@ class VideoFile(Film):
             return None
 
     def _pixels(self, frame: Any) -> NDArray[np.uint8]:
+        if frame.color_trc == UNSPECIFIED:
+            frame.color_trc = self._curve
         try:
             return rgb_of(frame) if self._color else luma_plane(frame)
         except VideoError as error:

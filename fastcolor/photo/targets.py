@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files.images import SUFFIXES
+from ..files.formats import SUFFIXES_IN_SHORT
 from ..files.marks import is_marked
 from ..files.outputs import Target, is_standing
-from ..files.sets import is_image, is_pattern
+from ..files.sets import hidden, is_image, is_pattern
 from ..files.writing import WRITERS, check_writable_format
 
+_OF_SYSTEMS = ("thumbs.db", "desktop.ini")  # not worth a word beside photographs
 DEFAULT_SUFFIX = ".png"  # of results whose source is in a format that is only read
 
 
@@ -158,16 +159,16 @@ def _expand(text: str, out: Path, found: _Found) -> None:
         return
     before = len(found.photographs)
     for file, place in pairs:
-        if not file.is_file() or _is_hidden(place) or _is_result(file, root, out):
+        if not file.is_file() or hidden(place, Path()) or _is_result(file, root, out):
             continue
         if not is_image(file):
-            found.others.append(file)
+            found.others += [file] if file.name.lower() not in _OF_SYSTEMS else []
         elif is_marked(file):
             found.pictures.append(file)
         else:
             found.photographs.append((file, place))
     if len(found.photographs) == before:
-        raise FileNotFoundError(f"{text}: no photographs there ({', '.join(sorted(SUFFIXES))})")
+        raise FileNotFoundError(f"{text}: no photographs there; expected names that end in {SUFFIXES_IN_SHORT}")
 
 
 def _without_magic(parts: Sequence[str]) -> Iterator[str]:
@@ -176,11 +177,6 @@ def _without_magic(parts: Sequence[str]) -> Iterator[str]:
         if glob.has_magic(part):
             return
         yield part
-
-
-def _is_hidden(place: Path) -> bool:
-    """What systems and this package keep for themselves beside photographs."""
-    return place.name.lower() in ("thumbs.db", "desktop.ini") or any(part.startswith(".") for part in place.parts)
 
 
 def _is_result(file: Path, root: Path, out: Path) -> bool:

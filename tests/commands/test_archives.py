@@ -67,7 +67,7 @@ def test_what_is_left_out_is_named(run: Run, words: str) -> None:
         Path("p", name).touch()
     status, out, errors = run(words, "-o", "o")
     assert (status, errors, names("o")) == (0, "", ["a.png"])
-    assert out.splitlines()[1:] == ["left out 2 files, no photographs: p/b.cr2, p/notes.txt"]
+    assert out.splitlines()[1:] == ["left out 2 files, no photographs by name: p/b.cr2, p/notes.txt"]
 
 
 def test_many_that_are_left_out_are_counted(run: Run) -> None:
@@ -75,7 +75,7 @@ def test_many_that_are_left_out_are_counted(run: Run) -> None:
     for number in range(9):
         Path(f"p/{number}.txt").touch()
     out = run("p", "-o", "o")[1]
-    assert "left out 9 files, no photographs: p/0.txt, p/1.txt, p/2.txt, p/3.txt, p/4.txt and 4 more\n" in out
+    assert "left out 9 files, no photographs by name: p/0.txt, p/1.txt, p/2.txt, p/3.txt, p/4.txt and 4 more\n" in out
 
 
 @pytest.mark.promise("Photographs", "every name that Pillow's formats have is taken from a folder")
@@ -101,7 +101,7 @@ def test_maps_and_sheets_are_told_from_photographs(run: Run, suffix: str) -> Non
     assert run(f"p/a{suffix}", "-o", "first.png", *extra)[0] == 0
     status, out, _ = run("p", "-o", "o")
     assert (status, names("o")) == (0, [f"a{suffix}"])
-    assert f"left out 2 files, maps or sheets of earlier runs: p/map{suffix}, p/sheet{suffix}" in out
+    assert f"left out 2 files, maps or sheets of fastcolor: p/map{suffix}, p/sheet{suffix}" in out
     assert not is_marked(Path("first.png"))
     assert run(f"p/map{suffix}", "-o", "asked.png")[0] == 0, "by its name it is what was asked for"
 
@@ -313,4 +313,4 @@ def test_long_names(run: Run) -> None:
     assert name in names(".")
     status, _, errors = run("a.png", "-o", "x" + name)
     assert status == 1
-    assert f"File name too long: 'x{name}'" in errors
+    assert f"x{name}: File name too long; choose a shorter one" in errors

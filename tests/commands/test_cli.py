@@ -16,7 +16,7 @@ from PIL import Image
 
 import fastcolor
 from fastcolor.commands import main as cli
-from fastcolor.commands.main import COMMANDS, main
+from fastcolor.commands.main import COMMANDS, INTERRUPTED, TERMINATED, main
 
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -124,7 +124,7 @@ def test_faults_of_the_program_keep_their_traceback(monkeypatch: pytest.MonkeyPa
 
 def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pretend(monkeypatch, KeyboardInterrupt())
-    assert main(["doctor"]) == 130
+    assert main(["doctor"]) == INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
 
 
@@ -132,7 +132,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 @pytest.mark.promise(
     "Faults", "Ctrl-C and SIGTERM stop a command at once, with 130 and 143; nothing half-written is left"
 )
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
 def test_a_real_signal_stops_counting_at_once_and_leaves_nothing(tmp_path: Path, number: int, status: int) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -15,6 +15,7 @@ from PIL import Image
 from fastcolor import ColorBins
 from fastcolor.commands.main import main
 from fastcolor.files import outputs
+from fastcolor.files.marks import is_marked
 from fastcolor.files.outputs import check_outputs
 from fastcolor.network.unet import ColorUNet, UNetConfig
 from fastcolor.photo import bulk
@@ -182,7 +183,7 @@ def test_nothing_else_is_written_when_the_result_cannot_be(
     assert main(["colorize", "photos", "-o", "out", "--model", model]) == 1
     assert names(Path("out")) == []
     errors = capsys.readouterr().err
-    assert all(f"No space left on device: 'out/{name}'" in errors for name in ("a.png", "b.jpg", "sub/c.png"))
+    assert all(f"out/{name}: No space left on device; make room" in errors for name in ("a.png", "b.jpg", "sub/c.png"))
 
 
 def prepare(name: str) -> Callable[[Path], object]:
@@ -284,3 +285,4 @@ def test_demo(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) ->
     assert width == 4 * 480 + 5 * 8, "gray, colorized, original, confidence"
     assert height > 480 * 600 / 512 + 480 * 300 / 451, "a portrait, a cat and a landscape below each other"
     assert "wrote" in capsys.readouterr().out
+    assert is_marked(tmp_path / "demo.png")

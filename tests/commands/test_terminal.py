@@ -74,7 +74,7 @@ def test_a_report_on_a_full_disk_is_an_error(
     monkeypatch.setattr(cli, "import_module", lambda name: body(lambda: print("a report")))
     monkeypatch.setattr(sys, "stdout", Full())
     assert main(["doctor"]) == 1
-    assert "No space left on device: 'standard output'" in capsys.readouterr().err
+    assert "standard output: No space left on device; make room there" in capsys.readouterr().err
 
 
 @pytest.mark.promise("Messages", "warnings of libraries do not reach the terminal; those of the package are a sentence")

@@ -244,7 +244,7 @@ def test_a_decoding_is_learned_and_goes_into_the_configuration(case, tmp_path, c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "expected photographs under"),
+        (["nowhere"], "nowhere: no such folder"),
         (["photos", "--every", "0"], "--every: expected at least 1, got 0"),
         (["photos", "photos"], "DIR: expected different folders"),
         (["photos", "empty"], "expected photographs under"),

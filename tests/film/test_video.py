@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +21,7 @@ from PIL import Image
 av = pytest.importorskip("av")
 torch = pytest.importorskip("torch")
 
-from fastcolor import ColorBins, VideoError  # noqa: E402
+from fastcolor import ColorBins  # noqa: E402
 from fastcolor.commands import main as cli  # noqa: E402
 from fastcolor.evaluation.clips import KINDS, make_clip  # noqa: E402
 from fastcolor.film.io import open_film  # noqa: E402
@@ -69,8 +67,9 @@ def pictures(path: Path) -> list[np.ndarray]:
 def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
     """(time in seconds, bytes) of every packet of a track."""
     with av.open(str(path)) as container:
-        (stream,) = (s for s in container.streams if s.type == kind)
-        return [(p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.pts is not None]
+        streams = [s for s in container.streams if s.type == kind]
+        found = container.demux(streams) if streams else ()
+        return [(p.pts * p.time_base, bytes(p)) for p in found if p.pts is not None]
 
 
 def encode(path: Path, frames: Any, codec: str = "mpeg4", ticks: Any = None, base: int = 1200, **options: Any) -> Path:
@@ -206,7 +205,8 @@ def test_start_end_compare_and_no_sound(video, clip, tmp_path):
     assert sound[-1][0] < 0.75
     assert {data for _, data in sound} <= {data for _, data in packets(clip, "audio")}
     assert video(clip, "-o", tmp_path / "silent.mp4", "--no-sound") == 0
-    assert open_film(tmp_path / "silent.mp4").sound is None
+    with av.open(str(tmp_path / "silent.mp4")) as container:
+        assert not container.streams.audio
 
 
 def test_one_frame(video, tmp_path):
@@ -278,7 +278,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "missing.mp4": "no such file",
         "text.mp4": "expected a video file, got something else or one that is damaged",
         "empty.mp4": "expected a video file",
-        "broken.gif": "expected a GIF or WebP",
+        "broken.gif": "expected a GIF, WebP or PNG",
         "nothing": "no images there",
         "sound.mp4": "no film in it; there are 1 audio tracks",
     }
@@ -329,33 +329,6 @@ def test_wrong_options(video, clip, tmp_path, monkeypatch, capsys, words, messag
     assert Path("there.mp4").read_bytes() == b"something"
 
 
-def test_the_input_is_never_replaced(video, clip, capsys):
-    assert video(clip, "-o", clip, "--force") == 1
-    assert "would replace the film that it is made from" in capsys.readouterr().err
-
-
-def test_sound_that_does_not_fit(video, tmp_path, capsys):
-    """The error names the way out."""
-    path = tmp_path / "windows.asf"
-    with av.open(str(path), "w") as container:
-        pictures_ = container.add_stream("msmpeg4v3", rate=25)
-        pictures_.width = pictures_.height = 16
-        pictures_.pix_fmt = "yuv420p"
-        tone = container.add_stream("wmav2", rate=44_100, layout="mono")
-        tone.bit_rate = 64_000
-        for number in range(3):
-            frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), 50 * number, np.uint8), format="rgb24")
-            container.mux(pictures_.encode(frame))
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 44_100
-        container.mux(tone.encode(frame))
-        container.mux(tone.encode())
-        container.mux(pictures_.encode())
-    assert video(path, "-o", tmp_path / "out.mp4") == 1
-    assert ".mkv holds most) or use --no-sound" in capsys.readouterr().err
-    assert video(path, "-o", tmp_path / "out.mp4", "--no-sound") == 0
-
-
 def test_mpeg4_where_there_is_no_h264(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
     with film_writer(tmp_path / "out.mp4", open_film(clip)) as writer:
@@ -365,33 +338,6 @@ def test_mpeg4_where_there_is_no_h264(clip, tmp_path, monkeypatch):
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "mpeg4"
     assert [f.time for f in open_film(tmp_path / "out.mp4")] == [f.time for f in open_film(clip)]
-
-
-def test_an_error_while_writing_leaves_nothing(clip, tmp_path):
-    for name in ("out.mp4", "out.gif", "out"):
-        with pytest.raises(ZeroDivisionError), film_writer(tmp_path / name, open_film(clip)) as writer:  # noqa: PT012
-            for frame in itertools.islice(open_film(clip, color=True), 5):
-                writer.write(frame.pixels, frame.time, frame.duration)
-            1 / 0  # noqa: B018
-    with pytest.raises(VideoError, match="no frames were read"), film_writer(tmp_path / "out.mp4", open_film(clip)):
-        pass
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
-def test_full_disk(clip, model, tmp_path):
-    """A limit on file sizes is the nearest thing to a full disk that needs no rights."""
-    code = f"""
-        import resource, sys
-        from fastcolor.commands import main as cli
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-        sys.exit(cli.main(["video", {str(clip)!r}, "-o", "out.mkv", "--model", {model!r}]))
-    """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1, done.stderr
-    assert "out.mkv" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
@@ -405,7 +351,7 @@ def test_interrupt_leaves_nothing(model, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "fastcolor", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not list(tmp_path.glob(".out-*.mp4")) and process.poll() is None:
+    while not list(tmp_path.glob(".fastcolor-*.mp4")) and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)

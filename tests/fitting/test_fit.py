@@ -432,7 +432,7 @@ BAD_CALLS: dict[str, tuple[Callable[[Path, Path], list[object]], str]] = {
     "no source": (lambda f, p: ["-o", f / "x.npz"], "expected a folder of photographs or --merge"),
     "no such folder": (lambda f, p: [f / "nowhere", "-o", f / "x.npz"], "nowhere: no such folder"),
     "no images": (empty, "no image file in this folder"),
-    "nothing readable": (only_broken, "none of 1 image files can be used"),
+    "nothing readable": (only_broken, "no image file there can be used"),
     "output exists": (exists, "x.npz: exists already; --force overwrites it"),
     "plot exists": (plot_exists, "x.png: exists already; --force overwrites it"),
     "output is a folder": (lambda f, p: [p, "-o", f], "got a folder"),
