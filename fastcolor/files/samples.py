@@ -133,7 +133,12 @@ def _by_tifffile(image: TiffFile, file: IO[bytes]) -> NDArray[Any]:
     file.seek(0)
     with tifffile.TiffFile(file) as opened:
         page = opened.pages[image.tell()]
-        values = page.asarray(maxworkers=1)
+        try:
+            values = page.asarray(maxworkers=1)
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise MissingExtraError(f"reading a {layout}", "imagecodecs", "archive") from error
     if layout.planar == 2 and len(layout.bits) > 1:
         values = np.moveaxis(values, 0, -1)
     values = values.reshape(*values.shape[:2], -1)

@@ -163,6 +163,14 @@ def test_what_is_not_supported_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         as_photo(lab)
     with pytest.raises(ImageError, match="a big-endian BigTIFF: not supported; save it as"):
         as_photo(written(DEEP[..., 0], photometric="minisblack", bigtiff=True, byteorder=">"))
+    alpha = written(GRAY_A, photometric="minisblack", extrasamples=[2], **LZW)
+
+    def without_imagecodecs(*_: object, **__: object) -> None:
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", without_imagecodecs)
+    with pytest.raises(ImageError, match=r"needs imagecodecs, .*'fastcolor\[archive\]'"):
+        as_photo(alpha)
     no_tifffile(monkeypatch)
     named = r"16-bit gray \+ alpha TIFF \(compression 1\) needs tifffile, .*'fastcolor\[archive\]'"
     with pytest.raises(ImageError, match=named):
