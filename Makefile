@@ -5,11 +5,13 @@
 # make check      format, lint, types (make types: the types alone)
 # make rules      the CUDA kernels' machine code and memory traffic, held to their rules without a GPU
 # make rehearse   the staged command for a day with a GPU, with the versions of such a machine and a stand-in for it
+# make fuzz       the loaders of bins, models and checkpoints fuzzed for SECONDS=60, by atheris; what it finds is in build/fuzz
 # make bench      the full benchmark and its report (quick: make bench BENCH=--quick)
 # make bench-gpu  the benchmark on a GPU
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= auto
+SECONDS ?= 60
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install -c constraints.txt
 
@@ -19,7 +21,7 @@ GPU_REPORT ?= runs/test-gpu.json
 GPU_TESTS ?= $(addprefix tests/kernels/test_,gpu.py gpu_only.py agreement.py laws.py exhaustive.py gpu_sanitizer.py) \
 	$(addprefix tests/arrays/test_,torch_ops.py torch_func.py) tests/toolkit/test_loss.py
 
-.PHONY: demo test test-gpu check types rules rehearse bench bench-gpu gpu-ready format clean
+.PHONY: demo test test-gpu check types rules rehearse fuzz bench bench-gpu gpu-ready format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fastcolor demo -o demo.png
@@ -49,6 +51,9 @@ rules: $(VENV)/.test
 
 rehearse: $(VENV)/.test
 	PYTHONPATH=.:tests/helpers $(BIN)/python tests/helpers/day_environment.py
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python tests/fuzz/fuzz.py all --seconds $(SECONDS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .
@@ -84,6 +89,10 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --no-compile setuptools wheel -e '.[test,kernel-check]'
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # in parallel; files for other versions of Python do not compile
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.fuzz: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[fuzz]'
+	touch $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[bench]'

@@ -83,12 +83,14 @@ class ColorBins(_reference.ColorBins):
     def __post_init__(self) -> None:
         checks.choice("space", self.space, SPACES)
         for name, dtype in (("colors", np.float32), ("prior", np.float64)):
-            object.__setattr__(self, name, _floats(name, getattr(self, name), dtype))
+            real = checks.plain(name, getattr(self, name))
+            with np.errstate(over="ignore"):  # to inf, which is refused
+                object.__setattr__(self, name, np.array(real, dtype=dtype, order="C"))
         checks.bin_colors(self.colors, self.prior)
         check_chroma(self.colors, self.space, -1)
-        n = len(self.colors)
-        checks.bin_table(np.asarray(self.table), n)  # before a cast could wrap labels
-        object.__setattr__(self, "table", np.array(_reference.as_table(self.table, n), order="C"))
+        n, table = len(self.colors), checks.plain("table", self.table)
+        checks.bin_table(table, n)  # before a cast could wrap labels
+        object.__setattr__(self, "table", np.array(_reference.as_table(table, n), order="C"))
         for array in (self.table, self.colors, self.prior):
             array.flags.writeable = False  # kernels cache what they derive from it
         object.__setattr__(self, "_n", n)
@@ -293,12 +295,12 @@ class ColorBins(_reference.ColorBins):
         3
         """
         checks.choice("space", space, SPACES)
-        points = np.asarray(centers, dtype=np.float64)
+        points = checks.plain("centers", centers).astype(np.float64)
         if points.ndim != 2 or points.shape[1] != 2 or not 1 <= len(points) <= MAX_BINS:
             raise ValueError(f"centers: expected shape (n, 2) with n in 1..{MAX_BINS}, got {points.shape}")
         if not np.isfinite(points).all():
             raise ValueError("centers: expected finite chroma, got NaN or inf")
-        shares = None if prior is None else np.asarray(prior, dtype=np.float64)
+        shares = None if prior is None else checks.plain("prior", prior).astype(np.float64)
         bins = _centers.bins_of_centers(points, shares, space)
         made = cls(bins.table, bins.colors, bins.prior, space=space)
         if prior is not None:
@@ -411,7 +413,7 @@ def sizes_to_count(cells: int | str, method: str) -> tuple[int, ...]:
 def check_fit_options(n: int, cells: int | str, method: str, centers: str) -> None:
     """Raise before the first image is read, not after the last."""
     checks.integer("n", n, 1, MAX_BINS)
-    if cells != "auto":
+    if not (isinstance(cells, str) and cells == "auto"):
         checks.integer("cells", cells, 1, MAX_CELLS)
     checks.choice("method", method, METHODS)
     checks.choice("centers", centers, CENTERS)
@@ -422,12 +424,3 @@ def _least_error(moments: ChromaMoments, n: int, method: str, centers: str) -> i
         return moments.sizes[0]
     errors = moments.errors(n, method, centers)
     return min(errors, key=errors.__getitem__) if errors else moments.sizes[-1]
-
-
-def _floats(name: str, value: Any, dtype: type[np.floating[Any]]) -> np.ndarray[Any, Any]:
-    """A copy of real numbers; those beyond `dtype` are inf, which :func:`_check` refuses."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
-    with np.errstate(over="ignore"):
-        return np.array(array, dtype=dtype, order="C")

@@ -19,9 +19,6 @@ from .kernels.common import recording
 from .reference.constants import MAX_BINS
 from .reference.loss import REDUCTIONS
 
-_INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-_REALS = (*checks.LOGIT_DTYPES, "bool", *_INTEGERS)
-
 # What the kernels take; anything else is left to torch, on the same device.
 _FUSED = {
     "cpu": (torch.float32, torch.float64, torch.bfloat16),
@@ -268,11 +265,11 @@ def _check(logits: Any, labels: Any, weights: Any, mask: Any, shares: Any) -> Se
     checks.dtype("logits", seen["logits"], checks.LOGIT_DTYPES)
     if not _is_dense(seen):
         checks.dtype(
-            "labels", seen["labels"], _INTEGERS, "labels are numbers of bins; floats are the shares of all bins"
+            "labels", seen["labels"], checks.INTEGERS, "labels are numbers of bins; floats are the shares of all bins"
         )
     for name in ("weights", "mask", "shares"):
         if name in seen:
-            checks.dtype(name, seen[name], _REALS)
+            checks.dtype(name, seen[name], checks.REALS)
     factors = {name: one for name, one in seen.items() if name != "logits"}
     checks.no_gradient("weighted_cross_entropy", **factors)
     checks.no_tangent("weighted_cross_entropy", "logits", seen["logits"])

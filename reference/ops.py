@@ -79,7 +79,8 @@ def softmax(logits: ArrayLike, *, temperature: float = 1.0, axis: int = -3, from
         bins = np.arange(x.shape[axis]).reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
         f = (bins == np.argmax(shifted, axis=axis, keepdims=True)).astype(np.float64)
     else:
-        e = np.exp(shifted / temperature)
+        with np.errstate(over="ignore"):  # -inf, of which the exponential is 0
+            e = np.exp(shifted / temperature)
         f = e / e.sum(axis=axis, keepdims=True)
     return np.where(valid, f, np.nan)
 

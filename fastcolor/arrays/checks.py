@@ -8,10 +8,11 @@ import sys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..reference.bins import space_of
 from ..reference.constants import LUMA_MAX, MAX_BINS, MAX_CELLS, SPACES
-from .kinds import Seen, empty, is_dense, is_traced, kind, look, overlaps
+from .kinds import Seen, empty, is_dense, is_traced, kind, look, native_as, overlaps
 
 RGB_DTYPES = ("uint8", "float32", "float64")
 LUMA_DTYPES = ("uint8", "float16", "bfloat16", "float32", "float64")
@@ -22,6 +23,8 @@ LABEL_DTYPES = ("uint8", "uint16", "int16", "int32", "int64")
 WEIGHTINGS = ("nearest", "mean")
 RANGES = ("rgb", "luma", "chroma")
 RINGS = ("float32", "float16", "uint8")
+INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+REALS = (*LOGIT_DTYPES, "bool", *INTEGERS)
 _GREATEST = sys.float_info.max
 HOTTEST = 1e30  # the temperature up to which kernels can tell the largest logits of float32 apart
 _FIELDS = ("table", "colors", "prior", "n", "cells", "weights")
@@ -49,6 +52,24 @@ def _no_array(name: str, value: Any) -> TypeError:
     else:
         wanted, make = f"a tensor of layout torch.strided, and not {value.layout}", "to_dense()"
     return TypeError(f"{name}: expected {wanted}, got {_type(value)}; {make} makes one")
+
+
+def plain(name: str, value: Any, dtypes: tuple[str, ...] = (*LOGIT_DTYPES, *INTEGERS)) -> NDArray[Any]:
+    """The numbers of an array of any library on the CPU, or of what NumPy makes one of, as a NumPy array."""
+    if kind(value) is None:
+        try:
+            value = np.asarray(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{name}: expected an array of numbers, got {_type(value)}; {error}") from error
+    seen = on_cpu(name, array(name, value, dtypes, "it must hold real numbers"))
+    no_gradient("ColorBins", **{name: seen})
+    return native_as(seen, *(one for one in dtypes if one not in ("float16", "bfloat16")), "float64")
+
+
+def on_cpu(name: str, seen: Seen) -> Seen:
+    if seen.device != "cpu":
+        raise ValueError(f"{name}: expected an array on the CPU, got device {seen.device!r}; move it there")
+    return seen
 
 
 def beside(name: str, value: Any, first_name: str, first: Seen) -> Seen:
@@ -84,7 +105,7 @@ def dtype(name: str, seen: Seen, accepted: tuple[str, ...], hint: str = "cast it
 
 
 def axis(name: str, value: Any, ndim: int) -> int:
-    if not (type(value) is int or isinstance(value, numbers.Integral)) or not -ndim <= int(value) < ndim:
+    if not (type(value) is int or _is_integer(value)) or not -ndim <= int(value) < ndim:
         raise ValueError(f"{name}: expected an axis of an array with {ndim} dimensions, got {value!r}")
     return int(value) % ndim
 
@@ -120,11 +141,15 @@ def real(name: str, value: Any, low: float, high: float = _GREATEST, hint: str =
     try:
         number = float(value)
     except OverflowError:  # an integer beyond all floats
-        number = math.copysign(math.inf, value)
+        number = math.inf if value > 0 else -math.inf
     if not low <= number <= high:
         wanted = f"a finite number >= {low:g}" if high == _GREATEST else f"a number in [{low:g}, {high:g}]"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}{hint and '; ' + hint}")
     return number
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _number(name: str, value: Any) -> Any:
@@ -154,7 +179,7 @@ def positive(name: str, value: Any) -> float:
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     value = _number(name, value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if not _is_integer(value):
         raise TypeError(f"{name}: expected an integer, got {_type(value)}")
     number = int(value)
     if number < low or (high is not None and number > high):
@@ -206,16 +231,16 @@ def bin_table(table: Any, n: int) -> None:
     if table.ndim != 2 or table.shape[0] != table.shape[1] or not 1 <= len(table) <= MAX_CELLS:
         raise ValueError(f"table: expected shape (K, K) with K in 1..{MAX_CELLS}, got {table.shape}")
     if table.dtype.kind not in "iu":
-        raise TypeError(f"table: expected integer labels, got dtype {table.dtype}")
+        raise TypeError(f"table: expected integer labels, got dtype {table.dtype}; they are numbers of bins")
     if not 0 <= int(table.min()) <= int(table.max()) < n:
         raise ValueError(f"table: expected labels in 0..{n - 1}, got {table.min()}..{table.max()}")
 
 
 def bin_colors(colors: Any, prior: Any) -> None:
     """Colors (n, 2), finite, and a prior (n,) that sums to 1."""
-    n = len(colors) if colors.ndim else 0
-    if not 1 <= n <= MAX_BINS or colors.shape != (n, 2):
+    if colors.ndim != 2 or not 1 <= len(colors) <= MAX_BINS or colors.shape[1] != 2:
         raise ValueError(f"colors: expected shape (n, 2) with n in 1..{MAX_BINS}, got {colors.shape}")
+    n = len(colors)
     if prior.shape != (n,) or not ((prior >= 0) & (prior <= 1)).all() or abs(prior.sum() - 1) > 1e-6:
         raise ValueError(f"prior: expected {n} shares >= 0 that sum to 1, got {_told(prior)}")
     if not np.isfinite(colors).all():
@@ -267,6 +292,11 @@ def output(name: str, value: Any, like: Seen, expected: tuple[int, ...], dtype_:
         raise TypeError(f"{name}: expected an array in native byte order, got dtype {value.dtype.str}; pass another")
     if seen.kind == "numpy" and not value.flags.writeable:
         raise ValueError(f"{name}: expected a writable array, got a read-only one; pass a copy")
+    if seen.kind == "torch" and (value.is_neg() or value._is_zerotensor()):
+        raise ValueError(
+            f"{name}: expected a tensor whose elements lie in memory, got one that torch negates, or makes of zeros, "
+            "as it reads; pass a copy"
+        )
     if overlaps(value):
         raise ValueError(
             f"{name}: expected memory of its own for each element, got one that shares it among several, as expand and "

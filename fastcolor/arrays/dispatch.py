@@ -55,9 +55,9 @@ def _status(backend: registry.Backend) -> BackendStatus:
 
 def known(backend: str) -> None:
     """Raise if no backend has that name, or if the one that has it does not run here."""
-    if backend == "auto":
+    if isinstance(backend, str) and backend == "auto":
         return
-    if backend not in registry.BACKENDS:
+    if not isinstance(backend, str) or backend not in registry.BACKENDS:
         raise ValueError(f"backend: expected 'auto' or one of {sorted(registry.BACKENDS)}, got {backend!r}")
     if (error := registry.unavailable_because(backend)) is not None:
         raise BackendUnavailableError(f"backend: {_status(registry.BACKENDS[backend])}") from error
@@ -73,6 +73,8 @@ def choose(backend: str, device: str, *ops: str) -> ModuleType:
     BackendUnavailableError
         If it cannot run here, does not take arrays on that device, or lacks an operation.
     """
+    if type(backend) is not str:
+        known(backend)
     where = device.partition(":")[0]
     fitting = []
     for candidate in registry.BACKENDS.values():

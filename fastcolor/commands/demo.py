@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from ..files.images import Photo, gray_of, read_photo
+from ..files.marks import marked
 from ..files.writing import check_writable_format, write_photo
 from ..ops import merge
 from ..photo.colorizer import Colorizer
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable_format(args.out)
     options.check_named(options.model_files(args.model), args, "--out")
     colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size)
-    write_photo(args.out, sheet(colorizer))
+    write_photo(args.out, sheet(colorizer), metadata=marked())
     print(f"wrote {args.out}: gray input, colorized, original, confidence of {len(PHOTOGRAPHS)} photographs")
     return 0
 

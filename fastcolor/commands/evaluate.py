@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arrays import checks
 from ..files.atomic import write_json
+from ..files.marks import marked
 from ..files.sets import find_images
 from ..files.writing import check_writable_format, write_photo
 from ..photo.colorizer import DEFAULT_MODEL, Colorizer, network_module
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         paths = [path for photographs in sets.values() for path in photographs]
         rows = np.linspace(0, len(paths) - 1, min(args.rows, len(paths))).round().astype(int)
         picture = sheet(model, [paths[row] for row in rows], decoding=(*decodings, None)[0], **seen)
-        write_photo(args.sheet, picture)
+        write_photo(args.sheet, picture, metadata=marked())
     return 0
 
 

@@ -122,13 +122,13 @@ def run(args: argparse.Namespace) -> int:
         given = getattr(args, name)
         if given and given not in bundled and Path(given).exists():  # so that it is found from another folder, too
             top[name] = str(Path(given).absolute())
+    sets = [parse_set(text) for text in top.get("sets", [])]
+    _check_out(args, sets)
     config, bins = _configured(args, told, top)
     if args.resume and not top.get("sets"):
         raise ValueError(
             f"sets: expected those of the run; name the sets; {_kept(args)}, which keeps them, is not there"
         )
-    sets = [parse_set(text) for text in top.get("sets", [])]
-    _check_out(args, sets)
     chosen = options.chosen(args, *_LOOP) | {"validate_every": top.get("validate_every")}
     for name in ("start", "encoder_weights"):  # a run that goes on has its weights
         chosen[name] = getattr(args, name) if args.resume else top.get(name)

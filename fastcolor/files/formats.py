@@ -17,6 +17,7 @@ from PIL import Image
 
 from ..errors import ImageError, MissingExtraError
 from .chunks import jxl_size, nclx, png_header
+from .metadata import is_lossless_webp
 from .tiff import TiffFile, is_tiff, nth_page
 
 # By content, not by name, and tried in this order: the last three have no signature to speak of.
@@ -112,8 +113,12 @@ def _note(image: Image.Image, file: IO[bytes]) -> None:
             image.info["transparency"] *= 255 // (2**depth - 1)  # as the levels are
         if "transparency" in image.info and depth == 16 and color == _PNG_RGB:
             raise ImageError("a 16-bit RGB PNG file with a transparent color: not supported; save it with alpha")
+    elif image.format == "WEBP":
+        image.info["lossless"] = is_lossless_webp(file)
     elif image.format in ("AVIF", "HEIF"):
         cicp = nclx(file)
+    elif image.format == "WEBP":
+        image.info["lossless"] = is_lossless_webp(file)
     if cicp:
         image.info["cicp"] = cicp
     file.seek(at)
@@ -122,11 +127,11 @@ def _note(image: Image.Image, file: IO[bytes]) -> None:
 def _identified(file: IO[bytes], max_pixels: int | None) -> Image.Image:
     file.seek(0)
     start = file.read(16)
+    if start.startswith(_JXL_STARTS):  # whose plugin decodes at once
+        check_pixels(_jxl_size(file), max_pixels)
     for name in FORMATS:
         try:
             if factory := _factory(name, start):
-                if name == "JXL":  # whose plugin decodes at once
-                    check_pixels(_jxl_size(file), max_pixels)
                 file.seek(0)
                 return factory(file, "")
         except (

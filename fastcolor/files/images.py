@@ -28,6 +28,7 @@ from .profiles import as_rgb
 from .samples import needs_scaling, read_samples
 from .tiff import TiffFile, count_tiff_pages, is_tiff
 from .tones import shown
+from .toning import is_toned
 
 _STRIP = 256  # rows whose luma is computed at a time: no float copy of the whole color image
 
@@ -41,10 +42,12 @@ class Photo:
     luma : ndarray, shape (H, W), uint8 or float32
         uint8 for 8-bit gray, which stays exact; else float32 in [0, 1].
     rgb : ndarray, shape (H, W, 3), uint8, or None
-        The colors, if there are any; pictures with R = G = B are gray.
+        The colors, if there are any; pictures with R = G = B are gray, and so are toned ones.
     alpha : ndarray, shape (H, W), uint8, or None
     metadata : dict
-        ``exif``, ``icc_profile``, ``dpi`` as :meth:`PIL.Image.Image.save` takes them, fit for an RGB file.
+        What else the file says that holds for an upright RGB picture: :mod:`.metadata`.
+    toned : bool
+        The file had one hue, as a sepia or a cyanotype has: :mod:`.toning`.
     """
 
     luma: NDArray[Any]
@@ -232,6 +235,8 @@ def _photo(image: Image.Image, file: IO[bytes] | None = None) -> Photo:
     orientation = orientation_of(image)  # loading may take it away
     values, alpha = _pixels(image, file)
     metadata = portable_metadata(image, values.shape[1::-1], orientation)
+    if values.ndim == 3 and is_toned(values):
+        return Photo(luma_of(values), None, alpha, metadata, toned=True)
     return Photo(values, None, alpha, metadata) if values.ndim == 2 else _from_rgb(values, alpha, metadata)
 
 

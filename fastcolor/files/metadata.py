@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from PIL import Image
 
@@ -58,7 +58,7 @@ def portable_metadata(image: Image.Image, size: tuple[int, int], orientation: in
     return {name: value for name, value in kept.items() if value}
 
 
-def is_lossless_webp(file: BinaryIO) -> bool:
+def is_lossless_webp(file: IO[bytes]) -> bool:
     """Whether an open file is WebP whose pictures are all of the lossless kind; the file stays where it is."""
     place = file.tell()
     try:
@@ -70,7 +70,7 @@ def is_lossless_webp(file: BinaryIO) -> bool:
     return kinds == {b"VP8L"}
 
 
-def _pictures(file: BinaryIO) -> Iterator[bytes]:
+def _pictures(file: IO[bytes]) -> Iterator[bytes]:
     """The kinds of the chunks of a WebP file that hold pixels."""
     while len(head := file.read(8)) == 8:
         kind, size = head[:4], int.from_bytes(head[4:], "little")

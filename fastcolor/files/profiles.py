@@ -16,7 +16,7 @@ def color_space(profile: bytes) -> str:
 def as_rgb(image: Image.Image, profile: bytes) -> Image.Image:
     """8-bit RGB; CMYK with a profile and Lab through color management."""
     if image.mode != "LAB" and (image.mode, color_space(profile)) != ("CMYK", "CMYK"):
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     from PIL import ImageCms
 
     try:

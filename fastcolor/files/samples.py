@@ -1,7 +1,7 @@
 """Samples of TIFF files: read by Pillow where it is right, else by tifffile, and scaled by what their tags say.
 
 Over a grid of 12,713 variants (sample type, photometric interpretation, planes, compression, byte order, predictor,
-tiles, extra samples) Pillow read 638 wrong without a word: 16-bit color in separate raw planes, gray with alpha and
+tiles, extra samples) Pillow read 550 wrong without a word: 16-bit color in separate raw planes, gray with alpha and
 Lab in planes, compressed big-endian signed and float samples, unsigned 32 bits, signed 8 bits, a predictor under
 PackBits. :func:`pillow_is_right` lists what is right, so that anything else goes to tifffile or is refused.
 """
@@ -15,15 +15,26 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError, MissingExtraError
-from .tiff import FLOAT, MIN_IS_BLACK, MIN_IS_WHITE, RGB, SIGNED, UNSIGNED, Layout, TiffFile
+from .tiff import (
+    ALPHA,
+    ASSOCIATED,
+    FLOAT,
+    MAX_SAMPLES,
+    MIN_IS_BLACK,
+    MIN_IS_WHITE,
+    RGB,
+    SIGNED,
+    UNSIGNED,
+    Layout,
+    TiffFile,
+)
 
-_RAW, _PACKBITS, _JPEG, _OLD_JPEG = 1, 32773, 7, 6
-_COMPRESSIONS = {_RAW, 2, 3, 4, 5, _OLD_JPEG, _JPEG, 8, 32771, _PACKBITS, 32946, 34925, 50000}  # fax, LZW, zlib, ...
+_RAW, _PACKBITS = 1, 32773
+_COMPRESSIONS = {_RAW, 2, 3, 4, 5, 6, 7, 8, 32771, _PACKBITS, 32946, 34925, 50000}  # fax, LZW, JPEG, zlib, ...
 _CMYK, _YCBCR, _LAB = 5, 6, 8
-_ASSOCIATED, _ALPHA = 1, 2
+_ORIENTATION = 274
 _IN_8_BITS = {_CMYK: ("CMYK", 4), _YCBCR: ("YCbCr", 3), _LAB: ("LAB", 3)}
-_GRAY = (MIN_IS_WHITE, MIN_IS_BLACK)
-_DEPTHS = (*range(1, 17), 32, 64)
+_DEPTHS = {*range(1, 17), 32, 64}
 
 
 class Samples(NamedTuple):
@@ -39,15 +50,15 @@ def pillow_is_right(layout: Layout) -> bool:
     depth = max(layout.bits)
     if layout.compression not in _COMPRESSIONS or (layout.predictor != 1 and layout.compression in (_RAW, _PACKBITS)):
         return False
-    if layout.photometric == _YCBCR and layout.compression not in (_JPEG, _OLD_JPEG):
-        return False
+    if layout.photometric == _YCBCR:  # compressed, libtiff makes RGB of it
+        return not (raw and (planes or layout.subsampled))
     if layout.kind in (SIGNED, FLOAT):
         whole = depth in ((16, 32) if layout.kind == SIGNED else (32,))
         return whole and len(layout.bits) == 1 and (layout.little_endian or raw)
     if layout.kind != UNSIGNED or depth > 16:
         return False
     if planes:
-        return layout.photometric in (RGB, _CMYK) and (not raw or (depth == 8 and set(layout.extra) <= {_ALPHA}))
+        return layout.photometric in (RGB, _CMYK) and (not raw or (depth == 8 and set(layout.extra) <= {ALPHA}))
     return True
 
 
@@ -72,7 +83,7 @@ def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
     _check_supported(layout)
     if image.known and pillow_is_right(layout):
         return Samples(_scaled(np.asarray(image), layout), None)  # which Pillow has turned upright
-    orientation = image.getexif().get(0x0112, 1)
+    orientation = image.tag_v2.get(_ORIENTATION) or image.getexif().get(_ORIENTATION, 1)
     values = upright(_by_tifffile(image, file), orientation)
     if layout.photometric in _IN_8_BITS:
         mode, count = _IN_8_BITS[layout.photometric]
@@ -81,10 +92,10 @@ def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
     colors = 3 if layout.photometric == RGB else 1
     scaled = _scaled(values[..., :colors], layout)
     alpha = None
-    if layout.extra and layout.extra[0] in (_ASSOCIATED, _ALPHA):
+    if layout.has_alpha:
         part = _scaled(values[..., colors], layout._replace(photometric=MIN_IS_BLACK))
         alpha = np.floor(part * 255 + 0.5).astype(np.uint8)
-        if layout.extra[0] == _ASSOCIATED:
+        if layout.extra[0] == ASSOCIATED:
             scaled = np.clip(scaled / np.maximum(part, np.finfo(np.float32).tiny)[..., None], 0, 1)
     return Samples(scaled[..., 0] if colors == 1 else scaled, alpha)
 
@@ -104,11 +115,11 @@ def upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _check_supported(layout: Layout) -> None:
-    known = layout.photometric in (*_GRAY, RGB, *_IN_8_BITS)
-    eight = (layout.kind == UNSIGNED and set(layout.bits) <= {8, 16}) or layout.photometric not in _IN_8_BITS
-    colors = 3 if layout.photometric == RGB else _IN_8_BITS.get(layout.photometric, ("", 1))[1]
-    whole = set(layout.bits) <= set(_DEPTHS) and len(set(layout.bits)) == 1 and colors <= len(layout.bits) <= 8
-    if not (known and eight and whole and layout.kind in (UNSIGNED, SIGNED, FLOAT)):
+    bits, others = set(layout.bits), layout.photometric in _IN_8_BITS
+    colors = _IN_8_BITS[layout.photometric][1] if others else 3 if layout.photometric == RGB else 1
+    whole = len(bits) == 1 and bits <= ({8, 16} if others else _DEPTHS) and colors <= len(layout.bits) <= MAX_SAMPLES
+    kinds = (UNSIGNED,) if others else (UNSIGNED, SIGNED, FLOAT)
+    if not (whole and layout.kind in kinds and (others or layout.photometric in (MIN_IS_WHITE, MIN_IS_BLACK, RGB))):
         raise ImageError(f"{layout}: not supported; save it as 8- or 16-bit gray or RGB")
 
 

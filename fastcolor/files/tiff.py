@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Any, NamedTuple
 
-from PIL import TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from ..errors import ImageError
 
@@ -23,6 +23,9 @@ _INCH = {2: 1.0, 3: 2.54}
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB = 0, 1, 2
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
+ASSOCIATED, ALPHA = 1, 2  # ExtraSamples: multiplied into the colors, or not
+_MAY_HAVE_ALPHA = (MIN_IS_WHITE, MIN_IS_BLACK, RGB)
+MAX_SAMPLES = 8  # of a pixel
 
 
 class Layout(NamedTuple):
@@ -32,21 +35,33 @@ class Layout(NamedTuple):
     photometric: int
     bits: tuple[int, ...]  # of each sample
     kind: int  # SampleFormat
-    extra: tuple[int, ...]  # ExtraSamples: 1 associated alpha, 2 alpha, 0 anything
+    extra: tuple[int, ...]  # ExtraSamples
     planar: int  # 2: one plane a sample
     compression: int
     predictor: int
     fill_order: int
     little_endian: bool
+    subsampled: bool  # chroma, of YCbCr: fewer bytes than samples
     low: float | None  # SMinSampleValue
     high: float | None
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the first sample after the colors is alpha."""
+        return self.extra[:1] in ((ASSOCIATED,), (ALPHA,))
 
     def __str__(self) -> str:
         names = {0: "MinIsWhite gray", 1: "gray", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
         kind = {SIGNED: "signed ", FLOAT: "float "}.get(self.kind, "")
         bits = "/".join(map(str, sorted(set(self.bits))))
         planes = ", separate planes" if self.planar == 2 and len(self.bits) > 1 else ""
-        alpha = " + alpha" if self.extra and self.extra[0] in (1, 2) else " + extra samples" if self.extra else ""
+        alpha = (
+            " + alpha"
+            if self.extra and self.extra[0] in (ASSOCIATED, ALPHA)
+            else " + extra samples"
+            if self.extra
+            else ""
+        )
         name = names.get(self.photometric, f"photometric {self.photometric}")
         return f"{bits}-bit {kind}{name}{alpha} TIFF (compression {self.compression}{planes})"
 
@@ -60,20 +75,24 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     def layout(self) -> Layout:
         """Of the page that is open."""
         tags = self.tag_v2
-        samples = int(_first(tags.get(_SAMPLES, 1)))
+        photometric = int(_first(tags.get(_PHOTOMETRIC, 0)))
+        samples = min(int(_first(tags.get(_SAMPLES, 1))), MAX_SAMPLES + 1)
+        colors = 3 if photometric == RGB else 1
+        unsaid = (ALPHA,) if photometric in _MAY_HAVE_ALPHA and samples == colors + 1 else ()  # as Pillow has it
         bits = _numbers(tags.get(_BITS, 1))
         formats = set(_numbers(tags.get(_FORMAT, UNSIGNED)))
         return Layout(
             size=(tags[_WIDTH], tags[_LENGTH]),
-            photometric=int(_first(tags.get(_PHOTOMETRIC, 0))),
+            photometric=photometric,
             bits=bits * samples if len(bits) == 1 else bits[:samples],
             kind=int(formats.pop()) if len(formats) == 1 else 0,
-            extra=tuple(map(int, _numbers(tags.get(_EXTRA, ())))),
+            extra=tuple(map(int, _numbers(tags.get(_EXTRA, unsaid)))),
             planar=int(_first(tags.get(_PLANAR, 1))),
             compression=int(_first(tags.get(_COMPRESSION, 1))),
             predictor=int(_first(tags.get(_PREDICTOR, 1))),
             fill_order=int(_first(tags.get(_FILL_ORDER, 1))),
             little_endian=tags.prefix == b"II",
+            subsampled=sum(self._bytes_of_pixels()) < tags[_WIDTH] * tags[_LENGTH] * samples,
             low=_first(tags.get(_LOW)),
             high=_first(tags.get(_HIGH)),
         )
@@ -81,10 +100,24 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     def check_whole(self, length: int) -> None:
         """ImageError if compressed pixels lie beyond the end of a file so long: libtiff would print about it."""
         tags = self.tag_v2
-        for offsets, counts in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
-            ends = map(sum, zip(_numbers(tags.get(offsets, ())), _numbers(tags.get(counts, ())), strict=False))
-            if tags.get(_COMPRESSION, 1) != 1 and max(ends, default=0) > length:
-                raise ImageError("damaged or truncated image file, whose pixels end before they should")
+        if tags.get(_COMPRESSION, 1) == 1:
+            return
+        offsets = _numbers(tags.get(_STRIPS, tags.get(_TILES, ())))
+        counts = self._bytes_of_pixels()
+        if not counts and len(offsets) == 1:  # as some old programs have it
+            counts = (0,)
+        if not offsets or len(offsets) != len(counts) or max(map(sum, zip(offsets, counts, strict=True))) > length:
+            raise ImageError("damaged or truncated image file, whose pixels end before they should")
+
+    def _bytes_of_pixels(self) -> tuple[int, ...]:
+        """Of each strip or tile."""
+        return _numbers(self.tag_v2.get(_STRIP_BYTES, self.tag_v2.get(_TILE_BYTES, ())))
+
+    def load_prepare(self) -> None:
+        """The memory for the pixels, whose number has been looked at; Pillow would do so by a limit of its own."""
+        if self._im is None:
+            self.im = Image.core.new(self.mode, self._tile_size)
+        ImageFile.ImageFile.load_prepare(self)
 
     def _setup(self) -> None:
         tags = self.tag_v2

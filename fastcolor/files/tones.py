@@ -52,29 +52,29 @@ def shown(values: NDArray[Any], info: Mapping[Any, Any]) -> NDArray[Any]:
 
 def _curve(info: Mapping[Any, Any], *, gray: bool) -> NDArray[np.float64] | None:
     """What each of 65,536 levels is in sRGB, in [0, 1]; None where it is itself."""
-    levels = np.arange(_LEVELS) / (_LEVELS - 1)
     if "cicp" in info and info["cicp"][1] != _UNSPECIFIED:
-        return _by_cicp(levels, *info["cicp"])
+        return _by_cicp(*info["cicp"])
     profile = info.get("icc_profile") or b""
     if profile:
         return _by_gray_profile(profile) if gray and color_space(profile) == "GRAY" else None
     gamma = info.get("gamma")
     if "srgb" in info or not gamma or abs(_SRGB_GAMMA * gamma - 1) < _SAME:
         return None
-    return levels ** (1 / (_SRGB_GAMMA * gamma))
+    return _levels() ** (1 / (_SRGB_GAMMA * gamma))
 
 
-def _by_cicp(
-    levels: NDArray[np.float64], primaries: int, transfer: int, matrix: int, full: int
-) -> NDArray[np.float64] | None:
+def _levels() -> NDArray[np.float64]:
+    return np.arange(_LEVELS) / (_LEVELS - 1)
+
+
+def _by_cicp(primaries: int, transfer: int, matrix: int, full: int) -> NDArray[np.float64] | None:
     if transfer in _HDR:
         raise ImageError(
             f"a picture of high dynamic range, {_HDR[transfer]}: expected standard range; tone-map it to sRGB first"
         )
     if transfer not in (*_AS_SRGB, _GAMMA_28, _LINEAR):
         raise ImageError(f"expected sRGB or a like transfer, got number {transfer} of H.273; convert it to sRGB first")
-    if not full:
-        levels = np.clip((levels * 255 - 16) / 219, 0, 1)
+    levels = _levels() if full else np.clip((_levels() * 255 - 16) / 219, 0, 1)
     if transfer == _LINEAR:
         return np.where(levels <= 0.0031308, 12.92 * levels, 1.055 * levels ** (1 / 2.4) - 0.055)
     if transfer == _GAMMA_28:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..arrays import checks
 from ..files.images import as_photo
-from ..ops import merge
 from ..photo.colorizer import Colorizer
+from ..photo.paper import render
 from ..photo.pipeline import closing_stream, prefetch
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
 from ..smoother import TemporalSmoother
@@ -176,7 +176,7 @@ def _groups(frames: Iterator[_Frame], size: int) -> Iterator[list[_Frame]]:
 def _finish(predicted: Iterator[_Predicted], smoothed: _Smoothed) -> Iterator[Rgb]:
     with closing_stream(predicted) as items:
         for frame, logits in items:
-            yield merge(smoothed.chroma(logits, frame.small), frame.luma)
+            yield render(smoothed.chroma(logits, frame.small), frame.luma, borders=False)
 
 
 def _starter(colorizer: Colorizer, smooth: bool | str, alpha: float, window: int, ring: str) -> Callable[[], _Scene]:

@@ -25,7 +25,7 @@ def each_image(images: Iterable[Any] | Any) -> Iterator[np.ndarray]:
     >>> [image.shape for image in each_image(np.zeros((4, 6, 3), np.uint8))]
     [(4, 6, 3)]
     """
-    one = isinstance(images, (str, os.PathLike)) or kind(images) is not None
+    one = isinstance(images, (str, os.PathLike)) or kind(images) is not None or not isinstance(images, Iterable)
     return map(_pixels, [images] if one else images)
 
 
@@ -35,7 +35,7 @@ def _pixels(image: Any) -> np.ndarray:
 
         photo = read_photo(image)
         return np.zeros((*photo.luma.shape, 3), np.uint8) if photo.rgb is None else photo.rgb  # all grays are alike
-    seen = checks.array("images", image, ("uint8",))
+    seen = checks.on_cpu("images", checks.array("images", image, ("uint8",)))
     checks.ndim("images", seen, 1)
     checks.size_on_axis("images", seen, -1, "axis", 3)
     return as_numpy(image)

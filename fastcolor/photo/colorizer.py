@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ..arrays import checks
 from ..errors import MissingExtraError
 from ..files.images import as_photo
-from ..ops import confidence, merge
+from ..ops import confidence
 from .decoding import Decoding
+from .paper import render
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,7 @@ def colorize(
     mirror: bool | None = None,
     device: str | torch.device | None = None,
 ) -> NDArray[np.uint8]:
-    """``rgb = merge(decode(network(reduce(Y))), Y)``: a photograph of any size, in color.
+    """``rgb = merge(decode(network(reduce(Y))), Y)``: a photograph of any size, in color; paper stays white.
 
     Parameters
     ----------
@@ -160,8 +161,11 @@ class Colorizer:
         return self.decoding.chroma(logits, self.bins)
 
     def render(self, prediction: Prediction, luma: NDArray[Any]) -> NDArray[np.uint8]:
-        """RGB (H, W, 3), uint8, of a prediction and the photograph's own luma (H, W), uint8 or float32 in [0, 1]."""
-        return merge(prediction.chroma, luma)
+        """RGB (H, W, 3), uint8, of the photograph whose luma this is: uint8 or float32 in [0, 1].
+
+        ``merge(chroma, luma)``, and no tint where :func:`fastcolor.photo.paper.render` says that there is paper.
+        """
+        return render(prediction.chroma, luma)
 
     def predict(self, batch: NDArray[np.float32], *, with_confidence: bool = False) -> list[Prediction]:
         """A :class:`Prediction` for each image of (N, h, w) luma, all in one pass of the network."""

@@ -20,6 +20,7 @@ from .dataset import CHECKED_AS, VARIANTS, AnySample, PhotoDataset
 from .memory import Memory, held
 from .mixture import OpenSet, shares
 from .sampler import KeySampler
+from .stopping import STOPPING, held_back
 from .trainer import Trainer
 
 KEPT = 10_000  # decoded photographs in memory; more of them are decoded each time they come
@@ -62,7 +63,7 @@ def open_feed(trainer: Trainer, sets: Sequence[OpenSet], workers: int, say: Call
     else:
         if workers:
             photos.sample(Image.new("RGB", (config.size, config.size)))  # compiled here, once, and not in each worker
-        samples = DataLoader(photos, batch_sampler=sampler, **loading)
+        samples = _Loader(photos, batch_sampler=sampler, **loading)
     turns = zip_longest(*(one.val for one in sets))
     shown = [photograph for turn in turns for photograph in turn if photograph is not None]
     return Feed(samples, [_check(trainer, one, loading) for one in sets], len(photos) // config.batch, shown)
@@ -92,8 +93,16 @@ def _check(trainer: Trainer, one: OpenSet, loading: dict[str, Any]) -> Check:
     batch = max(1, config.batch // trainer.team.world)
     hold = partial(held, validation, batch, trainer.device)
     every = sys.maxsize if config.minutes else 1
-    samples = hold(every) if in_memory else DataLoader(validation, batch_size=batch, **loading)
+    samples = hold(every) if in_memory else _Loader(validation, batch_size=batch, **loading)
     return Check(one.name, one.weight, samples, hold, len(one.val))
+
+
+class _Loader(DataLoader[AnySample]):
+    """Its workers begin with signals held back, which would end them before :func:`_alone` is called."""
+
+    def __iter__(self) -> Any:
+        with held_back():
+            return super().__iter__()
 
 
 def _alone(worker: int) -> None:
@@ -103,5 +112,5 @@ def _alone(worker: int) -> None:
     the process that it serves is gone.
     """
     set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)

@@ -106,7 +106,7 @@ def train(
     OSError
         If something cannot be written, on a full disk say; names the file. The last checkpoint is kept.
     KeyboardInterrupt, SystemExit
-        After Ctrl-C or SIGTERM (status 143), when the checkpoint is written.
+        After Ctrl-C, SIGTERM (status 143) or SIGHUP (129), when the checkpoint is written.
     """
     place = own_device(device)
     team = join_team(place)

@@ -15,6 +15,7 @@ from PIL import Image
 from fastcolor import ColorBins
 from fastcolor.commands.main import main
 from fastcolor.files import outputs
+from fastcolor.files.marks import is_marked
 from fastcolor.files.outputs import check_outputs
 from fastcolor.network.unet import ColorUNet, UNetConfig
 from fastcolor.photo import bulk
@@ -284,3 +285,4 @@ def test_demo(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) ->
     assert width == 4 * 480 + 5 * 8, "gray, colorized, original, confidence"
     assert height > 480 * 600 / 512 + 480 * 300 / 451, "a portrait, a cat and a landscape below each other"
     assert "wrote" in capsys.readouterr().out
+    assert is_marked(tmp_path / "demo.png")

@@ -100,6 +100,7 @@ STORED = {  # values of (H, W, channels), what tifffile is told
     "float, compressed, big-endian": ((COLOR[..., :1] / 65_535).astype(np.float32), ZLIB | BE),
     "float with its predictor": ((COLOR[..., :1] / 65_535).astype(np.float16), ZLIB | {"predictor": 3}),
     "a predictor under PackBits": (DEEP[..., :1], {"compression": "packbits", "predictor": 2}),
+    "half floats in BigTIFF": ((DEEP[..., :1] / 65_535).astype(np.float16), {"bigtiff": True}),
     "BigTIFF": (DEEP[..., :1], {"bigtiff": True}),
 }
 
@@ -194,6 +195,7 @@ TONES = {  # chunks of a PNG file, what the levels become
     "gAMA 1": ({"gAMA": struct.pack(">I", 100_000)}, lambda x: x ** (1 / 2.2)),
     "gAMA 0.55": ({"gAMA": struct.pack(">I", 55_000)}, lambda x: x ** (1 / 1.21)),
     "gAMA of sRGB": ({"gAMA": struct.pack(">I", 45_455)}, lambda x: x),
+    "gAMA near that of sRGB": ({"gAMA": struct.pack(">I", 47_000)}, lambda x: x),
     "gAMA 0": ({"gAMA": bytes(4)}, lambda x: x),
     "sRGB before gAMA": ({"gAMA": struct.pack(">I", 100_000), "sRGB": b"\0"}, lambda x: x),
     "gray profile, linear": ({"iCCP": icc(gray_profile(1.0))}, srgb),

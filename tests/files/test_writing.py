@@ -155,7 +155,7 @@ def test_unknown_suffix() -> None:
             r"a\.png: cannot be written as PNG \(encoder",
         ),
         (ValueError("no"), ImageError, r"a\.png: cannot be written as PNG \(no\)"),
-        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
     ],
 )
 def test_failed_writes_leave_nothing(

@@ -9,16 +9,17 @@ test_corpus.py tries at each run of the tests.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from fuzz_targets import TARGETS, attempt, memory_folder, tiny_bins, tiny_trainer
+from fuzz_targets import TARGETS, attempt, tiny_bins, tiny_trainer
 
 HERE = Path(__file__).resolve().parent
 FOUND = HERE.parent.parent / "build/fuzz"
-LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=512", "-max_len=65536"]
+LIMITS = ["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=512", "-max_len=65536"]
 LOADERS = ("bins", "models", "checkpoints")
 
 
@@ -28,6 +29,9 @@ def main() -> int:
     parser.add_argument("target", choices=("all", *TARGETS))
     parser.add_argument("--seconds", type=int, default=60, help="of fuzzing, shared by all targets (%(default)s)")
     args = parser.parse_args()
+    if importlib.util.find_spec("atheris") is None:
+        print("fuzz: atheris, which is for Python 3.11 to 3.13 on Linux, is not installed: nothing is fuzzed")
+        return 1 if os.environ.get("FASTCOLOR_REQUIRE_TOOLS") else 0
     if args.target != "all":
         _fuzz(args.target, args.seconds)
         return 0
@@ -67,11 +71,13 @@ def _fuzz(name: str, seconds: int) -> None:
         attempt(name, seed.read_bytes())
     zipfile.ZipExtFile._update_crc = lambda *_: None  # type: ignore[attr-defined] # a sum hides what is behind it
     (FOUND / name).mkdir(parents=True, exist_ok=True)
-    words = [f"-max_total_time={seconds}", f"-artifact_prefix={FOUND / name}-", "-print_final_stats=1", *LIMITS]
-    if (HERE / f"{name}.dict").exists():
-        words.append(f"-dict={HERE / f'{name}.dict'}")
+    words = [
+        f"-max_total_time={seconds}",
+        f"-artifact_prefix={FOUND / name}-",
+        f"-dict={HERE / 'tokens.dict'}",
+        *LIMITS,
+    ]
     atheris.Setup([name, *words, str(FOUND / name), str(HERE / "corpus" / name)], lambda data: attempt(name, data))
-    print(f"temporary files in {memory_folder()}", flush=True)
     atheris.Fuzz()
 
 

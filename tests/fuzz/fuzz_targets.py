@@ -11,6 +11,7 @@ import io
 import json
 import struct
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -33,7 +34,8 @@ def bins_file(data: bytes) -> bytes:
     if not data or data[0] % 2 == 0:
         return data[1:]
     parts, buffer = data[1:].split(SEPARATOR), io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
+        warnings.simplefilter("ignore")  # of names that come twice
         for name, header, values in zip(*[iter(parts)] * 3, strict=False):
             text = header[:65535]
             member = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + values

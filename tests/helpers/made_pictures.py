@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+Order = Literal["<", ">"]
 ORIENTATION, MAKE, EXIF_IFD, GPS_IFD = 0x0112, 0x010F, 0x8769, 0x8825
 UPRIGHT = {
     1: lambda a: a,
@@ -22,7 +24,7 @@ UPRIGHT = {
 }
 
 
-def made_tiff(values: NDArray, bits: int, order: str = "<", *, planar: int = 1, **tags: object) -> bytes:
+def made_tiff(values: NDArray[Any], bits: int, order: Order = "<", *, planar: int = 1, **tags: Any) -> bytes:
     """An uncompressed file of one page.
 
     Parameters
@@ -53,7 +55,7 @@ def made_tiff(values: NDArray, bits: int, order: str = "<", *, planar: int = 1, 
     return _file(entries, data, order)
 
 
-def made_png(values: NDArray, depth: int, color: int, **chunks: bytes) -> bytes:
+def made_png(values: NDArray[Any], depth: int, color: int, **chunks: bytes) -> bytes:
     """A PNG file of any depth and color type, with any chunks before its pixels."""
     stored = values.reshape(len(values), -1).astype(np.uint16 if depth == 16 else np.uint8)
     data = b"".join(b"\0" + _row(row, depth, ">") for row in stored)
@@ -85,14 +87,14 @@ def gray_profile(gamma: float) -> bytes:
     return header.ljust(128, b"\0") + body
 
 
-def _row(row: NDArray, bits: int, order: str) -> bytes:
+def _row(row: NDArray[Any], bits: int, order: Order) -> bytes:
     if bits % 8 == 0:
         return row.astype(row.dtype.newbyteorder(order)).tobytes()
     ones = np.array([[int(bit) for bit in format(int(value), f"0{bits}b")] for value in row], np.uint8)
     return np.packbits(ones).tobytes()
 
 
-def _file(entries: dict[int, tuple[str, list]], data: list[bytes], order: str) -> bytes:
+def _file(entries: dict[int, tuple[str, list]], data: list[bytes], order: Order) -> bytes:
     kinds = {"H": 3, "I": 4, "i": 9, "f": 11}
     at = 8 + 2 + 12 * len(entries) + 4
     outside = b""

@@ -75,8 +75,7 @@ def of_numpy(values: Array) -> Iterator[Odd]:
     yield Odd("an axis less", values[0], values[0])
     yield Odd("memoryview's array", np.frombuffer(values.tobytes(), values.dtype).reshape(values.shape), values)
     yield Odd("subclass", values.view(Subclass), values)
-    yield Odd("np.matrix", np.matrix(values.reshape(len(values), -1)), values.reshape(len(values), -1))
-    yield Odd("np.matrix of a plane", np.matrix(values[..., 0]) if values.ndim == 3 else np.matrix(values), values)
+    yield Odd("np.matrix", values.reshape(len(values), -1).view(np.matrix), values.reshape(len(values), -1))
     yield Odd("record array", np.rec.fromarrays([values]), None)
     yield Odd("masked", np.ma.masked_array(values, values == values.flat[0]), None)
     yield Odd("masked nowhere", np.ma.masked_array(values), None)
@@ -115,8 +114,9 @@ def of_torch(values: Array) -> Iterator[Odd]:
         yield Odd(layout, tensor, tensor.numpy().copy())
     for dtype in TORCH_DTYPES:
         tensor = base.to(getattr(torch, dtype)) if dtype != "complex32" else base.to(torch.complex64).to(torch.chalf)
-        plain = tensor.float().numpy() if tensor.dtype.is_floating_point else None
-        yield Odd(f"torch.{dtype}", tensor, values if dtype == values.dtype.name else plain)
+        plain = tensor.float() if tensor.dtype.is_floating_point else tensor
+        seen = values if dtype == values.dtype.name else None if tensor.dtype.is_complex else plain.numpy()
+        yield Odd(f"torch.{dtype}", tensor, seen)
     yield from _tensors(base, values)
     for axis in range(values.ndim):
         yield Odd(f"empty axis {axis}", base.narrow(axis, 0, 0), values.take([], axis).astype(values.dtype))
@@ -156,14 +156,13 @@ def _tensors(base: torch.Tensor, values: Array) -> Iterator[Odd]:
 
 def no_arrays(values: Array) -> Iterator[Odd]:
     """What is none, though some of it could be made one."""
-    yield from (
-        Odd(type(thing).__name__, thing, None) for thing in (None, 3, 0.5, "text", b"bytes", {}, [], (), object())
-    )
-    yield Odd("list", values.tolist(), None)
+    things: tuple[Any, ...] = None, 3, 0.5, "text", b"bytes", {}, [], (), object()
+    yield from (Odd(type(thing).__name__, thing, None) for thing in things)
+    yield Odd("list", values.tolist(), values)
     yield Odd("generator", (row for row in values), None)
-    yield Odd("memoryview", memoryview(values), None)
+    yield Odd("memoryview", memoryview(values.data), values)
     yield Odd("file", io.BytesIO(values.tobytes()), None)
-    yield Odd("convertible", Convertible(values), None)
+    yield Odd("convertible", Convertible(values), values)
     yield Odd("class", np.ndarray, None)
     yield Odd("NumPy scalar", values.reshape(-1)[0], None)
 

@@ -57,6 +57,16 @@ def test_luma_is_kept_where_the_color_is_inside_the_cube() -> None:
     assert len(np.unique(rgb.reshape(-1, 3), axis=0)) > 1, "some color"
 
 
+@pytest.mark.promise("Paper and tone", "White paper and black film have no tint in a photograph and in a film")
+@pytest.mark.parametrize("value", [0, 244, 255])
+def test_paper_is_rendered_as_paper(value: int) -> None:
+    gray = np.full((60, 100), value, np.uint8)
+    rgb = fastcolor.colorize(gray, model=network())
+    assert np.array_equal(rgb, np.repeat(gray[..., None], 3, axis=-1))
+    (frame,) = fastcolor.colorize_video([gray], model=network())
+    assert (np.ptp(frame, axis=-1).max() == 0) == (value != 244), "a film has no borders"
+
+
 def test_equals_the_steps_of_the_docstring() -> None:
     model = network(size=50)
     small = np.asarray(Image.fromarray(GRAY.astype(np.float32) / 255).resize((50, 30), Image.Resampling.LANCZOS))

@@ -29,6 +29,7 @@ SETS = {
 }
 
 
+@pytest.mark.promise("Toolkit", "Copies, pickles and files of bins are equal to them and have their hash")
 @pytest.mark.parametrize("bins", SETS.values(), ids=SETS)
 def test_copies_and_files_are_equal(bins: ColorBins, tmp_path: Path) -> None:
     bins.save(tmp_path / "bins.npz")
@@ -141,6 +142,7 @@ def test_what_makes_no_set_is_refused(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.promise("Toolkit", "Labels never wrap: a dtype that does not hold them is refused")
 def test_labels_never_wrap() -> None:
     """A set with more bins than the labels can hold, by our class or another's."""
     for bins in (SETS["zhang"], reference.bins_of_centers(zhang_centers())):

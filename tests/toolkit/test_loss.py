@@ -210,6 +210,13 @@ WRONG = [
      "labels: expected 0 to 31, got (0|32) to 32"),
     ({"labels": torch.full((1, 8, 8), -40), "weights": torch.ones(32)}, ValueError,
      "labels: expected 0 to 31, got -40"),
+    ({"weights": -ONES}, ValueError,
+     "weights: expected finite numbers >= 0, times the mask, got -1 to 0; a pixel that is not to count has mask 0"),
+    ({"weights": torch.full((32,), torch.nan)}, ValueError, "weights: expected finite numbers .* got nan to nan;"),
+    ({"weights": ONES / 0}, ValueError, "weights: expected finite numbers >= 0, times the mask, got 0 to inf;"),
+    ({"mask": -ONES}, ValueError, "weights: expected finite numbers >= 0, times the mask, got -"),
+    ({"logits": torch.zeros(1, 32, 8, 8).to_sparse()}, TypeError, "logits: expected a tensor of layout torch.strided"),
+    ({"labels": torch.zeros(1, 32, 8, 8, device="meta")}, ValueError, "labels: expected device 'cpu' like logits"),
     ({"labels": torch.zeros(1, 8, 8, dtype=torch.long, device="meta")}, ValueError,
      "labels: expected device 'cpu' like logits, got 'meta'; arrays are never moved unasked"),
     ({"mask": ONES.to("meta")}, ValueError, "mask: expected device 'cpu' like logits, got 'meta'"),
@@ -235,6 +242,26 @@ def test_weights_of_any_real_dtype_are_numbers(dtype):
     for kind in (torch.int64, torch.uint8, torch.float64):
         loss = weighted_cross_entropy(logits, labels.to(torch.int16), whole.to(kind), mask.to(kind))
         torch.testing.assert_close(loss, expected, rtol=0, atol=0)
+
+
+@pytest.mark.promise("Toolkit", "Weights of any scale give a finite loss and gradient; negative ones, NaN are refused")
+@pytest.mark.parametrize(
+    ("scale", "compiled"), [(1e-44, False), (1e-38, False), (1e30, False), (3e38, False), (1e-44, True)]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64], ids=str)
+def test_weights_of_any_scale_give_a_finite_gradient(scale, dtype, compiled):
+    """Only their ratios count in the weighted mean."""
+    logits, labels, weights, mask = case((1, 32, 8, 8), dtype)
+    loss = weighted_cross_entropy
+    if compiled:
+        loss = torch.compile(lambda *arrays: weighted_cross_entropy(*arrays), backend="eager", fullgraph=True)
+    expected = loss(logits, labels, torch.ones_like(weights), mask)
+    (gradient,) = torch.autograd.grad(expected, logits)
+    scaled = loss(logits, labels, torch.full_like(weights, scale), mask)
+    torch.testing.assert_close(scaled, expected)
+    torch.testing.assert_close(torch.autograd.grad(scaled, logits)[0], gradient)
+    with pytest.raises(ValueError, match=r"^weights: expected finite numbers >= 0, .* got -1 to"):
+        loss(logits, labels, -torch.ones_like(weights), mask)
 
 
 def test_weights_that_require_a_gradient_are_taken_where_nothing_is_recorded():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,12 @@ def dense_of(labels: Any, shares: Any) -> Any:
     return torch.zeros(2, N, *labels.shape[2:], dtype=shares.dtype).scatter_add(1, labels, shares)
 
 
+def of_kind(given: dict[str, Any], kind: str) -> dict[str, Any]:
+    if kind == "dense":
+        return given | {"labels": dense_of(given["labels"], given["shares"]), "shares": None}
+    return given | ({"labels": given["labels"][:, 0], "shares": None} if kind == "hard" else {})
+
+
 def truth(reduction: str, logits: Any, **arrays: Any) -> tuple[Any, Any]:
     named = {name: None if array is None else array.numpy() for name, array in arrays.items()}
     x = logits.detach().double().numpy()
@@ -52,11 +59,7 @@ def truth(reduction: str, logits: Any, **arrays: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_loss_and_gradient_are_the_references(reduction: str, dtype: Any, kind: str) -> None:
-    given = problem(dtype)
-    if kind == "dense":
-        given |= {"labels": dense_of(given["labels"], given.pop("shares"))}
-    elif kind == "hard":
-        given |= {"labels": given["labels"][:, 0], "shares": None}
+    given = of_kind(problem(dtype), kind)
     value, gradient = truth(reduction, **given)
     loss = weighted_cross_entropy(**given, reduction=reduction)
     assert loss.shape == (given["weights"].shape if reduction == "none" else ())
@@ -68,20 +71,27 @@ def test_loss_and_gradient_are_the_references(reduction: str, dtype: Any, kind: 
     assert np.abs(given["logits"].grad.double().numpy() - gradient).max() <= 2 * limit * largest
 
 
+@pytest.mark.promise("Toolkit", "A pixel of mask 0 does not count in the loss or its gradient, whatever stands there")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_what_is_masked_may_be_anything(reduction: str, dtype: Any) -> None:
-    given = problem(dtype)
+@pytest.mark.parametrize(
+    ("reduction", "kind"), [*product(REDUCTIONS, ["soft", "dense", "hard"]), ("weighted", "compiled")]
+)
+def test_what_is_masked_may_be_anything(reduction: str, dtype: Any, kind: str) -> None:
+    given = of_kind(problem(dtype), kind)
     expected = weighted_cross_entropy(**given, reduction=reduction)
     (clean,) = torch.autograd.grad(expected.sum(), given["logits"])
     off = ~given["mask"]
     with torch.no_grad():
         given["logits"][:, 3][off] = torch.nan
         given["logits"][:, 4][off] = torch.inf
-    given["labels"] = torch.where(off[:, None], 255, given["labels"])
+    given["labels"] = torch.where(off[:, None] if kind != "hard" else off, 255, given["labels"])
     given["weights"] = torch.where(off, torch.nan, given["weights"])
-    given["shares"] = torch.where(off[:, None], torch.inf, given["shares"])
-    loss = weighted_cross_entropy(**given, reduction=reduction)
+    if given["shares"] is not None:
+        given["shares"] = torch.where(off[:, None], torch.inf, given["shares"])
+    run = weighted_cross_entropy
+    if kind == "compiled":
+        run = torch.compile(lambda **arrays: weighted_cross_entropy(**arrays), backend="eager", fullgraph=True)
+    loss = run(**given, reduction=reduction)
     torch.testing.assert_close(loss, expected, rtol=0, atol=0)
     (gradient,) = torch.autograd.grad(loss.sum(), given["logits"])
     torch.testing.assert_close(gradient, clean, rtol=0, atol=0)
@@ -108,6 +118,7 @@ def test_weights_for_each_bin_are_the_mean_over_the_shares() -> None:
     )
 
 
+@pytest.mark.promise("Toolkit", "Weights that may be one a pixel or one a bin are asked back by name")
 def test_weights_that_may_be_of_pixels_or_of_bins_are_asked_back() -> None:
     logits, labels = torch.zeros(N, N), torch.arange(N)
     with pytest.raises(
@@ -119,6 +130,7 @@ def test_weights_that_may_be_of_pixels_or_of_bins_are_asked_back() -> None:
     assert by_pixel == by_bin
 
 
+@pytest.mark.promise("Toolkit", "Logits up to 1e37 have a finite loss and gradient")
 @pytest.mark.parametrize("layout", ["planar", "channels_last"])
 @pytest.mark.parametrize("size", [1e37, 1e30, 1e4])
 def test_logits_of_any_size_have_a_finite_loss(size: float, layout: str) -> None:

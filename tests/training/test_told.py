@@ -21,9 +21,11 @@ from fastcolor.training.train import train  # noqa: E402
 from fastcolor.training.trainer import CHECKPOINT  # noqa: E402
 
 
+@pytest.mark.promise("Newcomers", "a run that cannot begin says why, and leaves no folder behind")
 def test_wrong_calls_are_told(photos: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def error(place: Path, *more: str) -> str:
         assert main(["train", str(place), "--out", str(tmp_path / "run"), "--recipe", "gpu-7min", *more]) == 1
+        assert not (tmp_path / "run").exists()
         return capsys.readouterr().err
 
     assert "--steps, --minutes: expected one of the two, got both" in error(pack, "--steps", "3", "--minutes", "1")
@@ -90,5 +92,5 @@ def test_no_run_no_schedule_and_no_checkpoint(photos: Path, tmp_path: Path, caps
     assert "there is no run to resume" in capsys.readouterr().err
     damaged = tmp_path / CHECKPOINT
     damaged.write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
-    with pytest.raises(ValueError, match="expected a checkpoint of fastcolor train, got a damaged file"):
+    with pytest.raises(ValueError, match="expected a checkpoint of fastcolor train, got a damaged one"):
         load_tensors(damaged)

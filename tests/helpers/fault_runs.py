@@ -1,0 +1,176 @@
+"""Commands run with a fault at a moment: one process imports everything once, and forks for each run.
+
+A moment is a number: that of an event by which Python tells an audit hook that a file under the run's folder is opened
+to be written, made, renamed or removed. The fault comes before the event's deed: a signal, an error of the system, or a
+halt until another run is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
+REMOVING = ("os.remove", "os.rmdir")  # which a full disk lets one do
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+ERRORS = {"full": errno.ENOSPC, "read-only": errno.EROFS}
+SIGNALS = {"kill": signal.SIGKILL, "INT": signal.SIGINT, "TERM": signal.SIGTERM, "halt": signal.SIGSTOP}
+
+
+class Run(NamedTuple):
+    """What came of a run: its exit status (below 0: killed by a signal), what it said, its events."""
+
+    status: int
+    out: str
+    err: str
+    events: list[str]
+
+
+class Runs:
+    """The process that forks; close it."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}
+        self.process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def __call__(self, words: list[str], folder: Path, fault: str = "", at: int = 0) -> Run:
+        """``fastcolor words`` in `folder`, with `fault` at the event of number `at`, and later ones for errors."""
+        return self.pair(words, folder, fault, at)[0]
+
+    def warm(self, words: list[str], folder: Path) -> None:
+        """The command in the process itself: what it imports and loads is there for the others. It forks then.
+
+        Not one that computes gradients, whose threads torch does not let a process fork with.
+        """
+        (run,) = self.pair(words, folder, "warm", 0)
+        assert run.status == 0, run.err
+
+    def pair(self, words: list[str], folder: Path, fault: str, at: int, other: list[str] | None = None) -> list[Run]:
+        """The run, and the other one, which came and went while it was halted."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps([words, str(folder), fault, at, other]), file=self.process.stdin, flush=True)
+        return [Run(*one) for one in json.loads(self.process.stdout.readline())]
+
+    def close(self) -> None:
+        """End it."""
+        self.process.communicate()
+
+
+def serve() -> None:
+    """Fork for each line of standard input."""
+    import torch
+
+    torch.set_num_threads(1)
+    import torch.optim
+    import torch.utils.tensorboard
+
+    import fastcolor.commands.demo as demo
+    import fastcolor.training.train  # noqa: F401
+
+    demo.sheet.__kwdefaults__["width"] = 48  # a picture of a tenth
+
+    for line in sys.stdin:
+        words, folder, fault, at, meanwhile = json.loads(line)
+        if fault == "warm":
+            print(json.dumps([_warm(words, folder)]), flush=True)
+            continue
+        run, others = _begin(words, folder, fault, at), []
+        if meanwhile is not None:
+            os.waitid(os.P_PID, run[0], os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            others.append(_end(*_begin(meanwhile, folder, "", 0)))
+            os.kill(run[0], signal.SIGCONT)
+        print(json.dumps([_end(*run), *others]), flush=True)
+
+
+def _warm(words: list[str], folder: str) -> Run:
+    from fastcolor.commands.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    os.chdir(folder)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        return Run(main(words), out.getvalue(), err.getvalue(), [])
+
+
+def _begin(words: list[str], folder: str, fault: str, at: int) -> tuple[int, list[int]]:
+    """The run's process, and pipes for what it says and does, which hold all of it."""
+    pipes = [os.pipe() for _ in range(3)]
+    number = os.fork()
+    if number == 0:
+        status = 1
+        try:
+            status = _run(words, folder, fault, at, [end for _, end in pipes])
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(status)
+    for _, end in pipes:
+        os.close(end)
+    return number, [begin for begin, _ in pipes]
+
+
+def _end(number: int, pipes: list[int]) -> Run:
+    """What came of it."""
+    _, status = os.waitpid(number, 0)
+    texts = []
+    for pipe in pipes:
+        with open(pipe, errors="replace") as told:
+            texts.append(told.read())
+    return Run(os.waitstatus_to_exitcode(status), *texts[:2], texts[2].splitlines())
+
+
+def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -> int:
+    from fastcolor.commands.main import main
+
+    for number, pipe in zip((1, 2), pipes, strict=False):
+        os.dup2(pipe, number)
+    sys.stdout, sys.stderr = (os.fdopen(pipe, "w", buffering=1) for pipe in pipes[:2])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.chdir(folder)
+    scratch = Path(folder, "tmp")
+    scratch.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+    if fault == "short":  # files end in the middle, as on a full disk, for the encoders' own code too
+        resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    count = 0
+
+    def hook(event: str, values: tuple[Any, ...]) -> None:
+        nonlocal count
+        if event not in EVENTS or not isinstance(values[0], (str, bytes, os.PathLike)):
+            return
+        if event == "open" and not (isinstance(values[2], int) and values[2] & WRITING):
+            return
+        path = os.path.abspath(os.fsdecode(values[0]))
+        if not path.startswith(folder + os.sep):
+            return
+        count += 1
+        os.write(pipes[2], f"{event} {os.path.relpath(path, folder)}\n".encode())
+        if fault in ERRORS and count >= at and event not in REMOVING:
+            raise OSError(ERRORS[fault], os.strerror(ERRORS[fault]), path)
+        if fault in SIGNALS and count == at:
+            os.kill(os.getpid(), SIGNALS[fault])
+
+    sys.addaudithook(hook)
+    return main(words)
+
+
+if __name__ == "__main__":
+    serve()
