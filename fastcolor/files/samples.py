@@ -57,6 +57,8 @@ def pillow_is_right(layout: Layout) -> bool:
         return whole and len(layout.bits) == 1 and (layout.little_endian or raw)
     if layout.kind != UNSIGNED or depth > 16:
         return False
+    if depth == 16 and layout.extra[:1] == (ASSOCIATED,) and len(layout.bits) > 2:
+        return False  # divided by alpha in 8 bits
     if planes:
         return layout.photometric in (RGB, _CMYK) and (not raw or (depth == 8 and set(layout.extra) <= {ALPHA}))
     return True
