@@ -17,11 +17,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
 EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
+LONGEST = 120  # seconds of a run, which else hangs
 REMOVING = ("os.remove", "os.rmdir")  # which a full disk lets one do
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 ERRORS = {"full": errno.ENOSPC, "read-only": errno.EROFS}
@@ -77,10 +79,13 @@ def serve() -> None:
     torch.set_num_threads(1)
     import torch.optim
     import torch.utils.tensorboard
+    import tqdm
 
     import fastcolor.commands.demo as demo
     import fastcolor.training.train  # noqa: F401
 
+    tqdm.tqdm.monitor_interval = 0  # a thread that a fork would lose, perhaps with the lock in its hands
+    tqdm.tqdm.set_lock(threading.RLock())  # the usual one is of all processes together, and a killed one keeps it
     demo.sheet.__kwdefaults__["width"] = 48  # a picture of a tenth
 
     for line in sys.stdin:
@@ -144,6 +149,7 @@ def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -
     sys.stdout, sys.stderr = (os.fdopen(pipe, "w", buffering=1) for pipe in pipes[:2])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(folder)
+    signal.alarm(LONGEST)
     scratch = Path(folder, "tmp")
     scratch.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
