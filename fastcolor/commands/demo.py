@@ -9,7 +9,6 @@ from pathlib import Path
 from ..files.images import Photo, gray_of, read_photo
 from ..files.marks import marked
 from ..files.writing import check_writable_format, write_photo
-from ..ops import merge
 from ..photo.colorizer import Colorizer
 from ..plots.figures import Picture, confidence_map, contact_sheet, enlarged
 from . import options
@@ -46,7 +45,7 @@ def _row(photo: Photo, colorizer: Colorizer) -> list[tuple[str, Picture]]:
     assert prediction.top is not None
     return [
         ("gray input", gray_of(photo.luma)),
-        ("colorized", merge(prediction.chroma, photo.luma)),
+        ("colorized", colorizer.render(prediction, photo.luma)),
         ("original", photo.rgb),
         ("confidence: dark is unsure, yellow is sure", enlarged(confidence_map(prediction.top), photo.luma.shape)),
     ]

@@ -55,7 +55,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     check_folder_of(target)
-    with temporary_name(target) as temporary, naming(target):
+    with temporary_path(target) as temporary, naming(target):
         open(temporary, "xb").close()
         mode = temporary.stat().st_mode
         yield temporary
@@ -70,7 +70,7 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
     With `replace`, a folder that is there makes way for it, as a whole.
     """
     target = Path(path)
-    with temporary_name(target) as temporary, naming(target):
+    with temporary_path(target) as temporary, naming(target):
         temporary.mkdir(parents=True)
         yield temporary
         if replace and target.is_dir():
@@ -81,7 +81,7 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
 
 def _exchange(new: Path, target: Path) -> None:
     """`new` under the name of `target`, which is removed; or, if that fails, kept."""
-    with temporary_name(target) as older:
+    with temporary_path(target) as older:
         os.rename(target, older)
         try:
             os.rename(new, target)
@@ -103,7 +103,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 @contextmanager
-def temporary_name(target: Path) -> Iterator[Path]:
+def temporary_path(target: Path) -> Iterator[Path]:
     """A name beside `target` for what is not there yet; what is there at the end is removed."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
     temporary = target.with_name(f"{PREFIX}{secrets.token_hex(4)}{suffix}")

@@ -57,7 +57,7 @@ def read_npz(path: str | os.PathLike[str], wanted: str) -> dict[str, np.ndarray[
     ...     read_npz(Path(folder) / "a.npz", "a")
     Traceback (most recent call last):
     ...
-    ValueError: 80000746 bytes; expected at most 8388608
+    ValueError: 8000... bytes; expected at most 8388608
     """
     file = Path(path)
     if not file.is_file() and file.exists():  # a pipe or a device never ends

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .atomic import temporary_name
+from .atomic import temporary_path
 
 Key = tuple[object, ...]  # (device, inode) of what is there, followed by the names of what is not
 
@@ -161,7 +161,7 @@ class _Places:
 
 def ignores_case(folder: Path) -> bool:
     """Whether the file system takes "a" and "A" for one name in `folder`: tried with a temporary file."""
-    with temporary_name(folder / "probe") as probe:
+    with temporary_path(folder / "probe") as probe:
         open(probe, "xb").close()
         return probe.with_name(probe.name.swapcase()).exists()
 

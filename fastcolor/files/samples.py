@@ -57,6 +57,8 @@ def pillow_is_right(layout: Layout) -> bool:
         return whole and len(layout.bits) == 1 and (layout.little_endian or raw)
     if layout.kind != UNSIGNED or depth > 16:
         return False
+    if depth == 16 and layout.extra[:1] == (ASSOCIATED,) and len(layout.bits) > 2:
+        return False  # divided by alpha in 8 bits
     if planes:
         return layout.photometric in (RGB, _CMYK) and (not raw or (depth == 8 and set(layout.extra) <= {ALPHA}))
     return True
@@ -133,7 +135,12 @@ def _by_tifffile(image: TiffFile, file: IO[bytes]) -> NDArray[Any]:
     file.seek(0)
     with tifffile.TiffFile(file) as opened:
         page = opened.pages[image.tell()]
-        values = page.asarray(maxworkers=1)
+        try:
+            values = page.asarray(maxworkers=1)
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise MissingExtraError(f"reading a {layout}", "imagecodecs", "archive") from error
     if layout.planar == 2 and len(layout.bits) > 1:
         values = np.moveaxis(values, 0, -1)
     values = values.reshape(*values.shape[:2], -1)

@@ -14,7 +14,7 @@ from ..errors import ImageError
 MAX_PAGES = 10_000  # a chain of folders ("IFDs") costs a hostile file 6 bytes a page
 
 _SUBFILE, _REDUCED_OR_MASK = 254, 1 | 4
-_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
+_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _SAMPLES, _X_DPI, _Y_DPI, _PLANAR, _UNIT = 277, 282, 283, 284, 296
 _PREDICTOR, _EXTRA, _FORMAT, _LOW, _HIGH, _PROFILE = 317, 338, 339, 340, 341, 34675
 _CLASSIC_ENTRY, _BIG_ENTRY, _SHORT = 12, 20, 3  # bytes of a tag; a type
@@ -39,7 +39,6 @@ class Layout(NamedTuple):
     planar: int  # 2: one plane a sample
     compression: int
     predictor: int
-    fill_order: int
     little_endian: bool
     subsampled: bool  # chroma, of YCbCr: fewer bytes than samples
     low: float | None  # SMinSampleValue
@@ -55,15 +54,9 @@ class Layout(NamedTuple):
         kind = {SIGNED: "signed ", FLOAT: "float "}.get(self.kind, "")
         bits = "/".join(map(str, sorted(set(self.bits))))
         planes = ", separate planes" if self.planar == 2 and len(self.bits) > 1 else ""
-        alpha = (
-            " + alpha"
-            if self.extra and self.extra[0] in (ASSOCIATED, ALPHA)
-            else " + extra samples"
-            if self.extra
-            else ""
-        )
+        more = " + alpha" if self.has_alpha else " + extra samples" if self.extra else ""
         name = names.get(self.photometric, f"photometric {self.photometric}")
-        return f"{bits}-bit {kind}{name}{alpha} TIFF (compression {self.compression}{planes})"
+        return f"{bits}-bit {kind}{name}{more} TIFF (compression {self.compression}{planes})"
 
 
 class TiffFile(TiffImagePlugin.TiffImageFile):
@@ -90,7 +83,6 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             planar=int(_first(tags.get(_PLANAR, 1))),
             compression=int(_first(tags.get(_COMPRESSION, 1))),
             predictor=int(_first(tags.get(_PREDICTOR, 1))),
-            fill_order=int(_first(tags.get(_FILL_ORDER, 1))),
             little_endian=tags.prefix == b"II",
             subsampled=sum(self._bytes_of_pixels()) < tags[_WIDTH] * tags[_LENGTH] * samples,
             low=_first(tags.get(_LOW)),

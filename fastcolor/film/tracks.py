@@ -114,14 +114,14 @@ class SideTracks:
         Raises
         ------
         VideoError
-            It has not the tracks that it should have.
+            It has not the pictures that it should have.
         """
         wanted = Counter(["video", *(way.stream.type for way in self._ways.values())])
         found = Counter(track.type for track in written.streams if not is_still(track) and track.type in wanted)
-        if found != wanted:
-            raise VideoError(
-                f"{self._path}: its sound cannot be put into this container; choose another, or --no-sound"
-            )
+        if found["video"] != 1:
+            raise VideoError(f"{self._path}: its sound does not fit into this container; use --no-sound or another one")
+        if lacking := sum((wanted - found).values()):
+            self.film.problems.append(f"{self._path}: damaged tracks of sound or subtitles, lost: {lacking}")
         return missing(self._wanted, facts(written))
 
     def _say_titles(self) -> None:

@@ -81,7 +81,7 @@ def colorize_video(
     Returns
     -------
     iterator of ndarray, shape (H, W, 3), uint8
-        The luma of each is the input's wherever the color lies inside the RGB cube.
+        The luma of each is the input's wherever the color lies inside the RGB cube; white and black have no tint.
 
     Raises
     ------

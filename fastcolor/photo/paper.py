@@ -67,14 +67,17 @@ def _fade(rgb: NDArray[np.uint8], gray: NDArray[np.uint8], frame: NDArray[np.uin
     weight = np.take(_WEIGHT, levels)
     if frame is not None:
         weight = weight * (_ONE - (np.take(_PAPERLIKE, levels) * np.take(frame, places).astype(np.int16) >> 7)) >> 7
-    wide = levels.astype(np.int16)
-    for channel in np.moveaxis(rgb.reshape(-1, 3), -1, 0):
-        color = np.take(channel, places) - wide
-        color *= weight
-        color += _ONE // 2
-        color >>= 7
-        color += wide
-        channel[places] = color
+    pixels = rgb.reshape(-1, 3)
+    color = np.take(pixels, places, axis=0).astype(np.int16)
+    wide, factor = (np.repeat(values.astype(np.int16), 3).reshape(-1, 3) for values in (levels, weight))
+    color -= wide
+    color *= factor
+    color += _ONE // 2
+    color >>= 7
+    color += wide
+    faded = color.astype(np.uint8)
+    for channel in range(3):  # four times as fast as all at once
+        pixels[:, channel][places] = faded[:, channel]
 
 
 def _smooth(x: Floats) -> Floats:

@@ -17,6 +17,7 @@ from ..arrays import checks
 from ..files.atomic import check_folder_of
 from ..files.packs import write_pack
 from ..files.sets import find_images, fit_within, open_rgb
+from ..files.writing import save
 from ..plural import counted
 
 PARTS = ("train", "val")
@@ -130,7 +131,7 @@ def _encode_all(paths: list[Path], rung: Rung, progress: bool) -> Iterator[bytes
     def encode(path: Path) -> bytes:
         out = io.BytesIO()
         reduced = fit_within(open_rgb(path), rung.size)
-        reduced.save(out, "JPEG", quality=rung.quality, subsampling=0, optimize=True)
+        save(reduced, out, "JPEG", quality=rung.quality, subsampling=0, optimize=True)
         return out.getvalue()
 
     with ThreadPoolExecutor() as pool:

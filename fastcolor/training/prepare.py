@@ -218,14 +218,15 @@ def _usable(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple
 
 
 def _look(path: Path) -> str | ImageError:
-    """By a small copy: "gray", "toned" or "", or what went wrong."""
+    """By what it shows: "gray", "toned" or "", or what went wrong."""
     try:
-        small = np.asarray(fit_within(open_rgb(path), 64))
+        photo = open_rgb(path)
     except ImageError as error:
         return error
-    if float((small.max(axis=-1).astype(np.int16) - small.min(axis=-1)).mean()) < GRAY_SPREAD:
+    small = np.asarray(fit_within(photo, 64)).astype(np.int16)
+    if float((small.max(axis=-1) - small.min(axis=-1)).mean()) < GRAY_SPREAD:
         return "gray"
-    return "toned" if is_toned(small) else ""
+    return "toned" if is_toned(np.asarray(photo)) else ""
 
 
 def _write_all(jobs: Iterable[tuple[Path, Path]], size: int, progress: bool) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..files.atomic import atomic_path, naming
+from ..files.writing import save
 from .board import open_board
 
 FIELDS = ("step", "epoch", "rate", "train_loss", "validation_loss", "images_per_second", "seconds")
@@ -67,8 +68,7 @@ class RunLog:
         """Keep (H, W, 3) as `samples/step-<step>.jpg`."""
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
-        with atomic_path(folder / f"step-{step:07d}.jpg") as temporary:
-            Image.fromarray(rgb).save(temporary, quality=90, subsampling=0)
+        save(Image.fromarray(rgb), folder / f"step-{step:07d}.jpg", "JPEG", quality=90, subsampling=0)
         if self.board is not None:
             self.board.image("samples", rgb, step)
 

@@ -258,7 +258,7 @@ def test_places_that_cannot_be_written(name: str, tmp_path: Path, monkeypatch: p
     Path("gone").symlink_to("nowhere")
     path, error, words = PLACES[name]
     if path.startswith("/proc"):
-        monkeypatch.setattr(outputs, "temporary_name", mock.Mock(side_effect=OSError(30, "Read-only file system")))
+        monkeypatch.setattr(outputs, "ignores_case", mock.Mock(side_effect=OSError(30, "Read-only file system")))
         path = "x"
     with pytest.raises(error, match=words):
         check_outputs([], [Target(Path(path), "--out")], force=False)

@@ -165,6 +165,7 @@ def test_a_gray_photograph_has_no_psnr_and_leaves_the_others_theirs(case, tmp_pa
         assert gray[i]["psnr"] is None
     report = evaluate(model, {"a": paths[:1], "b": paths[1:]})
     assert "nan" in table(report)
+    assert "a: 1 photograph at size" in table(report)
     write_json(tmp_path / "report.json", report)
     write_json(tmp_path / "film.json", {"psnr": [float("inf"), 1.5], "flicker": (float("nan"),)})
     assert json.loads((tmp_path / "film.json").read_text()) == {"psnr": [None, 1.5], "flicker": [None]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import os
 import struct
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from made_pictures import made_png, made_tiff
 from paths import ROOT
 from PIL import EpsImagePlugin, Image
@@ -104,11 +104,9 @@ def test_one_door(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_nobody_else_opens_pictures() -> None:
     """What opens files by Pillow itself knows no limit and no list of formats; animations are films."""
-    for path in (ROOT / "fastcolor").rglob("*.py"):
-        if path.relative_to(ROOT / "fastcolor").as_posix() in ("film/io.py", "film/sample_clip.py"):
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            assert not (isinstance(node, ast.Attribute) and ast.unparse(node) == "Image.open"), path
+    folder = ROOT / "fastcolor"
+    opening = [path for path in folder.rglob("*.py") if "Image.open(" in path.read_text(encoding="utf-8")]
+    assert {path.relative_to(folder).as_posix() for path in opening} <= {"film/io.py", "film/sample_clip.py"}
 
 
 @pytest.mark.promise("Messages", "a format whose package is missing is refused with what to install")
@@ -195,7 +193,7 @@ def test_bombs(name: str) -> None:
     before = time.process_time()
     with pytest.raises(ImageError, match=message):
         read()
-    assert time.process_time() - before < 2
+    assert time.process_time() - before < 3  # each without its check takes minutes, gigabytes or both
 
 
 def test_pages_that_go_in_a_circle() -> None:
@@ -208,8 +206,6 @@ def test_pages_that_go_in_a_circle() -> None:
 @pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16])
 def test_cut_tiff(compression: str | None, dtype: type, capfd: pytest.CaptureFixture[str]) -> None:
-    import tifffile
-
     file = io.BytesIO()
     values = (RNG.random((64, 48)) * (1 if dtype is np.float16 else 200)).astype(dtype)
     tifffile.imwrite(file, values, photometric="minisblack", compression=compression, rowsperstrip=8, metadata=None)

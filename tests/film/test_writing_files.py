@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ av = pytest.importorskip("av")
 
 from fastcolor import VideoError  # noqa: E402
 from fastcolor.commands import main as cli  # noqa: E402
+from fastcolor.commands import video as command  # noqa: E402
 from fastcolor.film.io import open_film  # noqa: E402
 from fastcolor.film.write import check_film_target, codec_of, film_writer  # noqa: E402
 
@@ -184,16 +186,44 @@ def test_sources_are_never_replaced(tmp_path, monkeypatch, capsys):
     assert files(tmp_path) == before
 
 
-@pytest.mark.promise("Messages", "what is not as the source has it is said in a line, and is no error")
-def test_what_the_command_says(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def network(tmp_path_factory) -> str:
+    """The folder of a tiny untrained network."""
     torch = pytest.importorskip("torch")
     from fastcolor import ColorBins
     from fastcolor.network.unet import ColorUNet, UNetConfig
 
     torch.manual_seed(0)
-    ColorUNet(UNetConfig(down=(8, 8), up=(8,), head=8, size=32), ColorBins.default()).save_pretrained(tmp_path / "net")
+    folder = tmp_path_factory.mktemp("network")
+    ColorUNet(UNetConfig(down=(8, 8), up=(8,), head=8, size=32), ColorBins.default()).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.promise("Faults", "Ctrl-C and SIGTERM during a film: a sentence, exit 130 or 143, nothing left")
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("name", ["out.mp4", "out.gif", "out"])
+def test_signals(name, sent, status, network, tmp_path, monkeypatch, capsys):
+    film = make_film(tmp_path / "in.mp4", 40)
+    written = []
+
+    def beside(source: np.ndarray, rgb: np.ndarray) -> np.ndarray:  # in the middle of the work, all threads busy
+        written.append(source)
+        if len(written) == 9:
+            signal.raise_signal(sent)
+        return rgb
+
+    monkeypatch.setattr(command, "_beside", beside)
+    assert cli.main(["video", str(film), "-o", str(tmp_path / name), "--model", network, "--compare"]) == status
+    assert len(written) == 9
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.promise("Messages", "what is not as the source has it is said in a line, and is no error")
+def test_what_the_command_says(network, tmp_path, capsys):
     film = make_film(tmp_path / "in.mkv", 3, rich=True)
-    words = ["video", str(film), "--model", str(tmp_path / "net"), "-o"]
+    words = ["video", str(film), "--model", network, "-o"]
     assert cli.main([*words, str(tmp_path / "out.mkv")]) == 0
     assert capsys.readouterr().err.splitlines() == [
         f"fastcolor: note: {tmp_path}/out.mkv: FFV1, lossless, about ten times the size of H.264; "

@@ -14,6 +14,7 @@ from fastcolor.kernels import registry
 
 import fastcolor
 
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PACKAGES = ("fastcolor", "fastcolor.reference", "fastcolor.kernels")
 
 
@@ -34,7 +35,7 @@ def module_names() -> list[str]:
 def test_examples_run(name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(name)
     monkeypatch.chdir(tmp_path_factory.mktemp("doctest"))
-    result = doctest.testmod(module, extraglobs={"np": np}, optionflags=doctest.NORMALIZE_WHITESPACE)
+    result = doctest.testmod(module, extraglobs={"np": np}, optionflags=FLAGS)
     assert result.failed == 0
 
 

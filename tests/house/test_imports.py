@@ -13,7 +13,7 @@ from paths import ROOT
 
 HEAVY = (
     "torch", "cupy", "numba", "llvmlite", "matplotlib", "av", "PIL", "tensorboard", "scipy", "skimage", "cv2",
-    "sklearn", "safetensors", "tqdm",
+    "sklearn", "safetensors", "tqdm", "tifffile", "imagecodecs", "pillow_heif",
 )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def test_sigterm_to_a_run_and_its_loaders(photos: Path, tmp_path: Path, capsys: 
             deadline = time.monotonic() + 120
             while not (run / CHECKPOINT).exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert main(words(photos, run, "--resume")) == 1
+            assert main(words(photos, run, "--resume", "--steps", "1")) == 1
             assert f"{run}: another process writes into this folder" in capsys.readouterr().err
             os.killpg(process.pid, signal.SIGTERM)
             told = process.communicate(timeout=60)[1]

@@ -242,8 +242,7 @@ from pathlib import Path
 from fastcolor.files.lock import own_folder
 with own_folder(Path(sys.argv[1])):
     if os.fork() == 0:
-        time.sleep(60)
-    print("held", flush=True)
+        print("held", flush=True)
     time.sleep(60)
 """
 
