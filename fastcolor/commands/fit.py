@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
     for part in parts:
         counted.moments += part
     bins = _fit(counted.moments, cells, args)
-    bins.save(args.output)
+    bins.save(args.output, replace=args.force)
     print(f"{args.output}: {bins.n} bins of {bins.cells} x {bins.cells} cells")
     if args.plot:
         from ..plots.curves import plot_bins
 
-        plot_bins(bins, args.plot)
+        plot_bins(bins, args.plot, replace=args.force)
         print(f"{args.plot}: plot of the bins")
     return 0
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def chosen(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def model_files(*models: str | None) -> list[Path]:
-    """The folders of models that are given by their paths: what is in them is read."""
-    return [Path(model) for model in models if model and Path(model).exists()]
+    """The folders of models, what is in which is read: bundled ones by their names, the default one where none is."""
+    bundled = Path(str(files("fastcolor.data"))) / "models"
+    return [bundled / (model or DEFAULT_MODEL) for model in models] + [Path(model) for model in models if model]
 
 
 def check_named(sources: Iterable[str | os.PathLike[str]], args: argparse.Namespace, *names: str) -> None:
