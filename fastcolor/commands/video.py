@@ -23,6 +23,7 @@ from ..film.scenes import DEFAULT_THRESHOLD
 from ..film.video import DEFAULT_BATCH, SMOOTHINGS, colorize_video
 from ..film.write import CODECS, SUFFIXES, check_film_target, codec_of, film_writer, is_folder
 from ..photo.pipeline import closing_stream
+from ..plural import counted
 from . import options
 
 
@@ -59,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
         film = open_film(source, start=args.start, end=args.end, rate=args.rate)
         _tell_size(args)
         frames, size, left_out = _write(args, film)
-    print(f"colorized {frames} frames of {size} into {args.out}")
+    print(f"colorized {counted(frames, 'frame')} of {size} into {args.out}")
     if left_out:
-        _say(f"{args.out}: has no place for {len(left_out)} things of {source}: {', '.join(left_out)}")
+        _say(f"{args.out}: has no place for {counted(len(left_out), 'thing')} of {source}: {', '.join(left_out)}")
     return options.tell(film.problems)
 
 

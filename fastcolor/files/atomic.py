@@ -26,6 +26,12 @@ def check_folder_of(path: Path) -> None:
         raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
 
 
+def check_no_file(path: Path, what: str) -> None:
+    """NotADirectoryError if `path`, which is to be a folder for `what`, is something else."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path}: expected a folder or a new name for {what}, got a file")
+
+
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """OSErrors of the system that name no file, as those of a full disk, or a temporary one, name `path`."""
