@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import plural
 from ..bins import CENTERS, METHODS, ColorBins, check_fit_options, sizes_to_count
 from ..errors import ImageError
 from ..files.finding import Found
 from ..fitting.counting import Counted, count_files, find_all
 from ..fitting.moments import ChromaMoments
 from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS, SPACES
-from .. import plural
 from . import options
 
 _CELLS = {"frequent": DEFAULT_CELLS, "kmeans": 65}  # K-means wants cells that are finer than its bins

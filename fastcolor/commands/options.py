@@ -111,7 +111,9 @@ def left_out(found: Found, *, grayscale: Sequence[Path] = ()) -> list[str]:
         "grayscale": grayscale,
     }
     return [
-        f"left out {counted(len(paths), 'file')}, {what}: {listed(map(str, paths))}" for what, paths in kinds.items() if paths
+        f"left out {counted(len(paths), 'file')}, {what}: {listed(map(str, paths))}"
+        for what, paths in kinds.items()
+        if paths
     ]
 
 

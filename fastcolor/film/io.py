@@ -133,7 +133,9 @@ class _Animation(Film):
                     image.load()
                     pixels = _on_white(as_photo(image), self._color)
                 except Exception as error:
-                    self.problems.append(f"{self._file}: damaged or truncated after {counted(number, 'frame')} ({error})")
+                    self.problems.append(
+                        f"{self._file}: damaged or truncated after {counted(number, 'frame')} ({error})"
+                    )
                     return
                 shown, time = round(time), time + _delay(image)
                 yield FilmFrame(pixels, Fraction(shown, 1000), Fraction(max(1, round(time) - shown), 1000))

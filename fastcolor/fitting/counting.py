@@ -54,8 +54,10 @@ def find_all(places: Iterable[str | os.PathLike[str]]) -> Found:
             raise FileNotFoundError(f"{place}: no such folder or image file")
         here = find(place) if place.is_dir() else Found([place])
         if not here.photographs:
-            raise here.errors[0] if here.errors else ValueError(
-                f"{place}: no image file in this folder ({SUFFIXES_IN_SHORT})"
+            raise (
+                here.errors[0]
+                if here.errors
+                else ValueError(f"{place}: no image file in this folder ({SUFFIXES_IN_SHORT})")
             )
         images |= {path.resolve() for path in here.photographs}
         found.add(here)

@@ -96,7 +96,9 @@ def pack_set(
     overhead = 1000 + sum(MEMBER + 2 * len(name.encode()) for name, _ in named)
     paths = [path for _, path in named]
     if _all_jpeg(paths) and overhead + sum(found.stat().st_size for found in paths) <= limit:
-        size = write_pack(path, ((name, found.read_bytes()) for name, found in named), {**counts, "size": None}, replace=replace)
+        size = write_pack(
+            path, ((name, found.read_bytes()) for name, found in named), {**counts, "size": None}, replace=replace
+        )
         return Packing(path, None, size=size, **counts)
     for rung in LADDER[_first_that_should_fit(paths, limit - overhead) :]:
         encoded = list(_encode_all(paths, rung, progress))
