@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
     new = [job for job in jobs if not (args.skip_existing and job.is_whole)]
     report = sys.stderr if args.out == "-" else sys.stdout
     if not jobs:
-        there = counted(len(planned.jobs), "result")
-        lines = [f"nothing to do: {there} in {args.out} already", *options.left_out(planned.found)]
+        lines = [f"nothing to do: {_there(planned)} in {args.out}", *options.left_out(planned.found)]
         print(*lines, sep="\n", file=report)
         return options.tell(planned.found.errors)
     colorizer = Colorizer.load(args.model, **options.chosen(args, "temperature", "size", "mirror", "device"))
@@ -122,6 +121,10 @@ def _left_to_do(args: argparse.Namespace, jobs: Sequence[Job]) -> Sequence[Job]:
     return [job for number, job in enumerate(jobs) if number < shown or not job.is_whole]
 
 
+def _there(planned: Plan) -> str:
+    return f"all {len(planned.jobs)} results are" if len(planned.jobs) > 1 else "the result is"
+
+
 def _told(args: argparse.Namespace, planned: Plan, new: int, bulk: Bulk) -> list[str]:
     """What was done, what was left out, and what could not be kept."""
     there = len(planned.jobs) - new
@@ -129,7 +132,7 @@ def _told(args: argparse.Namespace, planned: Plan, new: int, bulk: Bulk) -> list
     if there:
         lines[0] += f"; {there} more {'was' if there == 1 else 'were'} there already"
     if not new:
-        lines = [f"wrote {args.compare}; {counted(there, 'result')} in {args.out} already"] if not bulk.failures else []
+        lines = [] if bulk.failures else [f"wrote {args.compare}; {_there(planned)} in {args.out}"]
     for (kind, what), names in bulk.lost.items():
         lines.append(f"{options.listed(names)}: {what} left out, which {kind} cannot hold")
     if bulk.toned:

@@ -19,6 +19,7 @@ from . import options
 
 _CELLS = {"frequent": DEFAULT_CELLS, "kmeans": 65}  # K-means wants cells that are finer than its bins
 _PLANES = {"yuv": "UV", "lab": "ab"}
+_SHOWN = 10  # errors of files that cannot be read
 _EPILOG = """
 A large data set can be counted in parts: each file of bins holds the counts that it was fitted from, and
   fastcolor fit --merge part1.npz part2.npz -o bins.npz
@@ -101,8 +102,14 @@ def _count(found: Found, like: ChromaMoments) -> Counted:
         counted = count_files(found.photographs, like.sizes, bar.update, like.space)
     for line in options.left_out(found, grayscale=counted.gray):
         print(line, file=sys.stderr)
-    options.tell([*found.errors, *counted.unreadable])
+    _tell([*found.errors, *counted.unreadable])
     return counted
+
+
+def _tell(problems: Sequence[object]) -> None:
+    """What could not be read, the first of thousands."""
+    more = len(problems) - _SHOWN
+    options.tell([*problems[:_SHOWN], *([f"{more} more cannot be read"] if more > 0 else [])])
 
 
 def _load_parts(paths: Sequence[str]) -> list[ChromaMoments]:

@@ -82,14 +82,14 @@ def test_many_that_are_left_out_are_counted(run: Run) -> None:
 def test_rare_suffixes_are_taken(run: Run) -> None:
     photographs("p/a.jfif", "p/b.jpe", "p/c.avif", "p/d.jp2", "p/e.tga", "p/F.JPG")
     assert run("p", "-o", "o")[0] == 0
-    assert names("o") == ["F.JPG", "a.png", "b.png", "c.png", "d.png", "e.png"]
+    assert names("o") == ["F.JPG", "a.jfif.png", "b.jpe.png", "c.avif.png", "d.jp2.png", "e.tga.png"]
 
 
 @pytest.mark.promise("Outputs", "photographs of one name in several formats get results of distinct names")
 def test_one_name_in_several_formats(run: Run) -> None:
-    photographs("p/s.gif", "p/s.png", "p/t.gif", "p/t.bmp", "p/u.gif", "p/sub/s.gif", "p/v.jpg", "p/v.png")
+    photographs("p/s.gif", "p/s.png", "p/s.gif.png", "p/t.gif", "p/t.bmp", "p/sub/s.gif", "p/v.jpg", "p/v.png")
     assert run("p", "-o", "o", "--confidence", "c")[0] == 0
-    expected = ["s.gif.png", "s.png", "sub/s.png", "t.bmp.png", "t.gif.png", "u.png", "v.jpg", "v.png"]
+    expected = ["s.gif.png", "s.gif.png.png", "s.png", "sub/s.gif.png", "t.bmp.png", "t.gif.png", "v.jpg", "v.png"]
     assert names("o") == names("c") == expected
 
 
@@ -101,7 +101,7 @@ def test_maps_and_sheets_are_told_from_photographs(run: Run, suffix: str) -> Non
     assert run(f"p/a{suffix}", "-o", "first.png", *extra)[0] == 0
     status, out, _ = run("p", "-o", "o")
     assert (status, names("o")) == (0, [f"a{suffix}"])
-    assert f"left out 2 files, maps or sheets of fastcolor: p/map{suffix}, p/sheet{suffix}" in out
+    assert f"left out 2 files, maps, sheets or plots of fastcolor: p/map{suffix}, p/sheet{suffix}" in out
     assert not is_marked(Path("first.png"))
     assert run(f"p/map{suffix}", "-o", "asked.png")[0] == 0, "by its name it is what was asked for"
 

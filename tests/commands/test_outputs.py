@@ -200,6 +200,8 @@ OTHER_COMMANDS = {
     "fit p -o new.npz --plot new.npz": "would be both --output and --plot",
     "fit p -o a.npz": "a.npz: exists already; --force overwrites it",
     "evaluate p --sheet p/a.png --force": "p/a.png: would replace",
+    "evaluate p --every 2 --sheet p/A.jpg --force": "p/A.jpg: would replace",
+    "evaluate p --every 2 --sheet p/a.png --force": "p/a.png: would replace",
     "evaluate p --json l/a.png --force": "would replace a file that this run reads as p/a.png",
     "evaluate p --model m --fit-decoding m/config.json --force": "m/config.json: would replace",
     "evaluate p --content classes.toml --json classes.toml --force": "classes.toml: would replace",
