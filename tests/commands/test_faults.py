@@ -240,9 +240,7 @@ NEW = {
 }
 
 
-@pytest.mark.promise(
-    "Outputs", "what another run writes meanwhile is not replaced without --force"
-)
+@pytest.mark.promise("Outputs", "what another run writes meanwhile is not replaced without --force")
 @pytest.mark.parametrize("command", NEW)
 def test_names_that_are_taken_meanwhile(runs: Runs, home: Path, tmp_path: Path, command: str) -> None:
     case = Case(runs, home, tmp_path / "case", command)

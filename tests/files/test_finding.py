@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def names(paths: list[Path], root: Path) -> list[str]:
     return [str(path.relative_to(root)) for path in paths]
 
 
-@pytest.mark.promise("Photographs", "of a folder all is taken or told: dead links, pipes, links to folders, plots, maps")
+@pytest.mark.promise("Photographs", "of a folder all is taken or told: dead links, pipes, links to folders, maps")
 def test_kinds(folder: Path) -> None:
     found = find(folder)
     assert names(found.photographs, folder) == ["a.png", "link.png", "sub/b.jpg"]
@@ -71,7 +70,7 @@ def test_sets_and_bins_find_the_same(folder: Path) -> None:
 
 
 @pytest.fixture
-def locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder `sub` cannot be read, and `open` not be entered, whoever runs this."""
     write_photo(folder / "c.png", PICTURE)
     (folder / "open").mkdir()
@@ -90,7 +89,7 @@ def locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     monkeypatch.setattr(os, "scandir", reading)
     monkeypatch.setattr(os, "stat", looking)
-    yield folder
+    return folder
 
 
 @pytest.mark.promise("Photographs", "a folder that cannot be read or entered is an error by name, and the rest goes on")
