@@ -21,6 +21,7 @@ from ..plural import counted
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
 from .terminal import said
 
+MODELS = Path(str(files("fastcolor.data"))) / "models"  # the bundled ones
 _SHOWN = 5  # of many names in a line
 
 _SHARED: dict[str, dict[str, Any]] = {
@@ -55,8 +56,7 @@ def chosen(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def model_files(*models: str | None) -> list[Path]:
     """The folders of models, what is in which is read: bundled ones by their names, the default one where none is."""
-    bundled = Path(str(files("fastcolor.data"))) / "models"
-    return [bundled / (model or DEFAULT_MODEL) for model in models] + [Path(model) for model in models if model]
+    return [MODELS / (model or DEFAULT_MODEL) for model in models] + [Path(model) for model in models if model]
 
 
 def check_named(sources: Iterable[str | os.PathLike[str]], args: argparse.Namespace, *names: str) -> None:

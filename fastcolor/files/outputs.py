@@ -10,6 +10,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,6 +187,8 @@ def _there(path: Path) -> tuple[Path, tuple[str, ...]]:
 def _check_place(target: Target, places: _Places) -> None:
     """That a file can be made there."""
     path = target.path
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()  # or an error that no later look can do without, as of a name that is too long
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected the name of a file to write, got a folder")
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):

@@ -158,6 +158,23 @@ def test_two_signals(photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert list(Path("o").iterdir()) == []
 
 
+@pytest.mark.promise("Faults", "no signal that ends a command disturbs it while files are removed")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_second_signal_disturbs_nothing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    if not hasattr(signal, name):
+        return  # Windows
+    removed: list[bool] = []
+
+    def remove() -> None:
+        signal.raise_signal(getattr(signal, name))
+        removed.append(True)
+
+    monkeypatch.setattr(cli, "remove_leftovers", remove)
+    monkeypatch.setattr(cli, "import_module", lambda name: body(lambda: signal.raise_signal(signal.SIGINT)))
+    assert main(["doctor"]) == 130
+    assert removed == [True]
+
+
 def test_ignored_signals_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under nohup."""
     monkeypatch.setattr(cli, "import_module", lambda name: body(lambda: os.kill(os.getpid(), signal.SIGTERM)))
