@@ -15,7 +15,8 @@ from typing import Any
 
 PREFIX = ".fastcolor-"  # of temporary names, which are short: file systems that take the final name take these
 
-_UNLINKED = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)  # no hard links
+# What the system says where there are no hard links, or no right to make any.
+_UNLINKED = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 _LONGEST_SUFFIX = 16  # that is kept: libraries go by it
 _living: dict[Path, Path | None] = {}  # temporary files and folders that are there now -> what such a one was before
 
