@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
         print(report)
         unreadable = bool(report.unreadable)
     if args.pack is not None:
-        print(pack_set(out, args.pack, megabytes=args.pack_megabytes, progress=True))
+        print(pack_set(out, args.pack, megabytes=args.pack_megabytes, progress=True, replace=args.force))
     return 1 if unreadable else 0

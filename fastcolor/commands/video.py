@@ -23,6 +23,7 @@ from ..film.scenes import DEFAULT_THRESHOLD
 from ..film.video import DEFAULT_BATCH, SMOOTHINGS, colorize_video
 from ..film.write import CODECS, SUFFIXES, check_film_target, codec_of, film_writer, is_folder
 from ..photo.pipeline import closing_stream
+from ..plural import counted
 from . import options
 
 
@@ -59,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
         film = open_film(source, start=args.start, end=args.end, rate=args.rate)
         _tell_size(args)
         frames, size, left_out = _write(args, film)
-    print(f"colorized {frames} frames of {size} into {args.out}")
+    print(f"colorized {counted(frames, 'frame')} of {size} into {args.out}")
     if left_out:
-        _say(f"{args.out}: has no place for {len(left_out)} things of {source}: {', '.join(left_out)}")
+        _say(f"{args.out}: has no place for {counted(len(left_out), 'thing')} of {source}: {', '.join(left_out)}")
     return options.tell(film.problems)
 
 
@@ -94,7 +95,7 @@ def _write(args: argparse.Namespace, film: Film) -> tuple[int, str, list[str]]:
     # disable=None: no bar where nobody watches
     bar = tqdm(total=film.count, unit="frame", disable=None)
     rgb = None
-    writing = film_writer(args.out, film, sound=not args.no_sound, codec=args.codec)
+    writing = film_writer(args.out, film, sound=not args.no_sound, codec=args.codec, replace=args.force)
     with writing as writer, closing_stream(colored) as frames, bar:
         for rgb in frames:
             source = waiting.popleft()

@@ -117,8 +117,6 @@ def _note(image: Image.Image, file: IO[bytes]) -> None:
         image.info["lossless"] = is_lossless_webp(file)
     elif image.format in ("AVIF", "HEIF"):
         cicp = nclx(file)
-    elif image.format == "WEBP":
-        image.info["lossless"] = is_lossless_webp(file)
     if cicp:
         image.info["cicp"] = cicp
     file.seek(at)

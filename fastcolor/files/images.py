@@ -118,7 +118,8 @@ def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[tuple[IO[byt
         return
     path = Path(source)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: " + ("a folder, not an image file" if path.is_dir() else "no such file"))
+        other = "a pipe or a device, not a file; use - for standard input" if path.exists() else "no such file"
+        raise FileNotFoundError(f"{path}: " + ("a folder, not an image file" if path.is_dir() else other))
     # An open file, not a path: of a path, Pillow maps uncompressed TIFF into memory and then misreads rotated ones.
     with open(path, "rb") as file:
         yield file, str(path)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .atomic import check_no_file
+
 try:
     import fcntl
 except ImportError:  # Windows, where nothing is locked
@@ -37,6 +39,7 @@ def own_folder(folder: Path) -> Iterator[None]:
     Traceback (most recent call last):
     BlockingIOError: ...run: another process writes into this folder; wait for it, or choose another folder
     """
+    check_no_file(folder, "the output")
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -51,7 +51,9 @@ class Packed:
         return f"{self.pack}, {self.name}"
 
 
-def write_pack(path: Path, photographs: Iterable[tuple[str, bytes]], index: dict[str, Any]) -> int:
+def write_pack(
+    path: Path, photographs: Iterable[tuple[str, bytes]], index: dict[str, Any], *, replace: bool = True
+) -> int:
     """Write `(name, bytes)` after `index`, whole or not at all; returns the size of the file in bytes.
 
     Parameters
@@ -65,9 +67,9 @@ def write_pack(path: Path, photographs: Iterable[tuple[str, bytes]], index: dict
     Raises
     ------
     OSError
-        If the folder is not there, or the disk is full.
+        If the folder is not there, or the disk is full, or, without `replace`, a file is there at the end.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, replace=replace) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
             file.writestr(zipfile.ZipInfo(INDEX, _DATE), json.dumps({"format": FORMAT, **index}, indent=1))
             for name, data in photographs:

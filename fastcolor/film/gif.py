@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..plural import counted
 from .encode import Rgb
 from .facts import names_beside
 from .film import Film
@@ -53,7 +54,7 @@ class GifWriter:
         self.container.mux(self.stream.encode())
         self.container.close()
         if self.dropped:
-            self.left_out.append(f"{self.dropped} frames (a GIF shows 50 a second at most)")
+            self.left_out.append(f"{counted(self.dropped, 'frame')} (a GIF shows 50 a second at most)")
 
 
 def _indexed(rgb: Rgb) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

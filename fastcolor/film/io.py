@@ -21,6 +21,7 @@ from ..errors import ImageError, VideoError
 from ..files.formats import open_image
 from ..files.images import SUFFIXES, Photo, as_photo, gray_of, in_color, read_photo
 from ..files.sets import is_image, is_pattern
+from ..plural import counted
 from .film import DEFAULT_RATE, Film, FilmFrame
 from .videofile import VideoFile
 
@@ -132,7 +133,9 @@ class _Animation(Film):
                     image.load()
                     pixels = _on_white(as_photo(image), self._color)
                 except Exception as error:
-                    self.problems.append(f"{self._file}: damaged or truncated after {number} frames ({error})")
+                    self.problems.append(
+                        f"{self._file}: damaged or truncated after {counted(number, 'frame')} ({error})"
+                    )
                     return
                 shown, time = round(time), time + _delay(image)
                 yield FilmFrame(pixels, Fraction(shown, 1000), Fraction(max(1, round(time) - shown), 1000))

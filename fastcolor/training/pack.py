@@ -57,7 +57,9 @@ class Packing:
         return f"{self.path}: {self.train} + {self.val} photographs, {self.size / 1e6:.1f} MB, {how}"
 
 
-def pack_set(folder: Path, path: Path, *, megabytes: float = 45.0, progress: bool = False) -> Packing:
+def pack_set(
+    folder: Path, path: Path, *, megabytes: float = 45.0, progress: bool = False, replace: bool = True
+) -> Packing:
     """Write the prepared set `folder` as the pack `path` of at most `megabytes`.
 
     JPEG files go in as they are if they fit. If not, all photographs are reduced and encoded anew at the first rung of
@@ -74,6 +76,8 @@ def pack_set(folder: Path, path: Path, *, megabytes: float = 45.0, progress: boo
         1 MB is 1,000,000 bytes.
     progress : bool
         Draw a bar.
+    replace : bool
+        Whether a file that is there at the end is replaced.
 
     Raises
     ------
@@ -92,13 +96,15 @@ def pack_set(folder: Path, path: Path, *, megabytes: float = 45.0, progress: boo
     overhead = 1000 + sum(MEMBER + 2 * len(name.encode()) for name, _ in named)
     paths = [path for _, path in named]
     if _all_jpeg(paths) and overhead + sum(found.stat().st_size for found in paths) <= limit:
-        size = write_pack(path, ((name, found.read_bytes()) for name, found in named), {**counts, "size": None})
+        size = write_pack(
+            path, ((name, found.read_bytes()) for name, found in named), {**counts, "size": None}, replace=replace
+        )
         return Packing(path, None, size=size, **counts)
     for rung in LADDER[_first_that_should_fit(paths, limit - overhead) :]:
         encoded = list(_encode_all(paths, rung, progress))
         if overhead + sum(map(len, encoded)) <= limit:
             members = zip((name for name, _ in named), encoded, strict=True)
-            size = write_pack(path, members, {**counts, **rung._asdict()})
+            size = write_pack(path, members, {**counts, **rung._asdict()}, replace=replace)
             return Packing(path, rung, size=size, **counts)
     raise ValueError(
         f"megabytes: no room for {counted(len(paths), 'photograph')} in {megabytes:g} MB even at {LADDER[-1].size} "

@@ -229,6 +229,29 @@ def test_no_room(runs: Runs, home: Path, whole: dict, tmp_path: Path, command: s
         case.check()
 
 
+# command -> outputs of which each is a result that must be new
+NEW = {
+    "colorize": [f"out/{number}.png" for number in range(4)],
+    "demo": ["out.png"],
+    "video": ["out.mp4"],
+    "fit": ["out.npz"],
+    "prepare": ["out.zip"],
+    "evaluate": ["out.json"],
+    "evaluate-video": ["out.json"],
+}
+
+
+@pytest.mark.promise("Outputs", "what another run writes meanwhile is not replaced without --force")
+@pytest.mark.parametrize("command", NEW)
+def test_names_that_are_taken_meanwhile(runs: Runs, home: Path, tmp_path: Path, command: str) -> None:
+    case = Case(runs, home, tmp_path / "case", command)
+    (run,) = case.run("taken")
+    assert run.status == 1, run
+    assert run.err.count(": exists already, made while this run went on") == len(NEW[command])
+    assert [Path(case.folder, name).read_bytes() for name in NEW[command]] == [b"another's"] * len(NEW[command])
+    assert case.leftovers() == []
+
+
 @pytest.mark.promise("Faults", "two runs at once with one output leave whole results, of one or of the other")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_two_at_once(runs: Runs, home: Path, whole: dict, tmp_path: Path, command: str) -> None:

@@ -22,7 +22,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
-EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
+EVENTS = ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
 LONGEST = 120  # seconds of a run, which else hangs
 REMOVING = ("os.remove", "os.rmdir")  # which a full disk lets one do
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -173,6 +173,8 @@ def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -
         os.write(pipes[2], f"{event} {os.path.relpath(path, folder)}\n".encode())
         if fault in ERRORS and count >= at and event not in REMOVING:
             raise OSError(ERRORS[fault], os.strerror(ERRORS[fault]), path)
+        if fault == "taken" and event == "os.link":
+            Path(os.fsdecode(values[1])).write_bytes(b"another's")
         if fault in SIGNALS and count == at:
             os.kill(os.getpid(), SIGNALS[fault])
 
