@@ -17,7 +17,7 @@ else:
 
 LARGEST = 1 << 20  # bytes
 MOST_DOTS = 100  # in a key; reading takes time that grows with the square of their number
-_TEXTS = re.compile(r'''"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?''')  # also what is not closed, so that no byte is seen twice
+_TEXTS = re.compile(r""""(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?""")  # also what is not closed, so that no byte is seen twice
 _AROUND_KEYS = re.compile(r"[\n=,{}\[\]]")
 
 

@@ -68,7 +68,7 @@ def load_encoder(network: ColorUNet, path: str | os.PathLike[str]) -> None:
     wanted = {_public_name(name): value for name, value in own.items()}
     wanted[STEM] = wanted[STEM].expand(-1, 3, -1, -1)
     found = _read(file, wanted)
-    found[STEM] = found[STEM].double().sum(dim=1, keepdim=True)
+    found[STEM] = found[STEM].float().sum(dim=1, keepdim=True)
     try:
         found = taken(found, {_public_name(name): value for name, value in own.items()})
     except ValueError as error:
@@ -109,8 +109,9 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     """Of a pickle, torch's restricted reader makes nothing but tensors and their containers."""
     if zipfile.is_zipfile(path):
         with open_zip(path) as archive:
-            if (size := sum(info.file_size for info in archive.infolist())) > LARGEST:
-                raise WeightsError(f"{path}: expected at most {LARGEST} bytes of weights, got {size}")
+            size = sum(info.file_size for info in archive.infolist())
+        if size > LARGEST:
+            raise WeightsError(f"{path}: expected at most {LARGEST} bytes of weights, got {size}")
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(tensors, dict) or not all(
         isinstance(n, str) and isinstance(v, Tensor) for n, v in tensors.items()

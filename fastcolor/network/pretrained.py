@@ -79,7 +79,7 @@ def misfit(found: Mapping[str, Shaped], wanted: Mapping[str, Shaped]) -> str:
 
 
 def taken(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a file, which fit, as the types of those wanted.
+    """Tensors of a file, which fit, its floats as the types of those wanted.
 
     What no training leaves is looked for in these: 1e300 is a number in float64, and infinite in a network of float32.
 
@@ -88,10 +88,9 @@ def taken(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str
     ValueError
         If one holds NaN, inf or a variance below 0; names it.
     """
-    cast = {name: value.to(wanted[name].dtype) for name, value in sorted(found.items())}
-    floats = {name: value for name, value in cast.items() if value.is_floating_point()}
+    floats = {name: v.to(wanted[name].dtype) for name, v in sorted(found.items()) if v.is_floating_point()}
     if names := [name for name, value in floats.items() if not bool(value.isfinite().all())]:
         raise ValueError(f"expected finite floats, got others in {', '.join(names)}")
     if names := [name for name, value in floats.items() if name.endswith(VARIANCES) and bool((value < 0).any())]:
         raise ValueError(f"expected variances >= 0, got others in {', '.join(names)}")
-    return cast
+    return {**found, **floats}

@@ -137,10 +137,11 @@ def _checked(
             wanted |= {f"optimizer.{number}.{name}": like for name, like in of.items()}
     if wrong := misfit(tensors, wanted):
         raise ValueError(wrong)
+    found = taken(tensors, wanted)
     for name in (name for name in wanted if name.endswith(COUNT)):
-        if not 1 <= (count := float(tensors[name])) <= step or count % 1:
+        if not 1 <= (count := float(found[name])) <= step or count % 1:
             raise ValueError(f"{name}: expected a whole number in 1..{step}, as the run has steps, got {count}")
-    return taken(tensors, wanted)
+    return found
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
