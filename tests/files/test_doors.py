@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fastcolor.files.npz import read_npz
-from fastcolor.files.objects import parse_object, read_object
+from fastcolor.files.objects import read_object
 from fastcolor.files.packs import read_pack, write_pack
 from fastcolor.files.sets import source_of
 from fastcolor.files.toml import read_toml
@@ -27,7 +27,7 @@ def pack(tmp_path: Path) -> Path:
 @pytest.mark.promise("Hostile files", "an archive with any damage is read, or refused by its name, and nothing else")
 @pytest.mark.parametrize("where", ["directory", "anywhere", "end"])
 def test_any_damage_to_a_pack_is_told_by_its_name(pack: Path, where: str) -> None:
-    whole, drawn, refused = pack.read_bytes(), random.Random(where), 0
+    whole, drawn, told = pack.read_bytes(), random.Random(where), []
     first = {"directory": whole.index(b"PK\1\2"), "anywhere": 0, "end": len(whole) - 22}[where]
     for _ in range(300):
         data = bytearray(whole)
@@ -37,9 +37,9 @@ def test_any_damage_to_a_pack_is_told_by_its_name(pack: Path, where: str) -> Non
         try:
             assert len(read_pack(pack, "train")) <= 3
         except ValueError as error:
-            refused += 1
-            assert str(error).startswith(f"{pack}: expected ")
-    assert refused > 30
+            told.append(str(error))
+    assert len(told) > 30
+    assert all(text.startswith(f"{pack}: expected ") for text in told)
 
 
 @pytest.mark.promise("Hostile files", "an archive with any damage is read, or refused by its name, and nothing else")
@@ -98,9 +98,6 @@ def test_json_that_is_no_object(tmp_path: Path, text: bytes, said: str) -> None:
     (tmp_path / "a.json").write_bytes(text)
     with pytest.raises(ValueError, match=said):
         read_object(tmp_path / "a.json", 500 if said.startswith("a file") else 10**6)
-    if not said.startswith("a file"):
-        with pytest.raises(ValueError):
-            parse_object(text)
 
 
 DOTTED = [

@@ -174,7 +174,7 @@ def test_photographs_whose_hashes_begin_alike(photos: Path, tmp_path: Path, monk
     make(more_files(photos), out)
     assert {path.name: path.parent.name for path in find_images(out) if path.name in names} == names
     (photos / "0.png").unlink()
-    with pytest.raises(ValueError, match="holds 1 photograph that .* the first .*/0-0000"):
+    with pytest.raises(ValueError, match=r"holds 1 photograph that .* the first .*/0-0000"):
         make([photos], out)
 
 
@@ -326,12 +326,13 @@ def test_a_set_that_prepare_was_killed_in(
     if there:
         make([photos], out)
         more_files(photos)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         at_move(patch, out, number, killed)
-        make([photos], out)
+        with pytest.raises(Killed):
+            make([photos], out)
     for use in (lambda: open_sets([PhotoSet(out)]), lambda: pack_set(out, tmp_path / "a.zip")):
         with pytest.raises(
-            ValueError, match="set: expected a whole set, got .* unfinished; run it again with the same"
+            ValueError, match=r"set: expected a whole set, got .* unfinished; run it again with the same"
         ):
             use()
     for options in ({"seed": 5}, {"validation": 0.3}, {"size": 24}):
@@ -342,6 +343,22 @@ def test_a_set_that_prepare_was_killed_in(
     for part in ("train", "val"):
         assert tree(out / part) == tree(tmp_path / "other" / part)
     assert len(open_sets([PhotoSet(out)])) == 1
+
+
+def test_an_older_set_of_another_size_that_prepare_was_killed_in(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is written anew by the call that completes it."""
+    out = tmp_path / "set"
+    make([photos], out, size=24)
+    (out / REPORT).unlink()
+    with monkeypatch.context() as patch:
+        at_move(patch, out, 5, killed)
+        with pytest.raises(Killed):
+            make([photos], out)
+    assert {max(Image.open(path).size) for path in find_images(out)} == {16, 24}
+    make([photos], out)
+    assert {max(Image.open(path).size) for path in find_images(out)} == {16}
 
 
 def test_the_set_is_packed_before_another_may_change_it(
