@@ -16,6 +16,8 @@ from typing import IO, Any
 
 from .atomic import atomic_path
 from .formats import SUFFIXES
+from .objects import parse_object
+from .zips import STORED, open_zip
 
 FORMAT = "fastcolor pack 1"
 INDEX = "index.json"
@@ -86,16 +88,13 @@ def read_pack(path: Path, part: str) -> list[Packed]:
         If `path` is no pack, is cut or damaged, or has no such photographs; names it.
     """
     try:
-        with zipfile.ZipFile(path) as file:
-            # A few bytes that are inflated can fill the memory; a pack has none.
-            if packed := [info.filename for info in file.infolist() if info.compress_type != zipfile.ZIP_STORED]:
-                raise ValueError(f"{packed[0]} is compressed; zip it with -0")
-            index = json.loads(file.read(INDEX))
+        with open_zip(path, (STORED,)) as file:  # a few bytes that are inflated can fill the memory; a pack has none
+            index = parse_object(file.read(INDEX))
             if index.get("format") != FORMAT:
                 raise ValueError(f"{INDEX} says format {index.get('format')!r}, not {FORMAT!r}")
             names = [name for name in file.namelist() if name.startswith(f"{part}/") and _is_photograph(name)]
             found = [Packed(path, name, file.read(name)) for name in sorted(names)]
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, RuntimeError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{path}: expected a pack of `fastcolor prepare --pack`, got another, a cut or a damaged file ({error})"
         ) from error

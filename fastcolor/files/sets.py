@@ -18,7 +18,9 @@ from .packs import Packed, read_pack
 
 Photograph = Path | Packed
 
-_SOURCE = re.compile(r"(.+)_[0-9a-f]{8,}(\.\w+)?")  # a pack may keep the suffix of the file that it was made of
+# Of digits alone only as many as `fastcolor prepare` writes: 8 and 14 are dates. A pack may keep the suffix of the file
+# that it was made of.
+_SOURCE = re.compile(r"(.+)_(?:[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{8,})(?:\.\w+)?")
 
 
 def is_image(path: Path) -> bool:
@@ -76,7 +78,7 @@ def source_of(photograph: Photograph) -> str:
 
     Examples
     --------
-    >>> source_of(Path("train/sun-b_0123abcd.webp")), source_of(Path("train/IMG_2041.jpg"))
+    >>> source_of(Path("train/sun-b_0123abcd.webp")), source_of(Path("train/IMG_20190704.jpg"))
     ('sun-b', '')
     """
     found = _SOURCE.fullmatch(photograph.stem)

@@ -19,8 +19,8 @@ from ..files.packs import write_pack
 from ..files.sets import find_images, fit_within, open_rgb
 from ..files.writing import save
 from ..plural import counted
+from .split import PARTS, check_finished
 
-PARTS = ("train", "val")
 SAMPLE = 600  # photographs that the size of the whole is estimated from
 SPARE = 0.01  # what the estimate leaves free
 MEMBER = 80  # bytes that a zip adds to a member, beside its name twice
@@ -84,12 +84,14 @@ def pack_set(
     FileNotFoundError
         If there is no such `folder`, or none for `path`.
     ValueError
-        If there are no photographs, they do not fit at the lowest rung, or `megabytes` is not finite and > 0.
+        If there are no photographs, or a stopped `fastcolor prepare` left but some of them, they do not fit at the
+        lowest rung, or `megabytes` is not finite and > 0.
     """
     limit = int(checks.positive("megabytes", megabytes) * 1e6)
     check_folder_of(path)  # told now, not after minutes of encoding
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; `fastcolor prepare` makes one of photographs")
+    check_finished(folder)
     photographs = {part: find_images(folder / part) for part in PARTS}
     counts = {part: len(paths) for part, paths in photographs.items()}
     named = [(_name(path, folder), path) for part in PARTS for path in photographs[part]]
