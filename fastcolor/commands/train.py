@@ -194,7 +194,7 @@ def _configured(args: argparse.Namespace, told: Described, top: dict[str, Any]) 
             network = UNetConfig(**{**recipe.network, **decoding, **told.network, "bins": bins.n})
             config = TrainConfig(**{**recipe.training, **told.training, "network": network})
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{args.config}: {error}") from error
+            raise ValueError(f"{args.config}: {error}" if args.config else str(error)) from error
     given = options.chosen(args, *(field.name for field in fields(TrainConfig) if hasattr(args, field.name)))
     return replace(config, **_ended(given)), bins
 

@@ -91,7 +91,7 @@ def load_checkpoint(folder: Path, data: bytes) -> object:
 
 
 def load_picture(folder: Path, data: bytes) -> object:
-    """``read_photo``, and the JSON and TOML of descriptions beside it."""
+    """``read_photo``, whatever the name says."""
     from fastcolor.files.images import read_photo
 
     path = folder / "photo.png"

@@ -86,14 +86,15 @@ def serve() -> None:
 
     tqdm.tqdm.monitor_interval = 0  # a thread that a fork would lose, perhaps with the lock in its hands
     tqdm.tqdm.set_lock(threading.RLock())  # the usual one is of all processes together, and a killed one keeps it
-    demo.sheet.__kwdefaults__["width"] = 48  # a picture of a tenth
+    demo.sheet.__kwdefaults__ = {"width": 48}  # a picture of a tenth
 
     for line in sys.stdin:
         words, folder, fault, at, meanwhile = json.loads(line)
         if fault == "warm":
             print(json.dumps([_warm(words, folder)]), flush=True)
             continue
-        run, others = _begin(words, folder, fault, at), []
+        run = _begin(words, folder, fault, at)
+        others: list[Run] = []
         if meanwhile is not None:
             os.waitid(os.P_PID, run[0], os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             others.append(_end(*_begin(meanwhile, folder, "", 0)))
@@ -138,7 +139,8 @@ def _end(number: int, pipes: list[int]) -> Run:
     for pipe in pipes:
         with open(pipe, errors="replace") as told:
             texts.append(told.read())
-    return Run(os.waitstatus_to_exitcode(status), *texts[:2], texts[2].splitlines())
+    out, err, events = texts
+    return Run(os.waitstatus_to_exitcode(status), out, err, events.splitlines())
 
 
 def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -> int:
