@@ -136,7 +136,7 @@ def test_two_that_compile_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
     for again in range(2):
         kernel = make(tmp_path)
-        assert (kernel(1), kernel(1.5)) == (2, 2.5), again
+        assert [repr(kernel(1)), repr(kernel(1.5))] == ["2", "2.5"], again
         assert hits(kernel) == 2
 
 
@@ -269,6 +269,7 @@ def test_no_folder_at_all(
 ) -> None:
     monkeypatch.setattr(cache._config, "CACHE_DIR", "")
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(when, refuse)
     find = functools.lru_cache(cache.cache_folder.__wrapped__)
     monkeypatch.setattr(jit, "cache_folder", find)
