@@ -53,8 +53,8 @@ def _candidates() -> Iterator[Path]:
     if _config.CACHE_DIR:
         yield Path(_config.CACHE_DIR) / name
     yield user_cache() / "fastcolor" / name
-    user = os.geteuid() if hasattr(os, "geteuid") else "cache"
-    yield Path(tempfile.gettempdir()) / f"fastcolor-{user}" / name
+    user = f"-{os.geteuid()}" if hasattr(os, "geteuid") else ""
+    yield Path(tempfile.gettempdir()) / (name + user)  # itself, since who made a folder between could exchange it
 
 
 def user_cache() -> Path:
