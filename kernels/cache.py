@@ -77,7 +77,8 @@ class ByContent(FunctionCache):
         # Not Numba's own, which looks for a folder, makes one that stays empty, and raises if it cannot.
         self._name, self._py_func = repr(function), function
         self._impl, self._cache_path = _Packing(function, folder), str(folder)
-        self._cache_file = _Entries(function, folder)
+        entries: Any = _Entries(function, folder)  # no relative of Numba's own
+        self._cache_file = entries
         self.enable()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -20,10 +21,10 @@ import tempfile
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
-LONGEST = 120  # seconds of a run, which else hangs
+LONGEST = 60  # seconds of a run; what hangs is ended by an alarm
 REMOVING = ("os.remove", "os.rmdir")  # which a full disk lets one do
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 ERRORS = {"full": errno.ENOSPC, "read-only": errno.EROFS}
@@ -65,6 +66,9 @@ class Runs:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(json.dumps([words, str(folder), fault, at, other]), file=self.process.stdin, flush=True)
+        if not select.select([self.process.stdout], [], [], 2 * LONGEST + 10)[0]:
+            self.process.kill()
+            raise TimeoutError(f"{words}: neither end nor alarm")
         return [Run(*one) for one in json.loads(self.process.stdout.readline())]
 
     def close(self) -> None:
@@ -93,13 +97,13 @@ def serve() -> None:
         if fault == "warm":
             print(json.dumps([_warm(words, folder)]), flush=True)
             continue
-        run = _begin(words, folder, fault, at)
+        run = _Child(words, folder, fault, at)
         others: list[Run] = []
         if meanwhile is not None:
-            os.waitid(os.P_PID, run[0], os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            others.append(_end(*_begin(meanwhile, folder, "", 0)))
-            os.kill(run[0], signal.SIGCONT)
-        print(json.dumps([_end(*run), *others]), flush=True)
+            run.listen(until_halted=True)
+            others.append(_Child(meanwhile, folder, "", 0).end())
+            os.kill(run.number, signal.SIGCONT)
+        print(json.dumps([run.end(), *others]), flush=True)
 
 
 def _warm(words: list[str], folder: str) -> Run:
@@ -111,36 +115,50 @@ def _warm(words: list[str], folder: str) -> Run:
         return Run(main(words), out.getvalue(), err.getvalue(), [])
 
 
-def _begin(words: list[str], folder: str, fault: str, at: int) -> tuple[int, list[int]]:
-    """The run's process, and pipes for what it says and does, which hold all of it."""
-    pipes = [os.pipe() for _ in range(3)]
-    number = os.fork()
-    if number == 0:
-        status = 1
-        try:
-            status = _run(words, folder, fault, at, [end for _, end in pipes])
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os._exit(status)
-    for _, end in pipes:
-        os.close(end)
-    return number, [begin for begin, _ in pipes]
+class _Child:
+    """A run's process, and what it says by pipes: a limit to the size of files would hold for files too."""
+
+    def __init__(self, words: list[str], folder: str, fault: str, at: int) -> None:
+        pipes = [os.pipe() for _ in range(3)]
+        self.number = os.fork()
+        if self.number == 0:
+            _forked(words, folder, fault, at, [end for _, end in pipes])
+        for _, end in pipes:
+            os.close(end)
+        self.said = {begin: b"" for begin, _ in pipes}
+        self.open = list(self.said)
+
+    def listen(self, until_halted: bool = False) -> None:
+        """Take what it says until it has ended: a pipe that is full would hold it up."""
+        state = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+        while self.open and not (until_halted and os.waitid(os.P_PID, self.number, state)):
+            for pipe in select.select(self.open, [], [], 0.01 if until_halted else None)[0]:
+                said = os.read(pipe, 1 << 16)
+                self.said[pipe] += said
+                if not said:
+                    os.close(pipe)
+                    self.open.remove(pipe)
+
+    def end(self) -> Run:
+        """What came of it."""
+        self.listen()
+        _, status = os.waitpid(self.number, 0)
+        out, err, events = (said.decode(errors="replace") for said in self.said.values())
+        return Run(os.waitstatus_to_exitcode(status), out, err, events.splitlines())
 
 
-def _end(number: int, pipes: list[int]) -> Run:
-    """What came of it."""
-    _, status = os.waitpid(number, 0)
-    texts = []
-    for pipe in pipes:
-        with open(pipe, errors="replace") as told:
-            texts.append(told.read())
-    out, err, events = texts
-    return Run(os.waitstatus_to_exitcode(status), out, err, events.splitlines())
+def _forked(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -> NoReturn:
+    status = 1
+    try:
+        status = _run(words, folder, fault, at, pipes)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
 
 
 def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -> int:
