@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import json
 import os
 import resource
@@ -176,10 +177,9 @@ def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -
     if fault == "short":  # files end in the middle, as on a full disk, for the encoders' own code too
         resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    count = 0
+    numbers = itertools.count(1)
 
     def hook(event: str, values: tuple[Any, ...]) -> None:
-        nonlocal count
         if event not in EVENTS or not isinstance(values[0], (str, bytes, os.PathLike)):
             return
         if event == "open" and not (isinstance(values[2], int) and values[2] & WRITING):
@@ -187,11 +187,11 @@ def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -
         path = os.path.abspath(os.fsdecode(values[0]))
         if not path.startswith(folder + os.sep):
             return
-        count += 1
+        number = next(numbers)  # of this event: another thread has its own
         os.write(pipes[2], f"{event} {os.path.relpath(path, folder)}\n".encode())
-        if fault in ERRORS and count >= at and event not in REMOVING:
+        if fault in ERRORS and number >= at and event not in REMOVING:
             raise OSError(ERRORS[fault], os.strerror(ERRORS[fault]), path)
-        if fault in SIGNALS and count == at:
+        if fault in SIGNALS and number == at:
             os.kill(os.getpid(), SIGNALS[fault])
 
     sys.addaudithook(hook)
