@@ -106,12 +106,18 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def temporary_path(target: Path) -> Iterator[Path]:
     """A name beside `target` for what is not there yet; what is there at the end is removed."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
-    temporary = target.with_name(f"{PREFIX}{secrets.token_hex(4)}{suffix}")
-    _living.add(temporary)
-    try:
+    with passing(target.with_name(f"{PREFIX}{secrets.token_hex(4)}{suffix}")) as temporary:
         yield temporary
+
+
+@contextmanager
+def passing(path: Path) -> Iterator[Path]:
+    """What is made as `path`, a file or a folder, is removed at the end, if need be by :func:`remove_leftovers`."""
+    _living.add(path)
+    try:
+        yield path
     finally:
-        _remove(temporary)
+        _remove(path)
 
 
 def _remove(temporary: Path) -> None:
