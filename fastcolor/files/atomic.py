@@ -149,12 +149,22 @@ def temporary_path(target: Path, *, holds: bool = False) -> Iterator[Path]:
     If it `holds` what was `target`, that is put back instead where nothing has taken its place.
     """
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
-    temporary = target.with_name(f"{PREFIX}{secrets.token_hex(4)}{suffix}")
-    _living[temporary] = target if holds else None
-    try:
+    passed = passing(target.with_name(f"{PREFIX}{secrets.token_hex(4)}{suffix}"), put_back=target if holds else None)
+    with passed as temporary:
         yield temporary
+
+
+@contextmanager
+def passing(path: Path, *, put_back: Path | None = None) -> Iterator[Path]:
+    """What is made as `path`, a file or a folder, is removed at the end, if need be by :func:`remove_leftovers`.
+
+    Or put back, as :func:`temporary_path` says.
+    """
+    _living[path] = put_back
+    try:
+        yield path
     finally:
-        _remove(temporary)
+        _remove(path)
 
 
 def _remove(temporary: Path) -> None:

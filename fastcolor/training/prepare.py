@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ImageError
-from ..files.atomic import write_json
+from ..files.atomic import passing, write_json
 from ..files.lock import own_folder
 from ..files.sets import find_images, fit_within, open_rgb, source_of, unlike_names
 from ..files.toning import is_toned
@@ -233,14 +233,11 @@ def _parts(photos: dict[str, _Photo], standing: Standing, validation: float, see
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
     """An empty hidden folder in `out` with the parts of a set, gone at the end; what a killed run left is cleared."""
-    new = out / NEW
-    shutil.rmtree(new, ignore_errors=True)
-    try:
+    with passing(out / NEW) as new:
+        shutil.rmtree(new, ignore_errors=True)
         for part in PARTS:
             (new / part).mkdir(parents=True)
         yield new
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _usable(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[Path, str, bool]]:
