@@ -28,7 +28,7 @@ from .facts import (
 )
 from .film import Film
 from .muxing import first_packets, holds, is_systems
-from .sound import Copied, EncodedAnew, Way
+from .sound import EncodedAnew, Way, copied
 from .times import Timeline, clocked, is_still
 
 MICROSECOND = Fraction(1, 1_000_000)
@@ -153,7 +153,7 @@ class SideTracks:
             if first is None:
                 self.left_out.append(name)
         elif track.type in ("audio", "subtitle") and holds(self.av, container, track, sample):
-            self._take(track, Copied(self.output, track))
+            self._take(track, copied(self.output, track))
         elif track.type == "audio" and track.codec_context is not None:
             self.left_out.append(f"{name} as it is, which is encoded anew as AAC")
             self._take(track, EncodedAnew(self.output, track))
