@@ -21,7 +21,7 @@ from ..errors import ImageError, VideoError
 from ..files.formats import open_image
 from ..files.images import SUFFIXES, Photo, as_photo, gray_of, in_color, read_photo
 from ..files.sets import is_image, is_pattern
-from .film import DEFAULT_RATE, Film, FilmFrame
+from .film import DEFAULT_RATE, FASTEST, SLOWEST, Film, FilmFrame
 from .videofile import VideoFile
 
 ANIMATIONS = frozenset({".gif", ".webp", ".apng", ".png"})
@@ -60,7 +60,7 @@ def open_film(
     """
     text = os.fspath(path)
     if Path(text).is_dir() or is_pattern(text):
-        return _Images(text, start, end, rate or DEFAULT_RATE, color)
+        return _Images(text, start, end, DEFAULT_RATE if rate is None else rate, color)
     if rate is not None:
         raise ValueError(f"rate: expected None, got {float(rate):g}; only folders and globs of images have no rate")
     if not Path(text).is_file():
@@ -76,8 +76,11 @@ class _Images(Film):
     def __init__(self, text: str, start: Fraction, end: Fraction | None, rate: Fraction, color: bool) -> None:
         super().__init__(start, end)
         self._color = color
-        if rate <= 0:
-            raise ValueError(f"rate: expected a number > 0, got {float(rate):g}")
+        if not SLOWEST <= rate <= FASTEST:
+            raise ValueError(
+                f"rate: expected {SLOWEST} to {FASTEST} frames a second, got {rate}; leave pictures out, or make it slower"
+            )
+        self.name = text
         folder = Path(text)
         found = folder.iterdir() if folder.is_dir() else map(Path, glob.glob(text, recursive=True))
         self.paths = sorted(filter(is_image, found), key=_natural)
@@ -85,6 +88,7 @@ class _Images(Film):
             raise FileNotFoundError(f"{text}: no images there ({', '.join(sorted(SUFFIXES))})")
         self.rate, self.time_base = rate, 1 / rate
         self._expect(len(self.paths))
+        self.length = len(self.paths) / rate
 
     def _frames(self) -> Iterator[FilmFrame]:
         for number, path in enumerate(self.paths):
@@ -97,7 +101,7 @@ class _Images(Film):
 
 
 def _natural(path: Path) -> list[Any]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))]
 
 
 class _Animation(Film):
