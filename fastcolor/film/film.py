@@ -73,7 +73,7 @@ class Film(ABC):
                 yield frame._replace(time=frame.time - self.start)
         if self.start and not came:
             length = "" if self.length is None else f", which is {float(self.length):.2f} s long"
-            self.problems.append(f"{self.name}: expected a start within the film{length}, got {float(self.start):.2f} s")
+            self.problems.append(f"{self.name}: expected a start within it{length}, got {float(self.start):.2f} s")
 
     @abstractmethod
     def _frames(self) -> Iterator[FilmFrame]:
