@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -23,7 +24,10 @@ from ..film.scenes import DEFAULT_THRESHOLD
 from ..film.video import DEFAULT_BATCH, SMOOTHINGS, colorize_video
 from ..film.write import CODECS, SUFFIXES, check_film_target, codec_of, film_writer, is_folder
 from ..photo.pipeline import closing_stream
+from ..plural import counted
 from . import options
+
+_NUMBER = re.compile(r"-?(\d{1,15}(\.\d{0,15})?|\.\d{1,15})|-?\d{1,15}/0*[1-9]\d{0,14}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--batch", type=int, default=DEFAULT_BATCH, help="frames in one pass of the network (%(default)s)")
     arg("--start", type=_seconds, default=Fraction(0), help="seconds or [h:]m:s to begin at")
     arg("--end", type=_seconds, help="seconds or [h:]m:s to stop before")
-    arg("--rate", type=Fraction, help="frames a second of a folder or glob of images (25)")
+    arg("--rate", type=_number, help="frames a second of a folder or glob of images (25)")
     codec = "h264, small, or ffv1, lossless, in .mkv alone (default: ffv1 for .mkv, else h264)"
     arg("--codec", choices=CODECS, help=codec)
     arg("--no-sound", action="store_true", help="leave the audio tracks out")
@@ -59,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
         film = open_film(source, start=args.start, end=args.end, rate=args.rate)
         _tell_size(args)
         frames, size, left_out = _write(args, film)
-    print(f"colorized {frames} frames of {size} into {args.out}")
+    print(f"colorized {counted(frames, 'frame')} of {size} into {args.out}")
     if left_out:
-        _say(f"{args.out}: has no place for {len(left_out)} things of {source}: {', '.join(left_out)}")
+        _say(f"{args.out}: has no place for {counted(len(left_out), 'thing')} of {source}: {', '.join(left_out)}")
     return options.tell(film.problems)
 
 
@@ -93,17 +97,16 @@ def _write(args: argparse.Namespace, film: Film) -> tuple[int, str, list[str]]:
     colored = colorize_video(_pixels(film, waiting), cuts=cuts, **chosen)
     # disable=None: no bar where nobody watches
     bar = tqdm(total=film.count, unit="frame", disable=None)
-    rgb = None
     writing = film_writer(args.out, film, sound=not args.no_sound, codec=args.codec)
     with writing as writer, closing_stream(colored) as frames, bar:
         for rgb in frames:
             source = waiting.popleft()
             writer.write(_beside(source.pixels, rgb) if args.compare else rgb, source.time, source.duration)
             bar.update()
-        if rgb is None and film.problems:
+        if not writer.count and film.problems:
             raise ValueError(film.problems[0])
-    assert rgb is not None  # the writer has raised
-    return writer.count, f"{rgb.shape[1]}x{rgb.shape[0]}", writer.left_out
+    assert writer.size is not None  # or it has raised
+    return writer.count, "{}x{}".format(*writer.size), writer.left_out
 
 
 def _pixels(film: Film, waiting: deque[FilmFrame]) -> Iterator[NDArray[np.uint8]]:
@@ -120,5 +123,11 @@ def _seconds(text: str) -> Fraction:
     """``90``, ``1:30`` and ``0:01:30`` are the same."""
     total = Fraction(0)
     for part in text.split(":"):
-        total = total * 60 + Fraction(part)
+        total = total * 60 + _number(part)
     return total
+
+
+def _number(text: str) -> Fraction:
+    if not _NUMBER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected a number such as 25, 23.976 or 24000/1001, got {text!r}")
+    return Fraction(text)
