@@ -72,8 +72,10 @@ class Film(ABC):
                 came = True
                 yield frame._replace(time=frame.time - self.start)
         if self.start and not came:
-            length = "" if self.length is None else f", which is {float(self.length):.2f} s long"
-            self.problems.append(f"{self.name}: expected a start within it{length}, got {float(self.start):.2f} s")
+            end = "" if self.length is None else f", at {float(self.length):.2f} s"
+            self.problems.append(
+                f"start: expected one before the end of {self.name}{end}, got {float(self.start):.2f} s"
+            )
 
     @abstractmethod
     def _frames(self) -> Iterator[FilmFrame]:

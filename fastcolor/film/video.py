@@ -56,8 +56,8 @@ def colorize_video(
     """``rgb_t = merge(c_t, Y_t)``, c the chroma of each frame averaged with its past along the motion, since a cut.
 
     Frames come back one for one and in order, as they are ready; some are read ahead, by threads that end when the
-    generator is exhausted, closed or dropped. Errors of `frames` are raised after the frames before them; what cannot be
-    read of a damaged film that is given by its path is a ``UserWarning`` after the last frame.
+    generator is exhausted, closed or dropped. Errors of `frames` are raised after the frames before them; what cannot
+    be read of a damaged film that is given by its path is a ``UserWarning`` after the last frame.
 
     Parameters
     ----------

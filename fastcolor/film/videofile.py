@@ -17,7 +17,7 @@ from ..errors import VideoError
 from .av import INDEXED, damage, load_av, opened, picture_stream, raise_the_system_s, reason
 from .display import Orientation, orientation_of
 from .film import DEFAULT_RATE, FASTEST, SLOWEST, Film, FilmFrame
-from .planes import UNSPECIFIED, luma_plane, rgb_of
+from .planes import UNSPECIFIED, check_picture, luma_plane, rgb_of
 from .times import FrameClock, PresentationOrder, Timeline, clocked
 
 _MICROSECONDS = 1_000_000
@@ -76,7 +76,7 @@ class VideoFile(Film):
         self.problems.clear()
         if first is None:
             return Orientation()
-        self._pixels(first)
+        self._pixels(first, new=True)
         return orientation_of(first)
 
     def _frames(self) -> Iterator[FilmFrame]:
@@ -176,10 +176,13 @@ class VideoFile(Film):
             self.problems.append(f"{self.path}: cannot be read any further ({reason(error)})")
             return None
 
-    def _pixels(self, frame: Any) -> NDArray[np.uint8]:
+    def _pixels(self, frame: Any, *, new: bool = False) -> NDArray[np.uint8]:
+        """Luma or RGB of a frame, which is the first one of the film if it is `new`."""
         if frame.color_trc == UNSPECIFIED:
             frame.color_trc = self._curve
         try:
+            if new:
+                check_picture(frame)
             return rgb_of(frame) if self._color else luma_plane(frame)
         except VideoError as error:
             raise VideoError(f"{self.path}: {error}") from error
