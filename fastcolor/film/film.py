@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_RATE = Fraction(25)
-SLOWEST, FASTEST = Fraction(1, 65_535), Fraction(1000)  # frames a second; encoders have 16 bits for their inverse
+SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(1000)  # frames a second; MP4 has 32 bits for how long a frame stands
 
 
 class FilmFrame(NamedTuple):

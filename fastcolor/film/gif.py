@@ -20,6 +20,9 @@ _Indexed: TypeAlias = "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]"
 _TICKS = 100  # a second
 _SHORTEST = 2  # ticks: browsers show a frame of 1 for ten
 _LONGEST = 65_535  # ticks
+# Frames are written whole: FFmpeg finds what differs by places in palettes, and takes a frame that has the palette of
+# the first one again for one in the palette of the last one.
+_WHOLE = {"gifflags": "0"}
 _END = b"\x21\xfe\x01 \x00"  # a comment: FFmpeg shows a frame until the next packet, and this one shows nothing
 
 
@@ -34,7 +37,7 @@ class GifWriter:
         self.av = av
         self.left_out = names_beside(film, sound=sound)
         self.container = av.open(os.fspath(path), "w", format="gif")
-        self.stream = self.container.add_stream("gif", rate=film.rate)
+        self.stream = self.container.add_stream("gif", rate=film.rate, options=_WHOLE)
         self.stream.pix_fmt = "pal8"
         self.stream.codec_context.time_base = Fraction(1, _TICKS)
         self.tick = -_SHORTEST

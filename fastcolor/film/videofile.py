@@ -21,6 +21,7 @@ from .planes import UNSPECIFIED, check_picture, luma_plane, rgb_of
 from .times import FrameClock, PresentationOrder, Timeline, clocked
 
 _MICROSECONDS = 1_000_000
+_FINEST = 65_535  # the denominator of a rate has 16 bits in MPEG-4
 _LOOK = 300  # packets that are read before the first frame must have come
 _AVI = "avi"
 _SLACK = 3  # frames at the end that may be missing, or less long than the file says
@@ -44,7 +45,7 @@ class VideoFile(Film):
     def _describe(self, container: Any) -> None:
         stream = picture_stream(container, self.path)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_RATE
-        believed = max(SLOWEST, Fraction(rate).limit_denominator(SLOWEST.denominator))
+        believed = max(SLOWEST, Fraction(rate).limit_denominator(_FINEST))
         self.rate = believed if 0 < rate <= FASTEST else DEFAULT_RATE
         self.time_base = Fraction(stream.time_base)
         self.origin = Fraction(container.start_time or 0, _MICROSECONDS)
