@@ -138,9 +138,7 @@ def test_subtitles_of_a_part(rich, start, end, expected, tmp_path):
     assert lines == ([expected] if expected else [])
 
 
-@pytest.mark.promise(
-    "Films", "samples of sound stay in their place: what is missing is silence, what overlaps is cut"
-)
+@pytest.mark.promise("Films", "samples of sound stay in their place: what is missing is silence, what overlaps is cut")
 @pytest.mark.parametrize(
     ("codec", "form"),
     [
