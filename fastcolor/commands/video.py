@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from ..photo.pipeline import closing_stream
 from ..plural import counted
 from . import options
 
+_NUMBER = re.compile(r"-?(\d{1,15}(\.\d{0,15})?|\.\d{1,15})|-?\d{1,15}/0*[1-9]\d{0,14}")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg = parser.add_argument
@@ -44,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg("--batch", type=int, default=DEFAULT_BATCH, help="frames in one pass of the network (%(default)s)")
     arg("--start", type=_seconds, default=Fraction(0), help="seconds or [h:]m:s to begin at")
     arg("--end", type=_seconds, help="seconds or [h:]m:s to stop before")
-    arg("--rate", type=Fraction, help="frames a second of a folder or glob of images (25)")
+    arg("--rate", type=_number, help="frames a second of a folder or glob of images (25)")
     codec = "h264, small, or ffv1, lossless, in .mkv alone (default: ffv1 for .mkv, else h264)"
     arg("--codec", choices=CODECS, help=codec)
     arg("--no-sound", action="store_true", help="leave the audio tracks out")
@@ -94,17 +97,16 @@ def _write(args: argparse.Namespace, film: Film) -> tuple[int, str, list[str]]:
     colored = colorize_video(_pixels(film, waiting), cuts=cuts, **chosen)
     # disable=None: no bar where nobody watches
     bar = tqdm(total=film.count, unit="frame", disable=None)
-    rgb = None
     writing = film_writer(args.out, film, sound=not args.no_sound, codec=args.codec, replace=args.force)
     with writing as writer, closing_stream(colored) as frames, bar:
         for rgb in frames:
             source = waiting.popleft()
             writer.write(_beside(source.pixels, rgb) if args.compare else rgb, source.time, source.duration)
             bar.update()
-        if rgb is None and film.problems:
+        if not writer.count and film.problems:
             raise ValueError(film.problems[0])
-    assert rgb is not None  # the writer has raised
-    return writer.count, f"{rgb.shape[1]}x{rgb.shape[0]}", writer.left_out
+    assert writer.size is not None  # or it has raised
+    return writer.count, "{}x{}".format(*writer.size), writer.left_out
 
 
 def _pixels(film: Film, waiting: deque[FilmFrame]) -> Iterator[NDArray[np.uint8]]:
@@ -121,5 +123,11 @@ def _seconds(text: str) -> Fraction:
     """``90``, ``1:30`` and ``0:01:30`` are the same."""
     total = Fraction(0)
     for part in text.split(":"):
-        total = total * 60 + Fraction(part)
+        total = total * 60 + _number(part)
     return total
+
+
+def _number(text: str) -> Fraction:
+    if not _NUMBER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected a number such as 25, 23.976 or 24000/1001, got {text!r}")
+    return Fraction(text)

@@ -102,6 +102,11 @@ def evaluate_file(
     """:func:`evaluate_video` of a color film: its luma colorized with the options of each variant, and other files.
 
     `options` go to every :func:`~fastcolor.colorize_video`. Also returned: what could not be read.
+
+    Raises
+    ------
+    ValueError
+        A result is given twice.
     """
     opened: list[Film] = []
 
@@ -113,12 +118,25 @@ def evaluate_file(
         name: lambda variant=variant: colorize_video(read(path), **{**options, **variant})  # type: ignore[misc]
         for name, variant in variants.items()
     }
-    films |= {Path(result).name: lambda result=result: read(result) for result in results}  # type: ignore[misc]
+    for name, result in _named(list(results), {*variants, "truth", "gray"}).items():
+        films[name] = lambda result=result: read(result)  # type: ignore[misc]
     try:
         report = evaluate_video(lambda: read(path), films, total=open_film(path).count, progress=progress)
     except VideoError as error:  # by the name of the file, not that of the argument
         raise VideoError(str(error).replace("truth:", f"{path}:", 1)) from error
     return report, sorted({problem for film in opened for problem in film.problems})
+
+
+def _named(results: list[str | os.PathLike[str]], taken: set[str]) -> dict[str, str | os.PathLike[str]]:
+    """Results by the names of their files, or by all of their paths where names are alike or taken."""
+    names = [Path(result).name for result in results]
+    named = {
+        name if names.count(name) == 1 and name not in taken else str(Path(result).resolve()): result
+        for name, result in zip(names, results, strict=True)
+    }
+    if len(named) < len(results):
+        raise ValueError(f"results: expected each film once, got {', '.join(map(str, results))}")
+    return named
 
 
 def table(report: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from .times import is_still
 INDEXED = ("mov", "matroska")  # where one can begin anywhere; elsewhere the film is decoded from its beginning
 
 _DEFAULT = 1  # FFmpeg's disposition of the track that players choose
+_TEXT = frozenset({"ansi", "bintext", "xbin", "idf"})  # which FFmpeg draws as a terminal would
 _MOST_PIXELS = 1 << 27  # of a frame; a header that says more is damaged or hostile
 
 
@@ -92,6 +93,8 @@ def picture_stream(container: Any, path: Path) -> Any:
     shown = [stream for stream in container.streams.video if not is_still(stream) and stream.codec_context is not None]
     if not shown:
         raise VideoError(f"{path}: no film in it; there are {len(container.streams.audio)} audio tracks")
+    if any(stream.codec_context.name in _TEXT for stream in shown):
+        raise VideoError(f"{path}: expected a video file, got text")
     stream = next((stream for stream in shown if stream.disposition & _DEFAULT), shown[0])
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > _MOST_PIXELS:

@@ -21,7 +21,7 @@ Rgb = NDArray[np.uint8]
 
 CODECS = ("h264", "ffv1")
 
-_H264 = {"crf": "17", "preset": "veryfast"}
+_H264 = {"crf": "17", "preset": "veryfast", "forced-idr": "1"}
 _ENCODERS = {"libx264": _H264, "libopenh264": {"b": "8M"}, "mpeg4": {"qscale": "3"}}  # the first that the build has
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # FFmpeg's own ".m4v" drops titles
 _AT_ONCE = {"max_interleave_delta": "1"}  # microseconds: tracks come in order, so that FFmpeg need not sort them
@@ -65,6 +65,8 @@ class FilmWriter:
         self.reformat = av.video.reformatter.VideoReformatter().reformat
         self.tick = -1
         self.durations: dict[int, int] = {}
+        self.size: tuple[int, int] | None = None
+        self._last: Any = None  # the frame that is not encoded yet
 
     def write(self, rgb: Rgb, time: Fraction, duration: Fraction) -> None:
         """Encode a frame; `time` and `duration` in seconds."""
@@ -78,10 +80,16 @@ class FilmWriter:
         self.tick = max(round(time / base), self.tick + 1)
         frame.pts, frame.time_base = self.tick, base
         self.durations[self.tick] = max(1, round(duration / base))
-        self._mux(self.stream.encode(frame))
+        self._encode_last()
+        self._last = frame
 
     def finish(self) -> None:
         """Write what is left, and close the file."""
+        if self._last is not None:
+            # MP4 keeps how long the last frame in the file stands: it must be the last one shown, with none before it
+            # that is coded after it.
+            self._last.pict_type = self.av.video.frame.PictureType.I
+        self._encode_last()
         self._mux(self.stream.encode())
         if self.tracks:
             self.tracks.copy_until(None)
@@ -91,6 +99,10 @@ class FilmWriter:
             self.tracks.close()
             with opened(self.path) as written:
                 self.left_out = self.tracks.left_out + self.tracks.missing(written)
+
+    def _encode_last(self) -> None:
+        if self._last is not None:
+            self._mux(self.stream.encode(self._last))
 
     def _picture_track(self) -> Any:
         rate, base = self.film.rate, max(self.film.time_base, Fraction(1, _TICKS))
@@ -115,6 +127,7 @@ class FilmWriter:
     def _open(self, rgb: Rgb) -> None:
         """Open the encoder for frames of this size."""
         self.stream.height, self.stream.width = rgb.shape[:2]
+        self.size = rgb.shape[1], rgb.shape[0]
         try:
             self.stream.codec_context.open()
         except self.av.FFmpegError as error:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_RATE = Fraction(25)
+SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(1000)  # frames a second; MP4 has 32 bits for how long a frame stands
 
 
 class FilmFrame(NamedTuple):
@@ -35,6 +36,10 @@ class Film(ABC):
         About how many frames there are, for the progress bar.
     aspect : Fraction
         Width of a pixel over its height, 1 for square ones.
+    name : str
+        As messages call it.
+    length : Fraction or None
+        Seconds, if they are known.
     path : Path or None
         The video file whose sound, subtitles, chapters and titles go with the pictures; its times count from `origin`
         seconds.
@@ -46,6 +51,8 @@ class Film(ABC):
     time_base = 1 / DEFAULT_RATE
     count: int | None = None
     aspect = Fraction(1)
+    name = "film"
+    length: Fraction | None = None
     path: Path | None = None
     origin = Fraction(0)
 
@@ -57,11 +64,18 @@ class Film(ABC):
 
     def __iter__(self) -> Iterator[FilmFrame]:
         """The frames between `start` and `end`, their times counted from `start`."""
+        came = False
         for frame in self._frames():
             if self.end is not None and frame.time >= self.end:
-                break
+                return
             if frame.time >= self.start:
+                came = True
                 yield frame._replace(time=frame.time - self.start)
+        if self.start and not came:
+            end = "" if self.length is None else f", at {float(self.length):.2f} s"
+            self.problems.append(
+                f"start: expected one before the end of {self.name}{end}, got {float(self.start):.2f} s"
+            )
 
     @abstractmethod
     def _frames(self) -> Iterator[FilmFrame]:

@@ -24,12 +24,14 @@ class FramesWriter:
 
     def __init__(self, folder: Path, film: Film, *, sound: bool) -> None:
         self.folder, self.count = folder, 0
+        self.size: tuple[int, int] | None = None
         self.left_out = names_beside(film, sound=sound)
         self.digits = max(_DIGITS, len(str(film.count or 0)))
 
     def write(self, rgb: Rgb, time: Fraction, duration: Fraction) -> None:
         """Write the next frame; a folder knows no times."""
         self.count += 1
+        self.size = rgb.shape[1], rgb.shape[0]
         Image.fromarray(rgb).save(self.folder / f"{self.count:0{self.digits}}.png", compress_level=1)
 
 

@@ -6,12 +6,14 @@ Each is a :class:`Film`. What can be read is read; what is damaged ends up in ``
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +24,13 @@ from ..files.formats import open_image
 from ..files.images import SUFFIXES, Photo, as_photo, gray_of, in_color, read_photo
 from ..files.sets import is_image, is_pattern
 from ..plural import counted
-from .film import DEFAULT_RATE, Film, FilmFrame
+from .film import DEFAULT_RATE, FASTEST, SLOWEST, Film, FilmFrame
 from .videofile import VideoFile
 
 ANIMATIONS = frozenset({".gif", ".webp", ".apng", ".png"})
 
+_ANY = 1 << 31  # frames: nobody knows how many
+_LOOK = 50  # frames of an animation whose delays are looked at before it is read
 _GIF_DELAY = 100  # ms, what browsers take for a frame without a duration
 
 
@@ -61,7 +65,7 @@ def open_film(
     """
     text = os.fspath(path)
     if Path(text).is_dir() or is_pattern(text):
-        return _Images(text, start, end, rate or DEFAULT_RATE, color)
+        return _Images(text, start, end, DEFAULT_RATE if rate is None else rate, color)
     if rate is not None:
         raise ValueError(f"rate: expected None, got {float(rate):g}; only folders and globs of images have no rate")
     if not Path(text).is_file():
@@ -77,8 +81,9 @@ class _Images(Film):
     def __init__(self, text: str, start: Fraction, end: Fraction | None, rate: Fraction, color: bool) -> None:
         super().__init__(start, end)
         self._color = color
-        if rate <= 0:
-            raise ValueError(f"rate: expected a number > 0, got {float(rate):g}")
+        if not SLOWEST <= rate <= FASTEST:
+            raise ValueError(f"rate: expected {SLOWEST} to {FASTEST} frames a second, got {rate}")
+        self.name = text
         folder = Path(text)
         found = folder.iterdir() if folder.is_dir() else map(Path, glob.glob(text, recursive=True))
         self.paths = sorted(filter(is_image, found), key=_natural)
@@ -86,6 +91,7 @@ class _Images(Film):
             raise FileNotFoundError(f"{text}: no images there ({', '.join(sorted(SUFFIXES))})")
         self.rate, self.time_base = rate, 1 / rate
         self._expect(len(self.paths))
+        self.length = len(self.paths) / rate
 
     def _frames(self) -> Iterator[FilmFrame]:
         for number, path in enumerate(self.paths):
@@ -98,7 +104,7 @@ class _Images(Film):
 
 
 def _natural(path: Path) -> list[Any]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))]
 
 
 class _Animation(Film):
@@ -108,42 +114,83 @@ class _Animation(Film):
 
     def __init__(self, path: Path, start: Fraction, end: Fraction | None, color: bool) -> None:
         super().__init__(start, end)
+        self.name = str(path)
         self._file = path
         self._color = color
         with open(path, "rb") as file:
             try:
-                image = open_image(file)
-                frames = _frame_numbers(image)
-                image.seek(frames[0])
-                image.load()
-                self.rate = 1000 / _delay(image)
+                image, _ = _open_animation(file)
+                self._numbers = _frame_numbers(image)
+                image, _ = _open_animation(file)  # it may be lost after a look at all frames
+                self.rate = _average_rate(image, self._numbers)
             except Exception as error:  # a damaged file can raise anything in Pillow's decoders
                 raise VideoError(
                     f"{path}: expected a GIF, WebP or PNG, got something else or a damaged file ({error})"
                 ) from error
-        self._expect(len(frames))
+        if self._numbers.stop != _ANY:
+            self._expect(len(self._numbers))
 
     def _frames(self) -> Iterator[FilmFrame]:
         time = Fraction(0)  # ms
         with open(self._file, "rb") as file:
-            image = open_image(file)
-            for number in _frame_numbers(image):
+            image, cut = _open_animation(file)
+            for came, number in enumerate(self._numbers):
                 try:
                     image.seek(number)
                     image.load()
                     pixels = _on_white(as_photo(image), self._color)
                 except Exception as error:
-                    self.problems.append(
-                        f"{self._file}: damaged or truncated after {counted(number, 'frame')} ({error})"
-                    )
+                    whole = counted(came, "frame")
+                    self.problems.append(f"{self._file}: damaged or truncated after {whole} ({error})")
                     return
                 shown, time = round(time), time + _delay(image)
+                self.length = time / 1000
                 yield FilmFrame(pixels, Fraction(shown, 1000), Fraction(max(1, round(time) - shown), 1000))
+        if cut:
+            self.problems.append(f"{self._file}: damaged or truncated after {counted(came + 1, 'frame')}")
+
+
+def _open_animation(file: IO[bytes]) -> tuple[Image.Image, bool]:
+    """The animation, and whether it is a WebP file that is cut: of that the decoder gets what is whole."""
+    file.seek(0)
+    head = file.read(12)
+    promised = int.from_bytes(head[4:8], "little") + 8
+    cut = head[:4] + head[8:] == b"RIFFWEBP" and file.seek(0, io.SEEK_END) < promised
+    file.seek(0)
+    return open_image(_whole_chunks(file.read()) if cut else file), cut
+
+
+def _whole_chunks(data: bytes) -> IO[bytes]:
+    """A RIFF file without the last chunk, which is cut."""
+    end = after = 12
+    while after <= len(data):
+        end, size = after, int.from_bytes(data[after + 4 : after + 8], "little")
+        after += 8 + size + size % 2
+    return io.BytesIO(data[:4] + (end - 8).to_bytes(4, "little") + data[8:end])
 
 
 def _frame_numbers(image: Image.Image) -> range:
-    """Without the picture that PNG has for those who know no animations."""
-    return range(int(bool(getattr(image, "default_image", False))), getattr(image, "n_frames", 1))
+    """Without the picture that PNG has for those who know no animations; of a damaged file, as many as there may be."""
+    first = int(bool(getattr(image, "default_image", False)))
+    try:
+        return range(first, getattr(image, "n_frames", 1))
+    except Exception:
+        return range(first, _ANY)
+
+
+def _average_rate(image: Image.Image, numbers: range) -> Fraction:
+    """Frames a second, of the first ones; an error if there is none."""
+    delays: list[Fraction] = []
+    for number in islice(numbers, _LOOK):
+        try:
+            image.seek(number)
+            image.load()
+        except Exception:
+            if not delays:
+                raise
+            break
+        delays.append(_delay(image))
+    return 1000 * len(delays) / sum(delays, Fraction(0))
 
 
 def _delay(image: Image.Image) -> Fraction:

@@ -38,12 +38,8 @@ def luma_plane(frame: Any) -> NDArray[np.uint8]:
     Raises
     ------
     VideoError
-        FFmpeg cannot unpack the pixel format, or it is Dolby Vision's own, which only its metadata make a picture.
+        FFmpeg cannot unpack the pixel format.
     """
-    if frame.color_trc == UNSPECIFIED and frame.side_data.get("DOVI_METADATA") is not None:
-        raise VideoError(
-            "expected pixels that are a picture, got Dolby Vision without HDR10 below; convert it to bt709"
-        )
     components, name = frame.format.components, frame.format.name
     bits = max((component.bits for component in components), default=0)
     if not components or not components[0].is_luma or name.startswith(_NO_PLANE):
@@ -59,6 +55,18 @@ def luma_plane(frame: Any) -> NDArray[np.uint8]:
     return _tones(depth, full or bits > _DEEPEST, int(frame.color_trc))[
         _unpacked(frame, "gray16le") >> _DEEPEST - depth
     ]
+
+
+def check_picture(frame: Any) -> None:
+    """VideoError for Dolby Vision's own pixels, which only its metadata make a picture.
+
+    To be called for the first frame of a film: PyAV keeps a frame that was asked for its side data until Python looks
+    for garbage, and a film's frames would fill the memory before.
+    """
+    if frame.color_trc == UNSPECIFIED and frame.side_data.get("DOVI_METADATA") is not None:
+        raise VideoError(
+            "expected pixels that are a picture, got Dolby Vision without HDR10 below; convert it to bt709"
+        )
 
 
 def rgb_of(frame: Any) -> NDArray[np.uint8]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from typing import Any, Protocol
 
 from .av import INDEXED
+from .covers import MATROSKA
 
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of AAC
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _BITS = 96_000  # a second and channel
+_APART = Fraction(1, 50)  # seconds that samples may be from their times: Matroska's are rounded, and clocks drift
+_AT_ONCE = 1 << 20  # bytes of silence in a packet
+_SILENCE = {"pcm_u8": 0x80, "pcm_alaw": 0xD5, "pcm_mulaw": 0xFF}  # a byte of it, where it is not 0
+_BITS_IN_NAME = re.compile(r"\d+")  # of a sample: pcm_s24be; A-law and µ-law have 8
 
 
 class Way(Protocol):
@@ -41,6 +48,49 @@ class Copied:
         if packet is not None:
             packet.stream = self.stream
             self.output.mux(packet)
+
+
+class Counted(Copied):
+    """Samples, in a container that counts them and keeps the time of the first alone, as MP4 does those of PCM.
+
+    What is missing in between becomes silence, and what overlaps is cut: the sound stays where the pictures are.
+    """
+
+    def __init__(self, output: Any, track: Any) -> None:
+        super().__init__(output, track)
+        context = track.codec_context
+        self._rate, self._silence = context.sample_rate, bytes([_SILENCE.get(context.name, 0)])
+        bits = _BITS_IN_NAME.search(context.name)
+        self._bytes = context.layout.nb_channels * (int(bits[0]) if bits else 8) // 8  # of a sample of all channels
+        self._due: int | None = None  # samples from the zero of time to the end of what is written
+
+    def write(self, packet: Any) -> None:
+        """As many samples as its time needs."""
+        if packet is None:
+            return
+        data, first = bytes(packet), round(packet.pts * packet.time_base * self._rate)
+        due = first if self._due is None else self._due
+        apart = first - due if abs(first - due) > _APART * self._rate else 0
+        while apart > 0:
+            some = min(apart, _AT_ONCE // self._bytes)
+            due = self._put(packet, self._silence * (some * self._bytes), due)
+            apart -= some
+        self._due = self._put(packet, data[-apart * self._bytes :], due)
+
+    def _put(self, packet: Any, data: bytes, due: int) -> int:
+        """Write `data` at `due`; where it ends."""
+        samples = len(data) // self._bytes
+        if samples:
+            new = type(packet)(data)
+            new.time_base, new.pts, new.dts, new.duration = Fraction(1, self._rate), due, due, samples
+            super().write(new)
+        return due + samples
+
+
+def copied(output: Any, track: Any) -> Copied:
+    """How a track is copied that the container holds."""
+    counted = track.type == "audio" and track.codec_context.name.startswith("pcm_") and output.format.name != MATROSKA
+    return Counted(output, track) if counted else Copied(output, track)
 
 
 class EncodedAnew:

@@ -10,6 +10,7 @@ from typing import Any
 BACK = Fraction(1, 4)  # seconds that a track's packets may be out of order
 GAP = Fraction(10)  # seconds without a packet in formats whose clock may be set anew: MPEG-TS, MPEG-PS (VOB)
 LONGEST_GAP = Fraction(3600)  # in formats whose times are one clock's
+_REORDERED = 4  # frames by which decoding may precede showing
 
 _ATTACHED, _THUMBNAILS = 0x400, 0x800  # FFmpeg's dispositions of pictures that are no film
 _TS_DISCONT = 0x200  # FFmpeg's flag of formats whose clock may be set anew
@@ -54,13 +55,19 @@ class Timeline:
     ----------
     joints : int
         How many there were.
+    one_clock : bool
+        Whether times that jump are not what they should be in this format.
+    closed : Fraction
+        Seconds that were left out where times jumped ahead.
     """
 
     def __init__(self, container: Any) -> None:
-        self._gap = GAP if container.format.flags & _TS_DISCONT else LONGEST_GAP
+        self.one_clock = not container.format.flags & _TS_DISCONT
+        self._gap = LONGEST_GAP if self.one_clock else GAP
+        self._ahead = _REORDERED * LONGEST_GAP if self.one_clock else GAP  # of decoding
         self._shift = Fraction(0)
         self._tracks: dict[int, _Track] = {}
-        self.joints = 0
+        self.joints, self.closed = 0, Fraction(0)
 
     @property
     def end(self) -> Fraction:
@@ -80,7 +87,7 @@ class Timeline:
             track.end = track.last + min((packet.duration or 0) * base, self._gap)
         else:  # subtitles come rarely, and say nothing of the clock
             track.shift = self._shift
-        if packet.pts is not None and packet.dts is not None and abs(packet.pts - packet.dts) * base > GAP:
+        if packet.pts is not None and packet.dts is not None and abs(packet.pts - packet.dts) * base > self._ahead:
             packet.pts = packet.dts
         ticks = round(track.shift / base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
@@ -93,6 +100,7 @@ class Timeline:
         if self._goes_on(track, time + track.shift):
             return
         if not self._goes_on(track, time + self._shift):
+            self.closed += max(Fraction(0), time + self._shift - self.end)
             self._shift = self.end - time
             self.joints += 1
         track.shift = self._shift
@@ -151,7 +159,8 @@ class FrameClock:
 
     def __init__(self, rate: Fraction, time_base: Fraction, origin: Fraction) -> None:
         self._base, self._origin = time_base, origin
-        self.time, self.duration = -1 / rate, 1 / rate
+        self.duration = min(1 / rate, LONGEST_GAP)
+        self.time = -self.duration
 
     def step(self, frame: Any) -> None:
         """Take the next frame's time."""

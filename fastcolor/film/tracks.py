@@ -28,10 +28,13 @@ from .facts import (
 )
 from .film import Film
 from .muxing import first_packets, holds, is_systems
-from .sound import Copied, EncodedAnew, Way
+from .sound import EncodedAnew, Way, copied
 from .times import Timeline, clocked, is_still
 
 MICROSECOND = Fraction(1, 1_000_000)
+
+_KINDS = {"audio": "sound", "subtitle": "subtitles"}
+_STANDS = 60  # seconds before the start of a part from which subtitles are read that may still stand there
 
 
 class SideTracks:
@@ -106,7 +109,8 @@ class SideTracks:
         """Close the source, and say what was lost."""
         self._open.close()
         if self._lost:
-            self.film.problems.append(f"{self._path}: packets of sound that cannot be used are left out: {self._lost}")
+            what = f"packets of {self._kinds()} that cannot be used are left out: {self._lost}"
+            self.film.problems.append(f"{self._path}: {what}")
 
     def missing(self, written: Any) -> list[str]:
         """What the written film, open to be read, does not say although the source does.
@@ -119,10 +123,15 @@ class SideTracks:
         wanted = Counter(["video", *(way.stream.type for way in self._ways.values())])
         found = Counter(track.type for track in written.streams if not is_still(track) and track.type in wanted)
         if found["video"] != 1:
-            raise VideoError(f"{self._path}: its sound does not fit into this container; use --no-sound or another one")
+            raise VideoError(f"{self._path}: its {self._kinds()} cannot go into this container; write another one")
         if lacking := sum((wanted - found).values()):
-            self.film.problems.append(f"{self._path}: damaged tracks of sound or subtitles, lost: {lacking}")
+            self.film.problems.append(f"{self._path}: damaged tracks of {self._kinds()}, lost: {lacking}")
         return missing(self._wanted, facts(written))
+
+    def _kinds(self) -> str:
+        """What the tracks are that go with the pictures: "sound or subtitles"."""
+        kinds = {way.stream.type for way in self._ways.values()}
+        return " or ".join(name for kind, name in _KINDS.items() if kind in kinds)
 
     def _say_titles(self) -> None:
         source, output = self._source, self.output
@@ -153,7 +162,7 @@ class SideTracks:
             if first is None:
                 self.left_out.append(name)
         elif track.type in ("audio", "subtitle") and holds(self.av, container, track, sample):
-            self._take(track, Copied(self.output, track))
+            self._take(track, copied(self.output, track))
         elif track.type == "audio" and track.codec_context is not None:
             self.left_out.append(f"{name} as it is, which is encoded anew as AAC")
             self._take(track, EncodedAnew(self.output, track))
@@ -180,8 +189,9 @@ class SideTracks:
         """Packets between start and end, with their time in the new film."""
         timeline = Timeline(self._source)
         if self.film.start and self._source.format.name.startswith(INDEXED):
-            with suppress(self.av.FFmpegError):  # then from the beginning
-                self._source.seek(int(self._shift / MICROSECOND))
+            with suppress(self.av.FFmpegError, OverflowError):  # then from the beginning
+                early = _STANDS if any(way.stream.type == "subtitle" for way in self._ways.values()) else 0
+                self._source.seek(int(max(self.film.origin, self._shift - early) / MICROSECOND))
         tracks = [*clocked(self._source), *(t for t in self._source.streams.subtitles if t.index in self._ways)]
         try:
             for packet in self._source.demux(tracks) if self._ways else ():
@@ -190,6 +200,8 @@ class SideTracks:
                     continue  # pictures, and the mark at the end of a track
                 base = Fraction(packet.time_base)
                 time = packet.pts * base - self._shift
+                if packet.stream.type == "subtitle":
+                    time = self._clip(packet, time)
                 if (self.film.start and time < 0) or (self._end is not None and time >= self._end):
                     continue
                 ticks = round(self._shift / base)
@@ -197,4 +209,18 @@ class SideTracks:
                 packet.dts -= ticks
                 yield packet, time
         except self.av.FFmpegError as error:
-            self.film.problems.append(f"{self._path}: sound: cannot be read any further ({error.strerror})")
+            self.film.problems.append(f"{self._path}: {self._kinds()}: cannot be read any further ({error.strerror})")
+
+    def _clip(self, packet: Any, time: Fraction) -> Fraction:
+        """Let a line of subtitles stand only within the part of the film; its time there."""
+        base = Fraction(packet.time_base)
+        first, last = time, time + (packet.duration or 0) * base
+        if self.film.start and first < 0 < last:
+            first = Fraction(0)
+        if self._end is not None:
+            last = min(last, self._end)
+        if last > first:
+            ticks = round((first - time) / base)
+            packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            packet.duration = round((last - first) / base)
+        return first

@@ -7,7 +7,9 @@ merge with the full luma (a thread) -> the caller. Nothing grows with the length
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..network.unet import ColorUNet
+    from .film import Film
     from .steady import SteadySmoother
 
 Rgb = NDArray[np.uint8]
@@ -33,6 +36,7 @@ Rgb = NDArray[np.uint8]
 SMOOTHINGS = ("steady", "motion", "paper", "none")
 DEFAULT_BATCH = 8  # frames in one pass of the network
 _AHEAD = 4  # finished frames that wait for the caller
+_PIXELS = 1 << 24  # of the frames that wait in one place: eight of 1920 x 1080, one of 4096 x 3072
 
 
 def colorize_video(
@@ -52,7 +56,8 @@ def colorize_video(
     """``rgb_t = merge(c_t, Y_t)``, c the chroma of each frame averaged with its past along the motion, since a cut.
 
     Frames come back one for one and in order, as they are ready; some are read ahead, by threads that end when the
-    generator is exhausted, closed or dropped. Errors of `frames` are raised after the frames before them.
+    generator is exhausted, closed or dropped. Errors of `frames` are raised after the frames before them; what cannot
+    be read of a damaged film that is given by its path is a ``UserWarning`` after the last frame.
 
     Parameters
     ----------
@@ -76,7 +81,7 @@ def colorize_video(
         Threshold in [0, 1] at which a change is a scene cut and the past is forgotten, see
         :class:`~fastcolor.film.scenes.CutDetector`; None never forgets. What a flash interrupts goes on.
     batch : int
-        Frames in one pass of the network, >= 1: more are faster and need more memory.
+        Frames in one pass of the network, >= 1: more are faster and need more memory. Of large frames fewer are taken.
 
     Returns
     -------
@@ -113,10 +118,16 @@ def colorize_video(
     if isinstance(frames, (str, os.PathLike)):
         from .io import open_film
 
-        frames = (frame.pixels for frame in open_film(frames))
-    elif not isinstance(frames, Iterable):
+        return _warning(open_film(frames), colorizer, smoothed, batch)
+    if not isinstance(frames, Iterable):
         raise TypeError(f"frames: expected a path or an iterable of frames, got {type(frames).__name__}")
     return _run(frames, colorizer, smoothed, batch)
+
+
+def _warning(film: Film, colorizer: Colorizer, smoothed: _Smoothed, batch: int) -> Iterator[Rgb]:
+    yield from _run((frame.pixels for frame in film), colorizer, smoothed, batch)
+    for problem in dict.fromkeys(film.problems):
+        warnings.warn(problem, UserWarning, stacklevel=2)
 
 
 class _Frame(NamedTuple):
@@ -130,9 +141,16 @@ _Scene: TypeAlias = "Callable[[NDArray[np.float32], torch.Tensor, NDArray[np.flo
 
 
 def _run(frames: Iterable[Any], colorizer: Colorizer, smoothed: _Smoothed, batch: int) -> Iterator[Rgb]:
-    read = prefetch(_read(frames, colorizer), batch)
-    predicted = prefetch(_predict(read, colorizer, batch), batch)
-    yield from prefetch(_finish(predicted, smoothed), _AHEAD)
+    with closing_stream(_read(frames, colorizer)) as lumas:
+        first = next(lumas, None)
+        if first is None:
+            return
+        most = max(1, _PIXELS // first.luma.size)
+        batch = min(batch, most)
+        read = prefetch(chain([first], lumas), batch)
+        predicted = prefetch(_predict(read, colorizer, batch), batch)
+        del first  # it would live as long as the film
+        yield from prefetch(_finish(predicted, smoothed), min(_AHEAD, most))
 
 
 def _read(frames: Iterable[Any], colorizer: Colorizer) -> Iterator[_Frame]:

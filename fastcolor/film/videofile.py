@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from ..errors import VideoError
 from .av import INDEXED, damage, load_av, opened, picture_stream, raise_the_system_s, reason
 from .display import Orientation, orientation_of
-from .film import DEFAULT_RATE, Film, FilmFrame
-from .planes import UNSPECIFIED, luma_plane, rgb_of
+from .film import DEFAULT_RATE, FASTEST, SLOWEST, Film, FilmFrame
+from .planes import UNSPECIFIED, check_picture, luma_plane, rgb_of
 from .times import FrameClock, PresentationOrder, Timeline, clocked
 
 _MICROSECONDS = 1_000_000
-_FASTEST = 1000  # frames a second; what a damaged file says beyond is not believed
+_FINEST = 65_535  # the denominator of a rate has 16 bits in MPEG-4
 _LOOK = 300  # packets that are read before the first frame must have come
 _AVI = "avi"
 _SLACK = 3  # frames at the end that may be missing, or less long than the file says
@@ -37,6 +37,7 @@ class VideoFile(Film):
     def __init__(self, path: Path, start: Fraction, end: Fraction | None, color: bool) -> None:
         super().__init__(start, end)
         self.path: Path = path
+        self.name = str(path)
         self._color = color
         with opened(path) as container, damage(path):
             self._describe(container)
@@ -44,7 +45,8 @@ class VideoFile(Film):
     def _describe(self, container: Any) -> None:
         stream = picture_stream(container, self.path)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_RATE
-        self.rate = Fraction(rate).limit_denominator(65_535) if 0 < rate <= _FASTEST else DEFAULT_RATE
+        believed = max(SLOWEST, Fraction(rate).limit_denominator(_FINEST))
+        self.rate = believed if 0 < rate <= FASTEST else DEFAULT_RATE
         self.time_base = Fraction(stream.time_base)
         self.origin = Fraction(container.start_time or 0, _MICROSECONDS)
         if self.origin < 0:  # sound may begin before the pictures do
@@ -60,13 +62,13 @@ class VideoFile(Film):
         """What the file says of its length, so that what is missing can be told."""
         name = container.format.name
         self._promised = stream.frames  # 0 if the file does not say
-        self._length = _length(stream, container, self.rate)  # of the pictures, in seconds
+        self.length = _length(stream, container, self.rate)  # of the pictures
         self._slack = _AVI_SLACK if name == _AVI else _SLACK
         self._whole = (
             Fraction(container.duration or 0, _MICROSECONDS) if name == "flv" else Fraction(0)
         )  # of all tracks
         self._broken_off = all(self.path.stat().st_size % size for size in _UNITS.get(name, (1,)))
-        self._expect(self._promised or round((self._length or 0) * self.rate))
+        self._expect(self._promised or round((self.length or 0) * self.rate))
 
     def _look(self, container: Any, stream: Any) -> Orientation:
         """How the first frame is to be shown; also finds out whether its pixels can be read."""
@@ -75,7 +77,7 @@ class VideoFile(Film):
         self.problems.clear()
         if first is None:
             return Orientation()
-        self._pixels(first)
+        self._pixels(first, new=True)
         return orientation_of(first)
 
     def _frames(self) -> Iterator[FilmFrame]:
@@ -95,8 +97,8 @@ class VideoFile(Film):
                         yield FilmFrame(self._orientation.shown(self._pixels(frame)), clock.time, clock.duration)
         if not count:
             self.problems.append(f"{self.path}: no frame of it can be decoded")
-        elif self.end is None:
-            self._tell_cut(0 if seek else count, clock, timeline.end - self.origin)
+        elif self.end is None or clock.time + clock.duration < self.end:
+            self._tell_cut(0 if seek else count, clock, timeline)
 
     def _can_seek(self) -> bool:
         """Whether reading may begin at a key frame before the start; else all frames before it are decoded."""
@@ -117,21 +119,23 @@ class VideoFile(Film):
     def _seek(self, container: Any, stream: Any) -> None:
         container.seek(int((self.origin + self.start) / self.time_base), stream=stream)
 
-    def _tell_cut(self, count: int, clock: FrameClock, end: Fraction) -> None:
-        """Tell what is missing: of the pictures (`count` came, 0 if unknown), or of all tracks, which `end` there."""
-        came = clock.time + clock.duration
-        if self._length is not None and came + self._slack * clock.duration < self._length:
-            said, got = f"{float(self._length):.2f} s", f"{float(came):.2f} s"
+    def _tell_cut(self, count: int, clock: FrameClock, timeline: Timeline) -> None:
+        """Tell what is missing: of the pictures (`count` came, 0 if unknown), or of all tracks."""
+        came, end = clock.time + clock.duration, timeline.end - self.origin
+        if timeline.one_clock and timeline.closed:
+            what = f"no frame for more than an hour, which is cut: {float(timeline.closed):,.0f} s in all"
+        elif self.length is not None and came + self._slack * clock.duration < self.length:
+            said, got = f"{float(self.length):.2f} s", f"{float(came):.2f} s"
             if self._promised and count:
                 said, got = f"{self._promised} frames ({said})", f"{count} ({got})"
-            what = f"the file says {said}, got {got}"
+            what = f"truncated: the file says {said}, got {got}"
         elif end + _SLACK * clock.duration < self._whole:
-            what = f"the file says {float(self._whole):.2f} s, got {float(end):.2f} s"
+            what = f"truncated: the file says {float(self._whole):.2f} s, got {float(end):.2f} s"
         elif self._broken_off:
-            what = "it ends within a packet"
+            what = "truncated: it ends within a packet"
         else:
             return
-        self.problems.append(f"{self.path}: truncated: {what}")
+        self.problems.append(f"{self.path}: {what}")
 
     def _decoded(self, container: Any, stream: Any, timeline: Timeline, most: int | None = None) -> Frames:
         """Frames; what cannot be decoded is skipped, and the end comes where nothing more can be read."""
@@ -173,10 +177,13 @@ class VideoFile(Film):
             self.problems.append(f"{self.path}: cannot be read any further ({reason(error)})")
             return None
 
-    def _pixels(self, frame: Any) -> NDArray[np.uint8]:
+    def _pixels(self, frame: Any, *, new: bool = False) -> NDArray[np.uint8]:
+        """Luma or RGB of a frame, which is the first one of the film if it is `new`."""
         if frame.color_trc == UNSPECIFIED:
             frame.color_trc = self._curve
         try:
+            if new:
+                check_picture(frame)
             return rgb_of(frame) if self._color else luma_plane(frame)
         except VideoError as error:
             raise VideoError(f"{self.path}: {error}") from error

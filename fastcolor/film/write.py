@@ -29,7 +29,8 @@ class Writer(Protocol):
     `left_out` names what the source has and the format has no place for; complete when the film is written.
     """
 
-    count: int  # of frames
+    count: int  # of frames that are in it
+    size: tuple[int, int] | None  # width and height of the first
     left_out: list[str]
 
     def write(self, rgb: Rgb, time: Fraction, duration: Fraction) -> None: ...

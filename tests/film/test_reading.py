@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,8 +20,9 @@ from av.video.format import VideoFormat  # noqa: E402
 
 from fastcolor import VideoError  # noqa: E402
 from fastcolor.film.display import orientation_of  # noqa: E402
+from fastcolor.film.film import SLOWEST  # noqa: E402
 from fastcolor.film.io import open_film  # noqa: E402
-from fastcolor.film.planes import luma_plane, rgb_of  # noqa: E402
+from fastcolor.film.planes import check_picture, luma_plane, rgb_of  # noqa: E402
 from fastcolor.film.times import FrameClock, Timeline  # noqa: E402
 
 SIZE = 64, 48
@@ -237,7 +239,7 @@ def test_hdr_films(tmp_path, name, codec, pixels):
 def test_dolby_vision_without_a_base_is_refused():
     frame = SimpleNamespace(color_trc=2, side_data={"DOVI_METADATA": b""})
     with pytest.raises(VideoError, match="Dolby Vision"):
-        luma_plane(frame)
+        check_picture(frame)
 
 
 def test_pixels_that_cannot_be_unpacked():
@@ -442,6 +444,81 @@ def test_playlists_open_nothing(tmp_path, monkeypatch, name):
         list(open_film(name))
 
 
+@pytest.mark.promise("Hostile files", "text is no film, whatever FFmpeg would draw of it")
+@pytest.mark.parametrize("name", ["a.nfo", "a.mp4", "a.ts"])
+@pytest.mark.parametrize(
+    "text", [b"\x1b[31mhello\x1b[0m world\n" * 99, b"XBIN\x1a\x50\0\x19\0\x10\0" + b"A\x07" * 2000]
+)
+def test_text_is_no_film(tmp_path, name, text):
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(VideoError, match=f"{name}: expected a video file, got"):
+        open_film(tmp_path / name)
+
+
+@pytest.mark.promise("Films", "films of one frame in days: no crash, and what is cut of them is told as that")
+@pytest.mark.parametrize(("ticks", "closed"), [([0, 4000, 9000], 0), ([0, 2_000_000, 2_000_010], 1)])
+def test_slow_films(tmp_path, ticks, closed):
+    path = tmp_path / "in.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuvj420p"
+        for number, tick in enumerate(ticks):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="gray").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = tick, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    film = open_film(path)
+    assert numbers(film) == [0, 1, 2]
+    assert SLOWEST <= film.rate < Fraction(1, 100)
+    assert (film.rate == SLOWEST) == bool(closed)
+    assert len(film.problems) == closed
+    assert all("no frame for more than an hour" in problem for problem in film.problems)
+
+
+@pytest.mark.promise("Films", "a start behind the end of a film is an error that says where the end is")
+@pytest.mark.parametrize(
+    ("name", "end"), [("in.mkv", "0.40"), ("in.ts", "0.40"), ("in.gif", "0.20"), ("*.png", "0.08")]
+)
+def test_a_start_behind_the_end(tmp_path, name, end):
+    for number in range(2):
+        Image.fromarray(picture(number)).save(tmp_path / f"{number}.png")
+    if name == "in.gif":
+        shown = [Image.fromarray(picture(number)) for number in range(2)]
+        shown[0].save(tmp_path / name, save_all=True, append_images=shown[1:], duration=100)
+    elif name != "*.png":
+        encode(tmp_path / name, "mpeg2video")
+    film = open_film(tmp_path / name, start=Fraction(50))
+    assert not list(film)
+    assert film.problems == [f"start: expected one before the end of {tmp_path / name}, at {end} s, got 50.00 s"]
+
+
+def test_frames_in_the_order_that_people_expect(tmp_path):
+    for number, name in enumerate(["1.png", "1²2.png", "2.png", "10.png", "³.png", "٣.png"]):
+        Image.fromarray(picture(number)).save(tmp_path / name)
+    assert sorted(numbers(open_film(tmp_path))) == list(range(6))
+    assert numbers(open_film(tmp_path / "[12]*.png"))[-1] == 3
+
+
+@pytest.mark.promise("Films", "rates that no film has are refused")
+@pytest.mark.parametrize("rate", [Fraction(0), Fraction(-1), Fraction(10**12), Fraction(1, 10**6)])
+def test_rates(tmp_path, rate):
+    Image.fromarray(picture(0)).save(tmp_path / "0.png")
+    with pytest.raises(ValueError, match=f"rate: expected 1/10000 to 1000 frames a second, got {rate}"):
+        open_film(tmp_path, rate=rate)
+
+
+@pytest.mark.promise("Films", "the memory that reading takes does not grow with the film")
+def test_frames_do_not_stay_in_memory(tmp_path):
+    path = encode(tmp_path / "in.mkv", frames=20)
+    gc.collect()
+    gc.disable()
+    try:
+        alive = [sum(type(thing) is av.VideoFrame for thing in gc.get_objects()) for _ in open_film(path)]
+    finally:
+        gc.enable()
+    assert max(alive) < 6
+
+
 def with_cover(path: Path, film: bool) -> Path:
     """An M4A or MP4 with a cover that comes before the film, if there is one."""
     with av.open(str(path), "w", format="mp4") as container:
@@ -526,6 +603,10 @@ def test_truncated_films(tmp_path, name, codec, share):
     assert all(str(path) in problem for problem in film.problems)
     if name == "in.avi":
         assert f"the file says 40 frames (1.60 s), got {len(frames)}" in film.problems[-1]
+    for end, whole in ((Fraction(2, 25), True), (Fraction(39, 25), False), (Fraction(100), False)):
+        part = open_film(path, end=end)
+        assert bool(list(part))
+        assert bool(part.problems) != whole
 
 
 FAULTY = [
@@ -587,15 +668,16 @@ def test_animations(tmp_path, name, monkeypatch):
     assert [round(1000 * frame.duration) for frame in frames] == [50, 100, 30]
     for frame, number in zip(frames, (1, 4, 8), strict=True):
         assert np.abs(frame.pixels.astype(int) - picture(number)).max() <= (3 if name.endswith("webp") else 0)
+    assert film.rate == Fraction(3000, 50 + 100 + 30)  # on average
+    assert film.length == Fraction(180, 1000)
     data = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(data[: int(len(data) * 0.9)])
-    if name == "in.webp":  # whose decoder wants it whole
-        with pytest.raises(VideoError, match=r"in\.webp.*damaged"):
-            open_film(tmp_path / name)
-    else:
+    for share in (0.45, 0.6, 0.75, 0.9):
+        (tmp_path / name).write_bytes(data[: int(len(data) * share)])
         cut = open_film(tmp_path / name)
-        assert len(list(cut)) < 3
-        assert "damaged or truncated after" in cut.problems[0]
+        first = list(cut)
+        assert 1 <= len(first) < 3
+        assert all((a.pixels == b.pixels).all() for a, b in zip(first, frames, strict=False))
+        assert f"damaged or truncated after {len(first)} frame" in cut.problems[0]
     (tmp_path / name).write_bytes(data)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
     with pytest.raises(VideoError, match=r"in.*more pixels than the limit"):

@@ -18,9 +18,10 @@ from PIL import Image
 av = pytest.importorskip("av")
 torch = pytest.importorskip("torch")
 
-from fastcolor import ColorBins  # noqa: E402
+from fastcolor import ColorBins, colorize_video  # noqa: E402
 from fastcolor.commands import main as cli  # noqa: E402
 from fastcolor.evaluation.clips import KINDS, make_clip  # noqa: E402
+from fastcolor.evaluation.films import evaluate_file  # noqa: E402
 from fastcolor.film.io import open_film  # noqa: E402
 from fastcolor.film.sample_clip import RATE, sample_frames, write_sample  # noqa: E402
 from fastcolor.film.write import film_writer  # noqa: E402
@@ -301,7 +302,9 @@ def test_changing_size_leaves_nothing(video, tmp_path, capsys):
 
 def test_no_frames_between_start_and_end(video, clip, tmp_path, capsys):
     assert video(clip, "-o", tmp_path / "out.mp4", "--start", "50") == 1
-    assert "no frames were read" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"fastcolor: error: start: expected one before the end of {clip}, at 1.50 s, got 50.00 s\n"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -324,6 +327,82 @@ def test_wrong_options(video, clip, tmp_path, monkeypatch, capsys, words, messag
     assert message in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["there.mp4"]
     assert Path("there.mp4").read_bytes() == b"something"
+
+
+@pytest.mark.promise("Messages", "numbers that are none are wrong usage, which the message names")
+@pytest.mark.parametrize("option", ["--start", "--end", "--rate"])
+@pytest.mark.parametrize("text", ["1/0", "1e12", "x", "", "1.5/2", "nan", "1" * 40])
+def test_numbers_that_are_none(video, tmp_path, capsys, option, text):
+    with pytest.raises(SystemExit) as stopped:
+        video(tmp_path / "in.mp4", "-o", tmp_path / "out.mp4", f"{option}={text}")
+    assert stopped.value.code == 2
+    assert f"argument {option}: expected a number such as 25, 23.976 or 24000/1001" in capsys.readouterr().err
+
+
+def test_numbers():
+    parse = cli._parser("video").parse_args
+    args = parse(["video", "in", "-o", "out", "--start", "1:02.5", "--end", "1:0:.25", "--rate", "24000/1001"])
+    assert (args.start, args.end, args.rate) == (Fraction(125, 2), Fraction(14_401, 4), Fraction(24_000, 1001))
+
+
+@pytest.mark.promise("Messages", "the line about a film says what is in the file: frames and their size")
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("out.mp4", [], "5 frames of 18x10"),
+        ("out.mp4", ["--compare"], "5 frames of 34x10"),
+        ("out.mkv", ["--compare"], "5 frames of 34x9"),
+        ("out", [], "5 frames of 17x9"),
+        ("out.gif", [], "3 frames of 17x9"),
+        ("out.gif", ["--end", "0.005"], "1 frame of 17x9"),
+    ],
+)
+def test_the_line_about_the_result(video, tmp_path, capsys, name, words, said):
+    for number in range(5):
+        Image.fromarray(np.full((9, 17), 40 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    assert video(tmp_path / "*.png", "--rate", "100", "-o", tmp_path / name, *words) == 0
+    assert capsys.readouterr().out == f"colorized {said} into {tmp_path / name}\n"
+    if name != "out":
+        film = pictures(tmp_path / name)
+        assert said.split(" ", 1) == [
+            str(len(film)),
+            f"frame{'s' * (len(film) > 1)} of {film[0].shape[1]}x{len(film[0])}",
+        ]
+
+
+@pytest.mark.promise("Films", "what cannot be read of a film is a warning in Python, and a line of the command")
+@pytest.mark.filterwarnings("error")
+def test_problems_are_told_once(video, model, tmp_path, capsys):
+    frames = [Image.fromarray(np.full((16, 16), 40 * number, np.uint8)) for number in range(4)]
+    frames[0].save(tmp_path / "in.png", save_all=True, append_images=frames[1:], duration=100)
+    data = (tmp_path / "in.png").read_bytes()
+    (tmp_path / "in.png").write_bytes(data[: len(data) * 3 // 4])
+    came = []
+    with pytest.warns(UserWarning, match=r"in\.png: damaged or truncated after \d frame") as told:  # noqa: PT031
+        for rgb in colorize_video(tmp_path / "in.png", model=model):
+            assert not told.list
+            came.append(rgb)
+    assert len(told.list) == 1
+    assert 1 <= len(came) < 4
+    assert video(tmp_path / "in.png", "-o", tmp_path / "out.mkv", "--codec", "h264") == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.promise("Outputs", "films that are measured are all in the report, whatever their names are")
+@pytest.mark.parametrize("name", ["a.gif", "gray", "truth"])
+def test_results_of_one_name(tmp_path, name):
+    rng = np.random.default_rng(0)
+    results = [tmp_path / folder / name for folder in ("one", "two")]
+    for path in (tmp_path / "true", *results):
+        path.mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(path / "0.png")
+    report, problems = evaluate_file(tmp_path / "true", {}, results)
+    assert list(report["results"]) == ["truth", "gray", *map(str, results)]
+    assert not problems
+    with pytest.raises(ValueError, match="results: expected each film once"):
+        evaluate_file(tmp_path / "true", {}, [results[0], results[0]])
+    report, _ = evaluate_file(tmp_path / "true", {}, results[:1])
+    assert len(report["results"]) == 3
 
 
 def test_mpeg4_where_there_is_no_h264(clip, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 
 import fastcolor
 from fastcolor import ColorBins, TemporalSmoother, colorize, colorize_video, reference
+from fastcolor.film import video
 from fastcolor.film.sample_clip import sample_frames
 from fastcolor.photo.colorizer import Colorizer
 from fastcolor.photo.paper import render
@@ -129,6 +130,25 @@ def test_reads_only_so_far_ahead(network):
         next(stream)
     time.sleep(0.3)
     assert len(taken) < 10 + 30
+    stream.close()
+    assert not stages()
+
+
+@pytest.mark.promise("Films", "large frames are not read far ahead: what waits is bounded by pixels")
+def test_large_frames_wait_one_at_a_time(network, monkeypatch):
+    monkeypatch.setattr(video, "_PIXELS", 16 * 16)
+    taken = []
+
+    def endless():
+        for number in itertools.count():
+            taken.append(number)
+            yield np.full((16, 16), number % 256, np.uint8)
+
+    stream = colorize_video(endless(), model=network)
+    for _ in range(10):
+        next(stream)
+    time.sleep(0.3)
+    assert len(taken) <= 10 + 8  # one in each queue, one in each hand
     stream.close()
     assert not stages()
 

@@ -16,6 +16,7 @@ av = pytest.importorskip("av")
 from fastcolor import VideoError, merge  # noqa: E402
 from fastcolor.film import encode  # noqa: E402
 from fastcolor.film.io import open_film  # noqa: E402
+from fastcolor.film.sound import Copied  # noqa: E402
 
 FRAMES = 8
 
@@ -123,6 +124,75 @@ def test_a_part_of_a_film(rich, tmp_path):
     assert not packets(tmp_path / "silent.mkv", "audio")
 
 
+@pytest.mark.promise("Films", "a line of subtitles that stands across the start or the end of a part is cut to it")
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),  # ms; the line stands from 40 to 140
+    [(0, 320, (40, 100)), (0, 120, (40, 80)), (80, 320, (0, 60)), (80, 120, (0, 40)), (160, 320, None)],
+)
+def test_subtitles_of_a_part(rich, start, end, expected, tmp_path):
+    film = open_film(rich[".mkv"], start=Fraction(start, 1000), end=Fraction(end, 1000))
+    assert not film.problems
+    write_gray(film, tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        lines = [(packet.pts, packet.duration) for packet in container.demux(subtitles=0) if packet.size]
+    assert lines == ([expected] if expected else [])
+
+
+@pytest.mark.promise("Films", "samples of sound stay in their place: what is missing is silence, what overlaps is cut")
+@pytest.mark.parametrize(
+    ("codec", "form"),
+    [
+        *((f"pcm_{name}", "mkv") for name in ("s16le", "s16be", "s24le", "f32le", "u8")),
+        *(("pcm_alaw", "nut"), ("pcm_mulaw", "nut")),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
+def test_samples_with_gaps(codec, form, suffix, tmp_path):
+    """Pieces of a tenth of a second, each of one level, each at its time."""
+    starts, piece = [0, 800, 1600, 4000, 4800, 5200, 100_000], 800
+    path = tmp_path / f"in.{form}"
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("mpeg4", rate=10, width=32, height=32)
+        tone = container.add_stream(codec, rate=8000, layout="stereo")
+        gray = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 99, np.uint8), format="rgb24")
+        found = []
+        for number in range(3):
+            gray.pts, gray.time_base = number, Fraction(1, 10)
+            found += pictures.encode(gray)
+        found += pictures.encode()
+        tone.codec_context.open()
+        resampler = av.AudioResampler(tone.codec_context.format, "stereo", 8000)
+        for number, start in enumerate(starts):
+            levels = np.full((1, 2 * piece), 256 * 16 * (number + 1), np.int16)
+            wave = av.AudioFrame.from_ndarray(levels, format="s16", layout="stereo")
+            wave.sample_rate, wave.pts, wave.time_base = 8000, start, Fraction(1, 8000)
+            found += [each for frame in resampler.resample(wave) for each in tone.encode(frame)]
+        for each in sorted(found, key=lambda each: each.dts * each.time_base):
+            container.mux(each)
+    film = open_film(path)
+    left_out = write_gray(film, tmp_path / f"out{suffix}")
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        name = container.streams.audio[0].codec_context.name
+        pieces = [(f.pts * f.time_base, f.to_ndarray().reshape(-1, 2)) for f in container.decode(audio=0)]
+    assert not film.problems
+    if name == "aac":  # where a container has no place for the samples
+        assert left_out
+        return
+    assert name == codec
+    if suffix == ".mkv":
+        assert [round(time * 8000) for time, _ in pieces] == starts
+        return
+    levels = np.concatenate([samples for _, samples in pieces])
+    levels = (levels.astype(float) - (128 if codec == "pcm_u8" else 0)) / {"pcm_u8": 1 / 256, "pcm_f32le": 2**-15}.get(
+        codec, 65_536 if codec == "pcm_s24le" else 1
+    )
+    expected = np.zeros((starts[-1] + piece, 2))
+    for number, start in reversed(list(enumerate(starts))):  # the earlier one stays
+        expected[start : start + piece] = 4096 * (number + 1)
+    assert levels.shape == expected.shape
+    assert np.abs(levels - expected).max() <= 4096 / 8  # A-law and µ-law have four bits
+
+
 @pytest.mark.promise("Films", "titles that are no UTF-8, as in old AVI files, are read")
 def test_titles_of_windows(tmp_path):
     path = make_film(tmp_path / "in.avi", 3, sound="mp2", title="Aeons Aeon")
@@ -177,6 +247,15 @@ def test_an_unusable_packet_of_sound(suffix, target, tmp_path):
     lost = 2 if suffix == ".ts" else 1  # the parser of MPEG-TS takes all frames of sound up to the next head for one
     assert film.problems == [f"{path}: packets of sound that cannot be used are left out: {lost}"]
     assert len(kept) == (4 if suffix == ".ts" else len(whole) - 1)
+
+
+@pytest.mark.parametrize(("sound", "kinds", "lost"), [(True, "sound or subtitles", 1), (False, "subtitles", 1)])
+def test_what_cannot_be_used_is_called_what_it_is(rich, sound, kinds, lost, tmp_path, monkeypatch):
+    track_of = Copied.takes
+    monkeypatch.setattr(Copied, "takes", lambda way, packet: packet.stream.type == "audio" and track_of(way, packet))
+    film = open_film(rich[".mkv"])
+    write_gray(film, tmp_path / "out.mkv", sound=sound)
+    assert film.problems == [f"{rich['.mkv']}: packets of {kinds} that cannot be used are left out: {lost}"]
 
 
 @pytest.mark.promise("Films", "a flipped bit anywhere never gives a film without its pictures or a name half-written")

@@ -18,6 +18,8 @@ av = pytest.importorskip("av")
 from fastcolor import VideoError  # noqa: E402
 from fastcolor.commands import main as cli  # noqa: E402
 from fastcolor.commands import video as command  # noqa: E402
+from fastcolor.film import encode  # noqa: E402
+from fastcolor.film.film import FASTEST, SLOWEST  # noqa: E402
 from fastcolor.film.io import open_film  # noqa: E402
 from fastcolor.film.write import check_film_target, codec_of, film_writer  # noqa: E402
 
@@ -43,8 +45,68 @@ def test_gif_times(rate, tmp_path, caplog):
         assert min(abs(frame.time - Fraction(n, rate)) for n in range(len(frames))) <= Fraction(1, 200)
     assert float(film[-1].time + film[-1].duration) == pytest.approx(0.5, abs=0.025)
     dropped = len(frames) - len(film)
-    assert left_out == ([f"{dropped} frames (a GIF shows 50 a second at most)"] if dropped else [])
+    assert left_out == ([f"{dropped} frame{'s' * (dropped > 1)} (a GIF shows 50 a second at most)"] if dropped else [])
     assert bool(dropped) == (rate > 50)
+
+
+@pytest.mark.promise("Films", "the last frame stands as long as it did, in each format and with each encoder")
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mov", "libx264"),
+        ("a.mp4", "mpeg4"),
+        ("a.mkv", "mpeg4"),
+        ("a.mkv", None),
+        ("a.gif", None),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+def test_the_last_frame_stands(name, encoder, count, tmp_path, monkeypatch):
+    frames = [Image.fromarray(np.full((16, 16), 9 + 20 * number, np.uint8)) for number in range(count)]
+    delays = [*[100, 100, 200, 130, 90, 110, 100, 300][: count - 1], 5000]
+    frames[0].save(tmp_path / "in.gif", save_all=True, append_images=frames[1:], duration=delays)
+    if encoder:
+        if encoder not in av.codecs_available:
+            encoder = "mpeg4"
+        monkeypatch.setattr(encode, "_ENCODERS", {encoder: encode._ENCODERS[encoder]})
+    write_gray(open_film(tmp_path / "in.gif"), tmp_path / name, codec="h264" if encoder else None)
+    film = open_film(tmp_path / name)
+    *_, last = film
+    assert (1000 * last.time, 1000 * last.duration) == (sum(delays[:-1]), 5000)
+    assert not film.problems
+    if not name.endswith((".mkv", ".gif")):  # MP4's header of the film, in ms
+        data = (tmp_path / name).read_bytes()
+        at = data.index(b"mvhd") + 20
+        assert int.from_bytes(data[at : at + 4], "big") == sum(delays)
+
+
+@pytest.mark.promise("Films", "what stands longer than a GIF can say is repeated there")
+@pytest.mark.parametrize("seconds", [655, 656, 1400, 3000])
+def test_gif_delays(seconds, tmp_path):
+    film = black(3)
+    film.frames[1] = film.frames[1] + np.uint8(200)
+    film.rate, film.time_base = Fraction(1, seconds), Fraction(seconds)
+    write_gray(film, tmp_path / "out.gif")
+    read = list(open_film(tmp_path / "out.gif"))
+    assert max(frame.duration for frame in read) <= Fraction(65_535, 100)
+    assert read[-1].time + read[-1].duration == 3 * seconds
+    shown = [frame.time for frame in read if frame.pixels.mean() > 100]
+    assert (shown[0], len(shown)) == (seconds, -(-seconds * 100 // 65_535))
+
+
+@pytest.mark.promise("Films", "rates at both ends of what films have are written")
+@pytest.mark.parametrize("rate", [SLOWEST, Fraction(1, 3000), Fraction(30_000, 1001), FASTEST])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_rates(rate, name, tmp_path):
+    film = black(4)
+    film.rate, film.time_base = rate, 1 / rate
+    write_gray(film, tmp_path / name)
+    with av.open(str(tmp_path / name)) as container:
+        stream = container.streams.video[0]
+        times = sorted(packet.pts * packet.time_base for packet in container.demux(stream) if packet.pts is not None)
+    for number, time in enumerate(times):
+        assert abs(time - number / rate) <= (Fraction(1, 1000) if name == "out.mkv" else 0)  # Matroska counts in ms
 
 
 @pytest.mark.promise("Films", "what a GIF or a folder of PNG files has no place for is named")
