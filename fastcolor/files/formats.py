@@ -8,7 +8,6 @@ here each call has its own.
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable
 from typing import IO, Any
@@ -50,7 +49,7 @@ SUFFIXES_IN_SHORT = f".jpg, .png, .tif, .webp, .heic and {len(SUFFIXES) - 5} oth
 
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-_PNG_GRAY, _PNG_RGB = 0, 2
+_PNG_GRAY, _PNG_RGB, _PSD_MULTICHANNEL = 0, 2, 7
 _NOT_READ = {  # start of file -> what it is, for the message
     b"%!PS": "PostScript, which another program would have to draw",
     b"\xc5\xd0\xd3\xc6": "EPS, which another program would have to draw",
@@ -64,7 +63,9 @@ _NOT_READ = {  # start of file -> what it is, for the message
 }
 
 
-def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None) -> Image.Image:
+def open_image(
+    file: IO[bytes], *, page: int = 0, frame: int | None = None, max_pixels: int | None = None
+) -> Image.Image:
     """The picture in `file` as Pillow opens it: its size is known, its pixels are decoded when they are asked for.
 
     Parameters
@@ -72,6 +73,8 @@ def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None)
     file : seekable binary file
     page : int
         Of a TIFF file, from 0.
+    frame : int, optional
+        In place of `page`: of all pictures that Pillow counts in the file, reduced ones and those of animations, too.
     max_pixels : int, optional
         ``PIL.Image.MAX_IMAGE_PIXELS`` if not given.
 
@@ -86,8 +89,10 @@ def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None)
     if page and not isinstance(image, TiffFile):
         raise ImageError(f"page {page}: expected 0, since a {image.format} file is one picture")
     if isinstance(image, TiffFile):
-        image.seek(nth_page(file, page))
-        image.check_whole(file.seek(0, io.SEEK_END))
+        image.seek(nth_page(file, page) if frame is None else frame)
+        image.check_whole(file)
+    elif frame:
+        image.seek(frame)
     check_pixels(image.size, max_pixels)
     _note(image, file)
     return image
@@ -117,11 +122,19 @@ def _note(image: Image.Image, file: IO[bytes]) -> None:
         image.info["lossless"] = is_lossless_webp(file)
     elif image.format in ("AVIF", "HEIF"):
         cicp = nclx(file)
-    elif image.format == "WEBP":
-        image.info["lossless"] = is_lossless_webp(file)
+    elif image.format == "PSD":
+        _note_psd(image, file)
     if cicp:
         image.info["cicp"] = cicp
     file.seek(at)
+
+
+def _note_psd(image: Any, file: IO[bytes]) -> None:
+    file.seek(24)
+    if int.from_bytes(file.read(2), "big") == _PSD_MULTICHANNEL:
+        raise ImageError("a multichannel Photoshop file, whose inks are not known; save it as gray, RGB or CMYK")
+    if image.mode == "1":  # ink, for Pillow light
+        image.tile = [tile._replace(args="1;I") for tile in image.tile]
 
 
 def _identified(file: IO[bytes], max_pixels: int | None) -> Image.Image:

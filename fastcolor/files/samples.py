@@ -48,6 +48,8 @@ def pillow_is_right(layout: Layout) -> bool:
     """Whether Pillow, where it knows the samples of such a page, reads them right."""
     raw, planes = layout.compression == _RAW, layout.planar == 2 and len(layout.bits) > 1
     depth = max(layout.bits)
+    if layout.kind == UNSIGNED and len(layout.bits) > 1 and layout.depth < depth:
+        return False  # the high 8 bits of each sample, of which some are empty
     if layout.compression not in _COMPRESSIONS or (layout.predictor != 1 and layout.compression in (_RAW, _PACKBITS)):
         return False
     if layout.photometric == _YCBCR:  # compressed, libtiff makes RGB of it
@@ -59,8 +61,11 @@ def pillow_is_right(layout: Layout) -> bool:
         return False
     if depth == 16 and layout.extra[:1] == (ASSOCIATED,) and len(layout.bits) > 2:
         return False  # divided by alpha in 8 bits
+    if raw and layout.fill_order == 2 and (planes or (depth == 8 and layout.photometric == MIN_IS_WHITE)):
+        return False
     if planes:
-        return layout.photometric in (RGB, _CMYK) and (not raw or (depth == 8 and set(layout.extra) <= {ALPHA}))
+        first = set(layout.extra) <= {ALPHA} if raw else len(layout.extra) < 2
+        return layout.photometric in (RGB, _CMYK) and first and (not raw or depth == 8)
     return True
 
 
@@ -89,7 +94,7 @@ def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
     values = upright(_by_tifffile(image, file), orientation)
     if layout.photometric in _IN_8_BITS:
         mode, count = _IN_8_BITS[layout.photometric]
-        eight = (values[..., :count] >> (8 if layout.bits[0] == 16 else 0)).astype(np.uint8)
+        eight = (values[..., :count] >> (layout.depth - 8)).astype(np.uint8)
         return Samples(Image.frombytes(mode, eight.shape[1::-1], np.ascontiguousarray(eight).tobytes()), None)
     colors = 3 if layout.photometric == RGB else 1
     scaled = _scaled(values[..., :colors], layout)
@@ -164,11 +169,8 @@ def _scaled(values: NDArray[Any], layout: Layout) -> NDArray[np.float32]:
 
 def _range(values: NDArray[Any], layout: Layout) -> tuple[float, float]:
     """What is least and most light (or ink): as declared, else as the type has it, of signed samples from 0."""
-    bits = layout.bits[0]
     if layout.kind == UNSIGNED:
-        # Some programs note the values that occur; only whole bits below the type's say how deep the picture is.
-        fewer = {2.0**b - 1 for b in range(9, bits)}
-        return 0.0, layout.high if layout.high in fewer else 2.0**bits - 1
+        return 0.0, 2.0**layout.depth - 1
     if layout.low is not None and layout.high is not None and layout.low < layout.high:
         return float(layout.low), float(layout.high)
-    return 0.0, 1.0 if layout.kind == FLOAT else 2.0 ** (bits - 1) - 1
+    return 0.0, 1.0 if layout.kind == FLOAT else 2.0 ** (layout.bits[0] - 1) - 1
