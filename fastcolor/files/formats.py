@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import ImageError, MissingExtraError
 from .chunks import jxl_size, nclx, png_header
-from .metadata import is_lossless_webp
+from .metadata import is_lossless_webp, mend_exif
 from .tiff import TiffFile, is_tiff, nth_page
 
 # By content, not by name, and tried in this order: the last three have no signature to speak of.
@@ -126,6 +126,8 @@ def _note(image: Image.Image, file: IO[bytes]) -> None:
         _note_psd(image, file)
     if cicp:
         image.info["cicp"] = cicp
+    if not isinstance(image, TiffFile):
+        mend_exif(image)
     file.seek(at)
 
 

@@ -11,21 +11,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from ..errors import ImageError, MissingExtraError
 from ..reference.constants import LUMA
+from .deep import read_deep
 from .formats import FORMATS as FORMATS
 from .formats import SUFFIXES as SUFFIXES
 from .formats import open_image
 from .metadata import orientation_of, portable_metadata
 from .profiles import as_rgb
-from .samples import needs_scaling, read_samples
+from .samples import Samples, needs_scaling, read_loaded, read_samples, upright
 from .tiff import TiffFile, count_tiff_pages, is_tiff
 from .tones import shown
 from .toning import is_toned
@@ -42,19 +44,21 @@ class Photo:
     luma : ndarray, shape (H, W), uint8 or float32
         uint8 for 8-bit gray, which stays exact; else float32 in [0, 1].
     rgb : ndarray, shape (H, W, 3), uint8, or None
-        The colors, if there are any; pictures with R = G = B are gray, and so are toned ones.
+        The colors, if there are any; pictures with R = G = B are gray.
     alpha : ndarray, shape (H, W), uint8, or None
     metadata : dict
         What else the file says that holds for an upright RGB picture: :mod:`.metadata`.
-    toned : bool
-        The file had one hue, as a sepia or a cyanotype has: :mod:`.toning`.
     """
 
     luma: NDArray[Any]
     rgb: NDArray[np.uint8] | None = None
     alpha: NDArray[np.uint8] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
-    toned: bool = False
+
+    @cached_property
+    def toned(self) -> bool:
+        """Whether the colors are those of one tone, as of a sepia or a cyanotype: :mod:`.toning`."""
+        return self.rgb is not None and is_toned(self.rgb)
 
 
 def read_photo(source: str | os.PathLike[str] | IO[bytes], *, page: int = 0, max_pixels: int | None = None) -> Photo:
@@ -184,22 +188,25 @@ def _of_pillow(image: Image.Image) -> Photo:
         if file is None:
             return _photo(image)
         at = file.tell()
-        again = open_image(file, max_pixels=image.width * image.height)  # Pillow has looked at its own limit
-        again.seek(image.tell())
-        photo = _photo(again, file)
-        file.seek(at)
-        return photo
+        try:
+            # Pillow has looked at its own limit; a size that was chosen since, by draft() say, is kept
+            again = open_image(file, frame=image.tell(), max_pixels=image.width * image.height)
+            same = (sorted(again.size), again.mode) == (sorted(image.size), image.mode)  # some loaded ones are turned
+            photo = _photo(again, file) if same else None
+        finally:
+            file.seek(at)
+        return photo or _photo(image)
 
 
 def _file_of(image: Image.Image) -> IO[bytes] | None:
-    """The file of a TIFF or PNG image whose pixels are not loaded, or are mapped into memory and unchanged.
+    """The file of an image whose pixels are not loaded, or are mapped into memory and unchanged.
 
     Once Pillow has loaded the pixels it has forgotten what else the file said of them; of a path, it maps uncompressed
     TIFF into memory and then misreads rotated pictures.
     """
-    if not isinstance(image, (TiffImagePlugin.TiffImageFile, PngImagePlugin.PngImageFile)):
+    if not isinstance(image, ImageFile.ImageFile) or image.format not in FORMATS:
         return None
-    if image.tile:
+    if image.tile or image._im is None:
         return None if image.fp is None or image.fp.closed else image.fp
     mapped = getattr(image, "map", None)
     return io.BytesIO(mapped) if mapped and image.readonly else None
@@ -235,32 +242,48 @@ def _photo(image: Image.Image, file: IO[bytes] | None = None) -> Photo:
     orientation = orientation_of(image)  # loading may take it away
     values, alpha = _pixels(image, file)
     metadata = portable_metadata(image, values.shape[1::-1], orientation)
-    if values.ndim == 3 and is_toned(values):
-        return Photo(luma_of(values), None, alpha, metadata, toned=True)
     return Photo(values, None, alpha, metadata) if values.ndim == 2 else _from_rgb(values, alpha, metadata)
 
 
 def _pixels(image: Image.Image, file: IO[bytes] | None) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     """Upright gray, uint8 or float32 in [0, 1], or uint8 RGB, as a viewer shows it; and alpha."""
-    if isinstance(image, TiffFile) and file and needs_scaling(image):
-        values, alpha = read_samples(image, file)
-        if isinstance(values, np.ndarray):
-            return shown(values if values.ndim == 2 else gray_of(values), image.info), alpha
-        upright = values
-    else:
+    samples = _samples(image, file)
+    if samples is not None and isinstance(samples.values, np.ndarray):
+        values = samples.values
+        return shown(values if values.ndim == 2 else gray_of(values), image.info), samples.alpha
+    if samples is None:
         image.load()
-        upright, alpha = ImageOps.exif_transpose(image), None
-    if not upright.width or not upright.height:
+    turned = samples.values if samples else ImageOps.exif_transpose(image)
+    alpha = samples.alpha if samples else None
+    if not turned.width or not turned.height:
         raise ImageError("expected an image with pixels, got an empty one")
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return shown(_deep_luma(upright), image.info), _transparent_level(upright)
-    if upright.has_transparency_data:
-        upright = upright.convert("LA" if upright.mode in ("L", "LA", "La") else "RGBA")
-    if "A" in upright.getbands() and upright.mode != "LAB":
-        alpha = np.array(upright.getchannel("A"))
-    if upright.mode in ("1", "L", "LA"):
-        return shown(np.array(upright.getchannel(0).convert("L")), image.info), alpha
-    return shown(np.array(as_rgb(upright, image.info.get("icc_profile") or b"")), image.info), alpha
+    if turned.mode.startswith("I") or turned.mode == "F":
+        return shown(_deep_luma(turned), image.info), _transparent_level(turned)
+    if turned.has_transparency_data:
+        turned = turned.convert("LA" if turned.mode in ("L", "LA", "La") else "RGBA")
+    if "A" in turned.getbands() and turned.mode != "LAB":
+        alpha = np.array(turned.getchannel("A"))
+    if turned.mode in ("1", "L", "LA"):
+        return shown(np.array(turned.getchannel(0).convert("L")), image.info), alpha
+    return shown(np.array(as_rgb(turned, image.info.get("icc_profile") or b"")), image.info), alpha
+
+
+def _samples(image: Image.Image, file: IO[bytes] | None) -> Samples | None:
+    """Upright pixels where Pillow's are wrong or less than the file has; None where they are right."""
+    if isinstance(image, TiffFile) and file:
+        return read_samples(image, file) if needs_scaling(image) else None
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return read_loaded(image)
+    if not file:
+        if image.format == "FITS" and image.mode.startswith("I"):
+            raise ImageError("a FITS image that Pillow has loaded, without its zero and scale; give the file instead")
+        return None
+    orientation = orientation_of(image)
+    deep = read_deep(image, file)
+    if deep is None or not isinstance(deep.values, np.ndarray):
+        return deep
+    alpha = None if deep.alpha is None else upright(deep.alpha, orientation)
+    return Samples(upright(deep.values, orientation), alpha)
 
 
 def _transparent_level(image: Image.Image) -> NDArray[np.uint8] | None:

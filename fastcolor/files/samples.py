@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from ..errors import ImageError, MissingExtraError
 from .tiff import (
@@ -27,6 +27,7 @@ from .tiff import (
     UNSIGNED,
     Layout,
     TiffFile,
+    layout_of,
 )
 
 _RAW, _PACKBITS = 1, 32773
@@ -71,9 +72,11 @@ def pillow_is_right(layout: Layout) -> bool:
 
 def needs_scaling(image: TiffFile) -> bool:
     """Whether the page's values must be read by :func:`read_samples`; others are what Pillow says they are."""
-    layout = image.layout
-    deep = image.mode.startswith("I") or image.mode == "F"
-    return deep or not (image.known and pillow_is_right(layout))
+    return _is_deep(image) or not (image.known and pillow_is_right(image.layout))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
 
 
 def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
@@ -105,6 +108,22 @@ def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
         if layout.extra[0] == ASSOCIATED:
             scaled = np.clip(scaled / np.maximum(part, np.finfo(np.float32).tiny)[..., None], 0, 1)
     return Samples(scaled[..., 0] if colors == 1 else scaled, alpha)
+
+
+def read_loaded(image: TiffImagePlugin.TiffImageFile) -> Samples | None:
+    """Of a page that Pillow itself has loaded, by the tags that are left; None where its values are what they say.
+
+    Raises
+    ------
+    ImageError
+        Pillow misreads such a page.
+    """
+    layout = layout_of(image.tag_v2)
+    if not pillow_is_right(layout):
+        raise ImageError(f"{layout}: misread by Pillow, which has loaded it; give the file instead")
+    if not _is_deep(image):
+        return None
+    return Samples(_scaled(np.asarray(ImageOps.exif_transpose(image)), layout), None)
 
 
 def upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
