@@ -21,7 +21,7 @@ _UNSIGNED_ZERO = 32_768  # BZERO of unsigned 16 bits, which FITS has no type for
 
 
 def read_deep(image: Image.Image, file: IO[bytes]) -> Samples | None:
-    """Pixels as they lie in the file, of a picture that was not decoded yet; None where Pillow's are as good.
+    """Pixels as they lie in the file, of a picture as it was opened; None where Pillow's are as good.
 
     Raises
     ------
@@ -38,9 +38,11 @@ def _png(image: Any, file: IO[bytes]) -> Samples | None:
     """Gray and alpha of 16 bits: four bytes a pixel, for Pillow's decoder as RGBA of 8 bits."""
     if png_header(file)[:2] != (16, _PNG_GRAY_ALPHA):
         return None
-    image._mode = "RGBA"
-    image.tile = [tile._replace(args="RGBA") for tile in image.tile]
-    pairs = np.asarray(image).view(">u2").astype(np.float32) / np.float32(65_535)
+    file.seek(0)
+    fresh = type(image)(file)  # looking for EXIF, Pillow decodes a PNG file
+    fresh._mode = "RGBA"
+    fresh.tile = [tile._replace(args="RGBA") for tile in fresh.tile]
+    pairs = np.asarray(fresh).view(">u2").astype(np.float32) / np.float32(65_535)
     return Samples(pairs[..., 0], _eight(pairs[..., 1]))
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from ..errors import ImageError, MissingExtraError
 from .chunks import jxl_size, nclx, png_header
 from .metadata import is_lossless_webp, mend_exif
+from .png import PngFile
 from .tiff import TiffFile, is_tiff, nth_page
 
 # By content, not by name, and tried in this order: the last three have no signature to speak of.
@@ -49,6 +50,7 @@ SUFFIXES_IN_SHORT = f".jpg, .png, .tif, .webp, .heic and {len(SUFFIXES) - 5} oth
 
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_GRAY, _PNG_RGB, _PSD_MULTICHANNEL = 0, 2, 7
 _NOT_READ = {  # start of file -> what it is, for the message
     b"%!PS": "PostScript, which another program would have to draw",
@@ -60,6 +62,8 @@ _NOT_READ = {  # start of file -> what it is, for the message
     b"\x89HDF": "HDF5 data",
     b"GRIB": "GRIB data",
     b"BUFR": "BUFR data",
+    b"P7\n": "a PAM picture: save it as PNG",
+    b"8BPS": "a Photoshop file that is damaged, or of 16 or 32 bits: save it with 8 bits, or as TIFF or PNG",
 }
 
 
@@ -173,6 +177,8 @@ def _factory(name: str, start: bytes) -> Callable[[Any, str], Image.Image] | Non
     """What opens a file of this format, if the file's first 16 bytes may be one."""
     if name == "TIFF":
         return TiffFile if is_tiff(start) else None
+    if name == "PNG":
+        return PngFile if start.startswith(_PNG_START) else None
     if name == "HEIF":
         heif = start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
         return _heif_file() if heif else None

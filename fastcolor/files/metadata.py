@@ -25,7 +25,16 @@ from .profiles import color_space
 # Tags of the first directory that say something about the photograph; the others describe how the old file was stored.
 _DOCUMENT = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x9003}
 _WINDOWS = {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}  # title, comment, author, keywords, subject
-_GEO = {0x830E, 0x8482, 0x85D8, 0x87AF, 0x87B0, 0x87B1, 0xA480, 0xA481}  # GeoTIFF's and GDAL's: true as long as the picture is not turned
+_GEO = {
+    0x830E,
+    0x8482,
+    0x85D8,
+    0x87AF,
+    0x87B0,
+    0x87B1,
+    0xA480,
+    0xA481,
+}  # GeoTIFF's and GDAL's: true as long as the picture is not turned
 _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _WIDTH, _HEIGHT, _ORIENTATION = 0x8769, 0x8825, 0xA005, 0xA002, 0xA003, 0x0112
 _XRESOLUTION, _YRESOLUTION, _UNIT = 0x011A, 0x011B, 0x0128
 _IPTC_TAG, _PHOTOSHOP_TAG, _XMP_TAG, _IPTC_RESOURCE = 0x83BB, 0x8649, 0x02BC, 0x0404
@@ -72,7 +81,9 @@ def portable_metadata(image: Image.Image, size: tuple[int, int], orientation: in
         "iptc": _iptc(image),
         "comments": _comments(image),
         "lossless": bool(image.info.get("lossless")),
-        "text": {key: text for key, text in _texts(image).items() if key not in _ELSEWHERE and not key.startswith(_RAW)},
+        "text": {
+            key: text for key, text in _texts(image).items() if key not in _ELSEWHERE and not key.startswith(_RAW)
+        },
     }
     return {name: value for name, value in kept.items() if value}
 

@@ -123,7 +123,9 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
                 tags[_PHOTOMETRIC] = MIN_IS_BLACK
             super()._setup()
             self.known = True
-            if self.mode in ("P", "PA") and max(tags[_COLOR_MAP]) < 256:  # as old programs have it, and libtiff reads it
+            if (
+                self.mode in ("P", "PA") and max(tags[_COLOR_MAP]) < 256
+            ):  # as old programs have it, and libtiff reads it
                 self.palette = ImagePalette.raw("RGB;L", bytes(tags[_COLOR_MAP]))
         except (SyntaxError, LookupError, OSError) as error:
             width, length = self.tag_v2.get(_WIDTH), self.tag_v2.get(_LENGTH)
