@@ -77,6 +77,27 @@ def fits_numbers(file: IO[bytes]) -> dict[str, float]:
     return found
 
 
+def is_lossless_webp(file: IO[bytes]) -> bool:
+    """Whether an open file is WebP whose pictures are all of the lossless kind; the file stays where it is."""
+    place = file.tell()
+    try:
+        file.seek(0)
+        head = file.read(12)
+        kinds = set(_webp_pictures(file)) if head[:4] == b"RIFF" and head[8:] == b"WEBP" else set()
+    finally:
+        file.seek(place)
+    return kinds == {b"VP8L"}
+
+
+def _webp_pictures(file: IO[bytes]) -> Iterator[bytes]:
+    """The kinds of the chunks of a WebP file that hold pixels."""
+    while len(head := file.read(8)) == 8:
+        kind, size = head[:4], int.from_bytes(head[4:], "little")
+        if kind in (b"VP8L", b"VP8 "):
+            yield kind
+        file.seek(16 if kind == b"ANMF" else size + size % 2, 1)  # a frame of an animation holds chunks
+
+
 def jxl_size(file: IO[bytes]) -> tuple[int, int] | None:
     """Width and height in the header of a JPEG XL file: ISO/IEC 18181-1, ``SizeHeader``."""
     file.seek(0)

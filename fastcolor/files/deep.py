@@ -66,7 +66,7 @@ def _jpeg_2000(image: Image.Image, file: IO[bytes]) -> Samples | None:
     return Samples(colors, _eight(part[..., -1]) if len(depths) in (2, 4) else None)
 
 
-def _fits(image: Image.Image, file: IO[bytes]) -> Samples | None:
+def _fits(image: Any, file: IO[bytes]) -> Samples | None:
     numbers = fits_numbers(file)
     zero, scale = numbers.get("BZERO", 0.0), numbers.get("BSCALE", 1.0)
     unsigned = numbers.get("BITPIX") == 16 and zero == _UNSIGNED_ZERO

@@ -15,10 +15,11 @@ from typing import IO, Any
 from PIL import Image
 
 from ..errors import ImageError, MissingExtraError
-from .chunks import jxl_size, nclx, png_header
-from .metadata import is_lossless_webp, mend_exif
+from .chunks import is_lossless_webp, jxl_size, nclx, png_header
+from .folders import is_tiff, nth_page
+from .metadata import mend_exif
 from .png import PngFile
-from .tiff import TiffFile, is_tiff, nth_page
+from .tiff import TiffFile
 
 # By content, not by name, and tried in this order: the last three have no signature to speak of.
 FORMATS = (

@@ -17,19 +17,17 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
+from PIL import Image, ImageFile
 
 from ..errors import ImageError, MissingExtraError
 from ..reference.constants import LUMA
-from .deep import read_deep
+from .folders import count_tiff_pages, is_tiff
 from .formats import FORMATS as FORMATS
 from .formats import SUFFIXES as SUFFIXES
 from .formats import open_image
 from .metadata import orientation_of, portable_metadata
-from .profiles import as_rgb
-from .samples import Samples, needs_scaling, read_loaded, read_samples, upright
-from .tiff import TiffFile, count_tiff_pages, is_tiff
-from .tones import shown
+from .pixels import gray_of as gray_of
+from .pixels import pixels_of
 from .toning import is_toned
 
 _STRIP = 256  # rows whose luma is computed at a time: no float copy of the whole color image
@@ -89,7 +87,7 @@ def read_photo(source: str | os.PathLike[str] | IO[bytes], *, page: int = 0, max
 def read_rgb(source: str | os.PathLike[str] | IO[bytes]) -> NDArray[np.uint8]:
     """(H, W, 3) of what :func:`read_photo` reads, without alpha and metadata; gray has three equal channels."""
     with _opened(source) as (file, name), _named_errors(name):
-        return in_color(gray_of(_pixels(open_image(file), file)[0]))
+        return in_color(gray_of(pixels_of(open_image(file), file)[0]))
 
 
 def image_size(source: str | os.PathLike[str] | IO[bytes]) -> tuple[int, int]:
@@ -227,11 +225,6 @@ def luma_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.clip(luma, 0, 1, out=luma)
 
 
-def gray_of(luma: NDArray[Any]) -> NDArray[np.uint8]:
-    """Luma of a :class:`Photo` as 8-bit gray: ``floor(255 Y + 0.5)``."""
-    return luma if luma.dtype == np.uint8 else (luma * np.float32(255) + np.float32(0.5)).astype(np.uint8)
-
-
 def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Gray (H, W) as RGB (H, W, 3); RGB as it is."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
@@ -240,56 +233,9 @@ def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _photo(image: Image.Image, file: IO[bytes] | None = None) -> Photo:
     """Of an image whose file, where there is one, is still open."""
     orientation = orientation_of(image)  # loading may take it away
-    values, alpha = _pixels(image, file)
+    values, alpha = pixels_of(image, file)
     metadata = portable_metadata(image, values.shape[1::-1], orientation)
     return Photo(values, None, alpha, metadata) if values.ndim == 2 else _from_rgb(values, alpha, metadata)
-
-
-def _pixels(image: Image.Image, file: IO[bytes] | None) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
-    """Upright gray, uint8 or float32 in [0, 1], or uint8 RGB, as a viewer shows it; and alpha."""
-    samples = _samples(image, file)
-    if samples is not None and isinstance(samples.values, np.ndarray):
-        values = samples.values
-        return shown(values if values.ndim == 2 else gray_of(values), image.info), samples.alpha
-    if samples is None:
-        image.load()
-    turned = samples.values if samples else ImageOps.exif_transpose(image)
-    alpha = samples.alpha if samples else None
-    if not turned.width or not turned.height:
-        raise ImageError("expected an image with pixels, got an empty one")
-    if turned.mode.startswith("I") or turned.mode == "F":
-        return shown(_deep_luma(turned), image.info), _transparent_level(turned)
-    if turned.has_transparency_data:
-        turned = turned.convert("LA" if turned.mode in ("L", "LA", "La") else "RGBA")
-    if "A" in turned.getbands() and turned.mode != "LAB":
-        alpha = np.array(turned.getchannel("A"))
-    if turned.mode in ("1", "L", "LA"):
-        return shown(np.array(turned.getchannel(0).convert("L")), image.info), alpha
-    return shown(np.array(as_rgb(turned, image.info.get("icc_profile") or b"")), image.info), alpha
-
-
-def _samples(image: Image.Image, file: IO[bytes] | None) -> Samples | None:
-    """Upright pixels where Pillow's are wrong or less than the file has; None where they are right."""
-    if isinstance(image, TiffFile) and file:
-        return read_samples(image, file) if needs_scaling(image) else None
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return read_loaded(image)
-    if not file:
-        if image.format == "FITS" and image.mode.startswith("I"):
-            raise ImageError("a FITS image that Pillow has loaded, without its zero and scale; give the file instead")
-        return None
-    orientation = orientation_of(image)
-    deep = read_deep(image, file)
-    if deep is None or not isinstance(deep.values, np.ndarray):
-        return deep
-    alpha = None if deep.alpha is None else upright(deep.alpha, orientation)
-    return Samples(upright(deep.values, orientation), alpha)
-
-
-def _transparent_level(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Alpha of 16-bit gray with one level that is transparent."""
-    level = image.info.get("transparency")
-    return None if level is None else np.where(np.asarray(image) == level, 0, 255).astype(np.uint8)
 
 
 def _from_rgb(
@@ -300,13 +246,3 @@ def _from_rgb(
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return Photo(red.copy(), None, alpha, metadata or {})
     return Photo(luma_of(rgb), rgb, alpha, metadata or {})
-
-
-def _deep_luma(image: Image.Image) -> NDArray[np.float32]:
-    """Luma of gray images with 16-bit integers or floats, in full precision."""
-    values = np.asarray(image)
-    low, high = float(values.min()), float(values.max())
-    top = 1 if image.mode == "F" else 65_535
-    if not (low >= 0 and high <= top):
-        raise ImageError(f"expected values in 0..{top} of a gray image of mode {image.mode}, got {low:g}..{high:g}")
-    return (values / np.float32(top)).astype(np.float32)

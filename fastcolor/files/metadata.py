@@ -9,14 +9,14 @@ It becomes a dict that any format can be written from (:mod:`.kept` says what of
     iptc         bytes, IPTC-IIM records
     comments     list of str, of JPEG, GIF and PNG's keyword "Comment"
     text         dict of str, PNG's other texts
-    lossless     True for a lossless WebP file (:func:`is_lossless_webp`, noted in ``image.info``)
+    lossless     True for a lossless WebP file (:func:`.chunks.is_lossless_webp`, noted in ``image.info``)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from PIL import Image
 
@@ -86,27 +86,6 @@ def portable_metadata(image: Image.Image, size: tuple[int, int], orientation: in
         },
     }
     return {name: value for name, value in kept.items() if value}
-
-
-def is_lossless_webp(file: IO[bytes]) -> bool:
-    """Whether an open file is WebP whose pictures are all of the lossless kind; the file stays where it is."""
-    place = file.tell()
-    try:
-        file.seek(0)
-        head = file.read(12)
-        kinds = set(_pictures(file)) if head[:4] == b"RIFF" and head[8:] == b"WEBP" else set()
-    finally:
-        file.seek(place)
-    return kinds == {b"VP8L"}
-
-
-def _pictures(file: IO[bytes]) -> Iterator[bytes]:
-    """The kinds of the chunks of a WebP file that hold pixels."""
-    while len(head := file.read(8)) == 8:
-        kind, size = head[:4], int.from_bytes(head[4:], "little")
-        if kind in (b"VP8L", b"VP8 "):
-            yield kind
-        file.seek(16 if kind == b"ANMF" else size + size % 2, 1)  # a frame of an animation holds chunks
 
 
 def _profile(image: Image.Image) -> bytes:
@@ -239,7 +218,7 @@ def _texts(image: Image.Image) -> dict[str, str]:
     return dict(getattr(image, "text", None) or {})
 
 
-def _raw_profile(texts: dict[str, str], name: str) -> bytes:
+def _raw_profile(texts: Mapping[Any, Any], name: str) -> bytes:
     """What ImageMagick writes into PNG: a title, the length, and the bytes in hexadecimal digits."""
     try:
         return bytes.fromhex("".join(texts[_RAW + name].split("\n")[3:]))

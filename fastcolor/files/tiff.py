@@ -1,24 +1,19 @@
-"""TIFF files opened: their pages, and what the tags of one say of its samples. No pixel is decoded here."""
+"""TIFF files opened: what the tags of a page say of its samples. No pixel is decoded here."""
 
 from __future__ import annotations
 
 import io
-import struct
-from collections.abc import Iterator
-from itertools import islice
 from typing import IO, Any, NamedTuple
 
 from PIL import Image, ImageFile, ImagePalette, TiffImagePlugin
 
 from ..errors import ImageError
+from .folders import LENGTH, REDUCED_OR_MASK, SUBFILE, WIDTH, folder
 
-MAX_PAGES = 10_000  # a chain of folders ("IFDs") costs a hostile file 6 bytes a page
-
-_SUBFILE, _REDUCED_OR_MASK, _SUB_FOLDERS, _MOST_SUB_FOLDERS = 254, 1 | 4, 330, 32
-_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_SUB_FOLDERS, _MOST_SUB_FOLDERS = 330, 32
+_BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _FILL_ORDER, _SAMPLES, _X_DPI, _Y_DPI, _PLANAR, _UNIT, _COLOR_MAP = 266, 277, 282, 283, 284, 296, 320
 _PREDICTOR, _EXTRA, _FORMAT, _LOW, _HIGH, _PROFILE = 317, 338, 339, 340, 341, 34675
-_CLASSIC_ENTRY, _BIG_ENTRY, _SHORT = 12, 20, 3  # bytes of a tag; a type
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 _INCH = {2: 1.0, 3: 2.54}
 
@@ -98,12 +93,12 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
 
     def _check_not_a_thumbnail(self, file: IO[bytes]) -> None:
         """Cameras' raw files begin with a small picture; the full one, in a folder beside the chain, is no RGB."""
-        size = self.tag_v2.get(_WIDTH, 0) * self.tag_v2.get(_LENGTH, 0)
+        size = self.tag_v2.get(WIDTH, 0) * self.tag_v2.get(LENGTH, 0)
         order, big = self.tag_v2.prefix.decode().replace("II", "<").replace("MM", ">"), self.tag_v2._bigtiff
         for at in _numbers(self.tag_v2.get(_SUB_FOLDERS, ()))[:_MOST_SUB_FOLDERS]:
-            tags, _ = _folder(file, at, order, big)
-            width, length = tags.get(_WIDTH, 0), tags.get(_LENGTH, 0)
-            if not tags.get(_SUBFILE, 0) & _REDUCED_OR_MASK and width * length > size:
+            tags, _ = folder(file, at, order, big)
+            width, length = tags.get(WIDTH, 0), tags.get(LENGTH, 0)
+            if not tags.get(SUBFILE, 0) & REDUCED_OR_MASK and width * length > size:
                 raise ImageError(
                     f"a thumbnail of a picture of {width} x {length} in the same file, as in cameras' raw files (DNG, "
                     "NEF): not supported; develop it, or save it as TIFF or JPEG"
@@ -128,7 +123,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             ):  # as old programs have it, and libtiff reads it
                 self.palette = ImagePalette.raw("RGB;L", bytes(tags[_COLOR_MAP]))
         except (SyntaxError, LookupError, OSError) as error:
-            width, length = self.tag_v2.get(_WIDTH), self.tag_v2.get(_LENGTH)
+            width, length = self.tag_v2.get(WIDTH), self.tag_v2.get(LENGTH)
             if not isinstance(width, int) or not isinstance(length, int):
                 raise ImageError("damaged TIFF file, which does not say how large the picture is") from error
             self.known, self._mode, self.tile = False, "L", []
@@ -157,7 +152,7 @@ def layout_of(tags: Any) -> Layout:
     bits = _numbers(tags.get(_BITS, 1))
     formats = set(_numbers(tags.get(_FORMAT, UNSIGNED)))
     return Layout(
-        size=(tags[_WIDTH], tags[_LENGTH]),
+        size=(tags[WIDTH], tags[LENGTH]),
         photometric=photometric,
         bits=bits * samples if len(bits) == 1 else bits[:samples],
         kind=int(formats.pop()) if len(formats) == 1 else 0,
@@ -167,93 +162,10 @@ def layout_of(tags: Any) -> Layout:
         predictor=int(_first(tags.get(_PREDICTOR, 1))),
         fill_order=int(_first(tags.get(_FILL_ORDER, 1))),
         little_endian=tags.prefix == b"II",
-        subsampled=sum(_bytes_of_pixels(tags)) < tags[_WIDTH] * tags[_LENGTH] * samples,
+        subsampled=sum(_bytes_of_pixels(tags)) < tags[WIDTH] * tags[LENGTH] * samples,
         low=_first(tags.get(_LOW)),
         high=_first(tags.get(_HIGH)),
     )
-
-
-def is_tiff(start: bytes) -> bool:
-    """Whether a file that begins so is a TIFF file, classic or BigTIFF.
-
-    Raises
-    ------
-    ImageError
-        A big-endian BigTIFF, whose header Pillow misreads.
-    """
-    if start.startswith(b"MM\0+"):
-        raise ImageError("a big-endian BigTIFF: not supported; save it as classic or as little-endian TIFF")
-    return start.startswith(tuple(TiffImagePlugin.PREFIXES))
-
-
-def count_tiff_pages(file: IO[bytes]) -> int:
-    """Pages of a TIFF file; reduced pictures and masks beside them are none.
-
-    Raises
-    ------
-    ImageError
-        More than 10,000, or a damaged file.
-    """
-    count = len(list(islice(_pages(file), MAX_PAGES + 1)))
-    if count > MAX_PAGES:
-        raise ImageError(f"expected at most {MAX_PAGES:,} pages, got a TIFF file with more; split it")
-    return count
-
-
-def nth_page(file: IO[bytes], page: int) -> int:
-    """The place of a page among all folders of the file."""
-    found = next(islice(_pages(file), page, None), None) if 0 <= page < MAX_PAGES else None
-    if found is None:
-        raise ImageError(f"page {page}: expected 0 to {count_tiff_pages(file) - 1}, since there are no more")
-    return found
-
-
-def _pages(file: IO[bytes]) -> Iterator[int]:
-    """Places of the folders that are pages: all but reduced pictures and masks; the first if there is nothing else."""
-    found = False
-    for place, kind in enumerate(islice(_folders(file), 2 * MAX_PAGES + 2)):
-        if not kind & _REDUCED_OR_MASK:
-            found = True
-            yield place
-    if not found:
-        yield 0
-
-
-def _folders(file: IO[bytes]) -> Iterator[int]:
-    """NewSubfileType of each folder in the chain, which ends where it is cut or comes back to itself."""
-    file.seek(0)
-    head = file.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    big = 43 in head[2:4]
-    at = struct.unpack(order + "Q", head[8:16])[0] if big else struct.unpack(order + "I", head[4:8])[0]
-    seen: set[int] = set()
-    while at and at not in seen and at < 2**63:
-        seen.add(at)
-        tags, at = _folder(file, at, order, big)
-        yield tags.get(_SUBFILE, 0)
-
-
-def _folder(file: IO[bytes], at: int, order: str, big: bool) -> tuple[dict[int, int], int]:
-    """The tags of a folder that say what it is and how large, and where the next one is, or 0."""
-    count_format, entry, next_format = ("Q", _BIG_ENTRY, "Q") if big else ("H", _CLASSIC_ENTRY, "I")
-    file.seek(at)
-    count = _unpacked(order + count_format, file)
-    entries = file.read(min(count or 0, 65_535) * entry)
-    following = _unpacked(order + next_format, file)
-    tags: dict[int, int] = {}
-    for start in range(0, len(entries) - entry + 1, entry):
-        tag, kind = struct.unpack_from(order + "HH", entries, start)
-        if tag > _LENGTH:  # tags are sorted
-            break
-        if tag in (_SUBFILE, _WIDTH, _LENGTH):
-            code = order + ("H" if kind == _SHORT else "I")
-            tags[tag] = int(struct.unpack_from(code, entries, start + (12 if big else 8))[0])
-    return tags, following or 0
-
-
-def _unpacked(code: str, file: IO[bytes]) -> int | None:
-    data = file.read(struct.calcsize(code))
-    return struct.unpack(code, data)[0] if len(data) == struct.calcsize(code) else None
 
 
 def _bytes_of_pixels(tags: Any) -> tuple[int, ...]:

@@ -13,9 +13,10 @@ import pytest
 from paths import ROOT
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
+from fastcolor.files.chunks import is_lossless_webp
 from fastcolor.files.images import read_photo
 from fastcolor.files.kept import left_out
-from fastcolor.files.metadata import is_lossless_webp, portable_metadata
+from fastcolor.files.metadata import portable_metadata
 from fastcolor.files.writing import WRITERS, write_pages, write_photo
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
