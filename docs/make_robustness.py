@@ -52,6 +52,11 @@ def main() -> None:
     PAGE.write_text(with_block(text, block(counted.tests)), encoding="utf-8")
 
 
+def promise_of(kind: str, sentence: str) -> Promise:
+    """With a capital letter, which only names and words of the command line have in the tests."""
+    return Promise(kind, sentence[:1].upper() + sentence[1:])
+
+
 class Counted:
     """A plugin of pytest: the tests of each promise, as the files that they are in."""
 
@@ -60,7 +65,7 @@ class Counted:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            for promise in {Promise(*mark.args) for mark in item.iter_markers("promise")}:
+            for promise in {promise_of(*mark.args) for mark in item.iter_markers("promise")}:
                 self.tests[promise].append(item.path.relative_to(ROOT).as_posix())
 
 
@@ -76,7 +81,7 @@ def _promises(path: Path) -> Iterator[Promise]:
         return
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.promise"):
-            yield Promise(*map(ast.literal_eval, node.args))
+            yield promise_of(*map(ast.literal_eval, node.args))
 
 
 def with_block(text: str, generated: str) -> str:
