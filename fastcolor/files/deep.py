@@ -48,7 +48,11 @@ def _png(image: Any, file: IO[bytes]) -> Samples | None:
 
 def _jpeg_2000(image: Image.Image, file: IO[bytes]) -> Samples | None:
     depths, plain = jpeg2000_depths(file)
-    if len(depths) < 2 or max(depths) <= 8:
+    if max(depths, default=8) <= 8:
+        return None
+    if len(depths) == 1 and plain and depths[0] < 16 and image.mode.startswith("I"):  # shifted to 16 bits
+        return Samples((np.asarray(image) >> (16 - depths[0])) / np.float32(2 ** depths[0] - 1), None)
+    if len(depths) == 1:
         return None
     named = f"{'/'.join(map(str, sorted(set(depths))))}-bit JPEG 2000 with {len(depths)} channels"
     if not plain or len(set(depths)) > 1 or len(depths) > 4 or depths[0] > 16:

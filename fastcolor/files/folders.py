@@ -14,7 +14,10 @@ from ..errors import ImageError
 MAX_PAGES = 10_000  # a chain of folders costs a hostile file 6 bytes a page
 
 SUBFILE, WIDTH, LENGTH, REDUCED_OR_MASK = 254, 256, 257, 1 | 4  # tags, and bits of the first
-_CLASSIC_ENTRY, _BIG_ENTRY, _SHORT = 12, 20, 3  # bytes of a tag; a type
+_CLASSIC_ENTRY, _BIG_ENTRY = 12, 20  # bytes of a tag
+_SHORT, _LONG_PLACES = 3, (16, 18)  # types
+_LAST = 2**63 - 1  # place in a file
+_SUB_FOLDERS, _MOST_SUB_FOLDERS = 330, 32
 
 
 def is_tiff(start: bytes) -> bool:
@@ -79,20 +82,43 @@ def _folders(file: IO[bytes]) -> Iterator[int]:
 
 def folder(file: IO[bytes], at: int, order: str, big: bool) -> tuple[dict[int, int], int]:
     """The tags of a folder that say what it is and how large, and where the next one is, or 0."""
-    count_format, entry, next_format = ("Q", _BIG_ENTRY, "Q") if big else ("H", _CLASSIC_ENTRY, "I")
-    file.seek(at)
-    count = _unpacked(order + count_format, file)
-    entries = file.read(min(count or 0, 65_535) * entry)
-    following = _unpacked(order + next_format, file)
+    entries, length, following = _read(file, at, order, big)
     tags: dict[int, int] = {}
-    for start in range(0, len(entries) - entry + 1, entry):
+    for start in range(0, len(entries) - length + 1, length):
         tag, kind = struct.unpack_from(order + "HH", entries, start)
         if tag > LENGTH:  # tags are sorted
             break
         if tag in (SUBFILE, WIDTH, LENGTH):
             code = order + ("H" if kind == _SHORT else "I")
             tags[tag] = int(struct.unpack_from(code, entries, start + (12 if big else 8))[0])
-    return tags, following or 0
+    return tags, following
+
+
+def sub_folders(file: IO[bytes], at: int, order: str, big: bool) -> list[int]:
+    """Where the folders beside the chain are that the folder at `at` names, 32 at most."""
+    entries, length, _ = _read(file, at, order, big)
+    for start in range(0, len(entries) - length + 1, length):
+        tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), entries, start)
+        if tag == _SUB_FOLDERS:
+            code, size = ("Q", 8) if kind in _LONG_PLACES else ("I", 4)
+            room = 8 if big else 4
+            count = min(count, _MOST_SUB_FOLDERS)
+            places = entries[start + length - room : start + length]
+            if count * size > room:
+                file.seek(min(struct.unpack(order + ("Q" if big else "I"), places)[0], _LAST))
+                places = file.read(count * size)
+            count = min(count, len(places) // size)
+            return list(struct.unpack(f"{order}{count}{code}", places[: count * size]))
+    return []
+
+
+def _read(file: IO[bytes], at: int, order: str, big: bool) -> tuple[bytes, int, int]:
+    """The entries of a folder, the length of one, and where the next folder is, or 0."""
+    count_format, entry, next_format = ("Q", _BIG_ENTRY, "Q") if big else ("H", _CLASSIC_ENTRY, "I")
+    file.seek(min(at, _LAST))
+    count = _unpacked(order + count_format, file)
+    entries = file.read(min(count or 0, 65_535) * entry)
+    return entries, entry, _unpacked(order + next_format, file) or 0
 
 
 def _unpacked(code: str, file: IO[bytes]) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -188,7 +189,7 @@ def _of_pillow(image: Image.Image) -> Photo:
         at = file.tell()
         try:
             # Pillow has looked at its own limit; a size that was chosen since, by draft() say, is kept
-            again = open_image(file, frame=image.tell(), max_pixels=image.width * image.height)
+            again = open_image(file, frame=image.tell(), max_pixels=sys.maxsize)
             same = (sorted(again.size), again.mode) == (sorted(image.size), image.mode)  # some loaded ones are turned
             photo = _photo(again, file) if same else None
         finally:

@@ -8,9 +8,8 @@ from typing import IO, Any, NamedTuple
 from PIL import Image, ImageFile, ImagePalette, TiffImagePlugin
 
 from ..errors import ImageError
-from .folders import LENGTH, REDUCED_OR_MASK, SUBFILE, WIDTH, folder
+from .folders import LENGTH, REDUCED_OR_MASK, SUBFILE, WIDTH, folder, sub_folders
 
-_SUB_FOLDERS, _MOST_SUB_FOLDERS = 330, 32
 _BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _FILL_ORDER, _SAMPLES, _X_DPI, _Y_DPI, _PLANAR, _UNIT, _COLOR_MAP = 266, 277, 282, 283, 284, 296, 320
 _PREDICTOR, _EXTRA, _FORMAT, _LOW, _HIGH, _PROFILE = 317, 338, 339, 340, 341, 34675
@@ -95,7 +94,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         """Cameras' raw files begin with a small picture; the full one, in a folder beside the chain, is no RGB."""
         size = self.tag_v2.get(WIDTH, 0) * self.tag_v2.get(LENGTH, 0)
         order, big = self.tag_v2.prefix.decode().replace("II", "<").replace("MM", ">"), self.tag_v2._bigtiff
-        for at in _numbers(self.tag_v2.get(_SUB_FOLDERS, ()))[:_MOST_SUB_FOLDERS]:
+        for at in sub_folders(file, self.tag_v2._offset, order, big):
             tags, _ = folder(file, at, order, big)
             width, length = tags.get(WIDTH, 0), tags.get(LENGTH, 0)
             if not tags.get(SUBFILE, 0) & REDUCED_OR_MASK and width * length > size:
