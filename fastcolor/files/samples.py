@@ -32,6 +32,7 @@ from .tiff import (
 
 _RAW, _PACKBITS = 1, 32773
 _COMPRESSIONS = {_RAW, 2, 3, 4, 5, 6, 7, 8, 32771, _PACKBITS, 32946, 34925, 50000}  # fax, LZW, JPEG, zlib, ...
+_JPEG_2000 = {33003, 33004, 33005, 34712}
 _CMYK, _YCBCR, _LAB = 5, 6, 8
 _ORIENTATION = 274
 _IN_8_BITS = {_CMYK: ("CMYK", 4), _YCBCR: ("YCbCr", 3), _LAB: ("LAB", 3)}
@@ -144,6 +145,7 @@ def _check_supported(layout: Layout) -> None:
     bits, others = set(layout.bits), layout.photometric in _IN_8_BITS
     colors = _IN_8_BITS[layout.photometric][1] if others else 3 if layout.photometric == RGB else 1
     whole = len(bits) == 1 and bits <= ({8, 16} if others else _DEPTHS) and colors <= len(layout.bits) <= MAX_SAMPLES
+    whole = whole and not (layout.compression in _JPEG_2000 and layout.bits[0] > 16)  # wrong in both libraries
     kinds = (UNSIGNED,) if others else (UNSIGNED, SIGNED, FLOAT)
     if not (whole and layout.kind in kinds and (others or layout.photometric in (MIN_IS_WHITE, MIN_IS_BLACK, RGB))):
         raise ImageError(f"{layout}: not supported; save it as 8- or 16-bit gray or RGB")
@@ -159,6 +161,8 @@ def _by_tifffile(image: TiffFile, file: IO[bytes]) -> NDArray[Any]:
     file.seek(0)
     with tifffile.TiffFile(file) as opened:
         page = opened.pages[image.tell()]
+        if layout.compression != _RAW and 0 in page.databytecounts:  # tifffile fills it with black
+            raise ImageError("damaged or sparse TIFF file, parts of whose pixels are not there")
         try:
             values = page.asarray(maxworkers=1)
         except ValueError as error:

@@ -81,10 +81,11 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         """
         tags, length = self.tag_v2, file.seek(0, io.SEEK_END)
         offsets, counts = _numbers(tags.get(_STRIPS, tags.get(_TILES, ()))), _bytes_of_pixels(tags)
-        if len(offsets) > 1 and (0 in offsets or 0 in counts):
+        uncounted = len(offsets) == 1 and _STRIPS in tags  # as some old programs have it
+        if 0 in offsets or (0 in counts and not uncounted):
             raise ImageError("damaged or sparse TIFF file, parts of whose pixels are not there")
         if tags.get(_COMPRESSION, 1) != 1:
-            if not counts and len(offsets) == 1:  # as some old programs have it
+            if not counts and uncounted:
                 counts = (0,)
             if not offsets or len(offsets) != len(counts) or max(map(sum, zip(offsets, counts, strict=True))) > length:
                 raise ImageError("damaged or truncated image file, whose pixels end before they should")
@@ -94,7 +95,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         """Cameras' raw files begin with a small picture; the full one, in a folder beside the chain, is no RGB."""
         size = self.tag_v2.get(WIDTH, 0) * self.tag_v2.get(LENGTH, 0)
         order, big = self.tag_v2.prefix.decode().replace("II", "<").replace("MM", ">"), self.tag_v2._bigtiff
-        for at in sub_folders(file, self.tag_v2._offset, order, big):
+        for at in sub_folders(file, self.tag_v2._offset or 0, order, big):
             tags, _ = folder(file, at, order, big)
             width, length = tags.get(WIDTH, 0), tags.get(LENGTH, 0)
             if not tags.get(SUBFILE, 0) & REDUCED_OR_MASK and width * length > size:

@@ -230,9 +230,12 @@ def test_thumbnail_before_the_picture(bigtiff: bool, reduced: int) -> None:
 @pytest.mark.promise("Hostile files", "a TIFF file with tiles left out is refused, not read as black, and quietly")
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 @pytest.mark.parametrize("tags", [(324,), (325,), (324, 325)])
-def test_tiles_left_out(dtype: type, tags: tuple[int, ...], capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("tile", [(16, 16), (32, 32)])
+def test_tiles_left_out(
+    dtype: type, tile: tuple[int, int], tags: tuple[int, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
     values = np.ones((32, 32), dtype)
-    data = bytearray(written(values, photometric="minisblack", tile=(16, 16), compression="zlib"))
+    data = bytearray(written(values, photometric="minisblack", tile=tile, compression="zlib"))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         for tag in tags:
             at = file.pages[0].tags[tag]
