@@ -246,6 +246,20 @@ def test_tiles_left_out(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_strip_without_a_count_of_bytes(dtype: type) -> None:
+    """libtiff reads it to the end of the file; tifffile would fill it with black."""
+    data = bytearray(written(np.ones((8, 8), dtype), photometric="minisblack", compression="lzw"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        count = file.pages[0].tags[279]
+        data[count.valueoffset : count.valueoffset + count.valuebytecount] = bytes(count.valuebytecount)
+    if dtype is np.uint8:
+        assert (as_photo(bytes(data)).luma == 1).all()
+    else:
+        with pytest.raises(ImageError, match="parts of whose pixels are not there"):
+            as_photo(bytes(data))
+
+
 @pytest.mark.promise("Messages", "a TIFF that is not supported is called by its depth, color and compression")
 def test_what_is_not_supported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = made_tiff(np.zeros((4, 4, 3), np.float32), 32, photometric=8, kind=FLOAT)
