@@ -28,7 +28,7 @@ class Counted:
     ----------
     moments : ChromaMoments
     gray : list of Path
-        Files without any color; they are not counted.
+        Files without any color, or in one tone; they are not counted.
     unreadable : list of str
         What was wrong with each of the others; names the file.
     """
@@ -115,9 +115,9 @@ def _in_order(
 
 
 def _count(path: Path, sizes: tuple[int, ...], space: str) -> ChromaMoments | None:
-    """None for a picture without color."""
+    """None for a picture without color, or in one tone."""
     photo = read_photo(path)
-    if photo.rgb is None:
+    if photo.rgb is None or photo.toned:
         return None
     moments = ChromaMoments(sizes, space)
     moments.add(photo.rgb)

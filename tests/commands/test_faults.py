@@ -236,7 +236,7 @@ def test_no_room(runs: Runs, home: Path, whole: dict, tmp_path: Path, command: s
 
 
 # command -> outputs of which each is a result that must be new
-NEW = {
+TAKEN = {
     "colorize": [f"out/{number}.png" for number in range(4)],
     "demo": ["out.png"],
     "video": ["out.mp4"],
@@ -248,13 +248,13 @@ NEW = {
 
 
 @pytest.mark.promise("Outputs", "what another run writes meanwhile is not replaced without --force")
-@pytest.mark.parametrize("command", NEW)
+@pytest.mark.parametrize("command", TAKEN)
 def test_names_that_are_taken_meanwhile(runs: Runs, home: Path, tmp_path: Path, command: str) -> None:
     case = Case(runs, home, tmp_path / "case", command)
     (run,) = case.run("taken")
     assert run.status == 1, run
-    assert run.err.count(": exists already, made while this run went on") == len(NEW[command])
-    assert [Path(case.folder, name).read_bytes() for name in NEW[command]] == [b"another's"] * len(NEW[command])
+    assert run.err.count(": exists already, made while this run went on") == len(TAKEN[command])
+    assert [Path(case.folder, name).read_bytes() for name in TAKEN[command]] == [b"another's"] * len(NEW[command])
     assert case.leftovers() == []
 
 
