@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         unreadable = False
         if folders:
             kinds = {"size": args.size, "validation": args.validation, "seed": args.seed}
-            report = stack.enter_context(prepared(folders, out, **kinds, progress=True, replace=args.force))
+            report = stack.enter_context(prepared(folders, out, **kinds, progress=True))
             print(report)
             unreadable = bool(report.unreadable)
         if args.pack is not None:
