@@ -254,7 +254,7 @@ def test_names_that_are_taken_meanwhile(runs: Runs, home: Path, tmp_path: Path, 
     (run,) = case.run("taken")
     assert run.status == 1, run
     assert run.err.count(": exists already, made while this run went on") == len(TAKEN[command])
-    assert [Path(case.folder, name).read_bytes() for name in TAKEN[command]] == [b"another's"] * len(NEW[command])
+    assert [Path(case.folder, name).read_bytes() for name in TAKEN[command]] == [b"another's"] * len(TAKEN[command])
     assert case.leftovers() == []
 
 
