@@ -383,14 +383,14 @@ class ColorBins(_reference.ColorBins):
                 "`fastcolor fit` writes one"
             ) from error
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an npz file, whole or not at all."""
+    def save(self, path: str | os.PathLike[str], *, replace: bool = True) -> None:
+        """Write an npz file, whole or not at all; without `replace`, FileExistsError if there is one."""
         arrays: dict[str, Any] = {"table": self.table, "colors": self.colors, "prior": self.prior}
         if self.space != "yuv":
             arrays["space"] = np.array(self.space)
         if self.moments is not None:
             arrays |= self.moments.to_arrays()
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        with atomic_path(path, replace=replace) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)
 
     @classmethod

@@ -1,28 +1,32 @@
 """Compiled kernels on the disk: where they are kept, and that nothing which lies there keeps a kernel from running.
 
 Numba's own cache knows a function by the source file it stands in, so a kernel would go stale when a helper that it
-calls changes in another file. Our folder carries a digest of all that kernels are made of instead. A file of it that is
-cut or garbled counts as one that is not there, and a disk that takes nothing costs a warning: what was compiled runs.
+calls changes in another file. Our folder carries a digest of all that kernels are made of and with instead. A file of
+it that is cut, garbled or another's counts as one that is not there, and a disk that takes nothing costs a warning:
+what was compiled runs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
+import inspect
 import logging
 import os
-import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import llvmlite
 import numba
+import numpy as np
 from fastcolor.reference import constants
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.serialize import dumps, loads
 
 _config: Any = numba.config  # its settings are made at run time, unknown to type checkers
 _log = logging.getLogger("fastcolor.kernels")  # silent for who imports the package; commands show it
@@ -30,21 +34,27 @@ _log = logging.getLogger("fastcolor.kernels")  # silent for who imports the pack
 
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
-    """Where compiled kernels are kept, or None if no folder can be written.
+    """Where compiled kernels are kept, or None if no folder that is ours alone can be written.
 
-    In this order: ``NUMBA_CACHE_DIR``, the user's cache folder, and a private folder among the temporary files. Never
-    beside the sources: what an installer did not put there it does not take away, and a package that was removed would
-    still be found.
+    In this order: ``NUMBA_CACHE_DIR``, the user's cache folder, and the temporary files. Never beside the sources: what
+    an installer did not put there it does not take away, and a package that was removed would still be found.
     """
-    name = f"fastcolor-kernels-{_digest()}"
-    temporary = Path(tempfile.gettempdir()) / f"fastcolor-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
-    candidates = [user_cache() / "fastcolor" / name, temporary / name]
-    if _config.CACHE_DIR:
-        candidates.insert(0, Path(_config.CACHE_DIR) / name)
-    found = next((folder for folder in candidates if _usable(folder, private=temporary in folder.parents)), None)
+    try:
+        found = next(filter(_usable, _candidates()), None)
+    except OSError:  # there is no folder for temporary files, or the sources lie in an archive
+        found = None
     if found is None:
         _log.warning("no folder for compiled kernels can be written: each process compiles them; set NUMBA_CACHE_DIR")
     return found
+
+
+def _candidates() -> Iterator[Path]:
+    name = f"fastcolor-kernels-{_digest()}"
+    if _config.CACHE_DIR:
+        yield Path(_config.CACHE_DIR) / name
+    yield user_cache() / "fastcolor" / name
+    user = f"-{os.geteuid()}" if hasattr(os, "geteuid") else ""
+    yield Path(tempfile.gettempdir()) / (name + user)  # itself, since who made a folder between could exchange it
 
 
 def user_cache() -> Path:
@@ -64,10 +74,12 @@ class ByContent(FunctionCache):
     """
 
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
-        with _numba_cache_dir(folder):
-            super().__init__(function)
-        self._impl.locator._cache_path = self._cache_path = str(folder)
-        self._cache_file = _Checked(self._cache_path, self._impl.filename_base, folder.name)
+        # Not Numba's own, which looks for a folder, makes one that stays empty, and raises if it cannot.
+        self._name, self._py_func = repr(function), function
+        self._impl, self._cache_path = _Packing(function, folder), str(folder)
+        entries: Any = _Entries(function, folder)  # no relative of Numba's own
+        self._cache_file = entries
+        self.enable()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What was kept for a signature, or None: then it is compiled, which takes its time."""
@@ -85,41 +97,82 @@ class ByContent(FunctionCache):
             _say_once(logging.WARNING, f"{lost}: each process compiles them; make room, or set NUMBA_CACHE_DIR")
 
 
-class _Checked(IndexDataCacheFile):
-    """Numba's index and objects, each file with a digest behind what Numba wrote, which does not look so far.
+class _Packing(CompileResultCacheImpl):
+    """What Numba asks of a function's place: how what was compiled becomes an entry, and that there is a folder."""
 
-    Without it Numba takes whatever it reads for the truth: an error in every process, or code that is not what was
-    compiled. What does not match is compiled again and replaced.
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        self._lineno = function.__code__.co_firstlineno
+        self._locator = SimpleNamespace(_py_file=inspect.getfile(function), ensure_cache_path=lambda: _make(folder))
+
+
+class _Entries:
+    """A function's entries: one file for each key, which holds key, value, and a digest of both.
+
+    Numba's own has an index beside numbered files. Two processes that compile at once take the same number, and the
+    index of one then names the code of the other; and what it reads it takes for the truth. Here an entry is whole and
+    the one that was asked for, or it is compiled again and replaced.
     """
 
-    @contextmanager
-    def _open_for_write(self, filepath: str) -> Iterator[Any]:
-        held = io.BytesIO()
-        yield held
-        with super()._open_for_write(filepath) as file:
-            file.write(held.getvalue() + _sum(held.getvalue()))
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        self._folder = folder
+        self._function = (function.__module__, function.__qualname__, function.__code__.co_firstlineno)
 
-    def _load_index(self) -> Any:
-        return super()._load_index() if _whole(self._index_path) else {}
+    def save(self, key: tuple[Any, ...], value: Any) -> None:
+        content = dumps((self._function + key, value))
+        handle, name = tempfile.mkstemp(dir=self._folder)
+        try:
+            with open(handle, "wb") as file:
+                file.write(content + _sum(content))
+            os.replace(name, self._path(key))
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
 
-    def _load_data(self, name: str) -> Any:
-        if not _whole(path := self._data_path(name)):
-            raise OSError(f"{path}: damaged")  # to Numba as good as a file that was removed
-        return super()._load_data(name)
+    def load(self, key: tuple[Any, ...]) -> Any:
+        if (content := _whole(self._path(key))) is None:
+            return None
+        kept, value = loads(content)
+        return value if kept == self._function + key else None
+
+    def _path(self, key: tuple[Any, ...]) -> Path:
+        module, name, _ = self._function
+        readable = f"{module.rpartition('.')[2]}.{name}".replace("<", "").replace(">", "")
+        return self._folder / f"{readable}-{_sum(repr(self._function + key).encode()).hex()[:20]}.nbc"
 
 
 def _sum(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _whole(path: str) -> bool:
-    """Whether the file can be read, and ends in the digest of what comes before."""
+def _whole(path: Path) -> bytes | None:
+    """What comes before the digest that the file ends in; None if the digest is another, or the file not ours."""
     try:
-        content = Path(path).read_bytes()
+        with path.open("rb") as file:
+            content = file.read() if _ours(os.fstat(file.fileno())) else b""
+    except OSError:
+        return None
+    size = len(content) - hashlib.sha256().digest_size
+    return content[:size] if size > 0 and content[size:] == _sum(content[:size]) else None
+
+
+def _ours(info: os.stat_result) -> bool:
+    """Whether we or root own it and nobody else can write it: what lies in the cache is executed."""
+    return not hasattr(os, "geteuid") or (info.st_uid in (0, os.geteuid()) and not info.st_mode & 0o022)
+
+
+def _usable(folder: Path) -> bool:
+    """True if `folder` is ours and can be written; it is made where there is none."""
+    try:
+        _make(folder)
+        tempfile.TemporaryFile(dir=folder).close()
+        return _ours(folder.lstat())  # not of what a link leads to
     except OSError:
         return False
-    size = len(content) - hashlib.sha256().digest_size
-    return size > 0 and content[size:] == _sum(content[:size])
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @cache
@@ -129,36 +182,10 @@ def _say_once(level: int, text: str) -> None:
 
 
 def _digest() -> str:
-    """Of the CPU backend's sources, and of the constants that its kernels take from elsewhere."""
+    """Of the CPU backend's sources, the constants that its kernels take from elsewhere, and what compiles them."""
     here = Path(__file__).parent
     sources = [*sorted((here / "numba_cpu").glob("*.py")), *sorted((here / "common").glob("*.py"))]
     content = [path.read_bytes() for path in (*sources, Path(constants.__file__))]
-    return hashlib.sha256(b"".join(content)).hexdigest()[:12]
-
-
-def _usable(folder: Path, private: bool) -> bool:
-    """True if `folder` can be written; a private one must also be ours alone, since cached code is executed."""
-    try:
-        if private:
-            folder.parent.mkdir(mode=0o700, exist_ok=True)
-            info = folder.parent.lstat()
-            if not stat.S_ISDIR(info.st_mode) or (
-                hasattr(os, "getuid") and (info.st_uid != os.getuid() or info.st_mode & 0o077)
-            ):
-                return False
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def _numba_cache_dir(folder: Path) -> Iterator[None]:
-    """Point Numba at `folder` while a function is being decorated; the user's own setting stays as it was."""
-    before = _config.CACHE_DIR
-    _config.CACHE_DIR = str(folder)
-    try:
-        yield
-    finally:
-        _config.CACHE_DIR = before
+    python = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
+    made_with = f"{python} numba {numba.__version__} llvmlite {llvmlite.__version__} numpy {np.__version__}"
+    return hashlib.sha256(b"".join(content) + made_with.encode()).hexdigest()[:12]

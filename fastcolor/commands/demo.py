@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 
 from ..files.images import Photo, gray_of, read_photo
@@ -14,6 +14,7 @@ from ..plots.figures import Picture, confidence_map, contact_sheet, enlarged
 from . import options
 
 WIDTH = 480  # of a column
+SAMPLES = Path(str(files("fastcolor.data"))) / "samples"
 PHOTOGRAPHS = ("hopper.jpg", "chelsea.jpg", "aitzgorri.jpg")  # of the bundled ones
 
 
@@ -25,17 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_writable_format(args.out)
-    options.check_named(options.model_files(args.model), args, "--out")
+    options.check_named([SAMPLES, *options.model_files(args.model)], args, "--out")
     colorizer = Colorizer.load(args.model, temperature=args.temperature, size=args.size)
-    write_photo(args.out, sheet(colorizer), metadata=marked())
+    write_photo(args.out, sheet(colorizer), metadata=marked(), replace=args.force)
     print(f"wrote {args.out}: gray input, colorized, original, confidence of {len(PHOTOGRAPHS)} photographs")
     return 0
 
 
 def sheet(colorizer: Colorizer, *, width: int = WIDTH) -> Picture:
     """The picture, its columns `width` pixels wide."""
-    with as_file(files("fastcolor.data") / "samples") as folder:
-        rows = [_row(read_photo(folder / name), colorizer) for name in PHOTOGRAPHS]
+    rows = [_row(read_photo(SAMPLES / name), colorizer) for name in PHOTOGRAPHS]
     return contact_sheet(rows, width=width)
 
 

@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table, write JSON and contact sheet."""
     _check(args)
-    sets = {str(folder): find_images(folder)[:: args.every] for folder in args.folders}
-    read = [path for photographs in sets.values() for path in photographs] + options.model_files(args.model)
-    read += [args.content] if args.content else []
+    found = {str(folder): find_images(folder) for folder in args.folders}
+    sets = {folder: photographs[:: args.every] for folder, photographs in found.items()}
+    read = [*chain(*found.values()), *options.model_files(args.model), *filter(None, [args.content])]
     options.check_named(read, args, "--json", "--sheet", "--fit-decoding")
     ColorUNet = network_module("fastcolor evaluate").ColorUNet
     import numpy as np
@@ -69,19 +70,19 @@ def run(args: argparse.Namespace) -> int:
     if args.fit_decoding:
         give = GIVE if args.give is None else args.give
         fitted, front = fit_decoding(model, sets, temperature=(*args.temperature, 1.0)[0], give=give, **shared)
-        write_json(args.fit_decoding, asdict(fitted.decoding) | seen)
+        write_json(args.fit_decoding, asdict(fitted.decoding) | seen, replace=args.force)
         print(_told(fitted, front))
         decodings.insert(0, fitted.decoding)
     report = evaluate(model, sets, decodings=decodings, lam=args.lam, **shared)
     report["model"] = args.model or DEFAULT_MODEL
     print(table(report))
     if args.json:
-        write_json(args.json, report)
+        write_json(args.json, report, replace=args.force)
     if args.sheet:
         paths = [path for photographs in sets.values() for path in photographs]
         rows = np.linspace(0, len(paths) - 1, min(args.rows, len(paths))).round().astype(int)
         picture = sheet(model, [paths[row] for row in rows], decoding=(*decodings, None)[0], **seen)
-        write_photo(args.sheet, picture, metadata=marked())
+        write_photo(args.sheet, picture, metadata=marked(), replace=args.force)
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..evaluation.clips import KINDS
 from ..evaluation.films import VARIANTS, evaluate_file, plot, table
 from ..evaluation.made_films import DEFAULT_CLIPS, clips_table, evaluate_clips
-from ..files.atomic import atomic_path, write_json
+from ..files.atomic import write_json
 from ..files.sets import find_images
 from ..film.video import SMOOTHINGS
 from ..plots.curves import check_plot
@@ -54,10 +54,9 @@ def run(args: argparse.Namespace) -> int:
             report, problems = evaluate_file(film, variants, args.result, progress=progress, **chosen)
         print(table(report))
     if args.json:
-        write_json(args.json, report)
+        write_json(args.json, report, replace=args.force)
     if args.plot:
-        with atomic_path(args.plot) as temporary:
-            plot(report, temporary)
+        plot(report, args.plot, replace=args.force)
     return options.tell(problems)
 
 

@@ -8,21 +8,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import plural
 from ..bins import CENTERS, METHODS, ColorBins, check_fit_options, sizes_to_count
 from ..errors import ImageError
-from ..fitting.counting import Counted, count_files, find_images
+from ..files.finding import Found
+from ..fitting.counting import Counted, count_files, find_all
 from ..fitting.moments import ChromaMoments
 from ..reference.constants import DEFAULT_BINS, DEFAULT_CELLS, SPACES
 from . import options
 
 _CELLS = {"frequent": DEFAULT_CELLS, "kmeans": 65}  # K-means wants cells that are finer than its bins
 _PLANES = {"yuv": "UV", "lab": "ab"}
-_SHOWN = 10  # names of skipped files
+_SHOWN = 10  # errors of files that cannot be read
 _EPILOG = """
 A large data set can be counted in parts: each file of bins holds the counts that it was fitted from, and
   fastcolor fit --merge part1.npz part2.npz -o bins.npz
 gives, bit for bit, the bins of all photographs counted at once. Count the parts with the same --cells.
-Files that cannot be read and grayscale files are skipped and listed; that is an error only if no file is left.
+Files that cannot be read are skipped and listed, and the exit status is 1, though bins are written of the others;
+grayscale files are skipped and listed. If no file is left, nothing is written.
 """
 
 
@@ -54,32 +57,32 @@ def run(args: argparse.Namespace) -> int:
     if cells is None:
         cells = "auto" if args.merge else _CELLS[args.method]
     check_fit_options(args.n, cells, args.method, args.centers)
-    paths = find_images(args.places) if args.places else []
-    _check_outputs(args, paths)
+    found = find_all(args.places) if args.places else Found()
+    _check_outputs(args, found.photographs)
     parts = _load_parts(args.merge)
     if not args.places and not parts:
         raise ValueError("DIR: expected a folder of photographs or --merge, got neither")
     first = parts[0] if parts else ChromaMoments(sizes_to_count(cells, args.method), args.space or "yuv")
     counted = Counted(ChromaMoments(first.sizes, args.space or first.space))
     if args.places:
-        counted = _count(paths, counted.moments)
+        counted = _count(found, counted.moments)
         if not counted.moments.images:
             raise ImageError(f"{', '.join(args.places)}: no image file there can be used; expected color photographs")
     for part in parts:
         counted.moments += part
     bins = _fit(counted.moments, cells, args)
-    bins.save(args.output)
+    bins.save(args.output, replace=args.force)
     print(f"{args.output}: {bins.n} bins of {bins.cells} x {bins.cells} cells")
     if args.plot:
         from ..plots.curves import plot_bins
 
-        plot_bins(bins, args.plot)
+        plot_bins(bins, args.plot, replace=args.force)
         print(f"{args.plot}: plot of the bins")
-    return 0
+    return 1 if counted.unreadable or found.errors else 0
 
 
 def _fit(moments: ChromaMoments, cells: int | str, args: argparse.Namespace) -> ColorBins:
-    print(f"counted {moments.images:,} images, {moments.pixels:,} pixels")
+    print(f"counted {plural.counted(moments.images, 'image')}, {plural.counted(moments.pixels, 'pixel')}")
     bins = ColorBins.from_moments(moments, args.n, cells, args.method, args.centers)
     errors = moments.errors(args.n, args.method, args.centers)
     if len(errors) > 1:
@@ -92,23 +95,21 @@ def _fit(moments: ChromaMoments, cells: int | str, args: argparse.Namespace) -> 
     return bins
 
 
-def _count(paths: Sequence[Path], like: ChromaMoments) -> Counted:
+def _count(found: Found, like: ChromaMoments) -> Counted:
     from tqdm import tqdm
 
-    with tqdm(total=len(paths), unit=" images", disable=None) as bar:
-        counted = count_files(paths, like.sizes, bar.update, like.space)
-    _report("cannot be read", counted.unreadable)
-    _report("grayscale", [str(path) for path in counted.gray])
+    with tqdm(total=len(found.photographs), unit=" images", disable=None) as bar:
+        counted = count_files(found.photographs, like.sizes, bar.update, like.space)
+    for line in options.left_out(found, grayscale=counted.gray):
+        print(line, file=sys.stderr)
+    _tell([*found.errors, *counted.unreadable])
     return counted
 
 
-def _report(why: str, skipped: list[str]) -> None:
-    """To stderr: a broken file among thousands is no reason to fail, but is not passed over in silence."""
-    if skipped:
-        print(f"skipped {len(skipped)}, {why}:", file=sys.stderr)
-        print(*(f"  {line}" for line in skipped[:_SHOWN]), sep="\n", file=sys.stderr)
-    if len(skipped) > _SHOWN:
-        print(f"  and {len(skipped) - _SHOWN} more", file=sys.stderr)
+def _tell(problems: Sequence[object]) -> None:
+    """What could not be read, the first of thousands."""
+    more = len(problems) - _SHOWN
+    options.tell([*problems[:_SHOWN], *([f"{more} more cannot be read"] if more > 0 else [])])
 
 
 def _load_parts(paths: Sequence[str]) -> list[ChromaMoments]:

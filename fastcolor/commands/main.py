@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 
 from ..files.atomic import remove_leftovers
 from .signals import STOPPED, stopping, told, undisturbed
@@ -31,7 +32,8 @@ COMMANDS = {
 INTERRUPTED, TERMINATED = (STOPPED + number for number in (signal.SIGINT, signal.SIGTERM))
 
 _EPILOG = f"""
-Exit status: 0 all is done; 1 an error, or something that was asked for was left out; 2 wrong usage;
+Exit status: 0 all is done; 1 an error, a value out of its range, or something that was asked for was left out;
+2 wrong usage: unknown or missing arguments, a word where a number is expected;
 {INTERRUPTED} stopped by Ctrl-C, {TERMINATED} by SIGTERM.
 However a command ends, no file is half-written under its final name, and no file that was read is replaced.
 """
@@ -43,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with patient_terminal(), quiet_libraries(), stopping():
         try:
             args = _parser(words[0] if words else "").parse_args(words)
+            _check_words(words)
             with telling():
                 status = int(args.run(args))
             sys.stdout.flush()
@@ -57,6 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Errors of the package name the argument or file and the next step: a traceback would only hide that.
             print(f"fastcolor: error: {said(error)}", file=sys.stderr)
             return 1
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """ValueError for an empty one: as a path, it would be the current folder."""
+    for before, word in pairwise(["", *words]):
+        option, given, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+        if given and not value:
+            name = option if option.startswith("-") else "INPUT"
+            raise ValueError(f"{name}: expected a path, got an empty one")
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

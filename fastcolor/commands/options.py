@@ -7,17 +7,21 @@ import glob
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..files.finding import Found
 from ..files.outputs import Target, check_outputs
 from ..files.sets import is_image, is_pattern
 from ..photo.colorizer import DEFAULT_MODEL
+from ..plural import counted
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
 from .terminal import said
 
+MODELS = Path(str(files("fastcolor.data"))) / "models"  # the bundled ones
 _SHOWN = 5  # of many names in a line
 
 _SHARED: dict[str, dict[str, Any]] = {
@@ -51,8 +55,8 @@ def chosen(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def model_files(*models: str | None) -> list[Path]:
-    """The folders of models that are given by their paths: what is in them is read."""
-    return [Path(model) for model in models if model and Path(model).exists()]
+    """The folders of models, what is in which is read: bundled ones by their names, the default one where none is."""
+    return [MODELS / (model or DEFAULT_MODEL) for model in models] + [Path(model) for model in models if model]
 
 
 def check_named(sources: Iterable[str | os.PathLike[str]], args: argparse.Namespace, *names: str) -> None:
@@ -96,6 +100,21 @@ def listed(names: Iterable[str]) -> str:
     first = list(names)
     more = len(first) - _SHOWN
     return ", ".join(first[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def left_out(found: Found, *, grayscale: Sequence[Path] = ()) -> list[str]:
+    """A line for each kind of file that lies among photographs and is none."""
+    kinds = {
+        "no photographs by name": found.others,
+        "maps, sheets or plots of fastcolor": found.pictures,
+        "no files, or links to folders": found.astray,
+        "grayscale": grayscale,
+    }
+    return [
+        f"left out {counted(len(paths), 'file')}, {what}: {listed(map(str, paths))}"
+        for what, paths in kinds.items()
+        if paths
+    ]
 
 
 def tell(problems: Iterable[object]) -> int:

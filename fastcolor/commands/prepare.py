@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 from . import options
@@ -29,17 +30,19 @@ _PLACES = (
 def run(args: argparse.Namespace) -> int:
     """Prepare, and pack; exit status 1 if a file could not be read."""
     from ..training.pack import pack_set
-    from ..training.prepare import prepare
+    from ..training.prepare import prepared
 
     *folders, out = args.places
     if not folders and args.pack is None:
         raise ValueError("out: expected the folder to be made, or --pack FILE to pack a set that is there; got neither")
     options.check_named(args.places, args, "--pack")
-    unreadable = False
-    if folders:
-        report = prepare(folders, out, size=args.size, validation=args.validation, seed=args.seed, progress=True)
-        print(report)
-        unreadable = bool(report.unreadable)
-    if args.pack is not None:
-        print(pack_set(out, args.pack, megabytes=args.pack_megabytes, progress=True))
+    with ExitStack() as stack:  # a set that is made is packed before another process may change it
+        unreadable = False
+        if folders:
+            kinds = {"size": args.size, "validation": args.validation, "seed": args.seed}
+            report = stack.enter_context(prepared(folders, out, **kinds, progress=True))
+            print(report)
+            unreadable = bool(report.unreadable)
+        if args.pack is not None:
+            print(pack_set(out, args.pack, megabytes=args.pack_megabytes, progress=True, replace=args.force))
     return 1 if unreadable else 0

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 STOPPED = 128  # plus the signal's number is the exit status, as a shell reports it
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows lacks one
 
 
 class Stopped(KeyboardInterrupt):
@@ -27,9 +28,8 @@ def stopping() -> Iterator[None]:
     """Raise :class:`Stopped` at SIGTERM and SIGHUP; not in a thread, which gets none, and not one that is ignored."""
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)  # Windows has one of the two
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+        for number in _ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, _stop)
     try:
         yield
@@ -43,7 +43,7 @@ def undisturbed() -> Iterator[None]:
     """Let what is under ``with`` come to its end, whatever signals come: Ctrl-C is often pressed twice."""
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *_ENDING):
             before[number] = signal.signal(number, signal.SIG_IGN)
     try:
         yield

@@ -126,9 +126,8 @@ def run(args: argparse.Namespace) -> int:
     _check_out(args, sets)
     config, bins = _configured(args, told, top)
     if args.resume and not top.get("sets"):
-        raise ValueError(
-            f"sets: expected those of the run; name the sets; {_kept(args)}, which keeps them, is not there"
-        )
+        gone = "names none" if _kept(args).exists() else "is not there"
+        raise ValueError(f"sets: expected those of the run; name the sets; {_kept(args)}, which keeps them, {gone}")
     chosen = options.chosen(args, *_LOOP) | {"validate_every": top.get("validate_every")}
     for name in ("start", "encoder_weights"):  # a run that goes on has its weights
         chosen[name] = getattr(args, name) if args.resume else top.get(name)

@@ -97,7 +97,7 @@ def _write(args: argparse.Namespace, film: Film) -> tuple[int, str, list[str]]:
     colored = colorize_video(_pixels(film, waiting), cuts=cuts, **chosen)
     # disable=None: no bar where nobody watches
     bar = tqdm(total=film.count, unit="frame", disable=None)
-    writing = film_writer(args.out, film, sound=not args.no_sound, codec=args.codec)
+    writing = film_writer(args.out, film, sound=not args.no_sound, codec=args.codec, replace=args.force)
     with writing as writer, closing_stream(colored) as frames, bar:
         for rgb in frames:
             source = waiting.popleft()

@@ -19,7 +19,7 @@ from ..film.film import Film
 from ..film.io import open_film
 from ..film.video import colorize_video
 from ..photo.pipeline import closing_stream
-from ..plots.curves import new_figure
+from ..plots.curves import new_figure, save_figure
 from ..plural import counted
 from .flicker import FlickerMeter
 from .metrics import Rgb, delta_e2000, psnr, rgb_to_lab
@@ -154,7 +154,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plot(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
+def plot(report: dict[str, Any], path: str | os.PathLike[str], *, replace: bool = True) -> None:
     """Curves over time of all measures, as a picture at `path`.
 
     Raises
@@ -170,7 +170,7 @@ def plot(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
         axes.set_ylabel(measure)
         axes.legend(fontsize="small", loc="upper right")
     axes.set_xlabel("frame")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, replace=replace)
 
 
 def _in_step(streams: list[Iterator[Rgb]], names: list[str]) -> Iterator[list[Rgb]]:

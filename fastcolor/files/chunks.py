@@ -1,4 +1,4 @@
-"""What Pillow leaves unsaid of a file: PNG's cICP and depth, AVIF's and HEIC's nclx, JPEG XL's size."""
+"""What Pillow leaves unsaid of a file: PNG's cICP, AVIF's and HEIC's nclx, depths, FITS' scale, JPEG XL's size."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ Cicp = tuple[int, int, int, int]  # primaries, transfer, matrix, full range: ITU
 
 _META_LIMIT = 1 << 20  # bytes of an ISO base media file's `meta` box that are looked through
 _MOST_BOXES = 1000  # an empty one is 8 bytes
+_CODESTREAM, _JP2_RGB, _JP2_GRAY = b"\xff\x4f\xff\x51", 16, 17  # enumerated color spaces of ISO/IEC 15444-1
+_MOST_CARDS = 10_000  # of a FITS header
 _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
@@ -31,14 +33,69 @@ def png_header(file: IO[bytes]) -> tuple[int, int, Cicp | None]:
 
 
 def nclx(file: IO[bytes]) -> Cicp | None:
-    """The color description of an AVIF or HEIC file, if there is one."""
+    """The color description of an AVIF or HEIC file, if there is one; their decoders give the full range of any."""
     for name, size in _boxes(file):
         if name == b"meta":
             _, found, rest = file.read(min(size, _META_LIMIT)).partition(b"colrnclx")
             if found and len(rest) >= 7:
-                primaries, transfer, matrix, flags = struct.unpack_from(">HHHB", rest)
-                return primaries, transfer, matrix, flags >> 7
+                primaries, transfer, matrix = struct.unpack_from(">HHH", rest)
+                return primaries, transfer, matrix, 1
     return None
+
+
+def jpeg2000_depths(file: IO[bytes]) -> tuple[tuple[int, ...], bool]:
+    """Bits of each component of a JPEG 2000 file, and whether they are unsigned gray or RGB, with or without alpha."""
+    file.seek(0)
+    start, space = file.read(4), _JP2_RGB
+    if start != _CODESTREAM:
+        for name, size in _boxes(file):
+            if name == b"jp2h":
+                _, named, rest = file.read(min(size, _META_LIMIT)).partition(b"colr\x01")
+                space = int.from_bytes(rest[2:6], "big") if named else space
+            elif name == b"jp2c":
+                start = file.read(4)
+                break
+    if start != _CODESTREAM:
+        return (), False
+    count = int.from_bytes(file.read(38)[36:], "big")  # Lsiz, Rsiz, eight sides and places, Csiz
+    depths = file.read(3 * count)[::3]
+    unsigned = all(depth < 128 for depth in depths)
+    return tuple(depth % 128 + 1 for depth in depths), unsigned and space in (_JP2_RGB, _JP2_GRAY)
+
+
+def fits_numbers(file: IO[bytes]) -> dict[str, float]:
+    """BITPIX, BZERO and BSCALE of the first unit of a FITS file."""
+    file.seek(0)
+    found = {}
+    for _ in range(_MOST_CARDS):
+        card = file.read(80).decode("latin-1")
+        name = card[:8].strip()
+        if name in ("BITPIX", "BZERO", "BSCALE"):
+            found[name] = float(card[9:].partition("/")[0].strip().replace("D", "E"))
+        elif not card or name == "END":
+            break
+    return found
+
+
+def is_lossless_webp(file: IO[bytes]) -> bool:
+    """Whether an open file is WebP whose pictures are all of the lossless kind; the file stays where it is."""
+    place = file.tell()
+    try:
+        file.seek(0)
+        head = file.read(12)
+        kinds = set(_webp_pictures(file)) if head[:4] == b"RIFF" and head[8:] == b"WEBP" else set()
+    finally:
+        file.seek(place)
+    return kinds == {b"VP8L"}
+
+
+def _webp_pictures(file: IO[bytes]) -> Iterator[bytes]:
+    """The kinds of the chunks of a WebP file that hold pixels."""
+    while len(head := file.read(8)) == 8:
+        kind, size = head[:4], int.from_bytes(head[4:], "little")
+        if kind in (b"VP8L", b"VP8 "):
+            yield kind
+        file.seek(16 if kind == b"ANMF" else size + size % 2, 1)  # a frame of an animation holds chunks
 
 
 def jxl_size(file: IO[bytes]) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ here each call has its own.
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable
 from typing import IO, Any
@@ -16,9 +15,11 @@ from typing import IO, Any
 from PIL import Image
 
 from ..errors import ImageError, MissingExtraError
-from .chunks import jxl_size, nclx, png_header
-from .metadata import is_lossless_webp
-from .tiff import TiffFile, is_tiff, nth_page
+from .chunks import is_lossless_webp, jxl_size, nclx, png_header
+from .folders import is_tiff, nth_page
+from .metadata import mend_exif
+from .png import PngFile
+from .tiff import TiffFile
 
 # By content, not by name, and tried in this order: the last three have no signature to speak of.
 FORMATS = (
@@ -50,7 +51,8 @@ SUFFIXES_IN_SHORT = f".jpg, .png, .tif, .webp, .heic and {len(SUFFIXES) - 5} oth
 
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-_PNG_GRAY, _PNG_RGB = 0, 2
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_GRAY, _PNG_RGB, _PSD_MULTICHANNEL = 0, 2, 7
 _NOT_READ = {  # start of file -> what it is, for the message
     b"%!PS": "PostScript, which another program would have to draw",
     b"\xc5\xd0\xd3\xc6": "EPS, which another program would have to draw",
@@ -61,10 +63,14 @@ _NOT_READ = {  # start of file -> what it is, for the message
     b"\x89HDF": "HDF5 data",
     b"GRIB": "GRIB data",
     b"BUFR": "BUFR data",
+    b"P7\n": "a PAM picture: save it as PNG",
+    b"8BPS": "a Photoshop file that is damaged, or of 16 or 32 bits: save it with 8 bits, or as TIFF or PNG",
 }
 
 
-def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None) -> Image.Image:
+def open_image(
+    file: IO[bytes], *, page: int = 0, frame: int | None = None, max_pixels: int | None = None
+) -> Image.Image:
     """The picture in `file` as Pillow opens it: its size is known, its pixels are decoded when they are asked for.
 
     Parameters
@@ -72,6 +78,8 @@ def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None)
     file : seekable binary file
     page : int
         Of a TIFF file, from 0.
+    frame : int, optional
+        In place of `page`: of all pictures that Pillow counts in the file, reduced ones and those of animations, too.
     max_pixels : int, optional
         ``PIL.Image.MAX_IMAGE_PIXELS`` if not given.
 
@@ -86,8 +94,10 @@ def open_image(file: IO[bytes], *, page: int = 0, max_pixels: int | None = None)
     if page and not isinstance(image, TiffFile):
         raise ImageError(f"page {page}: expected 0, since a {image.format} file is one picture")
     if isinstance(image, TiffFile):
-        image.seek(nth_page(file, page))
-        image.check_whole(file.seek(0, io.SEEK_END))
+        image.seek(nth_page(file, page) if frame is None else frame)
+        image.check_whole(file)
+    elif frame:
+        image.seek(frame)
     check_pixels(image.size, max_pixels)
     _note(image, file)
     return image
@@ -117,11 +127,21 @@ def _note(image: Image.Image, file: IO[bytes]) -> None:
         image.info["lossless"] = is_lossless_webp(file)
     elif image.format in ("AVIF", "HEIF"):
         cicp = nclx(file)
-    elif image.format == "WEBP":
-        image.info["lossless"] = is_lossless_webp(file)
+    elif image.format == "PSD":
+        _note_psd(image, file)
     if cicp:
         image.info["cicp"] = cicp
+    if not isinstance(image, TiffFile):
+        mend_exif(image)
     file.seek(at)
+
+
+def _note_psd(image: Any, file: IO[bytes]) -> None:
+    file.seek(24)
+    if int.from_bytes(file.read(2), "big") == _PSD_MULTICHANNEL:
+        raise ImageError("a multichannel Photoshop file, whose inks are not known; save it as gray, RGB or CMYK")
+    if image.mode == "1":  # ink, for Pillow light
+        image.tile = [tile._replace(args="1;I") for tile in image.tile]
 
 
 def _identified(file: IO[bytes], max_pixels: int | None) -> Image.Image:
@@ -158,6 +178,8 @@ def _factory(name: str, start: bytes) -> Callable[[Any, str], Image.Image] | Non
     """What opens a file of this format, if the file's first 16 bytes may be one."""
     if name == "TIFF":
         return TiffFile if is_tiff(start) else None
+    if name == "PNG":
+        return PngFile if start.startswith(_PNG_START) else None
     if name == "HEIF":
         heif = start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
         return _heif_file() if heif else None

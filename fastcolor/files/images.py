@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageFile
 
 from ..errors import ImageError, MissingExtraError
 from ..reference.constants import LUMA
+from .folders import count_tiff_pages, is_tiff
 from .formats import FORMATS as FORMATS
 from .formats import SUFFIXES as SUFFIXES
 from .formats import open_image
 from .metadata import orientation_of, portable_metadata
-from .profiles import as_rgb
-from .samples import needs_scaling, read_samples
-from .tiff import TiffFile, count_tiff_pages, is_tiff
-from .tones import shown
+from .pixels import gray_of as gray_of
+from .pixels import pixels_of
 from .toning import is_toned
 
 _STRIP = 256  # rows whose luma is computed at a time: no float copy of the whole color image
@@ -42,19 +43,21 @@ class Photo:
     luma : ndarray, shape (H, W), uint8 or float32
         uint8 for 8-bit gray, which stays exact; else float32 in [0, 1].
     rgb : ndarray, shape (H, W, 3), uint8, or None
-        The colors, if there are any; pictures with R = G = B are gray, and so are toned ones.
+        The colors, if there are any; pictures with R = G = B are gray.
     alpha : ndarray, shape (H, W), uint8, or None
     metadata : dict
         What else the file says that holds for an upright RGB picture: :mod:`.metadata`.
-    toned : bool
-        The file had one hue, as a sepia or a cyanotype has: :mod:`.toning`.
     """
 
     luma: NDArray[Any]
     rgb: NDArray[np.uint8] | None = None
     alpha: NDArray[np.uint8] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
-    toned: bool = False
+
+    @cached_property
+    def toned(self) -> bool:
+        """Whether the colors are those of one tone, as of a sepia or a cyanotype: :mod:`.toning`."""
+        return self.rgb is not None and is_toned(self.rgb)
 
 
 def read_photo(source: str | os.PathLike[str] | IO[bytes], *, page: int = 0, max_pixels: int | None = None) -> Photo:
@@ -85,7 +88,7 @@ def read_photo(source: str | os.PathLike[str] | IO[bytes], *, page: int = 0, max
 def read_rgb(source: str | os.PathLike[str] | IO[bytes]) -> NDArray[np.uint8]:
     """(H, W, 3) of what :func:`read_photo` reads, without alpha and metadata; gray has three equal channels."""
     with _opened(source) as (file, name), _named_errors(name):
-        return in_color(gray_of(_pixels(open_image(file), file)[0]))
+        return in_color(gray_of(pixels_of(open_image(file), file)[0]))
 
 
 def image_size(source: str | os.PathLike[str] | IO[bytes]) -> tuple[int, int]:
@@ -118,7 +121,8 @@ def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[tuple[IO[byt
         return
     path = Path(source)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: " + ("a folder, not an image file" if path.is_dir() else "no such file"))
+        other = "a pipe or a device, not a file; use - for standard input" if path.exists() else "no such file"
+        raise FileNotFoundError(f"{path}: " + ("a folder, not an image file" if path.is_dir() else other))
     # An open file, not a path: of a path, Pillow maps uncompressed TIFF into memory and then misreads rotated ones.
     with open(path, "rb") as file:
         yield file, str(path)
@@ -184,22 +188,25 @@ def _of_pillow(image: Image.Image) -> Photo:
         if file is None:
             return _photo(image)
         at = file.tell()
-        again = open_image(file, max_pixels=image.width * image.height)  # Pillow has looked at its own limit
-        again.seek(image.tell())
-        photo = _photo(again, file)
-        file.seek(at)
-        return photo
+        try:
+            # Pillow has looked at its own limit; a size that was chosen since, by draft() say, is kept
+            again = open_image(file, frame=image.tell(), max_pixels=sys.maxsize)
+            same = (sorted(again.size), again.mode) == (sorted(image.size), image.mode)  # some loaded ones are turned
+            photo = _photo(again, file) if same else None
+        finally:
+            file.seek(at)
+        return photo or _photo(image)
 
 
 def _file_of(image: Image.Image) -> IO[bytes] | None:
-    """The file of a TIFF or PNG image whose pixels are not loaded, or are mapped into memory and unchanged.
+    """The file of an image whose pixels are not loaded, or are mapped into memory and unchanged.
 
     Once Pillow has loaded the pixels it has forgotten what else the file said of them; of a path, it maps uncompressed
     TIFF into memory and then misreads rotated pictures.
     """
-    if not isinstance(image, (TiffImagePlugin.TiffImageFile, PngImagePlugin.PngImageFile)):
+    if not isinstance(image, ImageFile.ImageFile) or image.format not in FORMATS:
         return None
-    if image.tile:
+    if image.tile or image._im is None:
         return None if image.fp is None or image.fp.closed else image.fp
     mapped = getattr(image, "map", None)
     return io.BytesIO(mapped) if mapped and image.readonly else None
@@ -220,11 +227,6 @@ def luma_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.clip(luma, 0, 1, out=luma)
 
 
-def gray_of(luma: NDArray[Any]) -> NDArray[np.uint8]:
-    """Luma of a :class:`Photo` as 8-bit gray: ``floor(255 Y + 0.5)``."""
-    return luma if luma.dtype == np.uint8 else (luma * np.float32(255) + np.float32(0.5)).astype(np.uint8)
-
-
 def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Gray (H, W) as RGB (H, W, 3); RGB as it is."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
@@ -233,40 +235,9 @@ def in_color(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _photo(image: Image.Image, file: IO[bytes] | None = None) -> Photo:
     """Of an image whose file, where there is one, is still open."""
     orientation = orientation_of(image)  # loading may take it away
-    values, alpha = _pixels(image, file)
+    values, alpha = pixels_of(image, file)
     metadata = portable_metadata(image, values.shape[1::-1], orientation)
-    if values.ndim == 3 and is_toned(values):
-        return Photo(luma_of(values), None, alpha, metadata, toned=True)
     return Photo(values, None, alpha, metadata) if values.ndim == 2 else _from_rgb(values, alpha, metadata)
-
-
-def _pixels(image: Image.Image, file: IO[bytes] | None) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
-    """Upright gray, uint8 or float32 in [0, 1], or uint8 RGB, as a viewer shows it; and alpha."""
-    if isinstance(image, TiffFile) and file and needs_scaling(image):
-        values, alpha = read_samples(image, file)
-        if isinstance(values, np.ndarray):
-            return shown(values if values.ndim == 2 else gray_of(values), image.info), alpha
-        upright = values
-    else:
-        image.load()
-        upright, alpha = ImageOps.exif_transpose(image), None
-    if not upright.width or not upright.height:
-        raise ImageError("expected an image with pixels, got an empty one")
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return shown(_deep_luma(upright), image.info), _transparent_level(upright)
-    if upright.has_transparency_data:
-        upright = upright.convert("LA" if upright.mode in ("L", "LA", "La") else "RGBA")
-    if "A" in upright.getbands() and upright.mode != "LAB":
-        alpha = np.array(upright.getchannel("A"))
-    if upright.mode in ("1", "L", "LA"):
-        return shown(np.array(upright.getchannel(0).convert("L")), image.info), alpha
-    return shown(np.array(as_rgb(upright, image.info.get("icc_profile") or b"")), image.info), alpha
-
-
-def _transparent_level(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Alpha of 16-bit gray with one level that is transparent."""
-    level = image.info.get("transparency")
-    return None if level is None else np.where(np.asarray(image) == level, 0, 255).astype(np.uint8)
 
 
 def _from_rgb(
@@ -277,13 +248,3 @@ def _from_rgb(
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return Photo(red.copy(), None, alpha, metadata or {})
     return Photo(luma_of(rgb), rgb, alpha, metadata or {})
-
-
-def _deep_luma(image: Image.Image) -> NDArray[np.float32]:
-    """Luma of gray images with 16-bit integers or floats, in full precision."""
-    values = np.asarray(image)
-    low, high = float(values.min()), float(values.max())
-    top = 1 if image.mode == "F" else 65_535
-    if not (low >= 0 and high <= top):
-        raise ImageError(f"expected values in 0..{top} of a gray image of mode {image.mode}, got {low:g}..{high:g}")
-    return (values / np.float32(top)).astype(np.float32)

@@ -12,6 +12,7 @@ _SEGMENT = 65_533  # bytes of one JPEG segment
 _EXIF_IFD, _GPS_IFD, _MAKER_NOTE, _USER_COMMENT = 0x8769, 0x8825, 0x927C, 0x9286
 _XRESOLUTION, _YRESOLUTION, _UNIT, _INCH = 0x011A, 0x011B, 0x0128, 2
 _IPTC_TAG, _XMP_TAG, _BYTE, _UNDEFINED = 0x83BB, 0x02BC, 1, 7
+_RAW_IPTC = "Raw profile type iptc"  # of PNG, compressed
 _UNICODE = b"UNICODE\0"
 _MAX_ICC = 255 * (_SEGMENT - 14)
 
@@ -76,14 +77,23 @@ def _png(metadata: Metadata) -> Carried:
     texts = dict(metadata.get("text", {}))
     if "comments" in metadata:
         texts["Comment"] = "\n".join(metadata["comments"])
-    for keyword, text in texts.items():
-        info.add_text(keyword, text)
+    entries = [(keyword, text, "comments and text") for keyword, text in texts.items()]
     if "xmp" in metadata:
-        info.add_itxt("XML:com.adobe.xmp", metadata["xmp"].decode())
+        entries.insert(0, ("XML:com.adobe.xmp", metadata["xmp"].decode(), "XMP"))
     if "iptc" in metadata:
         data = _resource(metadata["iptc"])
-        info.add_text("Raw profile type iptc", f"\niptc\n{len(data):8}\n{data.hex()}\n", zip=True)
-    return (options | {"pnginfo": info} if info.chunks else options), _extension(metadata)
+        entries.insert(0, (_RAW_IPTC, f"\niptc\n{len(data):8}\n{data.hex()}\n", "IPTC"))
+    missing, room = dict[str, None](), PngImagePlugin.MAX_TEXT_MEMORY  # beyond which Pillow refuses to read
+    for keyword, text, title in entries:
+        if len(text) > min(room, PngImagePlugin.MAX_TEXT_CHUNK if keyword == _RAW_IPTC else room):
+            missing[title] = None
+            continue
+        room -= len(text)
+        if title == "XMP":
+            info.add_itxt(keyword, text)
+        else:
+            info.add_text(keyword, text, zip=keyword == _RAW_IPTC)
+    return (options | {"pnginfo": info} if info.chunks else options), [*missing, *_extension(metadata)]
 
 
 def _tiff(metadata: Metadata) -> Carried:

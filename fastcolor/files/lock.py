@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .atomic import check_no_file
+
 try:
     import fcntl
 except ImportError:  # Windows, where nothing is locked
@@ -37,32 +39,55 @@ def own_folder(folder: Path) -> Iterator[None]:
     Traceback (most recent call last):
     BlockingIOError: ...run: another process writes into this folder; wait for it, or choose another folder
     """
+    check_no_file(folder, "the output")
     made = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with _locked(folder):
+    with _locked(folder):
+        try:
             yield
-    finally:
-        for place in made:
-            with suppress(OSError):  # something is in it
-                place.rmdir()
+        finally:  # while it is still this process's: what another has locked meanwhile would be lost to it
+            for place in made:
+                with suppress(OSError):  # something is in it
+                    place.rmdir()
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     if fcntl is None:
+        folder.mkdir(parents=True, exist_ok=True)
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
-    _held.add(handle)
+    handle = _lock(folder)
     try:
-        _lock(handle, folder)
         yield
     finally:
         _let_go(handle)
 
 
-def _lock(handle: int, folder: Path) -> None:
+def _lock(folder: Path) -> int:
+    """A handle of the folder, made if need be, that holds the lock.
+
+    The folder of before may be gone, or another have its name, when the lock is given: then it is tried again.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        _held.add(handle)
+        try:
+            _take(handle, folder)
+            if os.path.samestat(os.fstat(handle), os.stat(folder)):
+                return handle
+            _let_go(handle)
+        except FileNotFoundError:
+            _let_go(handle)
+        except BaseException:
+            _let_go(handle)
+            raise
+
+
+def _take(handle: int, folder: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -9,14 +9,14 @@ It becomes a dict that any format can be written from (:mod:`.kept` says what of
     iptc         bytes, IPTC-IIM records
     comments     list of str, of JPEG, GIF and PNG's keyword "Comment"
     text         dict of str, PNG's other texts
-    lossless     True for a lossless WebP file (:func:`is_lossless_webp`, noted in ``image.info``)
+    lossless     True for a lossless WebP file (:func:`.chunks.is_lossless_webp`, noted in ``image.info``)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from PIL import Image
 
@@ -25,12 +25,24 @@ from .profiles import color_space
 # Tags of the first directory that say something about the photograph; the others describe how the old file was stored.
 _DOCUMENT = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x9003}
 _WINDOWS = {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}  # title, comment, author, keywords, subject
-_GEO = {0x830E, 0x8482, 0x85D8, 0x87AF, 0x87B0, 0x87B1}  # GeoTIFF: true as long as the picture is not turned
+_GEO = {
+    0x830E,
+    0x8482,
+    0x85D8,
+    0x87AF,
+    0x87B0,
+    0x87B1,
+    0xA480,
+    0xA481,
+}  # GeoTIFF's and GDAL's: true as long as the picture is not turned
 _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _WIDTH, _HEIGHT, _ORIENTATION = 0x8769, 0x8825, 0xA005, 0xA002, 0xA003, 0x0112
 _XRESOLUTION, _YRESOLUTION, _UNIT = 0x011A, 0x011B, 0x0128
 _IPTC_TAG, _PHOTOSHOP_TAG, _XMP_TAG, _IPTC_RESOURCE = 0x83BB, 0x8649, 0x02BC, 0x0404
 _XMP_KEY, _RAW, _COMMENT = "XML:com.adobe.xmp", "Raw profile type ", "Comment"
+_ELSEWHERE = (_XMP_KEY, _COMMENT)  # PNG's keywords that are no texts here
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_EXIF_MARK, _XMP_MARK = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_ORDERS = {b"II\0*": b"MM", b"MM*\0": b"II"}  # a mark that the number after it contradicts, and the right one
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)[0-9](?=\s*["'<])""")
 
 
@@ -40,6 +52,22 @@ def orientation_of(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF can raise anything
         return 1
+
+
+def mend_exif(image: Image.Image) -> None:
+    """Note EXIF where Pillow looks for it: of ImageMagick's PNG, and where the mark of its byte order is wrong."""
+    info = image.info
+    app1 = _raw_profile(info, "APP1")
+    if app1.startswith(_EXIF_MARK):
+        info.setdefault("exif", app1)
+    elif app1.startswith(_XMP_MARK):
+        info.setdefault("xmp", app1[len(_XMP_MARK) :])
+    data = info.get("exif")
+    if isinstance(data, bytes):
+        start = len(_EXIF_MARK) * data.startswith(_EXIF_MARK)
+        if order := _ORDERS.get(data[start : start + 4]):
+            info["exif"] = data[:start] + order + data[start + 2 :]
+            image._exif = None  # Pillow may have tried
 
 
 def portable_metadata(image: Image.Image, size: tuple[int, int], orientation: int = 1) -> dict[str, Any]:
@@ -53,30 +81,11 @@ def portable_metadata(image: Image.Image, size: tuple[int, int], orientation: in
         "iptc": _iptc(image),
         "comments": _comments(image),
         "lossless": bool(image.info.get("lossless")),
-        "text": {key: text for key, text in _texts(image).items() if not key.startswith((_RAW, _XMP_KEY, _COMMENT))},
+        "text": {
+            key: text for key, text in _texts(image).items() if key not in _ELSEWHERE and not key.startswith(_RAW)
+        },
     }
     return {name: value for name, value in kept.items() if value}
-
-
-def is_lossless_webp(file: IO[bytes]) -> bool:
-    """Whether an open file is WebP whose pictures are all of the lossless kind; the file stays where it is."""
-    place = file.tell()
-    try:
-        file.seek(0)
-        head = file.read(12)
-        kinds = set(_pictures(file)) if head[:4] == b"RIFF" and head[8:] == b"WEBP" else set()
-    finally:
-        file.seek(place)
-    return kinds == {b"VP8L"}
-
-
-def _pictures(file: IO[bytes]) -> Iterator[bytes]:
-    """The kinds of the chunks of a WebP file that hold pixels."""
-    while len(head := file.read(8)) == 8:
-        kind, size = head[:4], int.from_bytes(head[4:], "little")
-        if kind in (b"VP8L", b"VP8 "):
-            yield kind
-        file.seek(16 if kind == b"ANMF" else size + size % 2, 1)  # a frame of an animation holds chunks
 
 
 def _profile(image: Image.Image) -> bytes:
@@ -89,6 +98,8 @@ def _dpi(image: Image.Image) -> tuple[float, ...]:
     try:
         exif = image.getexif()
         dpi = image.info.get("dpi")
+        if hasattr(image, "applist") and image.info.get("jfif_unit") not in (1, 2):  # 72, of a JPEG file without any
+            dpi = None
         if dpi is None and exif.get(_UNIT, 2) in (2, 3):
             scale = 2.54 if exif.get(_UNIT) == 3 else 1.0
             dpi = tuple(float(exif[tag]) * scale for tag in (_XRESOLUTION, _YRESOLUTION) if tag in exif)
@@ -207,7 +218,7 @@ def _texts(image: Image.Image) -> dict[str, str]:
     return dict(getattr(image, "text", None) or {})
 
 
-def _raw_profile(texts: dict[str, str], name: str) -> bytes:
+def _raw_profile(texts: Mapping[Any, Any], name: str) -> bytes:
     """What ImageMagick writes into PNG: a title, the length, and the bytes in hexadecimal digits."""
     try:
         return bytes.fromhex("".join(texts[_RAW + name].split("\n")[3:]))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-import struct
-import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +13,12 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..errors import in_short
+from .zips import DAMAGE, open_zip
 
 LARGEST_FILE = 8 << 20  # bytes; a directory of members that alone fills it is read in a second
 LARGEST = 32 << 20  # bytes of all arrays together, unpacked
 _HEADER = 1024  # characters; that of an array of numbers has 54 to 118
-_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # bzip2 and LZMA unpack without a limit
-_ENCRYPTED = 1  # of a member's flags
 _NUMBERS = "biufcU"  # kinds of dtypes that are neither objects nor records
-
-# What damage to the archive, to its members and to their headers may raise.
-_DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, MemoryError),
-    *(ValueError, TypeError, KeyError, IndexError, OverflowError, SyntaxError, tokenize.TokenError),
-)
 
 
 def read_npz(path: str | os.PathLike[str], wanted: str) -> dict[str, np.ndarray[Any, Any]]:
@@ -60,30 +50,19 @@ def read_npz(path: str | os.PathLike[str], wanted: str) -> dict[str, np.ndarray[
     ValueError: 8000... bytes; expected at most 8388608
     """
     file = Path(path)
-    if not file.is_file() and file.exists():  # a pipe or a device never ends
-        raise ValueError("no regular file")
     if (size := file.stat().st_size) > LARGEST_FILE:
         raise ValueError(f"{size} bytes; expected at most {LARGEST_FILE}")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            asked = {name: info for name, info in members.items() if re.fullmatch(wanted, name)}
-            if (size := sum(info.file_size for info in asked.values())) > LARGEST:
-                raise ValueError(f"arrays of {size} bytes; expected at most {LARGEST}")
-            return {name: _read(archive, info) for name, info in asked.items()}
-    except OSError:
-        raise
-    except _DAMAGE as error:
-        raise ValueError(in_short(error)) from error
+    with open_zip(file) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        asked = {name: info for name, info in members.items() if re.fullmatch(wanted, name)}
+        if (size := sum(info.file_size for info in asked.values())) > LARGEST:
+            raise ValueError(f"arrays of {size} bytes; expected at most {LARGEST}")
+        return {name: _read(archive, info) for name, info in asked.items()}
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray[Any, Any]:
     """One member, when its header agrees with its size."""
     name = info.filename
-    if info.flag_bits & _ENCRYPTED:
-        raise ValueError(f"{name} is encrypted")
-    if info.compress_type not in _PACKED:
-        raise ValueError(f"{name} is packed by method {info.compress_type}; expected 0 (stored) or 8 (deflated)")
     try:
         with archive.open(info) as file:
             if (version := npy.read_magic(file)) != (1, 0):
@@ -98,5 +77,5 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray[Any, An
             return npy.read_array(file, allow_pickle=False, max_header_size=_HEADER)
     except OSError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ValueError(f"{name}: {in_short(error)}") from error

@@ -10,11 +10,13 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .atomic import temporary_path
+from .atomic import check_folder_of, check_no_file, temporary_path
 
+Source = str | os.PathLike[str] | int
 Key = tuple[object, ...]  # (device, inode) of what is there, followed by the names of what is not
 
 
@@ -27,7 +29,7 @@ class Target(NamedTuple):
 
 
 def check_outputs(
-    sources: Iterable[str | os.PathLike[str]],
+    sources: Iterable[Source],
     targets: Iterable[Target],
     *,
     force: bool,
@@ -37,8 +39,9 @@ def check_outputs(
 
     Parameters
     ----------
-    sources : iterable of path
-        All files that the run reads. Of a folder, all files in it; what is not there cannot be lost.
+    sources : iterable of path or int
+        All files that the run reads. Of a folder, all files in it; what is not there cannot be lost. A number is an
+        open file's, as that of standard input.
     targets : iterable of Target
         All files that the run is going to write. They, and all folders, are left as they are.
     force : bool
@@ -68,12 +71,12 @@ def check_outputs(
     for target in planned:
         _check_place(target, places)
     there = any(target.path.exists() for target in planned)  # or nothing can be lost
-    read = {places.key(path): path for source in sources for path in _files(Path(source))} if there else {}
+    read = dict(pair for source in sources for pair in places.read(source)) if there else {}
     taken: dict[Key, Target] = {}
     for target in planned:
         key = places.key(target.path)
         if key in read:
-            called = "" if read[key] == target.path else f" as {read[key]}"
+            called = "" if read[key] == str(target.path) else f" as {read[key]}"
             raise ValueError(f"{target.path}: would replace a file that this run reads{called}; choose another output")
         if key in taken:
             both = f"{taken[key].what} and {target.what}"
@@ -106,11 +109,9 @@ def check_folder(
         A file is in the way, or the folder that it would lie in is missing or cannot be written to.
     """
     path = target.path
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{path}: expected a folder or a new name for {target.what}, got a file")
+    check_no_file(path, target.what)
     _check_place(Target(path / "file", target.what, make=True), _Places())
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
+    check_folder_of(path)
     if not path.is_dir():
         return
     whole = os.path.realpath(path)
@@ -149,6 +150,15 @@ class _Places:
         found = there.stat()
         return (found.st_dev, found.st_ino, *missing)
 
+    def read(self, source: Source) -> Iterator[tuple[Key, str]]:
+        """The file `source`, or all in the folder `source`, with their names; nothing if it is not there."""
+        if isinstance(source, int):
+            found = os.fstat(source)
+            if stat.S_ISREG(found.st_mode):
+                yield (found.st_dev, found.st_ino), "standard input"
+        else:
+            yield from ((self.key(path), str(path)) for path in _files(Path(source)))
+
     def ignores_case(self, folder: Path) -> bool:
         """Whether `folder` takes "a" and "A" for one name; PermissionError if nothing can be written there."""
         if folder not in self.folders:
@@ -177,22 +187,25 @@ def _there(path: Path) -> tuple[Path, tuple[str, ...]]:
 def _check_place(target: Target, places: _Places) -> None:
     """That a file can be made there."""
     path = target.path
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()  # or an error that no later look can do without, as of a name that is too long
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected the name of a file to write, got a folder")
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise FileExistsError(f"{path}: expected the name of a file to write, got a device or a pipe")
     folder, missing = _there(Path(os.path.abspath(path.parent)))
     if not folder.is_dir():
-        raise NotADirectoryError(f"{path}: expected a folder, but {folder} is a file; choose another output")
+        what = "a file" if folder.exists() else "a link that leads to nothing"
+        raise NotADirectoryError(f"{path}: expected a folder, but {folder} is {what}; choose another output")
     if missing and not target.make:
-        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
+        check_folder_of(path)
     places.ignores_case(folder)
 
 
 def _files(source: Path) -> Iterator[Path]:
     """The file `source`, or all in the folder `source`; nothing if it is not there."""
-    if source.is_dir():
-        inner = (Path(folder, name) for folder, _, names in os.walk(source) for name in names)
-        yield from filter(Path.exists, inner)
-    elif source.exists():
+    if os.path.isdir(source):
+        inner = (os.path.join(folder, name) for folder, _, names in os.walk(source) for name in names)
+        yield from map(Path, filter(os.path.exists, inner))
+    elif os.path.exists(source):
         yield source

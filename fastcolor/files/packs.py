@@ -16,6 +16,8 @@ from typing import IO, Any
 
 from .atomic import atomic_path
 from .formats import SUFFIXES
+from .objects import parse_object
+from .zips import STORED, open_zip
 
 FORMAT = "fastcolor pack 1"
 INDEX = "index.json"
@@ -51,7 +53,9 @@ class Packed:
         return f"{self.pack}, {self.name}"
 
 
-def write_pack(path: Path, photographs: Iterable[tuple[str, bytes]], index: dict[str, Any]) -> int:
+def write_pack(
+    path: Path, photographs: Iterable[tuple[str, bytes]], index: dict[str, Any], *, replace: bool = True
+) -> int:
     """Write `(name, bytes)` after `index`, whole or not at all; returns the size of the file in bytes.
 
     Parameters
@@ -65,9 +69,9 @@ def write_pack(path: Path, photographs: Iterable[tuple[str, bytes]], index: dict
     Raises
     ------
     OSError
-        If the folder is not there, or the disk is full.
+        If the folder is not there, or the disk is full, or, without `replace`, a file is there at the end.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, replace=replace) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
             file.writestr(zipfile.ZipInfo(INDEX, _DATE), json.dumps({"format": FORMAT, **index}, indent=1))
             for name, data in photographs:
@@ -84,16 +88,13 @@ def read_pack(path: Path, part: str) -> list[Packed]:
         If `path` is no pack, is cut or damaged, or has no such photographs; names it.
     """
     try:
-        with zipfile.ZipFile(path) as file:
-            # A few bytes that are inflated can fill the memory; a pack has none.
-            if packed := [info.filename for info in file.infolist() if info.compress_type != zipfile.ZIP_STORED]:
-                raise ValueError(f"{packed[0]} is compressed; zip it with -0")
-            index = json.loads(file.read(INDEX))
+        with open_zip(path, (STORED,)) as file:  # a few bytes that are inflated can fill the memory; a pack has none
+            index = parse_object(file.read(INDEX))
             if index.get("format") != FORMAT:
                 raise ValueError(f"{INDEX} says format {index.get('format')!r}, not {FORMAT!r}")
             names = [name for name in file.namelist() if name.startswith(f"{part}/") and _is_photograph(name)]
             found = [Packed(path, name, file.read(name)) for name in sorted(names)]
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, RuntimeError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{path}: expected a pack of `fastcolor prepare --pack`, got another, a cut or a damaged file ({error})"
         ) from error

@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from ..errors import ImageError, MissingExtraError
 from .tiff import (
@@ -27,10 +27,12 @@ from .tiff import (
     UNSIGNED,
     Layout,
     TiffFile,
+    layout_of,
 )
 
 _RAW, _PACKBITS = 1, 32773
 _COMPRESSIONS = {_RAW, 2, 3, 4, 5, 6, 7, 8, 32771, _PACKBITS, 32946, 34925, 50000}  # fax, LZW, JPEG, zlib, ...
+_JPEG_2000 = {33003, 33004, 33005, 34712}
 _CMYK, _YCBCR, _LAB = 5, 6, 8
 _ORIENTATION = 274
 _IN_8_BITS = {_CMYK: ("CMYK", 4), _YCBCR: ("YCbCr", 3), _LAB: ("LAB", 3)}
@@ -48,6 +50,8 @@ def pillow_is_right(layout: Layout) -> bool:
     """Whether Pillow, where it knows the samples of such a page, reads them right."""
     raw, planes = layout.compression == _RAW, layout.planar == 2 and len(layout.bits) > 1
     depth = max(layout.bits)
+    if layout.kind == UNSIGNED and len(layout.bits) > 1 and layout.depth < depth:
+        return False  # the high 8 bits of each sample, of which some are empty
     if layout.compression not in _COMPRESSIONS or (layout.predictor != 1 and layout.compression in (_RAW, _PACKBITS)):
         return False
     if layout.photometric == _YCBCR:  # compressed, libtiff makes RGB of it
@@ -59,16 +63,21 @@ def pillow_is_right(layout: Layout) -> bool:
         return False
     if depth == 16 and layout.extra[:1] == (ASSOCIATED,) and len(layout.bits) > 2:
         return False  # divided by alpha in 8 bits
+    if raw and layout.fill_order == 2 and (planes or (depth == 8 and layout.photometric == MIN_IS_WHITE)):
+        return False
     if planes:
-        return layout.photometric in (RGB, _CMYK) and (not raw or (depth == 8 and set(layout.extra) <= {ALPHA}))
+        first = set(layout.extra) <= {ALPHA} if raw else len(layout.extra) < 2
+        return layout.photometric in (RGB, _CMYK) and first and (not raw or depth == 8)
     return True
 
 
 def needs_scaling(image: TiffFile) -> bool:
     """Whether the page's values must be read by :func:`read_samples`; others are what Pillow says they are."""
-    layout = image.layout
-    deep = image.mode.startswith("I") or image.mode == "F"
-    return deep or not (image.known and pillow_is_right(layout))
+    return _is_deep(image) or not (image.known and pillow_is_right(image.layout))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
 
 
 def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
@@ -89,7 +98,7 @@ def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
     values = upright(_by_tifffile(image, file), orientation)
     if layout.photometric in _IN_8_BITS:
         mode, count = _IN_8_BITS[layout.photometric]
-        eight = (values[..., :count] >> (8 if layout.bits[0] == 16 else 0)).astype(np.uint8)
+        eight = (values[..., :count] >> (layout.depth - 8)).astype(np.uint8)
         return Samples(Image.frombytes(mode, eight.shape[1::-1], np.ascontiguousarray(eight).tobytes()), None)
     colors = 3 if layout.photometric == RGB else 1
     scaled = _scaled(values[..., :colors], layout)
@@ -100,6 +109,22 @@ def read_samples(image: TiffFile, file: IO[bytes]) -> Samples:
         if layout.extra[0] == ASSOCIATED:
             scaled = np.clip(scaled / np.maximum(part, np.finfo(np.float32).tiny)[..., None], 0, 1)
     return Samples(scaled[..., 0] if colors == 1 else scaled, alpha)
+
+
+def read_loaded(image: TiffImagePlugin.TiffImageFile) -> Samples | None:
+    """Of a page that Pillow itself has loaded, by the tags that are left; None where its values are what they say.
+
+    Raises
+    ------
+    ImageError
+        Pillow misreads such a page.
+    """
+    layout = layout_of(image.tag_v2)
+    if not pillow_is_right(layout):
+        raise ImageError(f"{layout}: misread by Pillow, which has loaded it; give the file instead")
+    if not _is_deep(image):
+        return None
+    return Samples(_scaled(np.asarray(ImageOps.exif_transpose(image)), layout), None)
 
 
 def upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -120,6 +145,7 @@ def _check_supported(layout: Layout) -> None:
     bits, others = set(layout.bits), layout.photometric in _IN_8_BITS
     colors = _IN_8_BITS[layout.photometric][1] if others else 3 if layout.photometric == RGB else 1
     whole = len(bits) == 1 and bits <= ({8, 16} if others else _DEPTHS) and colors <= len(layout.bits) <= MAX_SAMPLES
+    whole = whole and not (layout.compression in _JPEG_2000 and layout.bits[0] > 16)  # wrong in both libraries
     kinds = (UNSIGNED,) if others else (UNSIGNED, SIGNED, FLOAT)
     if not (whole and layout.kind in kinds and (others or layout.photometric in (MIN_IS_WHITE, MIN_IS_BLACK, RGB))):
         raise ImageError(f"{layout}: not supported; save it as 8- or 16-bit gray or RGB")
@@ -135,6 +161,8 @@ def _by_tifffile(image: TiffFile, file: IO[bytes]) -> NDArray[Any]:
     file.seek(0)
     with tifffile.TiffFile(file) as opened:
         page = opened.pages[image.tell()]
+        if layout.compression != _RAW and 0 in page.databytecounts:  # tifffile fills it with black
+            raise ImageError("damaged or sparse TIFF file, parts of whose pixels are not there")
         try:
             values = page.asarray(maxworkers=1)
         except ValueError as error:
@@ -164,11 +192,8 @@ def _scaled(values: NDArray[Any], layout: Layout) -> NDArray[np.float32]:
 
 def _range(values: NDArray[Any], layout: Layout) -> tuple[float, float]:
     """What is least and most light (or ink): as declared, else as the type has it, of signed samples from 0."""
-    bits = layout.bits[0]
     if layout.kind == UNSIGNED:
-        # Some programs note the values that occur; only whole bits below the type's say how deep the picture is.
-        fewer = {2.0**b - 1 for b in range(9, bits)}
-        return 0.0, layout.high if layout.high in fewer else 2.0**bits - 1
+        return 0.0, 2.0**layout.depth - 1
     if layout.low is not None and layout.high is not None and layout.low < layout.high:
         return float(layout.low), float(layout.high)
-    return 0.0, 1.0 if layout.kind == FLOAT else 2.0 ** (bits - 1) - 1
+    return 0.0, 1.0 if layout.kind == FLOAT else 2.0 ** (layout.bits[0] - 1) - 1

@@ -11,13 +11,16 @@ from typing import IO
 from PIL import Image
 
 from ..errors import ImageError
+from .finding import find
 from .formats import SUFFIXES, SUFFIXES_IN_SHORT
 from .images import image_size, read_rgb
 from .packs import Packed, read_pack
 
 Photograph = Path | Packed
 
-_SOURCE = re.compile(r"(.+)_[0-9a-f]{8,}(\.\w+)?")  # a pack may keep the suffix of the file that it was made of
+# Of digits alone only as many as `fastcolor prepare` writes: 8 and 14 are dates. A pack may keep the suffix of the file
+# that it was made of.
+_SOURCE = re.compile(r"(.+)_(?:[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{8,})(?:\.\w+)?")
 
 
 def is_image(path: Path) -> bool:
@@ -36,13 +39,23 @@ def is_pattern(text: str) -> bool:
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """All image files under `folder`, sorted by path; FileNotFoundError or ValueError when there are none."""
+    """The photographs in `folder` and below, sorted by path; what is hidden, and made by the package, is none.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        No such folder, or no photographs in it.
+    PermissionError
+        A folder cannot be read; names it.
+    """
     if not Path(folder).exists():
         raise FileNotFoundError(f"{folder}: no such folder; expected one of photographs")
-    paths = sorted(path for path in Path(folder).rglob("*") if is_image(path) and not hidden(path, Path(folder)))
-    if not paths:
+    found = find(Path(folder))
+    if found.errors:
+        raise found.errors[0]
+    if not found.photographs:
         raise ValueError(f"folder: expected photographs under {folder}, found none ({SUFFIXES_IN_SHORT})")
-    return paths
+    return found.photographs
 
 
 def find_part(place: Path, part: str) -> Sequence[Photograph]:
@@ -65,7 +78,7 @@ def source_of(photograph: Photograph) -> str:
 
     Examples
     --------
-    >>> source_of(Path("train/sun-b_0123abcd.webp")), source_of(Path("train/IMG_2041.jpg"))
+    >>> source_of(Path("train/sun-b_0123abcd.webp")), source_of(Path("train/IMG_20190704.jpg"))
     ('sun-b', '')
     """
     found = _SOURCE.fullmatch(photograph.stem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ else:
     import tomli as tomllib
 
 LARGEST = 1 << 20  # bytes
+MOST_DOTS = 100  # in a key; reading takes time that grows with the square of their number
+_TEXTS = re.compile(r""""(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?""")  # also what is not closed, so that no byte is seen twice
+_AROUND_KEYS = re.compile(r"[\n=,{}\[\]]")
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -30,6 +34,9 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         if (size := Path(path).stat().st_size) > LARGEST:
             raise ValueError(f"a file of {size} bytes; expected at most {LARGEST}")
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        if max(part.count(".") for part in _AROUND_KEYS.split(_TEXTS.sub("", text))) > MOST_DOTS:
+            raise ValueError(f"a key of more than {MOST_DOTS} dots")
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of the grammar, or of the encoding; lists in lists in lists
         raise ValueError(f"{path}: expected TOML, got {in_short(error)}") from error

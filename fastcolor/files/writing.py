@@ -45,13 +45,13 @@ def write_photo(
     metadata: dict[str, Any] | None = None,
     quality: int = DEFAULT_QUALITY,
     format: str | None = None,
+    replace: bool = True,
 ) -> None:
     """Write RGB as JPEG, PNG, TIFF or WebP: whole, or not at all.
 
     Parameters
     ----------
     target : path or binary file
-        An existing file is replaced.
     rgb : ndarray, shape (H, W, 3), uint8
     alpha : ndarray, shape (H, W), uint8, optional
         JPEG has no alpha: there the picture is laid on white.
@@ -62,27 +62,29 @@ def write_photo(
         1..100 for JPEG (chroma is never subsampled) and WebP.
     format : {"JPEG", "PNG", "TIFF", "WEBP"}, optional
         By default what the suffix of `target` says; a file object needs it.
+    replace : bool
+        Whether a file that is there at the end is replaced.
 
     Raises
     ------
     ImageError
         The suffix is unknown, or the format cannot hold the picture.
     OSError
-        The folder does not exist or cannot be written, or the disk is full; names `target`.
+        The folder does not exist or cannot be written, the disk is full, or there is a file already; names `target`.
     """
     kind = format or check_writable_format(target)  # type: ignore[arg-type]
     image, options = _encodable((rgb, alpha, metadata), kind, quality)
-    save(image, target, kind, **options)
+    save(image, target, kind, replace=replace, **options)
 
 
-def write_pages(target: str | os.PathLike[str] | BinaryIO, pages: Iterable[Page]) -> None:
+def write_pages(target: str | os.PathLike[str] | BinaryIO, pages: Iterable[Page], *, replace: bool = True) -> None:
     """Write a TIFF of several pages, one at a time: whole, or not at all.
 
     Parameters
     ----------
     target : path or binary file
-        An existing file is replaced.
     pages : iterable of (rgb, alpha, metadata)
+    replace : bool
         As of :func:`write_photo`.
 
     Raises
@@ -94,7 +96,7 @@ def write_pages(target: str | os.PathLike[str] | BinaryIO, pages: Iterable[Page]
     ValueError
         No pages.
     """
-    with _opened(target) as (file, name):
+    with _opened(target, replace) as (file, name):
         link = None  # where the place of the next page is to be written
         for page in pages:
             image, options = _encodable(page, "TIFF", DEFAULT_QUALITY)
@@ -118,7 +120,9 @@ def _chained(file: BinaryIO, link: int | None, start: int) -> int:
     return start + 2 + 12 * tags
 
 
-def save(image: Image.Image, target: str | os.PathLike[str] | BinaryIO, format: str, **options: Any) -> None:
+def save(
+    image: Image.Image, target: str | os.PathLike[str] | BinaryIO, format: str, *, replace: bool = True, **options: Any
+) -> None:
     """``image.save(target, format, **options)``, whole or not at all, on full disks and for noisy pictures, too.
 
     Pillow's encoders write to a file's descriptor by themselves and take no notice of a disk that is full; here they
@@ -132,7 +136,7 @@ def save(image: Image.Image, target: str | os.PathLike[str] | BinaryIO, format: 
     OSError
         The file cannot be written; names it.
     """
-    with _opened(target) as (file, name):
+    with _opened(target, replace) as (file, name):
         check_fits(image, format, name)
         try:
             _encode(image, file, format, options)
@@ -160,10 +164,10 @@ class _NoDescriptor:
 
 
 @contextmanager
-def _opened(target: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+def _opened(target: str | os.PathLike[str] | BinaryIO, replace: bool) -> Iterator[tuple[BinaryIO, str]]:
     """A file to encode into, and its name: a temporary one beside a path, or memory, then written to the given file."""
     if isinstance(target, (str, os.PathLike)):
-        with atomic_path(target) as temporary, naming(target), open(temporary, "w+b") as file:
+        with atomic_path(target, replace=replace) as temporary, naming(target), open(temporary, "w+b") as file:
             yield cast(BinaryIO, _NoDescriptor(cast(BinaryIO, file))), os.fspath(target)
     else:
         name = str(getattr(target, "name", "file"))

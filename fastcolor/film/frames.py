@@ -36,7 +36,7 @@ class FramesWriter:
 
 
 @contextmanager
-def folder_of_frames(target: Path) -> Iterator[Path]:
+def folder_of_frames(target: Path, *, replace: bool = True) -> Iterator[Path]:
     """A new folder that takes the place of `target`, frames of another film in it, when all is written.
 
     Raises
@@ -47,7 +47,7 @@ def folder_of_frames(target: Path) -> Iterator[Path]:
     target = target.resolve()  # of a link to a folder, the folder
     check_folder_of(target)
     _check_older(target)
-    with atomic_folder(target, replace=True) as folder:
+    with atomic_folder(target, replace=replace) as folder:
         yield folder
 
 

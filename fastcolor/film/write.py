@@ -58,7 +58,7 @@ def codec_of(path: str | os.PathLike[str], codec: str | None = None) -> str:
 
 @contextmanager
 def film_writer(
-    path: str | os.PathLike[str], film: Film, *, sound: bool = True, codec: str | None = None
+    path: str | os.PathLike[str], film: Film, *, sound: bool = True, codec: str | None = None, replace: bool = True
 ) -> Iterator[Writer]:
     """A writer of `path` with the rate, aspect and other tracks of `film`: whole, or nothing under the final name.
 
@@ -72,6 +72,8 @@ def film_writer(
         Whether audio tracks are kept.
     codec : {"h264", "ffv1"}, optional
         FFV1, lossless, only and by default for ``.mkv``; else H.264.
+    replace : bool
+        Whether what is there at the end is replaced.
 
     Raises
     ------
@@ -84,13 +86,13 @@ def film_writer(
     target = Path(path)
     suffix = _suffix(target)
     if not suffix:
-        with folder_of_frames(target) as folder:
+        with folder_of_frames(target, replace=replace) as folder:
             frames = FramesWriter(folder, film, sound=sound)
             yield frames
             _check_count(frames, target)
         return
     av = load_av(f"writing {suffix}")
-    with atomic_path(target) as temporary, naming_film(av, target):
+    with atomic_path(target, replace=replace) as temporary, naming_film(av, target):
         writer: FilmWriter | GifWriter
         if suffix == _GIF:
             writer = GifWriter(av, temporary, film, sound=sound)

@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import ImageError
+from ..files.finding import Found, find
 from ..files.formats import SUFFIXES_IN_SHORT
 from ..files.images import read_photo
-from ..files.sets import is_image
 from ..kernels.numba_cpu.threads import get_num_threads
 from .moments import ChromaMoments
 
@@ -28,7 +28,7 @@ class Counted:
     ----------
     moments : ChromaMoments
     gray : list of Path
-        Files without any color; they are not counted.
+        Files without any color, or in one tone; they are not counted.
     unreadable : list of str
         What was wrong with each of the others; names the file.
     """
@@ -38,8 +38,8 @@ class Counted:
     unreadable: list[str] = field(default_factory=list)
 
 
-def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """All image files in folders, at any depth, sorted and each once; a place may also be a file.
+def find_all(places: Iterable[str | os.PathLike[str]]) -> Found:
+    """What is in folders, at any depth; photographs resolved, sorted and each once; a place may also be such a file.
 
     Raises
     ------
@@ -48,16 +48,20 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
     ValueError
         A folder has no image file.
     """
-    found: set[Path] = set()
+    found, images = Found(), set()
     for place in map(Path, places):
         if not place.exists():
             raise FileNotFoundError(f"{place}: no such folder or image file")
-        paths = [place] if place.is_file() else filter(is_image, place.rglob("*"))
-        files = {path.resolve() for path in paths}
-        if not files:
-            raise ValueError(f"{place}: no image file in this folder ({SUFFIXES_IN_SHORT})")
-        found |= files
-    return sorted(found)
+        here = find(place) if place.is_dir() else Found([place])
+        if not here.photographs:
+            raise (
+                here.errors[0]
+                if here.errors
+                else ValueError(f"{place}: no image file in this folder ({SUFFIXES_IN_SHORT})")
+            )
+        images |= {path.resolve() for path in here.photographs}
+        found.add(here)
+    return replace(found, photographs=sorted(images))
 
 
 def count_files(
@@ -111,9 +115,9 @@ def _in_order(
 
 
 def _count(path: Path, sizes: tuple[int, ...], space: str) -> ChromaMoments | None:
-    """None for a picture without color."""
+    """None for a picture without color, or in one tone."""
     photo = read_photo(path)
-    if photo.rgb is None:
+    if photo.rgb is None or photo.toned:
         return None
     moments = ChromaMoments(sizes, space)
     moments.add(photo.rgb)

@@ -25,7 +25,8 @@ def each_image(images: Iterable[Any] | Any) -> Iterator[np.ndarray]:
     >>> [image.shape for image in each_image(np.zeros((4, 6, 3), np.uint8))]
     [(4, 6, 3)]
     """
-    one = isinstance(images, (str, os.PathLike)) or kind(images) is not None or not isinstance(images, Iterable)
+    single = (str, os.PathLike, bytes, bytearray, memoryview)  # buffers are none, and told as a whole
+    one = isinstance(images, single) or kind(images) is not None or not isinstance(images, Iterable)
     return map(_pixels, [images] if one else images)
 
 

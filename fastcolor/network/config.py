@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..arrays import checks
 from ..errors import WeightsError, in_short
+from ..files.objects import read_object
 
 PLAIN, LITE0 = "plain", "efficientnet-lite0"
 SHAPES: dict[str, dict[str, Any]] = {  # by encoder: the fields that follow from it, unless they are given
@@ -154,15 +154,11 @@ def _few(widths: tuple[int, ...]) -> str:
 def load_config(path: Path) -> UNetConfig:
     """Read a JSON file that :meth:`ColorUNet.save_pretrained` wrote; WeightsError that names it if it is wrong."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"a file of {path.stat().st_size} bytes; expected at most {LARGEST_FILE}")
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise TypeError(f"{type(values).__name__}; expected an object of keys and values")
+        values = read_object(path, LARGEST_FILE)
         if unknown := sorted(set(values) - {field.name for field in fields(UNetConfig)}):
             raise ValueError(f"unknown keys {', '.join(unknown)}")
         return UNetConfig(**values)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; is this the folder of a model?") from None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise WeightsError(f"{path}: expected the configuration of a ColorUNet, got {in_short(error)}") from error

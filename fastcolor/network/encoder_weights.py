@@ -18,8 +18,9 @@ from torch import Tensor
 
 from ..errors import MissingExtraError, WeightsError, in_short
 from ..files.tensors import look_into, read_tensors
+from ..files.zips import open_zip
 from .config import LITE0
-from .pretrained import Shaped, misfit, strange
+from .pretrained import Shaped, misfit, taken
 from .unet import ColorUNet
 
 PARTS = {  # layer of this package's blocks: name in the file
@@ -35,6 +36,7 @@ PARTS = {  # layer of this package's blocks: name in the file
 CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # behind the encoder
 COUNTER = "num_batches_tracked"  # of no use where the momentum is a constant
 STEM = "_conv_stem.weight"
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64)
 LARGEST = 1 << 30  # bytes of a .pth, unpacked; EfficientNet-Lite0 has 20 MB
 
 
@@ -66,9 +68,11 @@ def load_encoder(network: ColorUNet, path: str | os.PathLike[str]) -> None:
     wanted = {_public_name(name): value for name, value in own.items()}
     wanted[STEM] = wanted[STEM].expand(-1, 3, -1, -1)
     found = _read(file, wanted)
-    if wrong := strange(found):
-        raise WeightsError(f"{file}: {wrong}")
     found[STEM] = found[STEM].float().sum(dim=1, keepdim=True)
+    try:
+        found = taken(found, {_public_name(name): value for name, value in own.items()})
+    except ValueError as error:
+        raise WeightsError(f"{file}: {error}") from error
     network.encoder.load_state_dict({name: found[_public_name(name)] for name in own}, strict=False)
 
 
@@ -80,7 +84,11 @@ def _public_name(name: str) -> str:
 
 def _read(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of the encoder, which fit."""
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file; {LITE0!r} is the one of the extra train")
     try:
+        if not path.is_file():  # a pipe or a device never ends
+            raise ValueError("no regular file")
         with open(path, "rb") as file:
             start = file.read(9)
         if start[8:] == b"{":  # behind the length of the header: safetensors
@@ -88,8 +96,6 @@ def _read(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
             _check(path, stored, wanted)
             return read_tensors(path, stored)
         tensors = _unpickled(path)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file; {LITE0!r} is the one of the extra train") from None
     except WeightsError:
         raise
     except Exception as error:  # what a damaged pickle raises is not limited to a few kinds
@@ -102,15 +108,25 @@ def _read(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _unpickled(path: Path) -> dict[str, Tensor]:
     """Of a pickle, torch's restricted reader makes nothing but tensors and their containers."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if (size := sum(info.file_size for info in archive.infolist())) > LARGEST:
-                raise WeightsError(f"{path}: expected at most {LARGEST} bytes of weights, got {size}")
+        with open_zip(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > LARGEST:
+            raise WeightsError(f"{path}: expected at most {LARGEST} bytes of weights, got {size}")
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(tensors, dict) or not all(
         isinstance(n, str) and isinstance(v, Tensor) for n, v in tensors.items()
     ):
         raise WeightsError(f"{path}: expected tensors by name, got {type(tensors).__name__} of other things")
-    return _used(tensors)
+    used = _used(tensors)
+    if odd := [name for name, value in used.items() if not _is_plain(value)]:
+        raise WeightsError(f"{path}: expected plain tensors of floats or integers, got others: {in_short(min(odd))}")
+    return used
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Numbers in memory, each at its place: not sparse, nested, quantized, or a shape without numbers."""
+    where = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_nested
+    return where and tensor.dtype in DTYPES
 
 
 def _used(tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -78,11 +78,19 @@ def misfit(found: Mapping[str, Shaped], wanted: Mapping[str, Shaped]) -> str:
     return ", ".join(said)
 
 
-def strange(found: Mapping[str, Tensor]) -> str:
-    """Which tensors hold what no training leaves, NaN, inf or a variance below 0, in a few words; "" if none does."""
-    floats = {name: value for name, value in sorted(found.items()) if value.is_floating_point()}
+def taken(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file, which fit, its floats as the types of those wanted.
+
+    What no training leaves is looked for in these: 1e300 is a number in float64, and infinite in a network of float32.
+
+    Raises
+    ------
+    ValueError
+        If one holds NaN, inf or a variance below 0; names it.
+    """
+    floats = {name: v.to(wanted[name].dtype) for name, v in sorted(found.items()) if v.is_floating_point()}
     if names := [name for name, value in floats.items() if not bool(value.isfinite().all())]:
-        return f"expected finite floats, got others in {', '.join(names)}"
+        raise ValueError(f"expected finite floats, got others in {', '.join(names)}")
     if names := [name for name, value in floats.items() if name.endswith(VARIANCES) and bool((value < 0).any())]:
-        return f"expected variances >= 0, got others in {', '.join(names)}"
-    return ""
+        raise ValueError(f"expected variances >= 0, got others in {', '.join(names)}")
+    return {**found, **floats}

@@ -27,7 +27,7 @@ from .config import PLAIN, UNetConfig, load_config
 from .decoder import Bottom, sum_cells
 from .efficientnet import DEEPEST, SKIPS, EfficientNetLite0
 from .plain import DownCells, head, up_cells
-from .pretrained import BINS, CONFIG, WEIGHTS, misfit, model_folder, strange
+from .pretrained import BINS, CONFIG, WEIGHTS, misfit, model_folder, taken
 
 
 def pad_reflected(x: Tensor, multiple: int) -> Tensor:
@@ -164,9 +164,10 @@ class ColorUNet(nn.Module):
         except (ValueError, OSError) as error:
             raise WeightsError(f"{path}: expected a safetensors file, got a damaged one ({in_short(error)})") from error
         model = cls(config, bins)
-        model.load_state_dict(tensors)
-        if wrong := strange(model.state_dict()):
-            raise WeightsError(f"{path}: {wrong}")
+        try:
+            model.load_state_dict(taken(tensors, model.state_dict()))
+        except ValueError as error:
+            raise WeightsError(f"{path}: {error}") from error
         # Channels-last weights make the bfloat16 convolutions two to three times faster on the CPU.
         return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

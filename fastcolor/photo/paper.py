@@ -21,6 +21,7 @@ PAPER, EDGE, NOISE = 238, 12, 16
 SHARE = 0.97  # of a block's pixels that are so, or there is a drawing on it
 GRID, BLOCK = 256, 4  # blocks along the longer side, of so many pixels at least, whose noise has to even out
 STRIP = 64  # rows at a time, that stay in the cache
+MANY = 0.1  # of the pixels, above which all are looked at in turn: few are picked out
 REACH = 2  # blocks around a border that are its own where they are as light: those that it fills in part
 
 
@@ -62,7 +63,32 @@ def _fade(rgb: NDArray[np.uint8], gray: NDArray[np.uint8], frame: NDArray[np.uin
     fading = gray - np.uint8(DARK) >= 255 - LIGHT - DARK  # those below DARK have come round to the top
     if frame is not None:
         fading |= (frame > 0) & ((gray >= PAPER - NOISE) | (gray <= EDGE + NOISE))
-    places = np.flatnonzero(fading)
+    many = np.count_nonzero(fading)
+    if many > MANY * fading.size:
+        _fade_all(rgb, gray, frame)
+    elif many:
+        _fade_at(np.flatnonzero(fading), rgb, gray, frame)
+
+
+def _fade_all(rgb: NDArray[np.uint8], gray: NDArray[np.uint8], frame: NDArray[np.uint8] | None) -> None:
+    weight = np.take(_WEIGHT, gray)
+    if frame is not None:
+        weight *= _ONE - (np.take(_PAPERLIKE, gray) * frame >> 7)
+        weight >>= 7
+    wide = gray.astype(np.int16)
+    color = np.empty_like(wide)
+    for channel in range(3):
+        np.subtract(rgb[..., channel], wide, out=color)
+        color *= weight
+        color += _ONE // 2
+        color >>= 7
+        color += wide
+        rgb[..., channel] = color
+
+
+def _fade_at(
+    places: NDArray[np.intp], rgb: NDArray[np.uint8], gray: NDArray[np.uint8], frame: NDArray[np.uint8] | None
+) -> None:
     levels = np.take(gray, places)
     weight = np.take(_WEIGHT, levels)
     if frame is not None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files.formats import SUFFIXES_IN_SHORT
-from ..files.marks import is_marked
+from ..files.finding import Found, walk
+from ..files.formats import SUFFIXES, SUFFIXES_IN_SHORT
 from ..files.outputs import Target, is_standing
-from ..files.sets import hidden, is_image, is_pattern
+from ..files.sets import is_pattern
 from ..files.writing import WRITERS, check_writable_format
 
-_OF_SYSTEMS = ("thumbs.db", "desktop.ini")  # not worth a word beside photographs
 DEFAULT_SUFFIX = ".png"  # of results whose source is in a format that is only read
 
 
@@ -42,7 +40,7 @@ class Job(NamedTuple):
     @property
     def is_whole(self) -> bool:
         """Whether all of it was written by an earlier run."""
-        return all(map(is_standing, self.outputs))
+        return self.target != STREAM and all(map(is_standing, self.outputs))
 
 
 @dataclass
@@ -51,27 +49,17 @@ class Plan:
 
     jobs: list[Job]
     targets: list[Target]  # of the jobs
-    others: list[Path]  # no photographs by their names
-    pictures: list[Path]  # maps and sheets of earlier runs
-
-
-@dataclass
-class _Found:
-    """Photographs with their places below the output folder, and files that are none."""
-
-    photographs: list[tuple[Path, Path]] = field(default_factory=list)
-    others: list[Path] = field(default_factory=list)
-    pictures: list[Path] = field(default_factory=list)
+    found: Found = field(default_factory=Found)
 
 
 def plan(inputs: Sequence[str], out: str, *, confidence: Path | None = None) -> Plan:
     """One :class:`Job` a photograph.
 
-    An input is a file, a folder (all images below it; their places below it are kept) or a glob pattern ("**" goes
-    through folders). `out` is a file for one input file, else a folder. Results keep the name of their source, and its
-    suffix if that format is written; else they are PNG files: "s.gif" becomes "s.png", or "s.gif.png" if another
-    result has that name. `confidence` is a file for one input file, else a folder that gets the names of the results.
-    "-" is standard input, or output, of one photograph.
+    An input is a file, a folder (all images below it) or a glob pattern ("**" goes through folders); places below the
+    folder, or below the part of the pattern that has no wildcard, are kept. `out` is a file for one input file, else a
+    folder. Results keep the name of their source if that format is written; else they are PNG files: "s.gif" becomes
+    "s.gif.png" (:func:`result_name`). `confidence` is a file for one input file, else a folder that gets the names of
+    the results. "-" is standard input, or output, of one photograph.
 
     Raises
     ------
@@ -85,12 +73,13 @@ def plan(inputs: Sequence[str], out: str, *, confidence: Path | None = None) -> 
     if "-" in (*inputs, out):
         return _stream_plan(inputs, out, confidence)
     many = len(inputs) > 1 or Path(inputs[0]).is_dir() or is_pattern(inputs[0])
-    found = _Found()
+    read = _Inputs(Path(out))
     for text in inputs:
-        _expand(text, Path(out), found)
-    photographs = list(dict.fromkeys(found.photographs))
-    names = _names([place for _, place in photographs])
-    results, maps = [_path(out)] * len(names), [confidence] * len(names)
+        read.add(text)
+    if not read.photographs:
+        raise read.found.errors[0]
+    names = [result_name(place) for _, place in read.photographs]
+    results, maps = [named(out)] * len(names), [confidence] * len(names)
     if into_folder := _is_folder("--out", out, many):
         results = [Path(out) / name for name in names]
     else:
@@ -100,8 +89,8 @@ def plan(inputs: Sequence[str], out: str, *, confidence: Path | None = None) -> 
         maps = [confidence / name for name in names]
     elif confidence:
         check_writable_format(confidence)
-    jobs = list(map(Job, (source for source, _ in photographs), results, maps))
-    return Plan(jobs, _targets(jobs, into_folder, many), found.others, found.pictures)
+    jobs = list(map(Job, read.photographs.values(), results, maps))
+    return Plan(jobs, _targets(jobs, into_folder, many), read.found)
 
 
 def _stream_plan(inputs: Sequence[str], out: str, confidence: Path | None) -> Plan:
@@ -113,8 +102,8 @@ def _stream_plan(inputs: Sequence[str], out: str, confidence: Path | None) -> Pl
     for path in (Path(out), confidence):
         if path not in (None, STREAM):
             check_writable_format(path)
-    jobs = [Job(STREAM if inputs[0] == "-" else _path(inputs[0]), STREAM if out == "-" else _path(out), confidence)]
-    return Plan(jobs, _targets(jobs, False, False), [], [])
+    jobs = [Job(STREAM if inputs[0] == "-" else named(inputs[0]), STREAM if out == "-" else named(out), confidence)]
+    return Plan(jobs, _targets(jobs, False, False))
 
 
 def _targets(jobs: Sequence[Job], make: bool, make_maps: bool) -> list[Target]:
@@ -123,9 +112,9 @@ def _targets(jobs: Sequence[Job], make: bool, make_maps: bool) -> list[Target]:
     return targets + [Target(job.map, f"the confidence map of {job.name}", make_maps) for job in jobs if job.map]
 
 
-def _path(text: str) -> Path:
-    """The path of a file; ./- is one, too."""
-    return Path(text).absolute() if Path(text) == STREAM else Path(text)
+def named(text: str) -> Path:
+    """The path that a word of the command names: - is a stream, ./- a file."""
+    return Path(text).absolute() if Path(text) == STREAM and text != "-" else Path(text)
 
 
 def _is_folder(option: str, out: str, many: bool) -> bool:
@@ -135,40 +124,70 @@ def _is_folder(option: str, out: str, many: bool) -> bool:
     return many or Path(out).is_dir() or out.endswith(("/", os.sep)) or not Path(out).suffix
 
 
-def _names(places: Sequence[Path]) -> list[Path]:
-    """Where results go below their folder: in a format that is written, and no two alike if that can be."""
-    names = [p if p.suffix.lower() in WRITERS else p.with_suffix(DEFAULT_SUFFIX) for p in places]
-    alike = Counter(str(name).casefold() for name in names)
-    return [
-        place.with_name(place.name + DEFAULT_SUFFIX) if name != place and alike[str(name).casefold()] > 1 else name
-        for place, name in zip(places, names, strict=True)
-    ]
+def result_name(place: Path) -> Path:
+    """Where a result goes below its folder, by the name of its source alone, whatever lies beside that.
+
+    It keeps its name if it can be written in that format. If not, ``.png`` is added; and to names that look as if it
+    had been, too, so that no two sources have one result.
+
+    Examples
+    --------
+    >>> [str(result_name(Path(name))) for name in ("sub/a.jpg", "a.gif", "a.gif.png")]
+    ['sub/a.jpg', 'a.gif.png', 'a.gif.png.png']
+    """
+    stem = place
+    while stem.suffix.lower() == DEFAULT_SUFFIX:
+        stem = stem.with_suffix("")
+    kept = stem.suffix.lower() in WRITERS or (stem != place and stem.suffix.lower() not in SUFFIXES)
+    return place if kept else place.with_name(place.name + DEFAULT_SUFFIX)
 
 
-def _expand(text: str, out: Path, found: _Found) -> None:
-    """Add everything that one input stands for."""
-    path = _path(text)
-    if path.is_dir():
-        pairs = [(file, file.relative_to(path)) for file in sorted(path.rglob("*"))]
-        root = path
-    elif is_pattern(text):
-        pairs = [(file, Path(file.name)) for file in map(Path, sorted(glob.glob(text, recursive=True)))]
-        root = Path(*_without_magic(path.parts[:-1]))
-    else:
-        found.photographs.append((path, Path(path.name)))  # a missing file is reported when its turn comes
-        return
-    before = len(found.photographs)
-    for file, place in pairs:
-        if not file.is_file() or hidden(place, Path()) or _is_result(file, root, out):
-            continue
-        if not is_image(file):
-            found.others += [file] if file.name.lower() not in _OF_SYSTEMS else []
-        elif is_marked(file):
-            found.pictures.append(file)
+class _Inputs:
+    """Photographs with their places below the output folder, each once, and what was found beside them."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.photographs: dict[tuple[Path, Path], Path] = {}  # (real path, place) -> path
+        self.found = Found()
+
+    def add(self, text: str) -> None:
+        """Everything that one input stands for."""
+        path = named(text)
+        if path.is_dir():
+            self._take(text, path, walk(path, self.found.errors.append))
+        elif is_pattern(text):
+            hits = map(Path, glob.glob(text, recursive=True))
+            root = Path(*_without_magic(path.parts[:-1]))
+            self._take(text, root, (hit for hit in hits if not (hit.name.startswith(".") or _is_plain_folder(hit))))
         else:
-            found.photographs.append((file, place))
-    if len(found.photographs) == before:
-        raise FileNotFoundError(f"{text}: no photographs there; expected names that end in {SUFFIXES_IN_SHORT}")
+            self._put(path, Path(path.name))  # a missing file is reported when its turn comes
+
+    def _take(self, text: str, root: Path, paths: Iterable[Path]) -> None:
+        """What lies below `root`; of a file that several ways lead to, by links in a circle say, the shortest."""
+        ways: dict[Path, Path] = {}
+        for path in sorted(paths, key=lambda path: (len(path.parts), path)):
+            if not _is_result(path, root, self.out):
+                ways.setdefault(_real(path), path)
+        here = Found()
+        here.take(sorted(ways.values()))
+        for path in here.photographs:
+            self._put(path, path.relative_to(root))
+        self.found.add(here)
+        if not (here.photographs or self.found.errors):
+            raise FileNotFoundError(f"{text}: no photographs there; expected names that end in {SUFFIXES_IN_SHORT}")
+
+    def _put(self, path: Path, place: Path) -> None:
+        self.photographs.setdefault((_real(path), place), path)
+
+
+def _real(path: Path) -> Path:
+    """The one true path of a name in a folder; two links to one file are two names."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def _is_plain_folder(path: Path) -> bool:
+    """Whether it is a folder and nobody could take it for a photograph."""
+    return path.suffix.lower() not in SUFFIXES and os.path.isdir(path)
 
 
 def _without_magic(parts: Sequence[str]) -> Iterator[str]:

@@ -10,6 +10,8 @@ import numpy as np
 
 from ..errors import MissingExtraError
 from ..files.atomic import atomic_path
+from ..files.marks import marked
+from ..files.writing import WRITERS
 from ..reference.bins import ColorBins
 from ..reference.constants import CHROMA_MAX, LUMA_MAX
 from ..reference.ops import join
@@ -35,7 +37,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"plot: expected a name that ends in .{', .'.join(known)}, got {os.fspath(path)!r}")
 
 
-def plot_bins(bins: ColorBins, path: str | os.PathLike[str]) -> None:
+def plot_bins(bins: ColorBins, path: str | os.PathLike[str], *, replace: bool = True) -> None:
     """Draw bins as in Figure 1 of the ColorUNet paper: colors, frequency, inverse frequency, class weights.
 
     Parameters
@@ -43,6 +45,8 @@ def plot_bins(bins: ColorBins, path: str | os.PathLike[str]) -> None:
     bins : ColorBins
     path : path
         Written whole or not at all; the suffix says the format.
+    replace : bool
+        Whether a file that is there is replaced.
 
     Raises
     ------
@@ -65,8 +69,14 @@ def plot_bins(bins: ColorBins, path: str | os.PathLike[str]) -> None:
     _swatches(axes["swatches"], colors)
     _frequency(axes["frequency"], bins, colors)
     _weights(axes["weights"], bins)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI)
+    save_figure(figure, path, replace=replace)
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str], *, replace: bool = True) -> None:
+    """Write a figure, whole or not at all, and marked as none of photographs where it could be taken for one."""
+    options = {"pil_kwargs": marked()} if Path(path).suffix.lower() in WRITERS else {}
+    with atomic_path(path, replace=replace) as temporary:
+        figure.savefig(temporary, dpi=_DPI, **options)
 
 
 def new_figure(what: str = "a plot", **options: Any) -> Any:

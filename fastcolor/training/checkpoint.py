@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from ..arrays import checks
 from ..errors import CheckpointError, in_short
 from ..files.atomic import atomic_path
+from ..files.objects import parse_object
 from ..files.tensors import Stored, look_into, read_tensors
-from ..network.pretrained import misfit, strange
+from ..network.pretrained import misfit, taken
 
 # What :class:`~fastcolor.training.clock.Clock` keeps.
 _CLOCK = ("seconds", "begin", "closing")
 MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam, as torch calls them
+COUNT = ".step"  # and how often it has moved a parameter
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -65,10 +67,7 @@ def load_meta(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
     """The JSON of :func:`save_tensors`, and what the header says of the tensors; CheckpointError if it is damaged."""
     with naming(path):
         stored, said = look_into(path)
-        try:
-            meta = json.loads(said["json"])
-        except (KeyError, RecursionError) as error:
-            raise ValueError(f"no JSON in its header: {error}") from error
+        meta = parse_object(said.get("json", ""))
         _check_meta(meta)
         return meta, stored
 
@@ -80,10 +79,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return read_tensors(path, stored), meta
 
 
-def _check_meta(meta: Any) -> None:
+def _check_meta(meta: dict[str, Any]) -> None:
     """Of the JSON: a step, and what the clock kept if there was one."""
-    if not isinstance(meta, dict):
-        raise ValueError(f"JSON of a {type(meta).__name__}; expected an object")
     checks.integer("step", meta.get("step"), 0)
     clock = meta.get("clock", {})
     if not isinstance(clock, dict):
@@ -107,7 +104,7 @@ def unpack(
     tensors: dict[str, Tensor], model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int
 ) -> None:
     """Put back what :func:`pack` collected after `step` steps; ValueError says why nothing was changed."""
-    _check(tensors, model, optimizer, step)
+    tensors = _checked(tensors, model, optimizer, step)
     parameters = list(model.parameters())
     moments: dict[Tensor, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
@@ -126,20 +123,25 @@ def unpack(
     optimizer.load_state_dict(state)
 
 
-def _check(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """ValueError unless these are the tensors that such a run has after so many steps, and its numbers are finite."""
+def _checked(
+    tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, step: int
+) -> dict[str, Tensor]:
+    """The tensors as the types of the run; ValueError unless it has such after so many steps, and they are finite."""
     wanted: dict[str, Tensor] = {"random": torch.get_rng_state()}
     for prefix in ("model", "average"):
         wanted |= {f"{prefix}.{name}": value for name, value in model.state_dict().items()}
     trained = {parameter for group in optimizer.param_groups for parameter in group["params"]} if step else set()
     for number, parameter in enumerate(model.parameters()):
         if parameter in trained:
-            of = {"step": torch.zeros(()), **dict.fromkeys(MOMENTS, parameter)}
+            of = {COUNT[1:]: torch.zeros(()), **dict.fromkeys(MOMENTS, parameter)}
             wanted |= {f"optimizer.{number}.{name}": like for name, like in of.items()}
     if wrong := misfit(tensors, wanted):
         raise ValueError(wrong)
-    if wrong := strange(tensors):
-        raise ValueError(wrong)
+    found = taken(tensors, wanted)
+    for name in (name for name in wanted if name.endswith(COUNT)):
+        if not 1 <= (count := float(found[name])) <= step or count % 1:
+            raise ValueError(f"{name}: expected a whole number in 1..{step}, as the run has steps, got {count}")
+    return found
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..files.sets import Photograph, find_part, source_of, unlike_names
 from ..plural import counted
+from .split import check_finished
 
 
 class PhotoSet(NamedTuple):
@@ -69,7 +70,8 @@ def open_sets(sets: Sequence[PhotoSet]) -> list[OpenSet]:
     FileNotFoundError
         If a set is not there.
     ValueError
-        If there is no set, one comes twice, some have weights and others none, or a part has no photographs.
+        If there is no set, one comes twice, some have weights and others none, a part has no photographs, or a stopped
+        `fastcolor prepare` left but some of them.
     """
     if not sets:
         raise ValueError("sets: expected at least one prepared set, got none")
@@ -78,6 +80,8 @@ def open_sets(sets: Sequence[PhotoSet]) -> list[OpenSet]:
         raise ValueError(f"sets: expected each set once, got {twice} twice; SET=WEIGHT makes one come more often")
     if 0 < (weighed := sum(one.weight is not None for one in sets)) < len(sets):
         raise ValueError(f"sets: expected a weight for all {len(sets)} sets or for none, got {weighed}")
+    for one in sets:
+        check_finished(one.place)
     parts = [[find_part(one.place, part) for part in ("train", "val")] for one in sets]
     weights = np.array(
         [len(train) if one.weight is None else one.weight for one, (train, _) in zip(sets, parts, strict=True)]

@@ -10,6 +10,7 @@ from typing import Any
 from ..arrays import checks
 from ..errors import CheckpointError, in_short
 from ..files.atomic import atomic_path, write_json
+from ..files.objects import parse_object
 from ..files.tensors import look_into
 from ..network.pretrained import WEIGHTS
 from ..network.unet import ColorUNet
@@ -82,12 +83,10 @@ class Best:
 def _read(path: Path) -> dict[str, Any]:
     """What the file of the best weights says of their validation; nothing if they come from elsewhere."""
     try:
-        kept = json.loads(look_into(path)[1].get(_SAID, "{}"))
-        if not isinstance(kept, dict):
-            raise ValueError(f"a validation of {type(kept).__name__}")
+        kept = parse_object(look_into(path)[1].get(_SAID, "{}"))
         if kept:
             checks.real("loss", kept.get("loss"), -math.inf, math.inf)
         return kept
-    except (ValueError, TypeError, RecursionError) as error:
-        said = in_short(error)
-        raise CheckpointError(f"{path}: expected the weights of the best network, got {said}; remove it") from error
+    except (ValueError, TypeError) as error:
+        said = f"got {in_short(error)}; remove it, and the run goes on and finds a best one anew"
+        raise CheckpointError(f"{path}: expected the weights of the best network, {said}") from error

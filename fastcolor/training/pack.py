@@ -19,8 +19,8 @@ from ..files.packs import write_pack
 from ..files.sets import find_images, fit_within, open_rgb
 from ..files.writing import save
 from ..plural import counted
+from .split import PARTS, check_finished
 
-PARTS = ("train", "val")
 SAMPLE = 600  # photographs that the size of the whole is estimated from
 SPARE = 0.01  # what the estimate leaves free
 MEMBER = 80  # bytes that a zip adds to a member, beside its name twice
@@ -57,7 +57,9 @@ class Packing:
         return f"{self.path}: {self.train} + {self.val} photographs, {self.size / 1e6:.1f} MB, {how}"
 
 
-def pack_set(folder: Path, path: Path, *, megabytes: float = 45.0, progress: bool = False) -> Packing:
+def pack_set(
+    folder: Path, path: Path, *, megabytes: float = 45.0, progress: bool = False, replace: bool = True
+) -> Packing:
     """Write the prepared set `folder` as the pack `path` of at most `megabytes`.
 
     JPEG files go in as they are if they fit. If not, all photographs are reduced and encoded anew at the first rung of
@@ -74,31 +76,37 @@ def pack_set(folder: Path, path: Path, *, megabytes: float = 45.0, progress: boo
         1 MB is 1,000,000 bytes.
     progress : bool
         Draw a bar.
+    replace : bool
+        Whether a file that is there at the end is replaced.
 
     Raises
     ------
     FileNotFoundError
         If there is no such `folder`, or none for `path`.
     ValueError
-        If there are no photographs, they do not fit at the lowest rung, or `megabytes` is not finite and > 0.
+        If there are no photographs, or a stopped `fastcolor prepare` left but some of them, they do not fit at the
+        lowest rung, or `megabytes` is not finite and > 0.
     """
     limit = int(checks.positive("megabytes", megabytes) * 1e6)
     check_folder_of(path)  # told now, not after minutes of encoding
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; `fastcolor prepare` makes one of photographs")
+    check_finished(folder)
     photographs = {part: find_images(folder / part) for part in PARTS}
     counts = {part: len(paths) for part, paths in photographs.items()}
     named = [(_name(path, folder), path) for part in PARTS for path in photographs[part]]
     overhead = 1000 + sum(MEMBER + 2 * len(name.encode()) for name, _ in named)
     paths = [path for _, path in named]
     if _all_jpeg(paths) and overhead + sum(found.stat().st_size for found in paths) <= limit:
-        size = write_pack(path, ((name, found.read_bytes()) for name, found in named), {**counts, "size": None})
+        size = write_pack(
+            path, ((name, found.read_bytes()) for name, found in named), {**counts, "size": None}, replace=replace
+        )
         return Packing(path, None, size=size, **counts)
     for rung in LADDER[_first_that_should_fit(paths, limit - overhead) :]:
         encoded = list(_encode_all(paths, rung, progress))
         if overhead + sum(map(len, encoded)) <= limit:
             members = zip((name for name, _ in named), encoded, strict=True)
-            size = write_pack(path, members, {**counts, **rung._asdict()})
+            size = write_pack(path, members, {**counts, **rung._asdict()}, replace=replace)
             return Packing(path, rung, size=size, **counts)
     raise ValueError(
         f"megabytes: no room for {counted(len(paths), 'photograph')} in {megabytes:g} MB even at {LADDER[-1].size} "

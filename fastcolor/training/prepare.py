@@ -16,13 +16,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ImageError
-from ..files.atomic import write_json
+from ..files.atomic import passing, write_json
 from ..files.lock import own_folder
 from ..files.sets import find_images, fit_within, open_rgb, source_of, unlike_names
 from ..files.toning import is_toned
 from ..files.writing import save
 from ..plural import counted
-from .split import PARTS, REPORT, Standing, drawn
+from .split import DIGITS, PARTS, REPORT, UNFINISHED, Standing, drawn
+from .stopping import asked_to_stop
 
 GRAY_SPREAD = 4.0  # a photograph whose mean of max(R, G, B) - min(R, G, B) is below this is called gray
 QUALITY = 92
@@ -39,13 +40,16 @@ class Report:
     toned: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
     kept: int = 0  # photographs that were in the set before
+    damaged: list[str] = field(default_factory=list)  # files of those that could not be read, and are written anew
     options: dict[str, Any] = field(default_factory=dict)
+    state: str = "finished"
 
     def __str__(self) -> str:
         lines = [f"{counted(len(self.train), 'photograph')} for training, {len(self.val)} for validation"]
         if self.kept:
             new = len(self.train) + len(self.val) - self.kept
             lines[0] += f": {self.kept} as before, each in its part, and {new} new"
+        lines += [f"damaged, written anew: {path}" for path in self.damaged]
         lines += [f"gray, left out: {path}" for path in self.gray]
         lines += [f"toned, as sepia is, left out: {path}" for path in self.toned]
         lines += [f"unreadable, left out: {path}: {reason}" for path, reason in self.unreadable.items()]
@@ -80,8 +84,10 @@ def prepare(
 
     Content and seed alone decide in which part a photograph is (:func:`fastcolor.training.split.drawn`), so that it is
     in the same when others come. A set that is there already is brought up to date: what it holds stays where it is,
-    also in one of an older version, which drew parts otherwise, and what is new is added. All is in place at the end,
-    or nothing of it: a run that is stopped leaves the set as it was.
+    also in one of an older version, which drew parts otherwise, what is new is added, and files that cannot be read are
+    written anew. A run that is stopped while it reads and writes leaves the set as it was. Then all is put in its place
+    by renaming: Ctrl-C and SIGTERM wait for that. If the process is killed there, or the disk fails, `out`/report.json
+    says that the set is unfinished: it is not trained on, and the same call, which alone is taken, completes it.
 
     Parameters
     ----------
@@ -105,6 +111,15 @@ def prepare(
     OSError
         If something cannot be written, on a full disk say; names it.
     """
+    with prepared(folders, out, size=size, validation=validation, seed=seed, progress=progress) as report:
+        return report
+
+
+@contextmanager
+def prepared(
+    folders: Sequence[Path], out: Path, *, size: int, validation: float, seed: int, progress: bool
+) -> Iterator[Report]:
+    """As :func:`prepare`; under ``with`` no other process changes the set."""
     if not 0 < validation < 1:
         raise ValueError(f"validation: expected a share in (0, 1), got {validation}")
     if size < 16:
@@ -127,17 +142,43 @@ def prepare(
             getattr(report, part).append(str(photos[name].path))
         report.kept = len(before)
         targets = {name: out / part / name for name, part in parts.items()}
-        missing = [name for name in photos if not standing.whole or photos[name].before != targets[name]]
+        there = [name for name, target in targets.items() if standing.whole and photos[name].before == target]
+        damaged = _damaged([targets[name] for name in there], progress)
+        report.damaged = sorted(map(str, damaged))
+        missing = sorted(targets.keys() - {name for name in there if targets[name] not in damaged})
+        older = known - set(targets.values())  # under another name now
         with _beside(out) as new:
             _write_all(((photos[name].path, new / parts[name] / name) for name in missing), size, progress)
-            for part in PARTS:
-                (out / part).mkdir(exist_ok=True)
-            for name in missing:
-                os.replace(new / parts[name] / name, targets[name])
-        for path in known - set(targets.values()):  # under another name now
+            _put([(new / parts[name] / name, targets[name]) for name in missing], older, out, report)
+        yield report
+
+
+def _put(moves: list[tuple[Path, Path]], older: set[Path], out: Path, report: Report) -> None:
+    """Move the photographs to their places and remove `older`; the report says it if that comes to no end."""
+    with asked_to_stop(alone=True):
+        write_json(out / REPORT, {"options": report.options, "state": UNFINISHED})
+        for part in PARTS:
+            (out / part).mkdir(exist_ok=True)
+        for place, target in moves:
+            os.replace(place, target)
+        for path in older:
             path.unlink()
         write_json(out / REPORT, asdict(report))
-    return report
+
+
+def _damaged(paths: list[Path], progress: bool) -> set[Path]:
+    """Those that cannot be read, as after the disk was full or the machine lost its power."""
+    with ThreadPoolExecutor() as pool:
+        read = tqdm(pool.map(_is_read, paths), "checking", len(paths), unit="photo", disable=not (progress and paths))
+        return {path for path, whole in zip(paths, read, strict=True) if not whole}
+
+
+def _is_read(path: Path) -> bool:
+    try:
+        open_rgb(path)
+    except ImageError:
+        return False
+    return True
 
 
 def _check_apart(folders: Sequence[Path], out: Path) -> None:
@@ -164,7 +205,7 @@ def _photographs(
     for paths, title in zip(found, unlike_names([folder.resolve() for folder in folders]), strict=True):
         for path, digest, toned in _usable(paths, report, progress):
             source = source_of(path) or (title if several else "")
-            name = (f"{source}_{digest[:12]}" if source else f"{path.stem}-{digest[:8]}") + ".jpg"
+            name = (f"{source}_" if source else f"{path.stem}-") + digest[:DIGITS] + ".jpg"
             before = standing.find(name, digest)
             if toned and before is None:
                 report.toned.append(str(path))
@@ -192,14 +233,11 @@ def _parts(photos: dict[str, _Photo], standing: Standing, validation: float, see
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
     """An empty hidden folder in `out` with the parts of a set, gone at the end; what a killed run left is cleared."""
-    new = out / NEW
-    shutil.rmtree(new, ignore_errors=True)
-    try:
+    with passing(out / NEW) as new:
+        shutil.rmtree(new, ignore_errors=True)
         for part in PARTS:
             (new / part).mkdir(parents=True)
         yield new
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _usable(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple[Path, str, bool]]:
@@ -214,7 +252,12 @@ def _usable(paths: list[Path], report: Report, progress: bool) -> Iterator[tuple
             elif found == "gray":
                 report.gray.append(str(path))
             else:
-                yield path, hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest(), found == "toned"
+                yield path, _digest(path), found == "toned"
+
+
+def _digest(path: Path) -> str:
+    """The hash of the content of a file."""
+    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _look(path: Path) -> str | ImageError:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from ..arrays import checks
+from ..errors import in_short
 from ..files.atomic import atomic_path, naming
 from ..files.writing import save
 from .board import open_board
@@ -74,8 +76,27 @@ class RunLog:
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a `log.csv`; none if there is no such file."""
+    """The whole rows of a `log.csv`; none if there is no such file.
+
+    Raises
+    ------
+    ValueError
+        If it is no table of a run, as after it was edited; names the file, and the line.
+    """
     if not path.exists():
         return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(line for line in file if line.endswith("\n")))  # a kill may have torn the last
+    line = 1
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(text for text in file if text.endswith("\n"))  # a kill may have torn the last
+            if reader.fieldnames is not None and "step" not in reader.fieldnames:
+                raise ValueError("no column step")
+            rows = []
+            for row in reader:
+                line = reader.line_num
+                checks.integer("step", int(row["step"]), 0)
+                rows.append(row)
+            return rows
+    except (ValueError, TypeError, csv.Error) as error:
+        said = f"got {in_short(error)} in line {line}; mend it, or move it away, and the log begins anew"
+        raise ValueError(f"{path}: expected the rows of `fastcolor train`, {said}") from error

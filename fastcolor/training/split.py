@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files.objects import read_object
 from ..files.sets import hidden, is_image
 from ..plural import counted
 
 PARTS = ("train", "val")
 REPORT = "report.json"
-_DIGEST = re.compile(r".*[-_]([0-9a-f]{8})(?:[0-9a-f]{4})?")  # how a set names the content of a photograph
+UNFINISHED = "unfinished"  # the state in the report while photographs are put in their places
+DIGITS = 12  # of the hash of a content, in the name of its file; two of a million photographs share so many once in 600
+_DIGEST = re.compile(r".*[-_]([0-9a-f]{8}(?:[0-9a-f]{4})?)")  # 8 in the names that older versions gave
+_LARGEST = 1 << 30  # bytes of a report
 
 
 def drawn(digest: str, seed: int) -> float:
@@ -48,14 +51,17 @@ class Standing:
 
     def __init__(self, out: Path, options: Mapping[str, Any]) -> None:
         self.out = out
-        made = _options_of(out / REPORT)
+        report = _report_of(out)
+        made = report.get("options")
+        made = made if isinstance(made, dict) else {}  # nothing in one that an older version made
         for name, value in options.items() if made else ():
             if made.get(name) != value:
                 raise ValueError(
                     f"out: {out} was made with {name}={made.get(name)}, got {value}; parts and sizes would mix: choose "
                     "another folder, or remove it first"
                 )
-        self.whole = bool(made)  # else it may be of another size, and all is written anew
+        # Else photographs may be of another size, and all are written anew.
+        self.whole = bool(made) and report.get("state") != UNFINISHED
         self.parts = {
             path: part
             for part in PARTS
@@ -63,19 +69,20 @@ class Standing:
             if is_image(path) and not hidden(path, out)
         }
         self._by_name = {path.name: path for path in self.parts}
-        self._by_digest: dict[str, list[Path]] = {}
-        for path in self.parts:
-            if found := _DIGEST.fullmatch(path.stem):
-                self._by_digest.setdefault(found[1], []).append(path)
+        self._digests = {path: found[1] for path in self.parts if (found := _DIGEST.fullmatch(path.stem))}
+        self._by_start: dict[str, list[Path]] = {}
+        for path, digest in self._digests.items():
+            self._by_start.setdefault(digest[:8], []).append(path)
         self._check_parts()
 
     def find(self, name: str, digest: str) -> Path | None:
         """The file of a photograph, under its name or, where that has changed since, by its content."""
-        return self._by_name.get(name) or next(iter(self.alike(digest)), None)
+        older = name.replace(digest[:DIGITS], digest[:8])
+        return self._by_name.get(name) or self._by_name.get(older) or next(iter(self.alike(digest)), None)
 
     def alike(self, digest: str) -> list[Path]:
-        """All files of a content; more than one if it was prepared under several names."""
-        return self._by_digest.get(digest[:8], [])
+        """All files of a content, by as many digits as their names have; several if it was prepared under several."""
+        return [path for path in self._by_start.get(digest[:8], []) if digest.startswith(self._digests[path])]
 
     def check_all_known(self, known: set[Path]) -> None:
         """ValueError if there are photographs of others than the folders that are read."""
@@ -87,21 +94,41 @@ class Standing:
             )
 
     def _check_parts(self) -> None:
-        both = [paths[0] for paths in self._by_digest.values() if len({self.parts[path] for path in paths}) > 1]
+        both = [
+            (path, other)
+            for path, digest in self._digests.items()
+            for other in self._by_start[digest[:8]]
+            if self.parts[path] < self.parts[other] and _alike(digest, self._digests[other])
+        ]
         if both:
+            first, second = both[0]
             raise ValueError(
                 f"out: {self.out} has {counted(len(both), 'photograph')} in training and in validation, the first "
-                f"{both[0].name}: prepared twice by an older version; prepare into another folder"
+                f"{first.name} and {second.name}: copied by hand, or prepared twice by an older version; remove one "
+                "of the two, or prepare into another folder"
             )
 
 
-def _options_of(path: Path) -> dict[str, Any]:
-    """The options in the report of a set; nothing of one that an older version made, or that has none."""
+def _alike(digest: str, other: str) -> bool:
+    """Whether two names are of one content, by as many digits as both have."""
+    return digest.startswith(other) or other.startswith(digest)
+
+
+def check_finished(place: Path) -> None:
+    """ValueError if `place` is a set of which a `fastcolor prepare` that was killed has put but a part in its place."""
+    if _report_of(place).get("state") == UNFINISHED:
+        raise ValueError(
+            f"{place}: expected a whole set, got one that a stopped `fastcolor prepare` left {UNFINISHED}; run it "
+            "again with the same folders and options, and it comes to its end"
+        )
+
+
+def _report_of(place: Path) -> dict[str, Any]:
+    """The report of a set; empty of one that has none, as a pack or a folder made by hand."""
+    path = place / REPORT
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path, _LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         raise ValueError(f"{path}: expected the report of `fastcolor prepare`, got {error}; remove it") from error
-    options = report.get("options", {}) if isinstance(report, dict) else {}
-    return options if isinstance(options, dict) else {}

@@ -114,7 +114,7 @@ def train(
         stack.callback(leave_team)
         if team.world > 1:
             _check_alone(config, compile, team.world)
-        _check_start(run, resume, start, encoder_weights)
+        _check_start(resume, start, encoder_weights)
         if not save_seconds > 0:
             raise ValueError(f"save_seconds: expected more than 0, got {save_seconds}")
         for name, steps in (("save_every", save_every), ("validate_every", validate_every)):
@@ -123,6 +123,8 @@ def train(
         opened = open_sets(sets)
         if team.leads:
             stack.enter_context(own_folder(run))
+            if not resume and (run / CHECKPOINT).exists():  # looked for under the lock: it stays as it is found
+                raise FileExistsError(f"{run / CHECKPOINT}: there is a run already; --resume goes on with it")
         set_fast_math(place)
         trainer = Trainer(config, bins, place, team)
         before: dict[str, Any] = {}
@@ -163,15 +165,13 @@ def _check_alone(config: TrainConfig, compile: bool, world: int) -> None:
         raise ValueError(f"compile: expected one process, got {world}: if it failed in one, the others would wait")
 
 
-def _check_start(run: Path, resume: bool, start: str | None, encoder_weights: str | None) -> None:
-    """A run starts from one thing, and does not write over another."""
+def _check_start(resume: bool, start: str | None, encoder_weights: str | None) -> None:
+    """A run starts from one thing."""
     if resume and (start, encoder_weights) != (None, None):
         name = "start" if start is not None else "encoder_weights"
         raise ValueError(f"{name}: expected none with resume, for a run goes on from its own weights")
     if start is not None and encoder_weights is not None:
         raise ValueError("encoder_weights: expected none with start, whose encoder has weights")
-    if not resume and (run / CHECKPOINT).exists():
-        raise FileExistsError(f"{run / CHECKPOINT}: there is a run already; --resume goes on with it")
 
 
 def _begun(run: Path, step: int, sets: Sequence[OpenSet]) -> RunLog:

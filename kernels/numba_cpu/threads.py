@@ -57,18 +57,19 @@ def run_blocks(kernel: Callable[..., Any], blocks: int, pixels: int, *args: Any)
     if parts <= 1:
         return [kernel(0, blocks, *args)]
     ranges = list(pairwise(blocks * part // parts for part in range(parts + 1)))
-    futures = _handed_over(kernel, ranges[1:], args)
+    futures: list[Future[Any]] = []
     try:
+        _hand_over(futures, kernel, ranges[1:], args)
         done = [kernel(lo, hi, *args) for lo, hi in (ranges[0], *ranges[1 + len(futures) :])]
     finally:
-        # Whatever happens here, no worker may still write into the caller's memory after we return.
-        results = [future.result() for future in futures]
-    return [done[0], *results, *done[1:]]
+        _wait(futures)
+    return [done[0], *(future.result() for future in futures), *done[1:]]
 
 
-def _handed_over(kernel: Callable[..., Any], ranges: list[tuple[int, int]], args: tuple[Any, ...]) -> list[Future[Any]]:
+def _hand_over(
+    futures: list[Future[Any]], kernel: Callable[..., Any], ranges: list[tuple[int, int]], args: tuple[Any, ...]
+) -> None:
     """As many of the first parts as other threads take: in a process that is about to end none, and we do them all."""
-    futures: list[Future[Any]] = []
     pool = None
     try:
         pool = _workers(len(ranges))
@@ -78,7 +79,16 @@ def _handed_over(kernel: Callable[..., Any], ranges: list[tuple[int, int]], args
         if pool is not None:
             pool.shutdown()  # waits: a part may lie in its queue although no thread was started for it
             _anew()
-    return futures
+
+
+def _wait(futures: list[Future[Any]]) -> None:
+    """Until all are over, whatever comes, Ctrl-C too: none may still write into the caller's memory when we return."""
+    try:
+        for future in futures:
+            future.exception()  # which it tells and does not raise
+    finally:
+        if not all(future.done() for future in futures):
+            _wait(futures)
 
 
 def _workers(count: int) -> ThreadPoolExecutor:

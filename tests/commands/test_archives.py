@@ -82,14 +82,14 @@ def test_many_that_are_left_out_are_counted(run: Run) -> None:
 def test_rare_suffixes_are_taken(run: Run) -> None:
     photographs("p/a.jfif", "p/b.jpe", "p/c.avif", "p/d.jp2", "p/e.tga", "p/F.JPG")
     assert run("p", "-o", "o")[0] == 0
-    assert names("o") == ["F.JPG", "a.png", "b.png", "c.png", "d.png", "e.png"]
+    assert names("o") == ["F.JPG", "a.jfif.png", "b.jpe.png", "c.avif.png", "d.jp2.png", "e.tga.png"]
 
 
 @pytest.mark.promise("Outputs", "photographs of one name in several formats get results of distinct names")
 def test_one_name_in_several_formats(run: Run) -> None:
-    photographs("p/s.gif", "p/s.png", "p/t.gif", "p/t.bmp", "p/u.gif", "p/sub/s.gif", "p/v.jpg", "p/v.png")
+    photographs("p/s.gif", "p/s.png", "p/s.gif.png", "p/t.gif", "p/t.bmp", "p/sub/s.gif", "p/v.jpg", "p/v.png")
     assert run("p", "-o", "o", "--confidence", "c")[0] == 0
-    expected = ["s.gif.png", "s.png", "sub/s.png", "t.bmp.png", "t.gif.png", "u.png", "v.jpg", "v.png"]
+    expected = ["s.gif.png", "s.gif.png.png", "s.png", "sub/s.gif.png", "t.bmp.png", "t.gif.png", "v.jpg", "v.png"]
     assert names("o") == names("c") == expected
 
 
@@ -101,7 +101,7 @@ def test_maps_and_sheets_are_told_from_photographs(run: Run, suffix: str) -> Non
     assert run(f"p/a{suffix}", "-o", "first.png", *extra)[0] == 0
     status, out, _ = run("p", "-o", "o")
     assert (status, names("o")) == (0, [f"a{suffix}"])
-    assert f"left out 2 files, maps or sheets of fastcolor: p/map{suffix}, p/sheet{suffix}" in out
+    assert f"left out 2 files, maps, sheets or plots of fastcolor: p/map{suffix}, p/sheet{suffix}" in out
     assert not is_marked(Path("first.png"))
     assert run(f"p/map{suffix}", "-o", "asked.png")[0] == 0, "by its name it is what was asked for"
 
@@ -110,6 +110,80 @@ def test_results_in_a_folder_above(run: Run) -> None:
     photographs("p/a.png")
     assert run("p", "-o", ".")[0] == 0
     assert names(".") == ["a.png", "p/a.png"]
+
+
+@pytest.mark.promise("Outputs", "a result has the name that its source gives it, whatever lies beside that")
+@pytest.mark.parametrize("suffix", [".gif", ".bmp", ".tga"])
+def test_names_do_not_depend_on_neighbors(run: Run, suffix: str) -> None:
+    photographs(f"p/s{suffix}")
+    assert run("p", "-o", "o")[0] == 0
+    before = Path(f"o/s{suffix}.png").stat().st_mtime_ns
+    photographs("p/s.png", f"p/s{suffix}.png")
+    out = run("p", "-o", "o", "--skip-existing")[1]
+    assert out == "colorized 2 of 2 photographs into o; 1 more was there already\n"
+    assert names("o") == sorted([f"s{suffix}.png", f"s{suffix}.png.png", "s.png"])
+    assert Path(f"o/s{suffix}.png").stat().st_mtime_ns == before
+
+
+@pytest.mark.promise("Outputs", "photographs that a pattern matches keep their places below its fixed part, each once")
+def test_patterns_keep_places(run: Run) -> None:
+    photographs("p/x/a.png", "p/y/a.png", "p/.h/a.png", "p/z.png/b.png")
+    Path("p/x/loop").symlink_to("..")
+    expected = ["x/a.png", "y/a.png", "z.png/b.png"]
+    for number, pattern in enumerate(("p/**/*.png", "./p/*/*.png", f"{os.getcwd()}/p/[xyz]*/*.png")):
+        assert run(pattern, "-o", f"o{number}")[0] == 0
+        assert names(f"o{number}") == expected
+
+
+@pytest.mark.promise("Photographs", "what a folder has beside photographs is told, when there is nothing to do, too")
+def test_what_is_left_out_is_always_told(run: Run) -> None:
+    photographs("p/a.png")
+    Path("p/dead.png").symlink_to("nowhere")
+    told = "left out 1 file, no files, or links to folders: p/dead.png\n"
+    assert run("p", "-o", "o")[:2] == (0, f"colorized 1 of 1 photograph into o\n{told}")
+    assert run("p", "-o", "o", "--skip-existing")[:2] == (0, f"nothing to do: the result is in o\n{told}")
+
+
+@pytest.mark.promise("Photographs", "a folder that cannot be read fails alone: the rest is colorized, the status is 1")
+def test_a_locked_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs("p/a.png", "p/locked/b.png")
+    scandir = os.scandir
+
+    def reading(path: Any) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", reading)
+    for words, told in (([], "colorized 1 of 1 photograph"), (["--skip-existing"], "nothing to do")):
+        status, out, errors = run("p", "-o", "o", *words)
+        assert (status, names("o")) == (1, ["a.png"])
+        assert told in out
+        assert errors.startswith("fastcolor: error: p/locked: Permission denied; give yourself the right")
+    assert run("p/locked", "-o", "o")[::2] == (1, errors)
+
+
+@pytest.mark.promise("Messages", "a path that is empty, a pipe or nowhere is told as that, by its argument")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["", "-o", "o"], "INPUT: expected a path, got an empty one"),
+        (["p", "-o", ""], "-o: expected a path, got an empty one"),
+        (["p", "--out="], "--out: expected a path, got an empty one"),
+        (["p", "-o", "o", "--compare", ""], "--compare: expected a path, got an empty one"),
+        (["pipe.png", "-o", "o"], "pipe.png: a pipe or a device, not a file; use - for standard input"),
+        (["p", "-o", "dead/o"], "dead is a link that leads to nothing; choose another output"),
+        (["p", "-o", "p/a.png/o"], "a.png is a file; choose another output"),
+    ],
+)
+def test_paths_that_are_none(run: Run, words: list[str], message: str) -> None:
+    photographs("p/a.png")
+    os.mkfifo("pipe.png")
+    Path("dead").symlink_to("nowhere")
+    status, out, errors = run(*words)
+    assert (status, out) == (1, "")
+    assert message in errors
+    assert names(".") == ["p/a.png"]
 
 
 # --- a run that was stopped -------------------------------------------------------------------------------------------
@@ -149,6 +223,8 @@ def test_skip_existing_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert out.startswith("colorized 1 of 1 photograph into o; 3 more were there already\n")
     assert read == [Path("p/d.png")]
     assert run(*words, "--skip-existing")[1] == "nothing to do: all 4 results are in o\n"
+    Path("sheet.png").unlink()
+    assert run(*words, "--skip-existing")[1] == "wrote sheet.png; all 4 results are in o\n"
 
 
 # --- standard input and output ----------------------------------------------------------------------------------------
@@ -224,6 +300,40 @@ def test_a_file_that_is_named_as_the_stream(run: Run) -> None:
     assert names("o") == ["-.png"]
 
 
+def test_a_sheet_that_is_named_as_the_stream(run: Run) -> None:
+    photographs("p/a.png")
+    assert "/-: expected a name that ends in" in run("p/a.png", "-o", "o", "--compare", "./-")[2]
+
+
+@pytest.mark.promise("Outputs", "standard input is a source: the file behind it is not replaced")
+def test_the_file_behind_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs("s.png")
+    os.link("s.png", "hard.png")
+    before = Path("s.png").read_bytes()
+    for words in (["-o", "s.png"], ["-o", "hard.png"], ["-o", "o.png", "--compare", "s.png"]):
+        with open("s.png") as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            status, _, errors = run("-", *words, "--force")
+        assert status == 1
+        assert f"{words[-1]}: would replace a file that this run reads as standard input" in errors
+        assert Path("s.png").read_bytes() == before
+
+
+def test_errors_of_standard_output_name_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full(io.BytesIO):
+        name = "<stdout>"
+
+        def write(self, data: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    photographs("a.png")
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=Full(), isatty=lambda: False, flush=lambda: None))
+    assert main(["colorize", "a.png", "-o", "-"]) == 1
+    assert "standard output: No space left on device; make room there" in capsys.readouterr().err
+
+
 # --- files of several pages -------------------------------------------------------------------------------------------
 
 
@@ -277,8 +387,49 @@ def test_a_damaged_page_leaves_nothing(run: Run) -> None:
     Path("p/in.tif").write_bytes(data[:-20])
     status, out, errors = run("p", "-o", "o")
     assert (status, names("o")) == (1, ["z.png"])
-    assert out.startswith("colorized 1 of 2 photographs into o\n")
+    assert out == "colorized 1 of 2 photographs into o\n"
     assert "p/in.tif" in errors
+
+
+def test_pages_of_a_file_that_failed_are_not_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs("p/z.png")
+    book("p/in.tif")
+    read_photo = bulk.read_photo
+
+    def toned(path: Path, *, page: int = 0, **options: Any) -> SimpleNamespace:
+        if page == 2:
+            raise OSError(5, "Input/output error", str(path))
+        return SimpleNamespace(**{**vars(read_photo(path, page=page, **options)), "toned": True})
+
+    monkeypatch.setattr(bulk, "read_photo", toned)
+    status, out, _ = run("p", "-o", "o")
+    assert status == 1
+    assert out == "colorized 1 of 2 photographs into o\np/z.png: toned; the tint is treated as gray\n"
+
+
+@pytest.mark.promise("Faults", "a photograph for which memory or the network fails is an error by name, others go on")
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError])
+@pytest.mark.parametrize("place", ["reduce", "predict"])
+def test_one_that_the_network_cannot_take(
+    run: Run, monkeypatch: pytest.MonkeyPatch, place: str, error: type[Exception]
+) -> None:
+    whole = getattr(BlankColorizer, place)
+
+    def failing(self: BlankColorizer, values: Any, **options: Any) -> Any:
+        if 77 in np.rint(values * (1 if values.dtype == np.uint8 else 255)):
+            raise error("out of memory")
+        return whole(self, values, **options)
+
+    monkeypatch.setattr(BlankColorizer, "reduce", lambda self, luma: np.full((2, 2), luma.flat[0], np.uint8))
+    monkeypatch.setattr(BlankColorizer, place, failing)
+    photographs("p/a.png", "p/c.png")
+    Image.new("L", (4, 3), 77).save("p/b.png")
+    status, out, errors = run("p", "-o", "o", "--compare", "sheet.png")
+    assert (status, names("o")) == (1, ["a.png", "c.png"])
+    assert out == "colorized 2 of 3 photographs into o\n"
+    assert errors.startswith("fastcolor: error: p/b.png: ")
+    assert errors.count("\n") == 1
+    assert Path("sheet.png").is_file()
 
 
 # --- what is told of results ------------------------------------------------------------------------------------------

@@ -75,18 +75,18 @@ def test_one_file_into_a_folder(photos: Path, model: str) -> None:
 
 def test_folder_keeps_names_and_subfolders(photos: Path, model: str) -> None:
     assert main(["colorize", "photos", "-o", "out/colored", "--model", model]) == 0
-    assert names(Path("out/colored")) == ["a.png", "b.jpg", "sub/c.png"]
+    assert names(Path("out/colored")) == ["a.png", "b.jpg", "sub/c.bmp.png"]
 
 
 def test_output_inside_the_input_is_not_colorized_again(photos: Path, model: str) -> None:
     for _ in range(2):
         assert main(["colorize", "photos", "-o", "photos/out", "--model", model, "--force"]) == 0
-    assert names(photos / "out") == ["a.png", "b.jpg", "sub/c.png"]
+    assert names(photos / "out") == ["a.png", "b.jpg", "sub/c.bmp.png"]
 
 
 def test_globs_and_several_inputs(photos: Path, model: str) -> None:
     assert main(["colorize", "photos/**/*.bmp", "photos/a.png", "photos/*.jpg", "-o", "out", "--model", model]) == 0
-    assert names(Path("out")) == ["a.png", "b.jpg", "c.png"]
+    assert names(Path("out")) == ["a.png", "b.jpg", "sub/c.bmp.png"]
 
 
 def test_file_whose_name_looks_like_a_glob(photos: Path, model: str) -> None:
@@ -116,7 +116,7 @@ def test_compare_and_confidence_of_one(photos: Path, model: str) -> None:
 def test_compare_and_confidence_of_many(photos: Path, model: str) -> None:
     extra = ["--compare", "pairs.png", "--confidence", "maps"]
     assert main(["colorize", "photos", "-o", "out", "--model", model, *extra]) == 0
-    assert names(Path("maps")) == ["a.png", "b.jpg", "sub/c.png"]
+    assert names(Path("maps")) == ["a.png", "b.jpg", "sub/c.bmp.png"]
     assert size("pairs.png")[1] > 3 * 48
 
 
@@ -148,7 +148,7 @@ def test_folder_goes_on_past_bad_files(photos: Path, model: str, capsys: pytest.
     (photos / "aa.jpg").write_bytes(b"not a photograph")
     (photos / "bb.jpg").write_bytes((photos / "b.jpg").read_bytes()[:-300])
     assert main(["colorize", "photos", "photos/gone.png", "-o", "out", "--model", model]) == 1
-    assert names(Path("out")) == ["a.png", "b.jpg", "sub/c.png"]
+    assert names(Path("out")) == ["a.png", "b.jpg", "sub/c.bmp.png"]
     out, errors = capsys.readouterr()
     assert "colorized 3 of 6 photographs into out" in out
     lines = [line for line in errors.splitlines() if line.startswith("fastcolor: error: ")]
@@ -183,7 +183,9 @@ def test_nothing_else_is_written_when_the_result_cannot_be(
     assert main(["colorize", "photos", "-o", "out", "--model", model]) == 1
     assert names(Path("out")) == []
     errors = capsys.readouterr().err
-    assert all(f"out/{name}: No space left on device; make room" in errors for name in ("a.png", "b.jpg", "sub/c.png"))
+    assert all(
+        f"out/{name}: No space left on device; make room" in errors for name in ("a.png", "b.jpg", "sub/c.bmp.png")
+    )
 
 
 def prepare(name: str) -> Callable[[Path], object]:

@@ -28,6 +28,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from fastcolor import ColorBins, ColorUNet, UNetConfig  # noqa: E402
 from fastcolor.files.atomic import PREFIX  # noqa: E402
+from fastcolor.training.prepare import NEW  # noqa: E402
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and signals")
 
@@ -123,7 +124,7 @@ class Case:
         return sorted(path for path in paths if not self.temporary(path))
 
     def temporary(self, path: Path) -> bool:
-        return any(part.startswith(PREFIX) or part == "tmp" for part in path.relative_to(self.folder).parts)
+        return any(part.startswith(PREFIX) or part in ("tmp", NEW) for part in path.relative_to(self.folder).parts)
 
     def leftovers(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if self.temporary(path) and path.name != "tmp"]
@@ -139,7 +140,7 @@ class Case:
 def read(path: Path) -> object:
     """What is in a file, whole; numbers and pixels, without times."""
     match path.suffix:
-        case ".png":
+        case ".png" | ".jpg":
             with Image.open(path) as image:
                 return image.tobytes()
         case ".npz":
@@ -199,10 +200,15 @@ def test_signals(runs: Runs, home: Path, whole: dict, tmp_path: Path, command: s
         case = Case(runs, home, tmp_path / str(at), command)
         (run,) = case.run(fault, at)
         assert "Traceback" not in run.err
-        if command != "prepare" or run.status:  # its threads write: once in some hundred times Python loses the signal
-            assert run.status == FAULTS[fault], run
-            assert fault == "kill" or "nothing half-written is left" in run.err
+        assert run.status == FAULTS[fault], run
+        assert fault == "kill" or "nothing half-written is left" in run.err
         case.check(leftovers=fault == "kill")
+        left = results(case)
+        if fault != "kill" and command != "train":  # whose checkpoint is of the step at which it was stopped
+            assert left == {name: wanted[name] for name in left}
+        if fault != "kill" and command == "prepare":  # all is in place, or the set is as it was
+            whole_set = {name for name in wanted if name.startswith("out/")}
+            assert whole_set & set(left) in (set(), whole_set)
         again = case.go_on()
         assert "Traceback" not in again.err
         if command == "average" and (case.folder / "out").exists() and again.status:
@@ -227,6 +233,29 @@ def test_no_room(runs: Runs, home: Path, whole: dict, tmp_path: Path, command: s
         assert "Traceback" not in run.err
         assert PREFIX not in run.err, "a temporary name is nobody's"
         case.check()
+
+
+# command -> outputs of which each is a result that must be new
+TAKEN = {
+    "colorize": [f"out/{number}.png" for number in range(4)],
+    "demo": ["out.png"],
+    "video": ["out.mp4"],
+    "fit": ["out.npz"],
+    "prepare": ["out.zip"],
+    "evaluate": ["out.json"],
+    "evaluate-video": ["out.json"],
+}
+
+
+@pytest.mark.promise("Outputs", "what another run writes meanwhile is not replaced without --force")
+@pytest.mark.parametrize("command", TAKEN)
+def test_names_that_are_taken_meanwhile(runs: Runs, home: Path, tmp_path: Path, command: str) -> None:
+    case = Case(runs, home, tmp_path / "case", command)
+    (run,) = case.run("taken")
+    assert run.status == 1, run
+    assert run.err.count(": exists already, made while this run went on") == len(TAKEN[command])
+    assert [Path(case.folder, name).read_bytes() for name in TAKEN[command]] == [b"another's"] * len(NEW[command])
+    assert case.leftovers() == []
 
 
 @pytest.mark.promise("Faults", "two runs at once with one output leave whole results, of one or of the other")

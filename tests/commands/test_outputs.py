@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fastcolor.commands import colorize as command
+from fastcolor.commands import demo, options
 from fastcolor.commands.main import main
 from fastcolor.files import outputs
 from fastcolor.files.outputs import Target, check_folder, check_outputs
@@ -200,6 +201,8 @@ OTHER_COMMANDS = {
     "fit p -o new.npz --plot new.npz": "would be both --output and --plot",
     "fit p -o a.npz": "a.npz: exists already; --force overwrites it",
     "evaluate p --sheet p/a.png --force": "p/a.png: would replace",
+    "evaluate p --every 2 --sheet p/A.jpg --force": "p/A.jpg: would replace",
+    "evaluate p --every 2 --sheet p/a.png --force": "p/a.png: would replace",
     "evaluate p --json l/a.png --force": "would replace a file that this run reads as p/a.png",
     "evaluate p --model m --fit-decoding m/config.json --force": "m/config.json: would replace",
     "evaluate p --content classes.toml --json classes.toml --force": "classes.toml: would replace",
@@ -215,6 +218,7 @@ OTHER_COMMANDS = {
     "demo -o p/a.png": "p/a.png: exists already; --force overwrites it",
     "average m n --out m": "m: m, which is read, lies in it",
     "average m n --out p": "p: exists already and is not empty",
+    "prepare p a.npz": "a.npz: expected a folder or a new name for the output, got a file",
     "average m n --out a.npz": "a.npz: expected a folder or a new name",
 }
 
@@ -233,6 +237,27 @@ def test_other_commands(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert errors.count("\n") == 1
 
 
+@pytest.mark.promise("Outputs", "a bundled model and the bundled photographs are never replaced")
+def test_bundled_files_are_sources(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with archive() as root:
+        (root / "models/landscapes").mkdir(parents=True)
+        (root / "p/a.png").rename(root / "models/landscapes/a.png")
+        monkeypatch.setattr(demo, "SAMPLES", Path("p"))
+        monkeypatch.setattr(options, "MODELS", Path("models"))
+        before = contents(root)
+        for words in (
+            "demo -o models/landscapes/a.png",
+            "demo -o p/A.jpg",
+            "evaluate q --sheet models/landscapes/a.png",
+        ):
+            assert main([*words.split(), "--model", "landscapes", "--force"]) == 1
+            assert "would replace a file that this run reads" in capsys.readouterr().err
+        assert contents(root) == before
+    monkeypatch.undo()
+    assert options.model_files(None)[0].is_dir()
+    assert all((demo.SAMPLES / name).is_file() for name in demo.PHOTOGRAPHS)
+
+
 # name -> (target, error, its words); in a folder with a file `a`, a folder `d`, and nothing else
 PLACES: dict[str, tuple[str, type[Exception], str]] = {
     "a folder": ("d", IsADirectoryError, "d: expected the name of a file to write, got a folder"),
@@ -245,6 +270,8 @@ PLACES: dict[str, tuple[str, type[Exception], str]] = {
     "a file": ("a", FileExistsError, "a: exists already; --force overwrites it"),
     "a dangling link": ("gone", FileExistsError, "gone: exists already"),
     "a device": (os.devnull, FileExistsError, "got a device or a pipe"),
+    "a name that is too long": ("x" * 300, OSError, "File name too long"),
+    "a link that leads nowhere as a folder": ("gone/x", NotADirectoryError, "gone is a link that leads to nothing"),
     "a file system that takes no files": ("/proc/x", PermissionError, "the folder cannot be written to"),
 }
 

@@ -101,7 +101,7 @@ def at(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, number: int, *, a
     def call(*args: Any, **options: Any) -> Any:
         result = whole(*args, **options) if after else None
         if numbers:
-            os.kill(os.getpid(), numbers.pop())
+            signal.raise_signal(numbers.pop())  # which is dealt with here, whatever threads there are
         return result if after else whole(*args, **options)
 
     monkeypatch.setattr(place, name, call)
@@ -112,8 +112,8 @@ MOMENTS = {
     "before a temporary file is made": (atomic.secrets, "token_hex", True),
     "when it is made": (Path, "stat", True),
     "in the encoder": (Image.Image, "save", True),
-    "before it gets its name": (os, "replace", False),
-    "when it has its name": (os, "replace", True),
+    "before it gets its name": (os, "link", False),
+    "when it has its name": (os, "link", True),
 }
 
 
@@ -148,10 +148,31 @@ def test_signals(
 @pytest.mark.promise("Faults", "Ctrl-C pressed twice, the second time while files are removed, leaves nothing behind")
 def test_two_signals(photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with monkeypatch.context() as patch:
-        at(patch, Image.Image, "save", signal.SIGINT, after=True)
-        at(patch, atomic, "_remove", signal.SIGINT, after=False)
+
+        def save(self: Image.Image, *words: object, **options: object) -> None:
+            at(patch, atomic, "_remove", signal.SIGINT, after=False)
+            signal.raise_signal(signal.SIGINT)
+
+        patch.setattr(Image.Image, "save", save)
         assert main(["colorize", "p", "-o", "o"]) == 130
     assert list(Path("o").iterdir()) == []
+
+
+@pytest.mark.promise("Faults", "no signal that ends a command disturbs it while files are removed")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_second_signal_disturbs_nothing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    if not hasattr(signal, name):
+        return  # Windows
+    removed: list[bool] = []
+
+    def remove() -> None:
+        signal.raise_signal(getattr(signal, name))
+        removed.append(True)
+
+    monkeypatch.setattr(cli, "remove_leftovers", remove)
+    monkeypatch.setattr(cli, "import_module", lambda name: body(lambda: signal.raise_signal(signal.SIGINT)))
+    assert main(["doctor"]) == 130
+    assert removed == [True]
 
 
 def test_ignored_signals_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

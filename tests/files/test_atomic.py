@@ -9,7 +9,9 @@ import tempfile
 import warnings
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -75,6 +77,78 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "new") as temporary:
         (temporary / "whole").touch()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["whole"]
+
+
+NO_LINKS = [errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL]
+
+
+@pytest.mark.promise("Outputs", "a file that must be new never replaces one that came meanwhile, on any file system")
+@pytest.mark.parametrize("number", [0, *NO_LINKS], ids=lambda number: errno.errorcode.get(number, "links"))
+def test_a_new_file_replaces_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    if number:
+        monkeypatch.setattr(os, "link", Mock(side_effect=OSError(number, "no links", "x", None, "y")))
+    for comes in (False, True):
+        target = tmp_path / f"{comes}.txt"
+        with suppress(FileExistsError), atomic_path(target, replace=False) as temporary:
+            temporary.write_text("mine")
+            if comes:
+                target.write_text("another's")
+        assert target.read_text() == ("another's" if comes else "mine")
+        assert target.stat().st_nlink == 1
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(FileExistsError, match=r"True.txt: exists already, made while"):  # noqa: SIM117
+        with atomic_path(tmp_path / "True.txt", replace=False):
+            pass
+
+
+def test_other_errors_of_links_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", Mock(side_effect=OSError(errno.ENOSPC, "No space left", "x", None, "y")))
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "a", replace=False):
+        pass
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_folder_replaces_none(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with atomic_folder(tmp_path / "empty") as temporary:
+        (temporary / "mine").touch()
+    with pytest.raises(FileExistsError, match="made while this run went on"):  # noqa: SIM117
+        with atomic_folder(tmp_path / "empty") as temporary:
+            (temporary / "others").touch()
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["empty", "empty/mine"]
+
+
+@pytest.mark.promise("Faults", "a folder that makes way for another is there, old or new, whenever a signal comes")
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("move", [1, 2])
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_folder_makes_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: int, after: bool, twice: bool
+) -> None:
+    rename, remove, count = os.rename, atomic._remove, 0
+
+    def renaming(*paths: Path) -> None:
+        nonlocal count
+        count += 1
+        if count == move and not after:
+            raise KeyboardInterrupt
+        rename(*paths)
+        if count == move:
+            raise KeyboardInterrupt
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/old").touch()
+    monkeypatch.setattr(os, "rename", renaming)
+    if twice:
+        monkeypatch.setattr(atomic, "_remove", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "a", replace=True) as temporary:
+        (temporary / "new").touch()
+    monkeypatch.setattr(atomic, "_remove", remove)
+    remove_leftovers()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["new" if (move, after) == (2, True) else "old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert not atomic._living
 
 
 @pytest.mark.promise("Faults", "what a signal left between the making of a file and its removal is removed at the end")

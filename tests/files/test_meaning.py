@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from made_pictures import UPRIGHT, exif, gray_profile, made_png, made_tiff
@@ -160,6 +161,105 @@ def test_range_of_samples() -> None:
     assert as_photo(made_tiff(twelve, 16, high=4000)).luma.max() < 0.1, "a statistic is no range"
 
 
+@pytest.mark.promise("Photographs", "color of 10, 12 and 14 bits in 16 is as light as it should be")
+@pytest.mark.parametrize("bits", [10, 12, 14])
+@pytest.mark.parametrize(("photometric", "samples", "extra"), [(2, 3, {}), (2, 4, {"extra": 2}), (5, 4, {})])
+def test_color_with_empty_bits(bits: int, photometric: int, samples: int, extra: dict[str, int]) -> None:
+    values, top = DEEP[..., :samples] >> (16 - bits), 2**bits - 1
+    photo = as_photo(made_tiff(values, 16, photometric=photometric, high=top, **extra))
+    if photometric == 5:
+        eight = made_tiff((values >> (bits - 8)).astype(np.uint8), 8, photometric=5)
+        assert np.array_equal(photo.rgb, as_photo(eight).rgb)
+    else:
+        np.testing.assert_allclose(photo.rgb / 255, values[..., :3] / top, atol=LEVEL, rtol=0)
+        assert (photo.alpha is not None) == bool(extra)
+
+
+BITS_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+RGB8 = (COLOR >> 8).astype(np.uint8)
+
+
+@pytest.mark.promise("Photographs", "TIFF whose bits are stored from the low end is read as any")
+@pytest.mark.parametrize(
+    ("values", "photometric", "planar"),
+    [(RGB8, 2, 2), (RGB8, 2, 1), (RGB8[..., 0], 0, 1), (RGB8[..., 0], 1, 1), (COLOR, 2, 2), (COLOR[..., 0], 0, 1)],
+)
+def test_fill_order(values: np.ndarray, photometric: int, planar: int) -> None:
+    bits = 8 * values.dtype.itemsize
+    plain = made_tiff(values, bits, photometric=photometric, planar=planar)
+    start = len(plain) - values.nbytes
+    head = plain[:start].replace(struct.pack("<HHII", 278, 4, 1, 24), struct.pack("<HHII", 266, 3, 1, 2))
+    turned, meant = as_photo(head + plain[start:].translate(BITS_TURNED)), as_photo(plain)
+    np.testing.assert_allclose(level(turned), level(meant), atol=TWICE, rtol=0)
+    assert (turned.rgb is None) == (meant.rgb is None) == (photometric < 2)
+
+
+@pytest.mark.promise("Photographs", "a TIFF palette of 8-bit colors is no black picture")
+@pytest.mark.parametrize("scale", [1, 257])
+def test_palette_of_eight_bits(scale: int) -> None:
+    colors = np.tile(np.arange(256, dtype=np.uint16)[::-1] * np.uint16(scale), (3, 1))
+    assert np.array_equal(
+        as_photo(written(RGB8[..., 0], photometric="palette", colormap=colors)).luma, 255 - RGB8[..., 0]
+    )
+
+
+@pytest.mark.parametrize("extra", [[2, 0], [0, 2], [0, 0]])
+def test_more_samples_in_compressed_planes(extra: list[int]) -> None:
+    planes = np.concatenate([np.moveaxis(RGB8, -1, 0), np.full((2, 24, 40), 255, np.uint8)])
+    photo = as_photo(written(planes, photometric="rgb", planarconfig=2, extrasamples=extra, **LZW))
+    assert np.array_equal(photo.rgb, RGB8)
+
+
+@pytest.mark.promise("Photographs", "a camera's raw file is refused, not taken for the thumbnail in its first page")
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("reduced", [0, 1])
+def test_thumbnail_before_the_picture(bigtiff: bool, reduced: int) -> None:
+    def file(first: np.ndarray, second: np.ndarray, kind: int) -> io.BytesIO:
+        made = io.BytesIO()
+        with tifffile.TiffWriter(made, bigtiff=bigtiff) as pages:
+            pages.write(first, photometric="minisblack", subifds=1, subfiletype=reduced, metadata=None)
+            pages.write(second, photometric="minisblack", subfiletype=kind, metadata=None)
+        return made
+
+    large, small = RGB8[..., 0], RGB8[::4, ::4, 0]
+    with pytest.raises(ImageError, match=r"thumbnail of a picture of 40 x 24 in the same file.*develop it"):
+        as_photo(file(small, large, 0))
+    assert np.array_equal(as_photo(file(large, small, 1)).luma, large), "a pyramid"
+
+
+@pytest.mark.promise("Hostile files", "a TIFF file with tiles left out is refused, not read as black, and quietly")
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("tags", [(324,), (325,), (324, 325)])
+@pytest.mark.parametrize("tile", [(16, 16), (32, 32)])
+def test_tiles_left_out(
+    dtype: type, tile: tuple[int, int], tags: tuple[int, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    values = np.ones((32, 32), dtype)
+    data = bytearray(written(values, photometric="minisblack", tile=tile, compression="zlib"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        for tag in tags:
+            at = file.pages[0].tags[tag]
+            size = at.valuebytecount // at.count
+            data[at.valueoffset : at.valueoffset + size] = bytes(size)
+    with pytest.raises(ImageError, match="parts of whose pixels are not there"):
+        as_photo(bytes(data))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_strip_without_a_count_of_bytes(dtype: type) -> None:
+    """libtiff reads it to the end of the file; tifffile would fill it with black."""
+    data = bytearray(written(np.ones((8, 8), dtype), photometric="minisblack", compression="lzw"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        count = file.pages[0].tags[279]
+        data[count.valueoffset : count.valueoffset + count.valuebytecount] = bytes(count.valuebytecount)
+    if dtype is np.uint8:
+        assert (as_photo(bytes(data)).luma == 1).all()
+    else:
+        with pytest.raises(ImageError, match="parts of whose pixels are not there"):
+            as_photo(bytes(data))
+
+
 @pytest.mark.promise("Messages", "a TIFF that is not supported is called by its depth, color and compression")
 def test_what_is_not_supported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = made_tiff(np.zeros((4, 4, 3), np.float32), 32, photometric=8, kind=FLOAT)
@@ -276,8 +376,63 @@ def test_opened_image_is_as_its_path(tmp_path: Path, orientation: int) -> None:
                 assert as_photo(opened).luma.shape == expected.luma.shape, "the caller's image still reads"
 
 
+OTHERWISE = {  # loaded by Pillow: what its values are not, and its tags still say
+    "white is 0": (lambda deep: written(65_535 - deep, photometric="miniswhite", **LZW), 65_535),
+    "12 bits, packed": (lambda deep: made_tiff(deep >> 4, 12), 4095),
+    "12 bits in 16": (lambda deep: made_tiff(deep >> 4, 16, high=4095), 4095),
+}
+
+
+@pytest.mark.promise("Toolkit", "a deep TIFF that Pillow has loaded is scaled by its tags, or refused")
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_loaded_tiff(name: str) -> None:
+    make, top = OTHERWISE[name]
+    with Image.open(io.BytesIO(make(DEEP[..., 0]))) as opened:
+        opened.load()
+        np.testing.assert_allclose(as_photo(opened).luma, (DEEP[..., 0] >> (0, 4)[top == 4095]) / top, atol=TWICE)
+    with Image.open(io.BytesIO(made_tiff(COLOR >> 4, 16, photometric=2, high=4095))) as opened:
+        opened.load()
+        with pytest.raises(ImageError, match="misread by Pillow, which has loaded it; give the file instead"):
+            as_photo(opened)
+
+
+def test_opened_image_that_was_reduced_stays_so(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as opened:
+        opened.draft("L", (16, 16))
+        assert as_photo(opened).luma.shape == opened.size
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_high_dynamic_range_of_an_opened_image(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    for name in ("MIME", "SAVE", "EXTENSION"):
+        monkeypatch.setattr(Image, name, dict(getattr(Image, name)))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    if kind == "HEIF":
+        pillow_heif.register_heif_opener()
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, kind)
+    told = file.getvalue()
+    at = told.index(b"colrnclx") + 10
+    with (
+        Image.open(io.BytesIO(told[:at] + struct.pack(">H", 16) + told[at + 2 :])) as opened,
+        pytest.raises(ImageError, match=r"PQ .* to sRGB first"),
+    ):
+        as_photo(opened)
+
+
 def _back(orientation: int) -> int:
     return {6: 8, 8: 6}.get(orientation, orientation)
+
+
+@pytest.mark.parametrize("sizes", [((2, 3), (30, 40)), ((30, 40), (2, 3))])
+def test_opened_page_of_another_size(tmp_path: Path, sizes: tuple[tuple[int, int], ...]) -> None:
+    pages = [Image.fromarray(np.full(size, 99, np.uint8)) for size in sizes]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with Image.open(tmp_path / "a.tif") as opened:
+        opened.seek(1)
+        assert as_photo(opened).luma.shape == sizes[1]
 
 
 def test_opened_page_is_that_page(tmp_path: Path) -> None:

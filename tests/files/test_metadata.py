@@ -13,9 +13,10 @@ import pytest
 from paths import ROOT
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
+from fastcolor.files.chunks import is_lossless_webp
 from fastcolor.files.images import read_photo
 from fastcolor.files.kept import left_out
-from fastcolor.files.metadata import is_lossless_webp, portable_metadata
+from fastcolor.files.metadata import portable_metadata
 from fastcolor.files.writing import WRITERS, write_pages, write_photo
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -193,6 +194,78 @@ def with_tag(tag: int, length: int = 70_000) -> bytes:
     tags[ARTIST] = "A"
     tags[EXIF_IFD] = {tag: b"ASCII\0\0\0" + b"x" * length}
     return tags.tobytes()
+
+
+@pytest.mark.promise("What stays", "What is too long for PNG's limits of reading is left out and named")
+@pytest.mark.parametrize(
+    ("metadata", "missing"),
+    [
+        ({"iptc": LONG_IPTC}, []),
+        ({"iptc": LONG_IPTC * 3}, ["IPTC"]),
+        ({"xmp": b"x" * 70_000_000, "iptc": IPTC}, ["XMP"]),
+        ({"comments": ["x" * 35_000_000], "text": {"a": "x" * 35_000_000}}, ["comments and text"]),
+    ],
+)
+def test_too_long_for_a_png(tmp_path: Path, metadata: dict[str, Any], missing: list[str]) -> None:
+    assert left_out(metadata, "PNG") == missing
+    write_photo(tmp_path / "a.png", RGB, metadata=metadata)
+    kept = read_photo(tmp_path / "a.png").metadata
+    assert kept.get("iptc") == (None if "IPTC" in missing else metadata.get("iptc"))
+
+
+@pytest.mark.promise("What stays", "PNG's texts are kept by their keywords, those that begin with Comment, too")
+def test_keywords_of_png(tmp_path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    texts = {"Comments": "a", "Commentator": "b", "XML:com.adobe.xmp.old": "c"}
+    for keyword, text in {"Comment": "d", **texts}.items():
+        info.add_text(keyword, text)
+    Image.fromarray(RGB).save(tmp_path / "a.png", pnginfo=info)
+    assert read_photo(tmp_path / "a.png").metadata == {"text": texts, "comments": ["d"]}
+
+
+@pytest.mark.promise("What stays", "EXIF and XMP of ImageMagick's PNG are read")
+@pytest.mark.parametrize("name", ["exif", "APP1"])
+def test_raw_profiles(tmp_path: Path, name: str) -> None:
+    packet = b"http://ns.adobe.com/xap/1.0/\0" + PACKET.encode()
+    for data in (exif(), packet) if name == "APP1" else (exif(),):
+        info = PngImagePlugin.PngInfo()
+        info.add_text(f"Raw profile type {name}", f"\n{name}\n{len(data):8}\n{data.hex()}\n", zip=True)
+        Image.fromarray(RGB).save(tmp_path / "a.png", pnginfo=info)
+        photo = read_photo(tmp_path / "a.png")
+        assert photo.luma.shape == RGB.shape[1::-1], "turned"
+        assert set(photo.metadata) == ({"xmp"} if data == packet else {"exif"})
+
+
+@pytest.mark.promise("What stays", "A wrong mark of EXIF's byte order loses neither the orientation nor the tags")
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_wrong_mark_of_byte_order(tmp_path: Path, order: str, kind: str) -> None:
+    tags = Image.Exif()
+    tags.endian = order
+    tags[ORIENTATION], tags[ARTIST] = 6, "A"
+    data = bytearray(tags.tobytes())
+    data[6:8] = {"<": b"MM", ">": b"II"}[order]
+    Image.fromarray(RGB).save(tmp_path / "a", kind, exif=bytes(data))
+    photo = read_photo(tmp_path / "a")
+    assert photo.luma.shape == RGB.shape[1::-1]
+    assert tags_of(photo.metadata["exif"]) == {ARTIST: "A"}
+
+
+@pytest.mark.promise("What stays", "No resolution is invented for a JPEG file without one")
+def test_no_resolution_is_invented(tmp_path: Path) -> None:
+    for tags, dpi in (({ARTIST: "A"}, None), ({0x011A: 72.0, 0x011B: 36.0, 0x0128: 2}, (72, 36))):
+        made = Image.Exif()
+        made.update(tags)
+        Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=made.tobytes())
+        assert read_photo(tmp_path / "a.jpg").metadata.get("dpi") == dpi
+
+
+def test_tags_of_gdal(tmp_path: Path) -> None:
+    tags = {0xA480: "<GDALMetadata/>", 0xA481: "0"}
+    Image.fromarray(RGB).save(tmp_path / "a.tif", tiffinfo=tags)
+    write_photo(tmp_path / "b.tif", RGB, metadata=read_photo(tmp_path / "a.tif").metadata)
+    assert tags_of(read_photo(tmp_path / "b.tif").metadata["exif"]) == tags
 
 
 def test_a_damaged_tag_does_not_take_the_others_along() -> None:

@@ -16,7 +16,7 @@ from fastcolor import ChromaMoments, ColorBins, reference
 from fastcolor.bins import sizes_to_count
 from fastcolor.commands.main import INTERRUPTED, main
 from fastcolor.fitting import counting
-from fastcolor.fitting.counting import count_files, find_images
+from fastcolor.fitting.counting import count_files, find_all
 from fastcolor.fitting.moments import AUTO_CELLS
 
 RNG = np.random.default_rng(0)
@@ -191,8 +191,8 @@ def test_of_several_starts_gray_stays_gray() -> None:
 # Files
 
 
-def test_find_images_is_recursive_sorted_and_unique(photos: Path) -> None:
-    found = find_images([photos / "deep", photos, photos / "0.png"])
+def test_find_all_is_recursive_sorted_and_unique(photos: Path) -> None:
+    found = find_all([photos / "deep", photos, photos / "0.png"]).photographs
     assert len(found) == 12
     assert found == sorted(found)
 
@@ -203,11 +203,11 @@ def test_counting_does_not_depend_on_threads(photos: Path, threads: int) -> None
     fastcolor.set_num_threads(threads)
     try:
         done: list[int] = []
-        counted = count_files(find_images([photos]), [17], done.append)
+        counted = count_files(find_all([photos]).photographs, [17], done.append)
     finally:
         fastcolor.set_num_threads(before)
     expected = ChromaMoments([17])
-    for path in find_images([photos]):
+    for path in find_all([photos]).photographs:
         expected.add(np.asarray(Image.open(path).convert("RGB")))
     assert counted.moments.to_arrays().keys() == expected.to_arrays().keys()
     for name, array in expected.to_arrays().items():
@@ -216,7 +216,7 @@ def test_counting_does_not_depend_on_threads(photos: Path, threads: int) -> None
 
 
 def test_fit_of_paths_and_arrays_agree(photos: Path) -> None:
-    paths = find_images([photos])
+    paths = find_all([photos]).photographs
     arrays = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     assert same_bins(ColorBins.fit(paths, N), ColorBins.fit(iter(arrays), N))
     assert same_bins(ColorBins.fit(str(paths[0]), N), ColorBins.fit(arrays[0], N))
@@ -236,7 +236,7 @@ def test_the_command_equals_the_library(photos: Path, tmp_path: Path, capsys: py
     out = tmp_path / "bins.npz"
     assert fit(photos, "-o", out) == 0
     bins = ColorBins.load(out)
-    assert same_bins(bins, ColorBins.fit(find_images([photos]), N))
+    assert same_bins(bins, ColorBins.fit(find_all([photos]).photographs, N))
     assert (bins.n, bins.cells) == (N, 17)
     assert bins.moments is not None
     assert bins.moments.images == 12
@@ -274,7 +274,7 @@ def test_auto_takes_the_least_held_out_error(
 @pytest.mark.parametrize("space", ["yuv", "lab"])
 @pytest.mark.parametrize("cells", ["17", "auto"])
 def test_merged_parts_are_the_whole_byte_for_byte(photos: Path, tmp_path: Path, cells: str, space: str) -> None:
-    paths = find_images([photos])
+    paths = find_all([photos]).photographs
     for name, part in (("a", paths[::2]), ("b", paths[1::2]), ("whole", paths)):
         assert fit(*part, "-o", tmp_path / f"{name}.npz", "--cells", cells, "--space", space) == 0
     assert fit("-o", tmp_path / "ab.npz", "--merge", tmp_path / "b.npz", tmp_path / "a.npz") == 0
@@ -283,7 +283,7 @@ def test_merged_parts_are_the_whole_byte_for_byte(photos: Path, tmp_path: Path, 
 
 
 def test_merge_adds_to_a_folder(photos: Path, tmp_path: Path) -> None:
-    paths = find_images([photos])
+    paths = find_all([photos]).photographs
     assert fit(*paths[:5], "-o", tmp_path / "a.npz") == 0
     assert fit(*paths[5:], "-o", tmp_path / "both.npz", "--merge", tmp_path / "a.npz") == 0
     assert same_bins(ColorBins.load(tmp_path / "both.npz"), ColorBins.fit(paths, N))
@@ -293,7 +293,7 @@ def test_merged_counts_can_be_fitted_another_way(photos: Path, tmp_path: Path) -
     out = tmp_path / "again.npz"
     assert fit(photos, "-o", tmp_path / "a.npz", "--cells", 33) == 0
     assert fit("-o", out, "--merge", tmp_path / "a.npz", "--method", "kmeans") == 0
-    assert same_bins(ColorBins.load(out), ColorBins.fit(find_images([photos]), N, 33, "kmeans"))
+    assert same_bins(ColorBins.load(out), ColorBins.fit(find_all([photos]).photographs, N, 33, "kmeans"))
 
 
 def test_unusable_files_are_listed_and_skipped(
@@ -311,22 +311,22 @@ def test_unusable_files_are_listed_and_skipped(
     (source / "empty.jpg").touch()
     (source / "notes.txt").write_text("no image either, and no error")
     out = tmp_path / "bins.npz"
-    assert fit(source, "-o", out) == 0
+    assert fit(source, "-o", out) == 1
     assert same_bins(ColorBins.load(out), ColorBins.fit([photo(seed) for seed in range(3)], N))
     shown = capsys.readouterr().err
-    assert "skipped 3, cannot be read" in shown
-    assert "skipped 2, grayscale" in shown
-    assert all(f"{name}:" in shown for name in ("truncated.png", "text.jpg", "empty.jpg"))
+    assert "left out 2 files, grayscale: " in shown
+    assert all(f"{name}: " in shown for name in ("truncated.png", "text.jpg", "empty.jpg"))
+    assert shown.count("fastcolor: error: ") == 3
     assert "gray-as-rgb.jpg" in shown
-    assert "notes.txt" not in shown
+    assert "left out 1 file, no photographs by name: " in shown
 
 
 def test_long_lists_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(photo(0)).save(tmp_path / "a.png")
     for k in range(13):
         (tmp_path / f"{k:02}.jpg").touch()
-    assert fit(tmp_path, "-o", tmp_path / "bins.npz") == 0
-    assert "and 3 more" in capsys.readouterr().err
+    assert fit(tmp_path, "-o", tmp_path / "bins.npz") == 1
+    assert "error: 3 more cannot be read" in capsys.readouterr().err
 
 
 def test_ctrl_c_writes_nothing(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -20,10 +22,10 @@ import tempfile
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
-LONGEST = 120  # seconds of a run, which else hangs
+EVENTS = ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
+LONGEST = 60  # seconds of a run; what hangs is ended by an alarm
 REMOVING = ("os.remove", "os.rmdir")  # which a full disk lets one do
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 ERRORS = {"full": errno.ENOSPC, "read-only": errno.EROFS}
@@ -65,6 +67,9 @@ class Runs:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(json.dumps([words, str(folder), fault, at, other]), file=self.process.stdin, flush=True)
+        if not select.select([self.process.stdout], [], [], 2 * LONGEST + 10)[0]:
+            self.process.kill()
+            raise TimeoutError(f"{words}: neither end nor alarm")
         return [Run(*one) for one in json.loads(self.process.stdout.readline())]
 
     def close(self) -> None:
@@ -93,13 +98,13 @@ def serve() -> None:
         if fault == "warm":
             print(json.dumps([_warm(words, folder)]), flush=True)
             continue
-        run = _begin(words, folder, fault, at)
+        run = _Child(words, folder, fault, at)
         others: list[Run] = []
         if meanwhile is not None:
-            os.waitid(os.P_PID, run[0], os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            others.append(_end(*_begin(meanwhile, folder, "", 0)))
-            os.kill(run[0], signal.SIGCONT)
-        print(json.dumps([_end(*run), *others]), flush=True)
+            run.listen(until_halted=True)
+            others.append(_Child(meanwhile, folder, "", 0).end())
+            os.kill(run.number, signal.SIGCONT)
+        print(json.dumps([run.end(), *others]), flush=True)
 
 
 def _warm(words: list[str], folder: str) -> Run:
@@ -111,36 +116,50 @@ def _warm(words: list[str], folder: str) -> Run:
         return Run(main(words), out.getvalue(), err.getvalue(), [])
 
 
-def _begin(words: list[str], folder: str, fault: str, at: int) -> tuple[int, list[int]]:
-    """The run's process, and pipes for what it says and does, which hold all of it."""
-    pipes = [os.pipe() for _ in range(3)]
-    number = os.fork()
-    if number == 0:
-        status = 1
-        try:
-            status = _run(words, folder, fault, at, [end for _, end in pipes])
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os._exit(status)
-    for _, end in pipes:
-        os.close(end)
-    return number, [begin for begin, _ in pipes]
+class _Child:
+    """A run's process, and what it says by pipes: a limit to the size of files would hold for files too."""
+
+    def __init__(self, words: list[str], folder: str, fault: str, at: int) -> None:
+        pipes = [os.pipe() for _ in range(3)]
+        self.number = os.fork()
+        if self.number == 0:
+            _forked(words, folder, fault, at, [end for _, end in pipes])
+        for _, end in pipes:
+            os.close(end)
+        self.said = {begin: b"" for begin, _ in pipes}
+        self.open = list(self.said)
+
+    def listen(self, until_halted: bool = False) -> None:
+        """Take what it says until it has ended: a pipe that is full would hold it up."""
+        state = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+        while self.open and not (until_halted and os.waitid(os.P_PID, self.number, state)):
+            for pipe in select.select(self.open, [], [], 0.01 if until_halted else None)[0]:
+                said = os.read(pipe, 1 << 16)
+                self.said[pipe] += said
+                if not said:
+                    os.close(pipe)
+                    self.open.remove(pipe)
+
+    def end(self) -> Run:
+        """What came of it."""
+        self.listen()
+        _, status = os.waitpid(self.number, 0)
+        out, err, events = (said.decode(errors="replace") for said in self.said.values())
+        return Run(os.waitstatus_to_exitcode(status), out, err, events.splitlines())
 
 
-def _end(number: int, pipes: list[int]) -> Run:
-    """What came of it."""
-    _, status = os.waitpid(number, 0)
-    texts = []
-    for pipe in pipes:
-        with open(pipe, errors="replace") as told:
-            texts.append(told.read())
-    out, err, events = texts
-    return Run(os.waitstatus_to_exitcode(status), out, err, events.splitlines())
+def _forked(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -> NoReturn:
+    status = 1
+    try:
+        status = _run(words, folder, fault, at, pipes)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
 
 
 def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -> int:
@@ -158,10 +177,9 @@ def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -
     if fault == "short":  # files end in the middle, as on a full disk, for the encoders' own code too
         resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    count = 0
+    numbers = itertools.count(1)
 
     def hook(event: str, values: tuple[Any, ...]) -> None:
-        nonlocal count
         if event not in EVENTS or not isinstance(values[0], (str, bytes, os.PathLike)):
             return
         if event == "open" and not (isinstance(values[2], int) and values[2] & WRITING):
@@ -169,11 +187,13 @@ def _run(words: list[str], folder: str, fault: str, at: int, pipes: list[int]) -
         path = os.path.abspath(os.fsdecode(values[0]))
         if not path.startswith(folder + os.sep):
             return
-        count += 1
+        number = next(numbers)  # of this event: another thread has its own
         os.write(pipes[2], f"{event} {os.path.relpath(path, folder)}\n".encode())
-        if fault in ERRORS and count >= at and event not in REMOVING:
+        if fault in ERRORS and number >= at and event not in REMOVING:
             raise OSError(ERRORS[fault], os.strerror(ERRORS[fault]), path)
-        if fault in SIGNALS and count == at:
+        if fault == "taken" and event == "os.link":
+            Path(os.fsdecode(values[1])).write_bytes(b"another's")
+        if fault in SIGNALS and number == at:
             os.kill(os.getpid(), SIGNALS[fault])
 
     sys.addaudithook(hook)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import functools
+import itertools
 import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numba
 import pytest
 from fastcolor.kernels import cache
+from fastcolor.kernels.numba_cpu import jit
 from fastcolor.kernels.numba_cpu import threads as pool
 
 from fastcolor.commands.main import main
@@ -63,18 +68,22 @@ def be_of_numba_alone(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-32])
 
 
-DAMAGES = [cut, cut_at_half, empty, garble, flip_a_bit, be_of_numba_alone, Path.unlink]
+def be_open_to_all(path: Path) -> None:
+    """As another user may have changed it, digest and all."""
+    path.chmod(0o666)
+
+
+DAMAGES = [cut, cut_at_half, empty, garble, flip_a_bit, be_of_numba_alone, be_open_to_all, Path.unlink]
 
 
 @pytest.mark.promise("Newcomers", "a compile cache that is cut, garbled or gone is made again")
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_a_damaged_file_is_made_again(tmp_path: Path, suffix: str, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_file_is_made_again(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     assert make(tmp_path)(1) == 2
     again = make(tmp_path)
     assert again(1) == 2
     assert hits(again) == 1, "the test has no cache to damage"
-    (file,) = tmp_path.glob(f"*{suffix}")
+    (file,) = tmp_path.iterdir()
     damage(file)
     mended = make(tmp_path)
     assert mended(1) == 2
@@ -82,6 +91,53 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, suffix: str, damage: Calla
     found = make(tmp_path)
     assert found(1) == 2
     assert hits(found) == 1
+
+
+def test_the_code_of_another_signature_is_not_taken(tmp_path: Path) -> None:
+    """Whatever name it lies under, as hashes may be alike."""
+    make(tmp_path)(1)
+    (whole,) = tmp_path.iterdir()
+    make(tmp_path)(1.5)
+    (real,) = set(tmp_path.iterdir()) - {whole}
+    real.write_bytes(whole.read_bytes())
+    kernel = make(tmp_path)
+    assert kernel(1.5) == 2.5
+    assert hits(kernel) == 0
+
+
+@pytest.mark.promise("Newcomers", "processes that compile the same kernels at once leave a cache that is right")
+def test_two_that_compile_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks before the other writes; of first files the one's comes last, of second files the other's."""
+    compiled = numba.njit(lambda x: x + 1)
+    assert (compiled(1), compiled(1.5)) == (2, 2.5)
+    order = [(1, 0), (0, 0), (0, 1), (1, 1)]  # thread, and which of its files
+    passed, both, replace = {step: threading.Event() for step in order}, threading.Barrier(2, timeout=10), os.replace
+    place = threading.local()
+
+    def in_turn(source: str, target: str) -> None:
+        step = place.number, next(place.files)
+        if step[1] == 0:
+            both.wait()
+        if earlier := order[: order.index(step)]:
+            assert passed[earlier[-1]].wait(10)
+        replace(source, target)
+        passed[step].set()
+
+    def keep(number: int, signature: Any) -> None:
+        place.number, place.files = number, itertools.count()
+        make(tmp_path)._cache.save_overload(signature, compiled.overloads[signature])
+
+    monkeypatch.setattr(os, "replace", in_turn)
+    at_once = [threading.Thread(target=keep, args=each) for each in enumerate(compiled.overloads)]
+    for thread in at_once:
+        thread.start()
+    for thread in at_once:
+        thread.join()
+    monkeypatch.undo()
+    for again in range(2):
+        kernel = make(tmp_path)
+        assert [repr(kernel(1)), repr(kernel(1.5))] == ["2", "2.5"], again
+        assert hits(kernel) == 2
 
 
 def full(*_: object, **__: object) -> None:
@@ -94,7 +150,7 @@ def sealed(*_: object, **__: object) -> None:
 
 @pytest.mark.promise("Newcomers", "a compile cache that cannot be written costs a warning, and what was compiled runs")
 @pytest.mark.parametrize("refuse", [full, sealed])
-@pytest.mark.parametrize("when", ["os.replace", "tempfile.TemporaryFile", "os.makedirs"])
+@pytest.mark.parametrize("when", ["os.replace", "tempfile.mkstemp", "os.mkdir"])
 def test_a_disk_that_takes_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -102,7 +158,7 @@ def test_a_disk_that_takes_nothing(
     when: str,
     refuse: Callable[..., None],
 ) -> None:
-    kernel = make(tmp_path)
+    kernel = make(tmp_path / "removed meanwhile")
     monkeypatch.setattr(when, refuse)
     assert (kernel(1), kernel(1.5)) == (2, 2.5)
     (warned,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -152,7 +208,7 @@ def test_the_package_s_folder_is_no_place_for_compiled_kernels(tmp_path: Path, m
     """NUMBA_CACHE_DIR wins, then the user's cache, then a private folder among the temporary files; or nothing."""
     find, here = cache.cache_folder.__wrapped__, Path(cache.__file__).parent
     asked: list[Path] = []
-    monkeypatch.setattr(cache, "_usable", lambda folder, private: bool(asked.append(folder)))
+    monkeypatch.setattr(cache, "_usable", lambda folder: bool(asked.append(folder)))
     monkeypatch.setattr(cache._config, "CACHE_DIR", str(tmp_path / "numba"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
@@ -161,11 +217,120 @@ def test_the_package_s_folder_is_no_place_for_compiled_kernels(tmp_path: Path, m
     assert not any(folder.is_relative_to(here) for folder in asked)
 
 
-def test_a_folder_among_the_temporary_files_is_ours_alone(tmp_path: Path) -> None:
-    assert cache._usable(tmp_path / "ours" / "cache", private=True)
-    (tmp_path / "theirs").mkdir(mode=0o777)
-    (tmp_path / "theirs").chmod(0o777)
-    assert not cache._usable(tmp_path / "theirs" / "cache", private=True)
+@pytest.mark.promise("Newcomers", "compiled code is taken only from a folder and a file that no other user can write")
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and rights are POSIX")
+@pytest.mark.parametrize(("user", "rights"), [(0, 0), (0, 0o020), (0, 0o002), (0, 0o077), (12345, 0)])
+def test_a_folder_that_others_can_write_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, rights: int
+) -> None:
+    """As NUMBA_CACHE_DIR=/tmp or HOME=/tmp may lead to. What we make is ours, whatever the umask."""
+    monkeypatch.setattr(cache._config, "CACHE_DIR", str(tmp_path / "open"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    find, umask = cache.cache_folder.__wrapped__, os.umask(0)
+    try:
+        folder = find()
+        assert (folder.parent, folder.stat().st_mode & 0o777) == (tmp_path / "open", 0o700)
+        folder.chmod(0o700 | rights)
+        if user:
+            lstat = Path.lstat
+            monkeypatch.setattr(
+                cache.Path, "lstat", lambda path: owned_by(user, lstat(path)) if path == folder else lstat(path)
+            )
+        assert find().parent == (tmp_path / "home/fastcolor" if user or rights else tmp_path / "open")
+    finally:
+        os.umask(umask)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and rights are POSIX")
+def test_a_file_of_another_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As there may be where the folder was exchanged after it was looked at."""
+    make(tmp_path)(1)
+    monkeypatch.setattr(cache.os, "fstat", lambda handle, fstat=os.fstat: owned_by(12345, fstat(handle)))
+    kernel = make(tmp_path)
+    assert kernel(1) == 2
+    assert hits(kernel) == 0
+
+
+def owned_by(user: int, info: os.stat_result) -> os.stat_result:
+    return os.stat_result((*info[:4], user, *info[5:]))
+
+
+@pytest.mark.promise("Newcomers", "where no folder can be made, kernels are compiled in each process, with one warning")
+@pytest.mark.parametrize("refuse", [full, sealed])
+@pytest.mark.parametrize(
+    "when", ["os.mkdir", "tempfile.TemporaryFile", "tempfile.gettempdir", "pathlib.Path.read_bytes"]
+)
+def test_no_folder_at_all(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    when: str,
+    refuse: Callable[..., None],
+) -> None:
+    monkeypatch.setattr(cache._config, "CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(when, refuse)
+    find = functools.lru_cache(cache.cache_folder.__wrapped__)
+    monkeypatch.setattr(jit, "cache_folder", find)
+    for _ in range(2):
+        assert jit.jit(lambda x: x + 1)(1) == 2
+    (warned,) = caplog.messages
+    assert "NUMBA_CACHE_DIR" in warned
+
+
+def test_nothing_is_made_before_something_is_kept(tmp_path: Path) -> None:
+    make(tmp_path / "later")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("what", ["numba", "llvmlite", "numpy"])
+def test_what_compiles_tells_the_folder(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    before = cache._digest()
+    monkeypatch.setattr(f"{what}.__version__", "0")
+    assert cache._digest() != before
+
+
+@pytest.mark.parametrize("raised", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("where", [1, 2, "waiting", "handing over"])
+def test_a_part_that_fails_is_not_left_with_others_at_work(
+    monkeypatch: pytest.MonkeyPatch, where: int | str, raised: type[BaseException]
+) -> None:
+    """In a worker; or in the calling thread, as Ctrl-C does, while it waits or hands over."""
+    done, go, wait, submit = [], threading.Event(), Future.exception, ThreadPoolExecutor.submit
+
+    def kernel(lo: int, hi: int) -> None:
+        if lo // 2 == where:
+            raise raised("planted")
+        if lo:
+            go.wait(10)
+            time.sleep(0.02)
+            done.append(lo)
+        elif isinstance(where, int):
+            go.set()
+
+    def interrupted(*args: Any) -> Any:
+        if not go.is_set():
+            go.set()
+            raise raised("planted")
+        return (wait if where == "waiting" else submit)(*args)
+
+    monkeypatch.setattr(pool, "get_num_threads", lambda: 4)
+    if where == "waiting":
+        monkeypatch.setattr(Future, "exception", interrupted)
+    if where == "handing over":
+        count = iter(range(9))
+        monkeypatch.setattr(
+            ThreadPoolExecutor, "submit", lambda *args: (interrupted if next(count) == 1 else submit)(*args)
+        )
+    pool._anew()
+    if where == "handing over" and raised is RuntimeError:  # which says that there is no thread
+        pool.run_blocks(kernel, 8, 1 << 20)
+        assert sorted(done) == [2, 4, 6]
+        return
+    with pytest.raises(raised, match="planted"):
+        pool.run_blocks(kernel, 8, 1 << 20)
+    assert sorted(done) == [lo for lo in (2, 4, 6) if lo // 2 != where][: 1 if where == "handing over" else 3]
 
 
 @pytest.mark.parametrize("started", [0, 1])

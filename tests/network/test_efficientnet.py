@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -130,7 +132,15 @@ class _Harm:
         return exec, ("raise SystemExit('code of the file has run')",)
 
 
-BIAS = "_blocks.4._bn1.bias"
+BIAS, STEM = "_blocks.4._bn1.bias", "_conv_stem.weight"
+ODD: list[Callable[[torch.Tensor], torch.Tensor]] = [
+    lambda w: w.to_sparse(),
+    lambda w: w[None].to_sparse_csr(),
+    lambda w: w.to("meta"),
+    lambda w: w.to(torch.float8_e4m3fn),
+    lambda w: w.to(torch.complex64),
+    lambda w: torch.nested.nested_tensor([w[:7], w[7:]]),
+]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +153,11 @@ BIAS = "_blocks.4._bn1.bias"
          r"_conv_stem.weight: expected shape \(32, 3, 3, 3\), got \(32, 1, 3, 3\)"),
         (lambda w, p: save_file(w | {BIAS: w[BIAS] / 0}, p), f"expected finite floats, got others in {BIAS}$"),
         (lambda w, p: save_file(w | {BIAS: w[BIAS].int()}, p), f"{BIAS}: expected floats, got others$"),
+        (lambda w, p: torch.save(w | {BIAS: w[BIAS].double() + 1e300}, p), f"finite floats, got others in {BIAS}$"),
+        (lambda w, p: save_file(w | {STEM: w[STEM] * 0 + 3e38}, p), f"finite floats, got others in {STEM}$"),
+        *((lambda w, p, odd=odd: torch.save(w | {BIAS: odd(w[BIAS])}, p),
+           f"expected plain tensors of floats or integers, got others: {BIAS}$") for odd in ODD),
+        (lambda w, p: os.mkfifo(p), "got neither"),
         (lambda w, p: torch.save({"model": w}, p), "expected tensors by name, got dict of other things"),
         (lambda w, p: torch.save(list(w.values()), p), "expected tensors by name, got list"),
         (lambda w, p: torch.save(dict(enumerate(w.values())), p), "expected tensors by name, got dict of other things"),

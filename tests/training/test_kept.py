@@ -58,6 +58,33 @@ def test_a_row_that_a_kill_has_torn_is_dropped(tmp_path, torn):
     assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["10", "20", "30"]
 
 
+HEAD = "step,epoch,train_loss\n"
+
+
+@pytest.mark.promise("Sets and training", "a log that was edited or damaged is named, with the line, and not replaced")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"epoch,train_loss\n1,2\n", "got no column step in line 1"),
+        (b"\xff\xfe\n", "line 1"),
+        (f"{HEAD}10,1,2\nfour,1,2\n".encode(), "'four' in line 3"),
+        (f"{HEAD}-1,1,2\n".encode(), "-1 in line 2"),
+        (f"{HEAD}1.5,1,2\n".encode(), "'1.5' in line 2"),
+        (f"{HEAD}10,1,2\n".encode() + bytes(9) + b"\n", "in line"),
+        (f"{HEAD}10,1,\xff\n".encode("latin-1"), "in line"),
+        (f"{HEAD}10,1,{'2' * 200_000}\n".encode(), "field larger than field limit"),
+    ],
+)
+def test_a_log_that_is_none_is_named(tmp_path, text, said):
+    path = tmp_path / "log.csv"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=said) as raised:
+        RunLog(tmp_path, 20)
+    assert str(raised.value).startswith(f"{path}: expected the rows of `fastcolor train`, got ")
+    assert "move it away" in str(raised.value)
+    assert path.read_bytes() == text
+
+
 def test_a_stop_within_a_resume_keeps_the_log(tmp_path, monkeypatch):
     log = RunLog(tmp_path, 0)
     log.write(step=10, train_loss=1.0)

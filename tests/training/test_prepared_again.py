@@ -20,11 +20,12 @@ import pytest
 from PIL import Image
 
 from fastcolor.commands.main import main
+from fastcolor.files import lock
 from fastcolor.files.lock import own_folder
 from fastcolor.files.sets import find_images, find_part
 from fastcolor.training import prepare as module
 from fastcolor.training.prepare import Report, prepare
-from fastcolor.training.split import drawn
+from fastcolor.training.split import REPORT, drawn
 
 
 def photo(place: Path, seed: int) -> None:
@@ -158,17 +159,66 @@ def test_a_set_of_an_older_version_keeps_its_parts(photos: Path, tmp_path: Path,
     assert {max(Image.open(path).size) for path in find_images(out)} == {16}
 
 
+@pytest.mark.promise(
+    "Sets and training", "photographs are told apart by 12 digits of their hashes, also beside names with 8 of them"
+)
+def test_photographs_whose_hashes_begin_alike(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With eight digits alike in all, as once in some sets of a hundred thousand photographs."""
+    monkeypatch.setattr(module, "_digest", lambda path: sha1(path.read_bytes()).hexdigest().replace("", "0" * 8, 1))
+    out = tmp_path / "set"
+    make([photos], out)
+    names = {path.name: path.parent.name for path in find_images(out)}
+    assert len(names) == 16
+    assert all(re.fullmatch(r"\d+-0{8}[0-9a-f]{4}\.jpg", name) for name in names)
+    assert set(names.values()) == {"train", "val"}
+    make(more_files(photos), out)
+    assert {path.name: path.parent.name for path in find_images(out) if path.name in names} == names
+    (photos / "0.png").unlink()
+    with pytest.raises(ValueError, match=r"holds 1 photograph that .* the first .*/0-0000"):
+        make([photos], out)
+
+
+def test_names_of_an_older_version_are_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    make([photos], out)
+    before = {name: data for name, data in tree(out).items() if name != REPORT}
+    for path in find_images(out):
+        path.rename(path.with_stem(path.stem[:-4]))
+    assert make([photos], out).kept == 16
+    assert {name: data for name, data in tree(out).items() if name != REPORT} == before
+
+
+@pytest.mark.promise("Sets and training", "files of a set that are damaged are found, and written anew")
+def test_damaged_files_are_written_anew(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "set"
+    make([photos], out)
+    before = {name: data for name, data in tree(out).items() if name != REPORT}
+    empty, cut, other, gone = find_images(out)[:4]
+    empty.write_bytes(b"")
+    cut.write_bytes(cut.read_bytes()[:300])
+    other.write_bytes(b"<html>")
+    gone.unlink()
+    assert main(["prepare", str(photos), str(out), "--size", "16", "--validation", "0.4"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("damaged, written anew: ")]
+    assert said == [f"damaged, written anew: {path}" for path in (empty, cut, other)]
+    assert {name: data for name, data in tree(out).items() if name != REPORT} == before
+
+
 def test_a_set_that_was_mixed_by_an_older_version_is_named(photos: Path, tmp_path: Path) -> None:
     make([photos], tmp_path / "set")
     first = find_images(tmp_path / "set" / "val")[0]
     shutil.copy(first, tmp_path / "set" / "train")
-    with pytest.raises(ValueError, match=f"has 1 photograph in training and in validation, the first {first.name}"):
+    with pytest.raises(
+        ValueError, match=f"has 1 photograph in training and in validation, the first {first.name} and"
+    ) as told:
         make([photos], tmp_path / "set")
+    assert "copied by hand, or prepared twice by an older version; remove one of the two" in str(told.value)
 
 
-def test_a_damaged_report_is_named(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"options": {"si', "[]", "[" * 10**5, '{"a":' * 10**5])
+def test_a_damaged_report_is_named(photos: Path, tmp_path: Path, text: str) -> None:
     make([photos], tmp_path / "set")
-    (tmp_path / "set" / "report.json").write_text('{"options": {"si')
+    (tmp_path / "set" / "report.json").write_text(text)
     with pytest.raises(
         ValueError, match=r"report\.json: expected the report of `fastcolor prepare`, got .*; remove it"
     ):
@@ -225,6 +275,139 @@ def test_a_stop_leaves_the_set_as_it_was(
     assert main(["prepare", str(photos), str(out), *words]) == status
     assert tree(out) == before
     assert out.exists() == there
+
+
+def at_move(monkeypatch: pytest.MonkeyPatch, out: Path, number: int, act: Callable[[], object]) -> None:
+    """Do something before the photograph of this number is put in its place."""
+    replace, moved = os.replace, []
+
+    def replaces(source: Any, target: Any) -> None:
+        if Path(target).parent.parent == out and Path(source).parent.parent.name == module.NEW:
+            moved.append(target)
+            if len(moved) == number:
+                act()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replaces)
+
+
+@pytest.mark.promise("Sets and training", "a signal while photographs are put in their places waits until all are")
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_waits_for_the_moves(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, status: int
+) -> None:
+    out = tmp_path / "set"
+    make([photos], tmp_path / "other")
+    at_move(monkeypatch, out, 12, lambda: signal.raise_signal(signal.Signals[name]))
+    assert main(["prepare", str(photos), str(out), "--size", "16", "--validation", "0.4"]) == status
+    assert tree(out) == tree(tmp_path / "other")
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed() -> None:
+    raise Killed
+
+
+@pytest.mark.promise(
+    "Sets and training", "a set that prepare was killed in is not trained on, and the same call alone completes it"
+)
+@pytest.mark.parametrize("number", [1, 12, 16])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_set_that_prepare_was_killed_in(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, there: bool
+) -> None:
+    from fastcolor.training.mixture import PhotoSet, open_sets
+    from fastcolor.training.pack import pack_set
+
+    out = tmp_path / "set"
+    if there:
+        make([photos], out)
+        more_files(photos)
+    with monkeypatch.context() as patch:
+        at_move(patch, out, number, killed)
+        with pytest.raises(Killed):
+            make([photos], out)
+    for use in (lambda: open_sets([PhotoSet(out)]), lambda: pack_set(out, tmp_path / "a.zip")):
+        with pytest.raises(
+            ValueError, match=r"set: expected a whole set, got .* unfinished; run it again with the same"
+        ):
+            use()
+    for options in ({"seed": 5}, {"validation": 0.3}, {"size": 24}):
+        with pytest.raises(ValueError, match="was made with"):
+            make([photos], out, **options)
+    make([photos], out)
+    make([photos], tmp_path / "other")
+    for part in ("train", "val"):
+        assert tree(out / part) == tree(tmp_path / "other" / part)
+    assert len(open_sets([PhotoSet(out)])) == 1
+
+
+def test_an_older_set_of_another_size_that_prepare_was_killed_in(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is written anew by the call that completes it."""
+    out = tmp_path / "set"
+    make([photos], out, size=24)
+    (out / REPORT).unlink()
+    with monkeypatch.context() as patch:
+        at_move(patch, out, 5, killed)
+        with pytest.raises(Killed):
+            make([photos], out)
+    assert {max(Image.open(path).size) for path in find_images(out)} == {16, 24}
+    make([photos], out)
+    assert {max(Image.open(path).size) for path in find_images(out)} == {16}
+
+
+def test_the_set_is_packed_before_another_may_change_it(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fastcolor.training import pack
+
+    def tried(folder: Path, *_: object, **__: object) -> str:
+        with pytest.raises(BlockingIOError), own_folder(folder):
+            pass
+        return "packed"
+
+    monkeypatch.setattr(pack, "pack_set", tried)
+    assert main(["prepare", str(photos), str(tmp_path / "set"), "--pack", str(tmp_path / "a.zip")]) == 0
+
+
+@pytest.mark.promise("Sets and training", "two runs that would write into one folder at once: the second is refused")
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_folder_that_its_owner_removes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anew: bool) -> None:
+    """Between the opening of the folder and its lock: what is locked is what has the name."""
+    folder, take = tmp_path / "set", lock._take
+
+    def removed(handle: int, place: Path) -> None:
+        monkeypatch.setattr(lock, "_take", take)
+        folder.rmdir()
+        if anew:
+            folder.mkdir()
+        take(handle, place)
+
+    monkeypatch.setattr(lock, "_take", removed)
+    with own_folder(folder):
+        assert folder.is_dir()
+        with pytest.raises(BlockingIOError), own_folder(folder):
+            pass
+
+
+def test_a_folder_is_removed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rmdir, seen = Path.rmdir, []
+
+    def removes(self: Path) -> None:
+        with pytest.raises(BlockingIOError), own_folder(tmp_path / "a" / "set"):
+            pass
+        seen.append(self.name)
+        rmdir(self)
+
+    with own_folder(tmp_path / "a" / "set"):
+        monkeypatch.setattr(Path, "rmdir", lambda self: removes(self) if not seen else rmdir(self))
+    assert not (tmp_path / "a").exists()
+    assert seen == ["set"]
 
 
 @pytest.mark.promise("Sets and training", "two runs that would write into one folder at once: the second is refused")

@@ -85,6 +85,18 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         own_device("cuda:1")
 
 
+def test_an_empty_description_names_no_sets(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    config = TrainConfig(steps=1, batch=2, size=16, augment="random", loader="device")
+    train([PhotoSet(pack)], run, config, ColorBins.default(), pictures=0)
+    for text, said in (("", "names none"), (None, "is not there")):
+        (run / "run.toml").unlink(missing_ok=True)
+        if text is not None:
+            (run / "run.toml").write_text(text)
+        assert main(["train", "--out", str(run), "--resume"]) == 1
+        assert f"run.toml, which keeps them, {said}" in capsys.readouterr().err
+
+
 def test_no_run_no_schedule_and_no_checkpoint(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="schedule: expected one of two-step"):
         rate(0, 1, schedule="step")
@@ -94,3 +106,22 @@ def test_no_run_no_schedule_and_no_checkpoint(photos: Path, tmp_path: Path, caps
     damaged.write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
     with pytest.raises(ValueError, match="expected a checkpoint of fastcolor train, got a damaged one"):
         load_tensors(damaged)
+
+
+@pytest.mark.promise("Sets and training", "two runs that would write into one folder at once: the second is refused")
+def test_a_run_that_begins_meanwhile_is_not_written_over(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole, between this run's look at its options and its lock."""
+    run, read = tmp_path / "run", module.open_sets
+
+    def other_run(sets: list[PhotoSet]) -> object:
+        run.mkdir()
+        (run / CHECKPOINT).write_bytes(b"of another")
+        return read(sets)
+
+    monkeypatch.setattr(module, "open_sets", other_run)
+    with pytest.raises(FileExistsError, match="there is a run already; --resume goes on with it"):
+        train([PhotoSet(pack)], run, TrainConfig(), ColorBins.default())
+    assert (run / CHECKPOINT).read_bytes() == b"of another"
+    assert len(list(run.iterdir())) == 1
