@@ -61,9 +61,10 @@ def test_gif_times(rate, tmp_path, caplog):
         ("a.gif", None),
     ],
 )
-@pytest.mark.parametrize("count", [1, 2, 4, 9])
+@pytest.mark.parametrize("count", [1, 4, 5])
 def test_the_last_frame_stands(name, encoder, count, tmp_path, monkeypatch):
-    frames = [Image.fromarray(np.full((16, 16), 9 + 20 * number, np.uint8)) for number in range(count)]
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96), np.uint8)  # of which, moved, encoders make B-frames
+    frames = [Image.fromarray(np.roll(noise, 3 * number, axis=1)) for number in range(count)]
     delays = [*[100, 100, 200, 130, 90, 110, 100, 300][: count - 1], 5000]
     frames[0].save(tmp_path / "in.gif", save_all=True, append_images=frames[1:], duration=delays)
     if encoder:
@@ -79,6 +80,10 @@ def test_the_last_frame_stands(name, encoder, count, tmp_path, monkeypatch):
         data = (tmp_path / name).read_bytes()
         at = data.index(b"mvhd") + 20
         assert int.from_bytes(data[at : at + 4], "big") == sum(delays)
+        with av.open(str(tmp_path / name)) as container:
+            stream = container.streams.video[0]
+            # That of the track ends by decoding times, up to two frames early where there are frames between frames.
+            assert abs(1000 * stream.duration * stream.time_base - sum(delays)) <= 300
 
 
 @pytest.mark.promise("Films", "what stands longer than a GIF can say is repeated there")
