@@ -18,7 +18,7 @@ from .packs import Packed, read_pack
 
 Photograph = Path | Packed
 
-# 12 hexadecimal digits, as `fastcolor prepare` writes (a date with hours and minutes looks like them), or 8, or a longer
+# 12 hexadecimal digits, as `fastcolor prepare` writes (a date with minutes looks like them), or 8, or a longer
 # hash, that are no date. A pack may keep the suffix of the file that it was made of.
 _SOURCE = re.compile(r"(.+)_(?:[0-9a-f]{12}|(?=[0-9]*[a-f])(?:[0-9a-f]{8}|[0-9a-f]{16,}))(?:\.\w+)?")
 
