@@ -98,7 +98,7 @@ def test_low_temperatures_tend_to_the_mode(
 
 @pytest.mark.ops("annealed_mean")
 @given(make.bins(), make.generators, st.sampled_from(["flat", "normal1", "one_peak"]), make.shapes(),
-       st.sampled_from([1e6, 1e12, 1e30, 1e38, 1e300]))  # fmt: skip
+       st.sampled_from([1e6, 1e12, 1e30]))  # fmt: skip
 def test_high_temperatures_tend_to_the_mean(
     backend: str, bins: Any, rng: np.random.Generator, kind: str, shape: Any, temperature: float
 ) -> None:
