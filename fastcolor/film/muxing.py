@@ -19,7 +19,7 @@ _NOT_THE_SYSTEM = {errno.EINVAL, errno.EPERM, errno.ERANGE, errno.EDOM, errno.EN
 
 _SOON = 1000  # packets
 _NO_NAME = "NONE"  # of a channel, in FFmpeg
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # usual ones, of AAC too
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # usual ones, of AAC too
 
 
 @contextmanager

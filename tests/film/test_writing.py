@@ -195,7 +195,7 @@ def test_samples_with_gaps(codec, form, suffix, tmp_path):
 
 
 @pytest.mark.promise("Films", "PCM of AVI and Matroska, whose channels have no names, goes into MP4 and MOV as it is")
-@pytest.mark.parametrize(("layout", "channels"), [("mono", 1), ("stereo", 2), ("5.1", 6)])
+@pytest.mark.parametrize(("layout", "channels"), [("mono", 1), ("stereo", 2), ("5.1", 6), ("6.1", 7)])
 @pytest.mark.parametrize("form", ["avi", "mkv"])
 def test_channels_without_names(form, layout, channels, tmp_path):
     path, wave = tmp_path / f"in.{form}", np.arange(960 * channels, dtype=np.int16)[None]
