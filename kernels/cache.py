@@ -51,8 +51,9 @@ def cache_folder() -> Path | None:
 def _candidates() -> Iterator[Path]:
     name = f"fastcolor-kernels-{_digest()}"
     if _config.CACHE_DIR:
-        yield Path(_config.CACHE_DIR) / name
-    yield user_cache() / "fastcolor" / name
+        yield Path(_config.CACHE_DIR).absolute() / name
+    if (cache := user_cache()).is_absolute():  # not so of a user without a home
+        yield cache / "fastcolor" / name
     user = f"-{os.geteuid()}" if hasattr(os, "geteuid") else ""
     yield Path(tempfile.gettempdir()) / (name + user)  # itself, since who made a folder between could exchange it
 
@@ -135,10 +136,17 @@ class _Entries:
         kept, value = loads(content)
         return value if kept == self._function + key else None
 
+    def flush(self) -> None:
+        """Forget all entries, as ``Dispatcher.recompile`` of Numba asks for."""
+        for entry in self._folder.glob(f"{self._readable()}-*.nbc"):
+            entry.unlink(missing_ok=True)
+
     def _path(self, key: tuple[Any, ...]) -> Path:
+        return self._folder / f"{self._readable()}-{_sum(repr(self._function + key).encode()).hex()[:20]}.nbc"
+
+    def _readable(self) -> str:
         module, name, _ = self._function
-        readable = f"{module.rpartition('.')[2]}.{name}".replace("<", "").replace(">", "")
-        return self._folder / f"{readable}-{_sum(repr(self._function + key).encode()).hex()[:20]}.nbc"
+        return f"{module.rpartition('.')[2]}.{name}".replace("<", "").replace(">", "")
 
 
 def _sum(content: bytes) -> bytes:

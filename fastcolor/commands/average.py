@@ -14,7 +14,13 @@ from . import options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arg = parser.add_argument
     arg("models", nargs="+", metavar="MODEL", help="folders of networks that were trained from the same weights")
-    arg("--out", type=Path, required=True, metavar="FOLDER", help="folder of the new model; must not be there")
+    arg(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder of the new model; must not be there, or be empty",
+    )
     arg("--half", action="store_true", help="store convolutions in float16: half the size")
 
 

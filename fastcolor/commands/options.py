@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import os
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from typing import Any
 
 from ..files.finding import Found
 from ..files.outputs import Target, check_outputs
-from ..files.sets import is_image, is_pattern
+from ..files.sets import is_pattern
 from ..photo.colorizer import DEFAULT_MODEL
 from ..plural import counted
 from ..reference.constants import DEFAULT_ALPHA, DEFAULT_WINDOW
@@ -67,12 +66,11 @@ def check_named(sources: Iterable[str | os.PathLike[str]], args: argparse.Namesp
 
 def film_files(*films: str | Path | None) -> list[Path]:
     """The files that films are read from: themselves, or the pictures of a folder or glob."""
+    from ..film.io import frames_at
+
     found: list[Path] = []
     for text in map(str, filter(None, films)):
-        if Path(text).is_dir():
-            found += filter(is_image, Path(text).iterdir())
-        else:
-            found += map(Path, glob.glob(text, recursive=True)) if is_pattern(text) else [Path(text)]
+        found += frames_at(text) if Path(text).is_dir() or is_pattern(text) else [Path(text)]
     return found
 
 

@@ -103,6 +103,8 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
     not empty.
     """
     target = Path(path)
+    if target.is_symlink():  # what is exchanged is the folder, not what leads to it
+        target = target.resolve()
     with temporary_path(target) as temporary, naming(target):
         temporary.mkdir(parents=True)
         yield temporary

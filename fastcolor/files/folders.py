@@ -17,7 +17,7 @@ SUBFILE, WIDTH, LENGTH, REDUCED_OR_MASK = 254, 256, 257, 1 | 4  # tags, and bits
 _CLASSIC_ENTRY, _BIG_ENTRY = 12, 20  # bytes of a tag
 _SHORT, _LONG_PLACES = 3, (16, 18)  # types
 _LAST = 2**63 - 1  # place in a file
-_SUB_FOLDERS, _MOST_SUB_FOLDERS = 330, 32
+SUB_FOLDERS, _MOST_SUB_FOLDERS = 330, 32
 
 
 def is_tiff(start: bytes) -> bool:
@@ -99,7 +99,7 @@ def sub_folders(file: IO[bytes], at: int, order: str, big: bool) -> list[int]:
     entries, length, _ = _read(file, at, order, big)
     for start in range(0, len(entries) - length + 1, length):
         tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), entries, start)
-        if tag == _SUB_FOLDERS:
+        if tag == SUB_FOLDERS:
             code, size = ("Q", 8) if kind in _LONG_PLACES else ("I", 4)
             room = 8 if big else 4
             count = min(count, _MOST_SUB_FOLDERS)

@@ -72,7 +72,10 @@ def _segments(metadata: Metadata) -> tuple[bytes, list[str]]:
 
 
 def _png(metadata: Metadata) -> Carried:
-    options = _as_it_is(metadata, "exif", "icc_profile", "dpi")
+    options, missing = _as_it_is(metadata, "exif", "icc_profile", "dpi"), dict[str, None]()
+    if len(options.get("icc_profile", b"")) > PngImagePlugin.MAX_TEXT_CHUNK:  # beyond which Pillow refuses to read
+        del options["icc_profile"]
+        missing["ICC profile"] = None
     info = PngImagePlugin.PngInfo()
     texts = dict(metadata.get("text", {}))
     if "comments" in metadata:
@@ -83,7 +86,7 @@ def _png(metadata: Metadata) -> Carried:
     if "iptc" in metadata:
         data = _resource(metadata["iptc"])
         entries.insert(0, (_RAW_IPTC, f"\niptc\n{len(data):8}\n{data.hex()}\n", "IPTC"))
-    missing, room = dict[str, None](), PngImagePlugin.MAX_TEXT_MEMORY  # beyond which Pillow refuses to read
+    room = PngImagePlugin.MAX_TEXT_MEMORY  # as with the profile
     for keyword, text, title in entries:
         if len(text) > min(room, PngImagePlugin.MAX_TEXT_CHUNK if keyword == _RAW_IPTC else room):
             missing[title] = None

@@ -1,4 +1,4 @@
-"""PNG files opened: texts beyond Pillow's limits, which are there against bombs, do not cost the picture."""
+"""PNG files opened: what is beyond Pillow's limits against bombs, texts and profiles, does not cost the picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import ImageFile, PngImagePlugin
 
 
 def _or_nothing(name: str) -> Any:
-    """Pillow's reader of a chunk; a text that is too long is passed over."""
+    """Pillow's reader of a chunk; what is too long is passed over."""
     read = getattr(PngImagePlugin.PngStream, name)
 
     def chunk(stream: _Stream, pos: int, length: int) -> bytes:
@@ -27,6 +27,7 @@ class _Stream(PngImagePlugin.PngStream):
     chunk_tEXt = _or_nothing("chunk_tEXt")
     chunk_zTXt = _or_nothing("chunk_zTXt")
     chunk_iTXt = _or_nothing("chunk_iTXt")
+    chunk_iCCP = _or_nothing("chunk_iCCP")
 
 
 class PngFile(PngImagePlugin.PngImageFile):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from ..errors import ImageError, MissingExtraError
+from .folders import REDUCED_OR_MASK, SUB_FOLDERS, SUBFILE
 from .tiff import (
     ALPHA,
     ASSOCIATED,
@@ -122,6 +123,10 @@ def read_loaded(image: TiffImagePlugin.TiffImageFile) -> Samples | None:
     layout = layout_of(image.tag_v2)
     if not pillow_is_right(layout):
         raise ImageError(f"{layout}: misread by Pillow, which has loaded it; give the file instead")
+    if SUB_FOLDERS in image.tag_v2 and image.tag_v2.get(SUBFILE, 0) & REDUCED_OR_MASK:
+        raise ImageError(
+            "a small picture beside a larger one in its file, as in cameras' raw files; give the file instead"
+        )
     if not _is_deep(image):
         return None
     return Samples(_scaled(np.asarray(ImageOps.exif_transpose(image)), layout), None)

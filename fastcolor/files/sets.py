@@ -18,9 +18,9 @@ from .packs import Packed, read_pack
 
 Photograph = Path | Packed
 
-# Of digits alone only as many as `fastcolor prepare` writes: 8 and 14 are dates. A pack may keep the suffix of the file
-# that it was made of.
-_SOURCE = re.compile(r"(.+)_(?:[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{8,})(?:\.\w+)?")
+# 12 hexadecimal digits, as `fastcolor prepare` writes (a date with minutes looks like them), or 8, or a longer
+# hash, that are no date. A pack may keep the suffix of the file that it was made of.
+_SOURCE = re.compile(r"(.+)_(?:[0-9a-f]{12}|(?=[0-9]*[a-f])(?:[0-9a-f]{8}|[0-9a-f]{16,}))(?:\.\w+)?")
 
 
 def is_image(path: Path) -> bool:

@@ -17,7 +17,11 @@ else:
 
 LARGEST = 1 << 20  # bytes
 MOST_DOTS = 100  # in a key; reading takes time that grows with the square of their number
-_TEXTS = re.compile(r""""(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?""")  # also what is not closed, so that no byte is seen twice
+# Texts, also what is not closed, so that no byte is seen twice; and comments.
+_TEXTS = re.compile(
+    r'''"""(?:\\[\s\S]|[^\\])*?(?:"""|\Z)|"(?:[^"\\\n]|\\.)*"?'''
+    r"""|'''[\s\S]*?(?:'''|\Z)|'[^'\n]*'?|#[^\n]*"""
+)
 _AROUND_KEYS = re.compile(r"[\n=,{}\[\]]")
 
 

@@ -29,8 +29,8 @@ DAMAGE = (
 def open_zip(path: str | os.PathLike[str], methods: Collection[int] = (STORED, DEFLATED)) -> Iterator[zipfile.ZipFile]:
     """An archive whose directory may be believed, and what is wrong with it, also under ``with``, as one kind of error.
 
-    Each name is there once, and no two members share bytes of the file: all that is stored has at most its size. What
-    is packed may still be large, by its `file_size`.
+    Each name is there once, and all that is stored has at most the file's size. What is packed may still be large, by
+    its `file_size`.
 
     Parameters
     ----------

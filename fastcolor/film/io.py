@@ -75,6 +75,12 @@ def open_film(
     return VideoFile(Path(text), start, end, color)
 
 
+def frames_at(text: str) -> list[Path]:
+    """The images of a folder, its subfolders apart, or of a glob; hidden ones, which may be half-written, are none."""
+    found = Path(text).iterdir() if Path(text).is_dir() else map(Path, glob.glob(text, recursive=True))
+    return [path for path in found if is_image(path) and not path.name.startswith(".")]
+
+
 class _Images(Film):
     """Images of a folder or glob, in the order people expect: frame2 before frame10."""
 
@@ -84,9 +90,7 @@ class _Images(Film):
         if not SLOWEST <= rate <= FASTEST:
             raise ValueError(f"rate: expected {SLOWEST} to {FASTEST} frames a second, got {rate}")
         self.name = text
-        folder = Path(text)
-        found = folder.iterdir() if folder.is_dir() else map(Path, glob.glob(text, recursive=True))
-        self.paths = sorted(filter(is_image, found), key=_natural)
+        self.paths = sorted(frames_at(text), key=_natural)
         if not self.paths:
             raise FileNotFoundError(f"{text}: no images there ({', '.join(sorted(SUFFIXES))})")
         self.rate, self.time_base = rate, 1 / rate

@@ -87,7 +87,7 @@ def prepare(
     also in one of an older version, which drew parts otherwise, what is new is added, and files that cannot be read are
     written anew. A run that is stopped while it reads and writes leaves the set as it was. Then all is put in its place
     by renaming: Ctrl-C and SIGTERM wait for that. If the process is killed there, or the disk fails, `out`/report.json
-    says that the set is unfinished: it is not trained on, and the same call, which alone is taken, completes it.
+    says that the set is unfinished: it is not trained on, and a call with the same options completes it.
 
     Parameters
     ----------

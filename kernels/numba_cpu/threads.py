@@ -75,10 +75,16 @@ def _hand_over(
         pool = _workers(len(ranges))
         for lo, hi in ranges:
             futures.append(pool.submit(kernel, lo, hi, *args))
-    except RuntimeError:  # "cannot schedule new futures after interpreter shutdown", "can't start new thread"
-        if pool is not None:
-            pool.shutdown()  # waits: a part may lie in its queue although no thread was started for it
+    except BaseException as error:  # a signal's, or "cannot schedule new futures after interpreter shutdown"
+        if pool is not None:  # a part may lie in its queue, or run, although it was not given back to us
+            try:
+                pool.shutdown()  # which waits
+            except BaseException:  # a second Ctrl-C
+                pool.shutdown()
+                raise
             _anew()
+        if not isinstance(error, RuntimeError):
+            raise
 
 
 def _wait(futures: list[Future[Any]]) -> None:

@@ -107,6 +107,10 @@ DOTTED = [
     "x = [{{{0} = 1}}]",
     "'\"' = 1\n{0} = 1",
     '"\\"" = 1\n{0} = 1',
+    'y = {{x = """\\"""#""", {0} = 1}}',
+    'y = {{x = """\n# """, {0} = 1}}',
+    "y = {{x = '''\n#''', {0} = 1}}",
+    "y = {{x = '#', {0} = 1}}",
 ]
 
 
@@ -126,7 +130,9 @@ def test_keys_of_many_dots_are_refused(tmp_path: Path, text: str, dot: str, name
 def test_dots_in_texts_and_numbers_are_no_keys(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     texts = '"' + "a.zip=" * 300 + '"' + ", 'b.b'" * 300
-    path.write_text(f"sets = [{texts}]\nlist = [{'0.5,' * 300}]\n")
+    told = "# a remark, don't count " + "." * 200
+    long = '"""' + "." * 200 + '"""'
+    path.write_text(f"sets = [{texts}]\nlist = [{'0.5,' * 300}]\n{told}\nlong = {long} {told}\n")
     assert len(read_toml(path)["list"]) == 300
 
 
@@ -135,6 +141,7 @@ def test_dots_in_texts_and_numbers_are_no_keys(tmp_path: Path) -> None:
     ("name", "source"),
     [
         ("IMG_20190704.png", ""),
+        ("IMG_20190704a.png", ""),
         ("PXL_20210704_123456789.jpg", ""),
         ("IMG_20190704123059.jpg", ""),
         ("Screenshot_00000000.jpg", ""),

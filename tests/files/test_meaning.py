@@ -396,6 +396,17 @@ def test_loaded_tiff(name: str) -> None:
             as_photo(opened)
 
 
+def test_loaded_thumbnail() -> None:
+    made = io.BytesIO()
+    with tifffile.TiffWriter(made) as pages:
+        pages.write(RGB8[::4, ::4, 0], photometric="minisblack", subifds=1, subfiletype=1, metadata=None)
+        pages.write(RGB8[..., 0], photometric="minisblack", metadata=None)
+    with Image.open(made) as opened:
+        opened.load()
+        with pytest.raises(ImageError, match="a small picture beside a larger one"):
+            as_photo(opened)
+
+
 def test_opened_image_that_was_reduced_stays_so(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.jpg")
     with Image.open(tmp_path / "a.jpg") as opened:

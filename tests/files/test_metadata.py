@@ -186,7 +186,7 @@ def test_too_long_for_a_jpeg(tmp_path: Path, metadata: dict[str, Any], missing: 
     assert kept.get("iptc") == made.get("iptc")
     assert kept.get("comments") == (["short"] if "comments" in made else None)
     assert ("exif" in kept) == (missing == ["EXIF maker note"])
-    assert left_out(made, "PNG") == []
+    assert left_out(made, "TIFF") == []
 
 
 def with_tag(tag: int, length: int = 70_000) -> bytes:
@@ -211,6 +211,18 @@ def test_too_long_for_a_png(tmp_path: Path, metadata: dict[str, Any], missing: l
     write_photo(tmp_path / "a.png", RGB, metadata=metadata)
     kept = read_photo(tmp_path / "a.png").metadata
     assert kept.get("iptc") == (None if "IPTC" in missing else metadata.get("iptc"))
+
+
+def test_profile_too_long_for_a_png(tmp_path: Path) -> None:
+    profile = (
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes().ljust(PngImagePlugin.MAX_TEXT_CHUNK + 1)
+    )
+    metadata = {"icc_profile": profile}
+    assert left_out(metadata, "PNG") == ["ICC profile"]
+    write_photo(tmp_path / "a.png", RGB, metadata=metadata)
+    assert "icc_profile" not in read_photo(tmp_path / "a.png").metadata
+    Image.fromarray(RGB).save(tmp_path / "b.png", icc_profile=profile)
+    np.testing.assert_array_equal(read_photo(tmp_path / "b.png").rgb, RGB)
 
 
 @pytest.mark.promise("What stays", "PNG's texts are kept by their keywords, those that begin with Comment, too")
