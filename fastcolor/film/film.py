@@ -63,23 +63,40 @@ class Film(ABC):
         self.problems: list[str] = []
 
     def __iter__(self) -> Iterator[FilmFrame]:
-        """The frames between `start` and `end`, their times counted from `start`."""
+        """The frames that begin between `start` and `end`, or, if none does, the one that stands there.
+
+        Times count from `start`; a frame stands until `end` at most.
+        """
+        standing: FilmFrame | None = None  # the last that begins before the part
         came = False
         for frame in self._frames():
             if self.end is not None and frame.time >= self.end:
-                return
-            if frame.time >= self.start:
-                came = True
-                yield frame._replace(time=frame.time - self.start)
-        if self.start and not came:
+                break
+            if frame.time < self.start:
+                standing = frame
+                continue
+            came = True
+            yield self._in_part(frame)
+        if came:
+            return
+        if standing is not None and standing.time + standing.duration > self.start:
+            yield self._in_part(standing)
+        elif self.start and (self.length is None or self.start >= self.length):
             end = "" if self.length is None else f", at {float(self.length):.2f} s"
             self.problems.append(
                 f"start: expected one before the end of {self.name}{end}, got {float(self.start):.2f} s"
             )
 
+    def _in_part(self, frame: FilmFrame) -> FilmFrame:
+        """What of a frame's time lies between `start` and `end`, counted from `start`."""
+        first, last = max(frame.time, self.start), frame.time + frame.duration
+        if self.end is not None:
+            last = min(last, self.end)
+        return frame._replace(time=first - self.start, duration=last - first)
+
     @abstractmethod
     def _frames(self) -> Iterator[FilmFrame]:
-        """All frames of the film, in order."""
+        """All frames of the film, in order; those that no longer stand at `start` may be left out."""
 
     def _expect(self, frames: int) -> None:
         """Set `count` from the number of frames in the whole film."""

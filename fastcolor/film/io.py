@@ -48,7 +48,7 @@ def open_film(
     ----------
     path : path
     start, end : Fraction
-        Seconds; only frames with start <= time < end come.
+        Seconds; the frames with start <= time < end come, or, if there are none, the one that stands there.
     rate : Fraction, optional
         Frames a second of a folder or glob of images, 25 by default; other films know theirs.
     color : bool

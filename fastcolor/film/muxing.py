@@ -18,6 +18,8 @@ from .av import opened
 _NOT_THE_SYSTEM = {errno.EINVAL, errno.EPERM, errno.ERANGE, errno.EDOM, errno.ENOSYS}
 
 _SOON = 1000  # packets
+_NO_NAME = "NONE"  # of a channel, in FFmpeg
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # usual ones, of AAC too
 
 
 @contextmanager
@@ -51,12 +53,25 @@ def first_packets(path: Path) -> dict[int, Any]:
     return packets
 
 
+def track_like(output: Any, track: Any) -> Any:
+    """A new track for the packets of another one; channels that have no names get those that are usual.
+
+    WAV, AVI and Matroska know only how many channels PCM has, and MP4 takes none that it cannot name.
+    """
+    stream = output.add_stream_from_template(track, opaque=True)
+    if track.type == "audio":
+        layout = track.codec_context.layout
+        if layout.nb_channels in LAYOUTS and layout.channels[0].name == _NO_NAME:
+            stream.codec_context.layout = LAYOUTS[layout.nb_channels]
+    return stream
+
+
 def holds(av: Any, container: str, track: Any, sample: Any) -> bool:
     """Whether a container, by FFmpeg's name, takes a track as it is: tried in memory with a packet of it or None."""
     trial = None
     try:
         trial = av.open(io.BytesIO(), "w", format=container)
-        stream = trial.add_stream_from_template(track, opaque=True)
+        stream = track_like(trial, track)
         trial.start_encoding()
         if sample is not None:
             sample.stream, sample.pts, sample.dts = stream, 0, 0

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from .av import INDEXED
 from .covers import MATROSKA
+from .muxing import LAYOUTS, track_like
 
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of AAC
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _BITS = 96_000  # a second and channel
 _APART = Fraction(1, 50)  # seconds that samples may be from their times: Matroska's are rounded, and clocks drift
 _AT_ONCE = 1 << 20  # bytes of silence in a packet
@@ -35,7 +35,7 @@ class Copied:
 
     def __init__(self, output: Any, track: Any) -> None:
         self.output = output
-        self.stream = output.add_stream_from_template(track, opaque=True)
+        self.stream = track_like(output, track)
         self._raw_aac = track.codec_context.name == "aac" and track.container.format.name.startswith(INDEXED)
 
     def takes(self, packet: Any) -> bool:
@@ -100,8 +100,8 @@ class EncodedAnew:
         self.output, self.track = output, track
         context = track.codec_context
         rate = next((rate for rate in _RATES if rate <= context.sample_rate), _RATES[-1])
-        channels = context.layout.nb_channels if context.layout.nb_channels in _LAYOUTS else 2
-        self.stream = output.add_stream("aac", rate=rate, layout=_LAYOUTS[channels])
+        channels = context.layout.nb_channels if context.layout.nb_channels in LAYOUTS else 2
+        self.stream = output.add_stream("aac", rate=rate, layout=LAYOUTS[channels])
         self.stream.bit_rate = _BITS * channels
 
     def takes(self, packet: Any) -> bool:

@@ -82,6 +82,7 @@ class VideoFile(Film):
 
     def _frames(self) -> Iterator[FilmFrame]:
         clock, count, seek = FrameClock(self.rate, self.time_base, self.origin), 0, self._can_seek()
+        shown: tuple[Any, Fraction] | None = None  # the frame that stands until the next one comes, and since when
         with opened(self.path) as container:
             stream, timeline = picture_stream(container, self.path), Timeline(container)
             stream.thread_type = "AUTO"
@@ -91,14 +92,21 @@ class VideoFile(Film):
                 for frame in frames:
                     count += 1
                     clock.step(frame)
+                    if shown is not None and clock.time > self.start:
+                        yield self._film_frame(*shown, clock.time)
                     if self.end is not None and clock.time >= self.end:
                         return
-                    if clock.time >= self.start:
-                        yield FilmFrame(self._orientation.shown(self._pixels(frame)), clock.time, clock.duration)
+                    shown = frame, clock.time
+                if shown is not None:
+                    yield self._film_frame(*shown, clock.time + clock.duration)
         if not count:
             self.problems.append(f"{self.path}: no frame of it can be decoded")
         elif self.end is None or clock.time + clock.duration < self.end:
             self._tell_cut(0 if seek else count, clock, timeline)
+
+    def _film_frame(self, frame: Any, time: Fraction, end: Fraction) -> FilmFrame:
+        """A decoded frame that stands from `time` until `end`: what its packet says is of the order of decoding."""
+        return FilmFrame(self._orientation.shown(self._pixels(frame)), time, end - time)
 
     def _can_seek(self) -> bool:
         """Whether reading may begin at a key frame before the start; else all frames before it are decoded."""

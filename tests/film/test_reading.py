@@ -363,6 +363,65 @@ def test_start_and_end(tmp_path, name, codec):
     assert numbers(open_film(path, start=Fraction(3, 4))) == [19]
 
 
+STANDING = [100, 60, 2000, 140]  # ms
+
+
+@pytest.fixture(scope="module", params=["in.gif", "in.mp4", "in.mkv", "in.ts"])
+def standing(request, tmp_path_factory):
+    """A film whose frames stand for STANDING, with frames between frames; MPEG-TS seeks nowhere."""
+    path = tmp_path_factory.mktemp("standing") / request.param
+    shown = [Image.fromarray(picture(number)) for number in range(len(STANDING))]
+    gif = path.with_name("made.gif")
+    shown[0].save(gif, save_all=True, append_images=shown[1:], duration=STANDING)
+    if path.suffix == ".gif":
+        return gif
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"b-adapt": "0", "bf": "2"})
+        stream.width, stream.height = SIZE
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for each in open_film(gif):
+            frame = av.VideoFrame.from_ndarray(each.pixels, format="gray").reformat(format="yuv420p")
+            frame.pts, frame.time_base = round(1000 * each.time), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.promise("Films", "a frame stands until the next one is shown, and until the end of the part at most")
+def test_frames_stand(standing):
+    frames = list(open_film(standing))
+    assert numbers(frames) == [0, 1, 2, 3]
+    assert [round(1000 * frame.duration) for frame in frames[:-1]] == STANDING[:-1]
+    cut = list(open_film(standing, end=Fraction(1)))
+    assert [round(1000 * frame.duration) for frame in cut] == [100, 60, 840]
+
+
+@pytest.mark.promise("Films", "a part in which no frame begins has the frame that stands there")
+@pytest.mark.parametrize(
+    ("start", "end", "number", "milliseconds"),
+    [(500, 1500, 2, 1000), (2159, 2160, 2, 1), (110, 150, 1, 40), (2161, 2162, 3, 1), (0, 50, 0, 50)],
+)
+def test_a_part_within_a_frame(standing, start, end, number, milliseconds):
+    film = open_film(standing, start=Fraction(start, 1000), end=Fraction(end, 1000))
+    frames = list(film)
+    assert numbers(frames) == [number]
+    assert frames[0].time == 0
+    assert round(1000 * frames[0].duration) == milliseconds
+    assert not film.problems
+
+
+def test_a_start_within_the_last_frame(standing):
+    whole = list(open_film(standing))
+    end = whole[-1].time + whole[-1].duration
+    film = open_film(standing, start=end - Fraction(1, 1000))
+    assert numbers(film) == [3]
+    assert not film.problems
+    film = open_film(standing, start=end)
+    assert not list(film)
+    assert film.problems[0].startswith("start: expected one before the end of ")
+
+
 @pytest.mark.promise("Films", "AVI with frames between frames has regular times")
 def test_avi_has_no_times_of_presentation(tmp_path):
     film = open_film(encode(tmp_path / "in.avi", "libx264", frames=20))
