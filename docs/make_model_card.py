@@ -27,7 +27,6 @@ from fastcolor.files.atomic import atomic_path, write_json  # noqa: E402
 from fastcolor.files.images import gray_of, read_photo  # noqa: E402
 from fastcolor.files.writing import write_photo  # noqa: E402
 from fastcolor.network.pretrained import bundled_models  # noqa: E402
-from fastcolor.ops import merge  # noqa: E402
 from fastcolor.photo.colorizer import DEFAULT_MODEL, Colorizer  # noqa: E402
 from fastcolor.photo.decoding import Decoding  # noqa: E402
 from fastcolor.plots.figures import Picture, confidence_map, contact_sheet, enlarged  # noqa: E402
@@ -81,7 +80,7 @@ def row(path: Path, colorizers: dict[str, Colorizer]) -> list[tuple[str, Picture
     top = predictions[DEFAULT_MODEL].top
     assert top is not None
     cells = [("gray", gray_of(photo.luma))]
-    cells += [(name, merge(prediction.chroma, photo.luma)) for name, prediction in predictions.items()]
+    cells += [(name, colorizers[name].render(prediction, photo.luma)) for name, prediction in predictions.items()]
     cells.append((f"confidence of {DEFAULT_MODEL}", enlarged(confidence_map(top), photo.luma.shape)))
     if photo.rgb is not None:  # an old photograph has no colors of its own
         cells.append(("truth", photo.rgb))
@@ -93,8 +92,8 @@ def measured(folders: Sequence[Path]) -> dict[str, Any]:
     names = {str(folder): folder.parent.name if folder.name == "val" else folder.name for folder in folders}
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / "figures.json"
         for network in networks():
+            file = Path(temporary) / f"{network}.json"
             words = ["evaluate", *names, "--model", network, "--content", str(CONTENT), "--json", str(file)]
             if status := fastcolor(words):
                 sys.exit(status)

@@ -24,6 +24,7 @@ from ..network.unet import ColorUNet
 from ..ops import confidence, merge
 from ..photo.colorizer import Colorizer
 from ..photo.decoding import Decoding
+from ..photo.paper import render
 from ..plots.figures import contact_sheet
 from .calibration import Reliability
 from .content import CLASSES, OTHER, Content
@@ -165,7 +166,7 @@ def _measure(
     lab = rgb_to_lab(rgb)
     rows = [_compare(merge(_NO_CHROMA, luma), rgb, lab), {"colorfulness": colorfulness(rgb)}]
     for decoding in decodings:
-        rows.append(_compare(merge(decoding.chroma(logits, colorizer.bins), luma), rgb, lab))
+        rows.append(_compare(render(decoding.chroma(logits, colorizer.bins), luma), rgb, lab))
     kind = OTHER if content is None else content.of(photograph)
     return _Measured(kind, label_scores(logits, rgb, colorizer.bins, lam, meter), rows)
 
@@ -228,6 +229,6 @@ def sheet(
     rows = []
     for path in paths:
         rgb, luma, logits = seen(path, colorizer)
-        shown = merge(decoding.chroma(logits, colorizer.bins), luma)
+        shown = render(decoding.chroma(logits, colorizer.bins), luma)
         rows.append([("input", gray_of(luma)), (str(decoding), shown), (path.stem, rgb)])
     return contact_sheet(rows, width=width)

@@ -251,7 +251,7 @@ def test_standard_input_and_output(
     stream(monkeypatch, "stdin", encoded())
     out = stream(monkeypatch, "stdout")
     assert main(["colorize", "-", "-o", "-"]) == 0
-    assert capsys.readouterr().err == "colorized 1 of 1 photograph into -\n"
+    assert capsys.readouterr().err == "colorized 1 of 1 photograph into standard output\n"
     with Image.open(out) as shown, Image.open("x.tif") as written:
         assert shown.format == "PNG"
         assert np.array_equal(np.asarray(shown), np.asarray(written))
