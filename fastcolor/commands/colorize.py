@@ -128,7 +128,7 @@ def _there(planned: Plan) -> str:
 def _told(args: argparse.Namespace, planned: Plan, new: int, bulk: Bulk) -> list[str]:
     """What was done, what was left out, and what could not be kept."""
     there = len(planned.jobs) - new
-    where = "standard output" if args.out == STREAM else args.out
+    where = "standard output" if args.out == str(STREAM) else args.out
     lines = [f"colorized {bulk.done} of {counted(new, 'photograph')} into {where}"]
     if there:
         lines[0] += f"; {there} more {'was' if there == 1 else 'were'} there already"
