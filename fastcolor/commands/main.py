@@ -34,7 +34,7 @@ INTERRUPTED, TERMINATED = (STOPPED + number for number in (signal.SIGINT, signal
 _EPILOG = f"""
 Exit status: 0 all is done; 1 an error, a value out of its range, or something that was asked for was left out;
 2 wrong usage: unknown or missing arguments, a word where a number is expected;
-{INTERRUPTED} stopped by Ctrl-C, {TERMINATED} by SIGTERM.
+{INTERRUPTED} stopped by Ctrl-C, {TERMINATED} by SIGTERM, 129 by a terminal that was closed.
 However a command ends, no file is half-written under its final name, and no file that was read is replaced.
 """
 

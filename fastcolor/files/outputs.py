@@ -60,7 +60,6 @@ def check_outputs(
 
     Examples
     --------
-    >>> check_outputs(["a.png"], [Target(Path("./a.png"), "--out")], force=True) if Path("a.png").exists() else None
     >>> check_outputs([], [Target(Path("r.png"), "--out"), Target(Path("./r.png"), "--compare")], force=False)
     Traceback (most recent call last):
         ...

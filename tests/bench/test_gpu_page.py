@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import importlib.util
 import os
 import re
-import sys
 from types import ModuleType
 
 import pytest
 from cuda_host.build import available
-from paths import ROOT
+from paths import ROOT, script
 
 from bench.sass import cubin, rules
 
@@ -26,13 +24,7 @@ needs_tools = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
     """docs/make_gpu_page.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_gpu_page", ROOT / "docs/make_gpu_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "docs/make_gpu_page.py")
 
 
 @needs_tools

@@ -1,14 +1,13 @@
 """The model card: its tables are those of docs/evaluation.json, and every photograph beside it has a source."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from paths import ROOT, script
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SHOWN = (ROOT / "fastcolor/data/samples", DOCS / "pictures")
 PAGE = (DOCS / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -17,12 +16,7 @@ PAGE = (DOCS / "MODEL_CARD.md").read_text(encoding="utf-8")
 @pytest.fixture(scope="module")
 def maker() -> ModuleType:
     """docs/make_model_card.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_model_card", DOCS / "make_model_card.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "docs/make_model_card.py")
 
 
 def test_the_tables_are_those_of_the_figures(maker: ModuleType) -> None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections import defaultdict
 from types import ModuleType
 
 import pytest
-from paths import ROOT
+from paths import ROOT, script
 
 
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
     """docs/make_robustness.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_robustness", ROOT / "docs/make_robustness.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "docs/make_robustness.py")
 
 
 def test_page_has_every_promise_and_no_other(page: ModuleType) -> None:

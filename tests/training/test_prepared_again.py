@@ -312,7 +312,7 @@ def killed() -> None:
 
 
 @pytest.mark.promise(
-    "Sets and training", "a set that prepare was killed in is not trained on, and the same call alone completes it"
+    "Sets and training", "a set that prepare was killed in is not trained on; a call with the same options completes it"
 )
 @pytest.mark.parametrize("number", [1, 12, 16])
 @pytest.mark.parametrize("there", [False, True])
